@@ -1,0 +1,1 @@
+"""Rules and values: no event loop, no clock, no paths, no input or output."""

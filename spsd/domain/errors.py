@@ -1,0 +1,83 @@
+"""What can go wrong, by culprit.
+
+One root, and a branch for each party that may be at fault: who configured the daemon, who sent
+the request, the state of a resource. What makes a *job* fail has a closed list of its own in
+:mod:`spsd.domain.failure`. Misuse by our own code raises built-in exceptions and is not caught.
+"""
+
+from typing import ClassVar
+
+
+class SpsdError(Exception):
+    """Root of everything spsd raises on purpose; ``str()`` is a sentence for a person."""
+
+
+class ConfigurationError(SpsdError):
+    """The daemon cannot start as it was told to; the sentence names the file and the key."""
+
+
+class StateError(SpsdError):
+    """What lies in the state directory cannot be used: newer, locked, or not ours to read."""
+
+
+class AccountError(SpsdError):
+    """An account cannot be added, changed or removed as asked."""
+
+
+class RequestError(SpsdError):
+    """A client's request is refused; nothing has changed.
+
+    ``type`` is the stable name on the wire, ``details`` are facts for programs.
+    """
+
+    type: ClassVar[str]
+
+    def __init__(self, message: str, **details: str | int) -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class IncompleteRequestBodyError(RequestError):
+    """A required member of the body is missing. [documented] for ``slot_id``."""
+
+    type = "IncompleteRequestBodyError"
+
+
+class InvalidRequestBodyError(RequestError):
+    """The body is no JSON object, or a member has a wrong type, value or name."""
+
+    type = "InvalidRequestBodyError"
+
+
+class UnauthenticatedError(RequestError):
+    """No valid session, or wrong credentials at log-in. [documented]."""
+
+    type = "Unauthenticated"
+
+
+class UnauthorizedError(RequestError):
+    """Logged in, but not allowed to do this. [documented]."""
+
+    type = "Unauthorized"
+
+
+class TooManyAttemptsError(RequestError):
+    """Failed log-ins are slowed down; ``details["retry_after"]`` is in seconds."""
+
+    type = "TooManyAttempts"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.retry_after = retry_after
+
+
+class ResourceNotFoundError(RequestError):
+    """There is nothing at this path. The name is [documented] for an empty slot."""
+
+    type = "ResourceNotFound"
+
+
+class FetchNotCancellableError(RequestError):
+    """The image is being installed; from here on a job can only finish or fail."""
+
+    type = "FetchNotCancellable"

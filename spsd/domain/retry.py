@@ -1,0 +1,36 @@
+"""When to try again."""
+
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+RETRY_AFTER_LIMIT_S = 3600.0
+"""No origin can put a job off for longer than this at a time."""
+
+
+def backoff_s(
+    failures: int, *, initial_s: float, limit_s: float, spread: float, retry_after: float | None
+) -> float:
+    """Seconds to wait before the next attempt, after ``failures`` (1 or more) in a row.
+
+    The wait doubles from ``initial_s`` up to ``limit_s``; ``spread`` (0 to 1, drawn at random)
+    places it between half and the whole of that, so that a hundred appliances do not come back
+    in one instant. An origin's Retry-After (RFC 9110 section 10.2.3) is a lower bound.
+    """
+    whole = min(limit_s, initial_s * 2.0 ** min(failures - 1, 32))
+    wait = whole * (0.5 + spread / 2)
+    return max(wait, min(retry_after or 0.0, RETRY_AFTER_LIMIT_S))
+
+
+def retry_after_seconds(value: str | None, *, now: int) -> float | None:
+    """Retry-After as seconds from ``now`` (epoch), in either of its forms; None if unreadable."""
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), RETRY_AFTER_LIMIT_S) if len(text) < 10 else RETRY_AFTER_LIMIT_S
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+    return max(0.0, aware.timestamp() - now)

@@ -1,0 +1,1 @@
+"""Use cases: what spsd does, with every effect behind a port."""

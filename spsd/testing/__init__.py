@@ -1,0 +1,1 @@
+"""The harness others can install: a hostile origin to fetch from."""

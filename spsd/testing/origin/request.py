@@ -1,0 +1,66 @@
+"""What a client asked, read from a request head (RFC 9112 sections 2 to 5)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+_REQUEST_LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([!-~]+) HTTP/1\.([01])")
+_FIELD_LINE: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*?)[ \t]*")
+
+
+class MalformedError(ValueError):
+    """What arrived is not a request this origin can read: 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    `path` is that of the target, percent-decoded, without a query. Field names are in lower case,
+    repeated fields are joined by commas.
+    """
+
+    method: str
+    target: str
+    path: str
+    headers: dict[str, str]
+    minor: int = 1
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Tell whether the client means to go on after the reply (RFC 9112 section 9.3)."""
+        options = self.headers.get("connection", "").lower().split(",")
+        return self.minor == 1 and "close" not in (option.strip() for option in options)
+
+
+def parse_head(head: bytes) -> Request:
+    """Return the request with this head, from the request line to the empty line.
+
+    Raises:
+        MalformedError: It is not HTTP/1.x, or it announces a body, which no request here has.
+    """
+    # Empty lines before a request line are to be ignored (RFC 9112 section 2.2).
+    first, *rest = head.decode("latin-1").strip("\r\n").split("\r\n")
+    line = _REQUEST_LINE.fullmatch(first)
+    if line is None:
+        raise MalformedError(f"not a request line: {first[:80]!r}")
+    headers: dict[str, str] = {}
+    for text in rest:
+        found = _FIELD_LINE.fullmatch(text)
+        if found is None:
+            raise MalformedError(f"not a field line: {text[:80]!r}")
+        name, value = found[1].lower(), found[2]
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        raise MalformedError("a request for a file has no body")
+    return Request(line[1], line[2], _path(line[2]), headers, int(line[3]))
+
+
+def _path(target: str) -> str:
+    if target.startswith("/"):
+        return unquote(target.partition("?")[0])
+    try:  # the absolute form, which a server has to accept (RFC 9112 section 3.2.2)
+        return unquote(urlsplit(target).path)
+    except ValueError as error:
+        raise MalformedError(f"not a target: {target[:80]!r}") from error
