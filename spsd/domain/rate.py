@@ -8,7 +8,7 @@ still count would fall below the minimum if nothing more came.
 from collections import deque
 from math import ceil
 
-_BUCKET_S = 0.5
+_BUCKETS_PER_WINDOW = 64
 
 
 class RateWatch:
@@ -17,33 +17,30 @@ class RateWatch:
     def __init__(self, *, minimum_bytes_per_s: int, window_s: float, now: float) -> None:
         self._needed = max(1, ceil(minimum_bytes_per_s * window_s))
         self._window_s = window_s
-        self._start = now
-        self._recent: deque[tuple[float, int]] = deque()
-        self._sum = 0
+        # A new connection starts with one window of credit.
+        self._counting = deque([(now, self._needed)])
+        self._sum = self._needed
 
     def count(self, size: int, now: float) -> None:
         """``size`` bytes have come at ``now``."""
-        if self._recent and now - self._recent[-1][0] < _BUCKET_S:
-            since, before = self._recent.pop()
-            self._recent.append((since, before + size))
+        since, before = self._counting[-1]
+        if len(self._counting) > 1 and now - since < self._window_s / _BUCKETS_PER_WINDOW:
+            self._counting[-1] = (since, before + size)
         else:
-            self._recent.append((now, size))
+            self._counting.append((now, size))
         self._sum += size
-        while self._sum - self._recent[0][1] >= self._needed:
-            self._sum -= self._recent.popleft()[1]
+        while self._sum - self._counting[0][1] >= self._needed:
+            self._sum -= self._counting.popleft()[1]
 
     def excuse(self, seconds: float) -> None:
         """Time that was ours, not the origin's: nothing was read meanwhile."""
-        self._start += seconds
-        self._recent = deque((since + seconds, size) for since, size in self._recent)
+        self._counting = deque((since + seconds, size) for since, size in self._counting)
 
     @property
     def deadline(self) -> float:
         """When the origin is too slow, if no byte comes until then.
 
-        ``count`` drops what the minimum is reached without, so the oldest bytes left are the ones
-        whose leaving breaks it.
+        ``count`` drops what the minimum is reached without, so the oldest bytes that are left
+        are those whose leaving breaks it.
         """
-        if self._sum < self._needed:
-            return self._start + self._window_s if not self._broken else self._last_start
-        return self._recent[0][0] + self._window_s
+        return self._counting[0][0] + self._window_s

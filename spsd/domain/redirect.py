@@ -1,0 +1,49 @@
+"""Where a redirect leads, and whether to follow it (RFC 9110 section 15.4)."""
+
+from collections.abc import Mapping
+from urllib.parse import urljoin, urlsplit
+
+from spsd.domain.errors import InvalidRequestBodyError
+from spsd.domain.failure import FailureCode, OriginError
+from spsd.domain.source import displayed, parse_source_url
+
+REDIRECT_LIMIT = 10
+STATUSES = frozenset({301, 302, 303, 307, 308})
+
+
+def follow(url: str, headers: Mapping[str, str], *, hops: int, secure_only: bool) -> str:
+    """The URL that a redirect from ``url`` leads to, after ``hops`` others.
+
+    A target's own credentials are dropped unless it names them itself; ``secure_only`` refuses
+    the way from https down to http, where nothing but the digest would protect the bytes.
+
+    Raises:
+        OriginError: it leads nowhere, too far, or where it must not.
+    """
+    location = headers.get("location")
+    if location is None:
+        raise OriginError(
+            FailureCode.REDIRECT, "the origin redirects without a Location", transient=False
+        )
+    if hops >= REDIRECT_LIMIT:
+        what = f"the origin redirects more than {REDIRECT_LIMIT} times"
+        raise OriginError(
+            FailureCode.REDIRECT, what, {"last target": displayed(location)}, transient=False
+        )
+    try:
+        target = parse_source_url(urljoin(_without_fragment(url), location.strip()))
+    except (InvalidRequestBodyError, ValueError) as error:
+        what = f"the origin redirects to an address that cannot be fetched: {error}"
+        raise OriginError(FailureCode.REDIRECT, what, transient=False) from error
+    if secure_only and urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
+        raise OriginError(
+            FailureCode.POLICY,
+            "the origin redirects from https to http, which [fetch] tls = \"strict\" forbids",
+            {"target": displayed(target)},
+            transient=False,
+        )
+    return target
+
+
+def _without_fragment(url: str) -> str:
+    return url.partition("#")[0]

@@ -1,0 +1,26 @@
+"""A firmware slot: a numbered place that holds one image or nothing."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+
+from spsd.domain.digest import Sha256
+from spsd.domain.image import ImageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledImage:
+    """What a slot's manifest says: proven when it was installed, by whom, and when."""
+
+    sha256: Sha256
+    size: int
+    info: ImageInfo
+    job: str
+    installed_at: int
+
+
+def lowest_empty(
+    slots: Mapping[int, InstalledImage | None], reserved: Container[int]
+) -> int | None:
+    """The slot for the next image: the lowest that is empty and not reserved."""
+    empty = (n for n, image in sorted(slots.items()) if image is None and n not in reserved)
+    return next(empty, None)
