@@ -1,0 +1,191 @@
+"""What the use cases need from outside: one protocol for each foreign thing.
+
+Adapters raise :class:`~spsd.domain.failure.JobError` for what goes wrong out there, and nothing
+foreign.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from spsd.domain.account import Account, Role
+from spsd.domain.digest import Sha256
+from spsd.domain.image import ImageInfo
+from spsd.domain.job import Job, JobKey
+from spsd.domain.resume import Ask, Kept, Reply
+from spsd.domain.slot import InstalledImage
+
+Now = Callable[[], int]
+"""Whole seconds since the epoch, UTC."""
+
+
+class JobRepository(Protocol):
+    """The rows. Each method is one statement: it happened whole, or not at all."""
+
+    async def add(self, job: Job) -> None:
+        """Durable when it returns."""
+
+    async def get(self, key: JobKey) -> Job | None:
+        """The row as it is now."""
+
+    async def list(self) -> Sequence[Job]:
+        """Every row, in order of creation."""
+
+    async def active(self) -> Sequence[Job]:
+        """The rows that a daemon works on."""
+
+    async def next_queued(self, *, without: Collection[Sha256]) -> Job | None:
+        """The oldest queued row whose digest is not in ``without``."""
+
+    async def move(self, seen: Job, to: Job) -> Job | None:
+        """Make the row ``to`` if it still is what ``seen`` says; None: somebody moved first."""
+
+    async def remove(self, job: Job) -> bool:
+        """Delete the row if it still is what ``job`` says, with its history."""
+
+    async def wanted(self) -> Collection[Sha256]:
+        """The digests whose partial files some row may still go on with."""
+
+
+class Answer(Protocol):
+    """An origin's reply: the head, and the body as blocks."""
+
+    reply: Reply
+    evidence: Mapping[str, str | int]
+
+    def blocks(self) -> AsyncIterator[bytes]:
+        """The body, gathered to blocks of about 1 MiB, or less when bytes come slowly.
+
+        Raises:
+            OriginError: it ends early, or is slower than the minimum rate.
+        """
+
+
+class Origin(Protocol):
+    """The network, as far as a download sees it."""
+
+    def open(self, url: str, ask: Ask) -> AbstractAsyncContextManager[Answer]:
+        """Send one GET, follow redirects, give the final answer's head.
+
+        Raises:
+            OriginError: there is no answer.
+        """
+
+
+class Partial(Protocol):
+    """A prefix of an image on disk, and the hash of exactly its bytes."""
+
+    @property
+    def length(self) -> int:
+        """Bytes appended so far."""
+
+    @property
+    def synced(self) -> int:
+        """Bytes of which a power cut can take none."""
+
+    def kept(self, url: str) -> Kept:
+        """What resume looks at, for a request to ``url``."""
+
+    async def describe(self, url: str, reply: Reply, total: int | None) -> None:
+        """Keep what the origin says of the object, before its bytes come."""
+
+    async def clear(self) -> None:
+        """Back to no bytes, and nothing known of the object."""
+
+    async def append(self, block: bytes) -> None:
+        """Write and hash the block; returns when the ring has room for the next.
+
+        Raises:
+            ApplianceError: the disk is full or broken; the partial is of no use any more.
+        """
+
+    async def seal(self) -> Sha256:
+        """Write everything out, durably, and give the digest of the file's bytes."""
+
+
+class Staging(Protocol):
+    """Where partial files live, named by digest."""
+
+    def open(self, digest: Sha256) -> AbstractAsyncContextManager[Partial]:
+        """Open or create, cut to what can be trusted, and hash what is there."""
+
+    async def discard(self, digest: Sha256) -> None:
+        """Remove the partial file, if there is one."""
+
+    async def digests(self) -> Collection[Sha256]:
+        """Whose partial files lie here."""
+
+    async def free_bytes(self) -> int:
+        """Room on the file system, for an unprivileged writer."""
+
+
+class SlotStore(Protocol):
+    """The slots. The installed image is the truth about itself."""
+
+    async def slots(self) -> Mapping[int, InstalledImage | None]:
+        """Every slot with its image; None: empty."""
+
+    async def intact(self, slot: int) -> bool:
+        """Hash the slot's image again: is it what its manifest says?"""
+
+    async def install(self, slot: int, image: InstalledImage) -> None:
+        """Move the sealed partial of ``image.sha256`` into the empty slot, durably and at once.
+
+        Raises:
+            ApplianceError: the slot is not empty, or the disk refuses.
+        """
+
+
+class ImageInspector(Protocol):
+    """Reads what an image says of itself."""
+
+    async def inspect(self, digest: Sha256) -> ImageInfo:
+        """Look into the sealed partial.
+
+        Raises:
+            ImageError: it is no image that the slots accept.
+        """
+
+
+class AccountRepository(Protocol):
+    """Accounts and their sessions."""
+
+    async def get(self, name: str) -> Account | None:
+        """The account of that name."""
+
+    async def list(self) -> Sequence[Account]:
+        """Every account, by name."""
+
+    async def add(self, account: Account, *, now: int) -> bool:
+        """False: the name is taken."""
+
+    async def set_password_hash(self, name: str, password_hash: str) -> bool:
+        """Also ends the account's sessions. False: there is no such account."""
+
+    async def remove(self, name: str) -> bool:
+        """With its sessions. False: there is no such account."""
+
+    async def open_session(self, name: str, token_hash: str, *, now: int) -> bool:
+        """False: the account is gone."""
+
+    async def session(self, token_hash: str) -> tuple[str, Role, int] | None:
+        """Account name, role, and when it was last seen (epoch seconds)."""
+
+    async def touch_session(self, token_hash: str, *, now: int) -> None:
+        """Note that the session is in use."""
+
+    async def close_session(self, token_hash: str) -> None:
+        """Log out; nothing happens if it is closed already."""
+
+    async def close_idle_sessions(self, *, before: int) -> None:
+        """Forget the sessions last seen before that time."""
+
+
+class PasswordHasher(Protocol):
+    """Slow on purpose, off the loop, a few at a time."""
+
+    async def hash(self, password: str) -> str:
+        """A salted hash in PHC string format."""
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """With None it takes as long and is false: nobody learns which names exist."""
