@@ -140,18 +140,24 @@ EXPLANATIONS: dict[FailureCode, Explanation] = {
 
 
 class JobError(SpsdError):
-    """One step of a job did not succeed; by itself it will not succeed later either."""
+    """One step of a job did not succeed.
 
-    def __init__(self, code: FailureCode, what: str, evidence: Evidence | None = None) -> None:
+    ``transient`` tells whether the same step may succeed later without anybody's help.
+    """
+
+    def __init__(
+        self,
+        code: FailureCode,
+        what: str,
+        evidence: Evidence | None = None,
+        *,
+        transient: bool = False,
+    ) -> None:
         super().__init__(f"{code}: {what}")
         self.code = code
         self.what = what
         self.evidence: Evidence = evidence or {}
-
-    @property
-    def transient(self) -> bool:
-        """Whether the same request may succeed later without anybody's help."""
-        return False
+        self.transient = transient
 
     def sentence(self) -> str:
         """The job's ``error``: code, what happened, evidence, and what to do."""
@@ -175,14 +181,8 @@ class OriginError(JobError):
         transient: bool = True,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(code, what, evidence)
-        self._transient = transient
+        super().__init__(code, what, evidence, transient=transient)
         self.retry_after = retry_after
-
-    @property
-    def transient(self) -> bool:
-        """Whether the same request may succeed later without anybody's help."""
-        return self._transient
 
 
 class ImageError(JobError):

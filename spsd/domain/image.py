@@ -21,8 +21,9 @@ _VERSION = re.compile(r"\d+(?:[._]\d+)+(?:[-+~][0-9A-Za-z.]+)?", re.ASCII)
 
 
 def from_firmware_toml(text: str) -> ImageInfo | None:
-    """Read ``firmware.toml``: ``version``, ``upgrade_notes``, ``upgrade_news``; None if it has
-    no version or is no TOML, so that the next source is asked.
+    """Read ``firmware.toml``: ``version``, ``upgrade_notes``, ``upgrade_news``.
+
+    None if it has no version or is no TOML, so that the next source is asked.
     """
     try:
         table = tomllib.loads(text)

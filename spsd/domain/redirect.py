@@ -38,7 +38,7 @@ def follow(url: str, headers: Mapping[str, str], *, hops: int, secure_only: bool
     if secure_only and urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise OriginError(
             FailureCode.POLICY,
-            "the origin redirects from https to http, which [fetch] tls = \"strict\" forbids",
+            'the origin redirects from https to http, which [fetch] tls = "strict" forbids',
             {"target": displayed(target)},
             transient=False,
         )

@@ -149,7 +149,7 @@ def _judge_partial(ask: Ask, kept: Kept, reply: Reply) -> Verdict:
     if ask.offset == 0:
         error = OriginError(FailureCode.PROTOCOL, "the origin sent a part, unasked (206)")
         return Reject(error)
-    if (rejected := _unfit(reply)) is not None:
+    if _unfit(reply) is not None:
         return AskAgain(Ask(), "the origin coded a part")
     if reply.headers.get("content-type", "").lower().startswith("multipart/byteranges"):
         return AskAgain(Ask(), "the origin sent a multipart range")

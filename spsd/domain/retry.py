@@ -1,22 +1,49 @@
 """When to try again."""
 
+from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+
+from spsd.domain.failure import FailureCode
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how soon; ``budget`` counts attempts in a row without a new byte.
+
+    ``stall_floor`` is the bytes of one stall window at the minimum rate: less than that before a
+    stall is a drip, and refunds nothing.
+    """
+
+    budget: int
+    initial_s: float
+    limit_s: float
+    stall_floor: int
+
+
+def gained(policy: RetryPolicy, code: FailureCode, new_bytes: int) -> bool:
+    """Whether an attempt that ended with ``code`` brought bytes that refund the budget.
+
+    ``new_bytes`` are those past the longest prefix so far: an origin that starts over and is cut
+    at the same place each time brings none.
+    """
+    return new_bytes > (policy.stall_floor if code is FailureCode.STALL else 0)
+
 
 RETRY_AFTER_LIMIT_S = 3600.0
 """No origin can put a job off for longer than this at a time."""
 
 
 def backoff_s(
-    failures: int, *, initial_s: float, limit_s: float, spread: float, retry_after: float | None
+    policy: RetryPolicy, failures: int, *, spread: float, retry_after: float | None
 ) -> float:
     """Seconds to wait before the next attempt, after ``failures`` (1 or more) in a row.
 
-    The wait doubles from ``initial_s`` up to ``limit_s``; ``spread`` (0 to 1, drawn at random)
-    places it between half and the whole of that, so that a hundred appliances do not come back
+    The wait doubles from ``policy.initial_s`` up to ``policy.limit_s``; ``spread`` (0 to 1, drawn at
+    random) places it between half and the whole of that, so that a hundred appliances do not come back
     in one instant. An origin's Retry-After (RFC 9110 section 10.2.3) is a lower bound.
     """
-    whole = min(limit_s, initial_s * 2.0 ** min(failures - 1, 32))
+    whole = min(policy.limit_s, policy.initial_s * 2.0 ** min(failures - 1, 32))
     wait = whole * (0.5 + spread / 2)
     return max(wait, min(retry_after or 0.0, RETRY_AFTER_LIMIT_S))
 

@@ -18,9 +18,17 @@ class InstalledImage:
     installed_at: int
 
 
-def lowest_empty(
-    slots: Mapping[int, InstalledImage | None], reserved: Container[int]
-) -> int | None:
+@dataclass(frozen=True, slots=True)
+class BrokenSlot:
+    """Something lies in the slot, but no manifest says what; nobody but an operator may judge."""
+
+    reason: str
+
+
+SlotContent = InstalledImage | BrokenSlot | None
+
+
+def lowest_empty(slots: Mapping[int, SlotContent], reserved: Container[int]) -> int | None:
     """The slot for the next image: the lowest that is empty and not reserved."""
     empty = (n for n, image in sorted(slots.items()) if image is None and n not in reserved)
     return next(empty, None)

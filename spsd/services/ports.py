@@ -13,7 +13,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.resume import Ask, Kept, Reply
-from spsd.domain.slot import InstalledImage
+from spsd.domain.slot import InstalledImage, SlotContent
 
 Now = Callable[[], int]
 """Whole seconds since the epoch, UTC."""
@@ -50,8 +50,13 @@ class JobRepository(Protocol):
 class Answer(Protocol):
     """An origin's reply: the head, and the body as blocks."""
 
-    reply: Reply
-    evidence: Mapping[str, str | int]
+    @property
+    def reply(self) -> Reply:
+        """The head."""
+
+    @property
+    def evidence(self) -> Mapping[str, str | int]:
+        """Facts for the job's history."""
 
     def blocks(self) -> AsyncIterator[bytes]:
         """The body, gathered to blocks of about 1 MiB, or less when bytes come slowly.
@@ -122,8 +127,8 @@ class Staging(Protocol):
 class SlotStore(Protocol):
     """The slots. The installed image is the truth about itself."""
 
-    async def slots(self) -> Mapping[int, InstalledImage | None]:
-        """Every slot with its image; None: empty."""
+    async def slots(self) -> Mapping[int, SlotContent]:
+        """Every slot with what it holds; None: empty."""
 
     async def intact(self, slot: int) -> bool:
         """Hash the slot's image again: is it what its manifest says?"""

@@ -1,0 +1,56 @@
+"""Which addresses spsd connects to.
+
+A URL comes from a client, and the appliance stands where the client may not: so the address is
+judged at the moment of connecting, whatever name or literal led to it, on every redirect.
+"""
+
+import errno
+import socket
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from aiohappyeyeballs import AddrInfoType
+
+Network = IPv4Network | IPv6Network
+
+
+class AddressRefusedError(OSError):
+    """The connection was not tried."""
+
+
+class AddressPolicy:
+    """Refuses loopback, link-local, multicast and unspecified addresses unless allowed."""
+
+    def __init__(self, allow: Sequence[str]) -> None:
+        self._allow: list[Network] = [ip_network(text, strict=False) for text in allow]
+
+    def refuses(self, text: str) -> str | None:
+        """Why the address is refused, None if it is not."""
+        address = _plain(ip_address(text.partition("%")[0]))
+        if any(address in network for network in self._allow):
+            return None
+        kinds = {
+            "a loopback address": address.is_loopback,
+            "a link-local address": address.is_link_local,
+            "a multicast address": address.is_multicast,
+            "the unspecified address": address.is_unspecified,
+        }
+        return next((kind for kind, holds in kinds.items() if holds), None)
+
+    def socket(self, info: AddrInfoType) -> socket.socket:
+        """A socket for one connection; the connector calls it with the very address it dials.
+
+        Raises:
+            AddressRefusedError: the policy refuses the address.
+        """
+        family, kind, protocol, _, target = info
+        if (why := self.refuses(str(target[0]))) is not None:
+            raise AddressRefusedError(errno.EPERM, f"{target[0]} is {why}")
+        return socket.socket(family, kind, protocol)
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """What is really dialled: the IPv4 address inside an IPv4-mapped IPv6 one."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,45 @@
+"""Files that appear whole or not at all, and disk errors under our own names."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spsd.domain.failure import ApplianceError, FailureCode
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace a file: after a power cut it has the old content or the new one."""
+    scratch = path.with_name(f".{path.name}.new")
+    with scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+    sync_directory(path.parent)
+
+
+@contextmanager
+def as_appliance_errors(doing: str) -> Iterator[None]:
+    """Rename what the file system raises.
+
+    Raises:
+        ApplianceError: ``disk_full`` or ``disk``.
+    """
+    try:
+        yield
+    except OSError as error:
+        code = FailureCode.DISK_FULL if error.errno in _FULL else FailureCode.DISK
+        raise ApplianceError(code, f"{doing} failed: {error.strerror or error}") from error

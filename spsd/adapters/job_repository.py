@@ -1,0 +1,126 @@
+"""Jobs as rows. One transition is one guarded statement."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Sequence
+
+from spsd.adapters.database import Database
+from spsd.domain.digest import Sha256
+from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
+
+_COLUMNS = (
+    "key, url, sha256, state, cause, attempt, spent, slot, bytes_downloaded, bytes_total, "
+    "error, evidence, created_at, started_at, changed_at"
+)
+_ADD = f"INSERT INTO job ({_COLUMNS}) VALUES ({', '.join(':' + c for c in _COLUMNS.split(', '))})"
+_MOVE = f"""
+UPDATE job SET state = :state, cause = :cause, attempt = :attempt, spent = :spent, slot = :slot,
+       bytes_downloaded = :bytes_downloaded, bytes_total = :bytes_total, error = :error,
+       evidence = :evidence, started_at = :started_at, changed_at = :changed_at
+ WHERE key = :key AND state = :seen_state AND attempt = :seen_attempt
+RETURNING {_COLUMNS}
+"""
+_SELECT = f"SELECT {_COLUMNS} FROM job"
+
+
+def _quoted(states: Collection[JobState]) -> str:
+    return ", ".join(f"'{state}'" for state in sorted(states))
+
+
+_ACTIVE = _quoted(ACTIVE)
+_NOT_OVER = _quoted(set(JobState) - TERMINAL | {JobState.FAILED})
+
+
+class SqliteJobs:
+    """The job repository over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, job: Job) -> None:
+        """Durable when it returns."""
+        await self._database.rows(_ADD, _row(job))
+
+    async def get(self, key: JobKey) -> Job | None:
+        """The row as it is now."""
+        return _one(await self._database.rows(f"{_SELECT} WHERE key = ?", (key,)))
+
+    async def list(self) -> Sequence[Job]:
+        """Every row, in order of creation."""
+        return [_job(row) for row in await self._database.rows(f"{_SELECT} ORDER BY seq")]
+
+    async def active(self) -> Sequence[Job]:
+        """The rows that a daemon works on."""
+        rows = await self._database.rows(f"{_SELECT} WHERE state IN ({_ACTIVE}) ORDER BY seq")
+        return [_job(row) for row in rows]
+
+    async def next_queued(self, *, without: Collection[Sha256]) -> Job | None:
+        """The oldest queued row whose digest is not in ``without``."""
+        sql = (
+            f"{_SELECT} WHERE state = 'queued' "
+            "AND sha256 NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1"
+        )
+        return _one(await self._database.rows(sql, (json.dumps(sorted(without)),)))
+
+    async def move(self, seen: Job, to: Job) -> Job | None:
+        """Make the row ``to`` if it still is what ``seen`` says; None: somebody moved first."""
+        guard = {"seen_state": seen.state, "seen_attempt": seen.attempt}
+        try:
+            return _one(await self._database.rows(_MOVE, _row(to) | guard))
+        except sqlite3.IntegrityError:
+            # The slot or the digest is another active job's: that one moved first.
+            return None
+
+    async def remove(self, job: Job) -> bool:
+        """Delete the row if it still is what ``job`` says, with its history."""
+        sql = "DELETE FROM job WHERE key = ? AND state = ? AND attempt = ? RETURNING seq"
+        return bool(await self._database.rows(sql, (job.key, job.state, job.attempt)))
+
+    async def wanted(self) -> Collection[Sha256]:
+        """The digests whose partial files some row may still go on with."""
+        sql = f"SELECT DISTINCT sha256 FROM job WHERE state IN ({_NOT_OVER})"
+        return {Sha256(row["sha256"]) for row in await self._database.rows(sql)}
+
+
+def _row(job: Job) -> dict[str, object]:
+    return {
+        "key": job.key,
+        "url": job.url,
+        "sha256": job.sha256,
+        "state": job.state,
+        "cause": job.cause,
+        "attempt": job.attempt,
+        "spent": job.spent,
+        "slot": job.slot,
+        "bytes_downloaded": job.progress.done,
+        "bytes_total": job.progress.total,
+        "error": job.error,
+        "evidence": job.evidence,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "changed_at": job.changed_at,
+    }
+
+
+def _one(rows: Sequence[sqlite3.Row]) -> Job | None:
+    return _job(rows[0]) if rows else None
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        key=JobKey(row["key"]),
+        url=row["url"],
+        sha256=Sha256(row["sha256"]),
+        state=JobState(row["state"]),
+        cause=Trigger(row["cause"]),
+        attempt=row["attempt"],
+        spent=row["spent"],
+        slot=row["slot"],
+        progress=Progress(row["bytes_downloaded"], row["bytes_total"]),
+        error=row["error"],
+        evidence=row["evidence"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        changed_at=row["changed_at"],
+    )

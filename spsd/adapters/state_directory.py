@@ -1,0 +1,72 @@
+"""The state directory: where everything lies, and whose it is."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from spsd.domain.errors import StateError
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """The paths under ``root``; staging and slots share its file system."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """Jobs, history, accounts, sessions."""
+        return self.root / "spsd.sqlite"
+
+    @property
+    def staging(self) -> Path:
+        """Partial images."""
+        return self.root / "staging"
+
+    @property
+    def slots(self) -> Path:
+        """Installed images."""
+        return self.root / "slots"
+
+    @property
+    def tls(self) -> Path:
+        """The self-signed pair, where none is configured."""
+        return self.root / "tls"
+
+    def prepare(self) -> None:
+        """Make what is missing.
+
+        Raises:
+            StateError: it cannot be made or written.
+        """
+        try:
+            for directory in (self.root, self.staging, self.slots, self.tls):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StateError(
+                f"{self.root}: the state directory cannot be used: {error.strerror}"
+            ) from error
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise StateError(f"{self.root}: the state directory is not writable")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every other daemon out; the kernel lets go when the process ends, however.
+
+        Raises:
+            StateError: another daemon has it.
+        """
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StateError(
+                    f"{self.root}: another spsd already works in this state directory"
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)

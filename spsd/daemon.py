@@ -1,0 +1,205 @@
+"""The composition root: opens everything, in one stack, and nothing else does.
+
+What is opened last is closed first: on a polite stop no request is taken any more, running jobs
+are put back with their bytes kept, and the database is closed.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from spsd.adapters.account_repository import SqliteAccounts
+from spsd.adapters.address_policy import AddressPolicy
+from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
+from spsd.adapters.database import Database, open_database
+from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.adapters.iso_image import IsoInspector
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.migrations import migrate
+from spsd.adapters.passwords import Argon2Passwords
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory, boot_id
+from spsd.adapters.state_directory import StateDirectory
+from spsd.adapters.systemd import Notifier
+from spsd.config import Settings
+from spsd.domain.errors import ConfigurationError
+from spsd.domain.retry import RetryPolicy
+from spsd.services.accounts import Accounts
+from spsd.services.download import Download
+from spsd.services.fetching import Fetching
+from spsd.services.pipeline import Pipeline
+from spsd.services.progress import ProgressBoard
+from spsd.services.recovery import recover
+from spsd.services.scheduler import Scheduler
+from spsd.web.app import build_app
+
+_log = logging.getLogger(__name__)
+
+SHUTDOWN_S = 2.0
+"""How long open requests may take to end on a polite stop."""
+
+
+def now() -> int:
+    """Whole seconds since the epoch."""
+    return int(time.time())
+
+
+async def serve(settings: Settings) -> None:
+    """Run the daemon until SIGTERM or SIGINT; returns after a polite stop.
+
+    Raises:
+        ConfigurationError, StateError: it cannot start.
+    """
+    notifier = Notifier.from_environment(os.environ)
+    state = StateDirectory(Path(settings.state.directory))
+    async with AsyncExitStack() as stack:
+        stopping = stack.enter_context(_stop_signals())
+        await asyncio.to_thread(state.prepare)
+        stack.enter_context(state.locked())
+        await asyncio.to_thread(migrate, state.database)
+        database = await stack.enter_async_context(open_database(state.database))
+        pipeline = await _pipeline(stack, settings, state, database)
+        await recover(
+            pipeline.jobs,
+            pipeline.staging,
+            pipeline.slots,
+            budget=settings.fetch.attempts,
+            now=now,
+        )
+        scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent)
+        app = build_app(
+            fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
+            accounts=_accounts(settings, database),
+            secure=not settings.server.plain_http,
+        )
+        context = await asyncio.to_thread(_tls, settings, state)
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(scheduler.run(), name="scheduler"),
+                group.create_task(notifier.watch(), name="watchdog"),
+            ]
+            async with _listening(app, settings, context) as url:
+                print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
+                notifier.ready(f"ready on {url}")
+                await stopping.wait()
+                _log.info("stopping")
+                notifier.stopping()
+            for task in background:
+                task.cancel()
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+    """The accounts alone, for the command line; a running daemon does not mind.
+
+    Raises:
+        StateError: the database cannot be used.
+    """
+    state = StateDirectory(Path(settings.state.directory))
+    await asyncio.to_thread(state.prepare)
+    await asyncio.to_thread(migrate, state.database)
+    async with open_database(state.database) as database:
+        yield _accounts(settings, database)
+
+
+def _accounts(settings: Settings, database: Database) -> Accounts:
+    return Accounts(
+        SqliteAccounts(database),
+        Argon2Passwords(),
+        idle_s=settings.server.session_idle_minutes * 60,
+        now=now,
+    )
+
+
+async def _pipeline(
+    stack: AsyncExitStack, settings: Settings, state: StateDirectory, database: Database
+) -> Pipeline:
+    fetch = settings.fetch
+    limits = Limits(
+        connect_timeout_s=fetch.connect_timeout_s,
+        minimum_bytes_per_s=fetch.minimum_bytes_per_s,
+        stall_window_s=fetch.stall_window_s,
+        rate_limit_bytes_per_s=fetch.rate_limit_bytes_per_s,
+    )
+    ca_file = Path(fetch.ca_file) if fetch.ca_file is not None else None
+    trust = await asyncio.to_thread(Trust.of, fetch.tls, ca_file)
+    origin = await stack.enter_async_context(open_origin(AddressPolicy(fetch.allow), trust, limits))
+    staging = StagingDirectory(state.staging, boot=await asyncio.to_thread(boot_id))
+    return Pipeline(
+        jobs=SqliteJobs(database),
+        staging=staging,
+        slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
+        inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),
+        download=Download(origin, staging, now=now),
+        board=ProgressBoard(),
+        retry=RetryPolicy(
+            budget=fetch.attempts,
+            initial_s=fetch.backoff_initial_s,
+            limit_s=fetch.backoff_limit_s,
+            stall_floor=int(fetch.minimum_bytes_per_s * fetch.stall_window_s),
+        ),
+        now=now,
+    )
+
+
+def _tls(settings: Settings, state: StateDirectory) -> ssl.SSLContext | None:
+    """The server's certificate: as configured, else a self-signed one; None for plain HTTP."""
+    server = settings.server
+    if server.plain_http:
+        return None
+    if server.certificate is not None and server.key is not None:
+        pair = Path(server.certificate), Path(server.key)
+    else:
+        pair = ensure_self_signed(state.tls, hostname=socket.gethostname())
+    _log.info("certificate %s, SHA-256 fingerprint %s", pair[0], fingerprint(pair[0]))
+    return server_context(*pair)
+
+
+@asynccontextmanager
+async def _listening(
+    app: web.Application, settings: Settings, context: ssl.SSLContext | None
+) -> AsyncIterator[str]:
+    """Take requests; gives the URL with the port that was really bound.
+
+    Raises:
+        ConfigurationError: the address cannot be bound.
+    """
+    host, port = settings.server.host, settings.server.port
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, ssl_context=context)
+        try:
+            await site.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
+        bound = runner.addresses[0][1]
+        shown = f"[{host}]" if ":" in host else host
+        yield f"{'http' if context is None else 'https'}://{shown}:{bound}"
+    finally:
+        await runner.cleanup()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set, for as long as the context lasts."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        yield stopping
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

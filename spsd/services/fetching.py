@@ -1,0 +1,90 @@
+"""What a client does with jobs: submit, look, cancel, remove."""
+
+import uuid
+from collections.abc import Sequence
+
+from spsd.domain.digest import Sha256
+from spsd.domain.errors import FetchNotCancellableError, ResourceNotFoundError
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import TERMINAL, JobState
+from spsd.services.ports import JobRepository, Now
+from spsd.services.progress import ProgressBoard
+from spsd.services.scheduler import Scheduler
+
+
+class Fetching:
+    """The use cases behind ``/api/firmware/fetch``."""
+
+    def __init__(
+        self, jobs: JobRepository, scheduler: Scheduler, board: ProgressBoard, *, now: Now
+    ) -> None:
+        self._jobs = jobs
+        self._scheduler = scheduler
+        self._board = board
+        self._now = now
+
+    async def submit(self, url: str, sha256: Sha256) -> Job:
+        """Queue a job; when this returns it is on disk."""
+        job = Job.submitted(JobKey(str(uuid.uuid4())), url, sha256, now=self._now())
+        await self._jobs.add(job)
+        self._scheduler.wake()
+        return job
+
+    async def list(self) -> Sequence[Job]:
+        """Every job as it is this moment, in order of creation."""
+        return [self._board.live(job) for job in await self._jobs.list()]
+
+    async def get(self, key: JobKey) -> Job:
+        """One job as it is this moment.
+
+        Raises:
+            ResourceNotFoundError: there is no such job.
+        """
+        return self._board.live(await self._row(key))
+
+    async def delete(self, key: JobKey) -> None:
+        """Cancel a job, or remove the record of one that is over.
+
+        Raises:
+            ResourceNotFoundError: there is no such job.
+            FetchNotCancellableError: it is being installed, or was over while we cancelled it.
+        """
+        job = await self._row(key)
+        if job.state in TERMINAL:
+            await self._remove(job)
+        else:
+            await self._cancel(job)
+
+    async def _cancel(self, job: Job) -> None:
+        while job.state in (JobState.QUEUED, JobState.DOWNLOADING):
+            cancelled = job.cancelled(self._board.of(job), now=self._now())
+            if await self._jobs.move(job, cancelled) is not None:
+                await self._scheduler.drop(job)
+                return
+            job = await self._row(job.key)
+        if job.state is JobState.CANCELLED:
+            return
+        raise FetchNotCancellableError(
+            "The image is proven and being installed, or installed already; "
+            "the download cannot be cancelled any more.",
+            status=job.state,
+        )
+
+    async def _remove(self, job: Job) -> None:
+        if not await self._jobs.remove(job):
+            raise _not_found(job.key)
+        if job.sha256 not in await self._jobs.wanted():
+            await self._scheduler.discard(job.sha256)
+
+    async def _row(self, key: JobKey) -> Job:
+        job = await self._jobs.get(key)
+        if job is None:
+            raise _not_found(key)
+        return job
+
+
+def _not_found(key: JobKey) -> ResourceNotFoundError:
+    return ResourceNotFoundError(
+        f"There is no firmware download with the key {key}.",
+        resource=f"/api/firmware/fetch/{key}",
+    )

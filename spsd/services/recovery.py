@@ -1,0 +1,48 @@
+"""What the last daemon left: look at the disk, then fire ordinary triggers.
+
+Three facts have one home each: the intent in the row, the bytes in the partial file, the image in
+the slot. After a crash they may disagree by one step; each disagreement has one way out.
+"""
+
+import logging
+
+from spsd.domain.job import Job
+from spsd.domain.lifecycle import JobState
+from spsd.domain.slot import InstalledImage
+from spsd.services.ports import JobRepository, Now, SlotStore, Staging
+
+_log = logging.getLogger(__name__)
+
+
+async def recover(
+    jobs: JobRepository, staging: Staging, slots: SlotStore, *, budget: int, now: Now
+) -> None:
+    """Bring rows, partial files and slots into agreement, before anything runs."""
+    held = await slots.slots()
+    for job in await jobs.active():
+        content = held.get(job.slot) if job.slot is not None else None
+        settled = _settled(job, content, budget=budget, now=now())
+        await jobs.move(job, settled)
+        _log.info(
+            "recovered: %s -> %s",
+            job.state,
+            settled.state,
+            extra={"job_id": job.key, "action": settled.cause},
+        )
+        if settled.state is JobState.FAILED:
+            await staging.discard(job.sha256)
+    wanted = await jobs.wanted()
+    for digest in await staging.digests():
+        if digest not in wanted:
+            await staging.discard(digest)
+
+
+def _settled(job: Job, content: object, *, budget: int, now: int) -> Job:
+    """Installed, if the slot says so; else as far as the budget lets it go."""
+    if (
+        job.state is JobState.INSTALLING
+        and isinstance(content, InstalledImage)
+        and (content.sha256, content.job) == (job.sha256, job.key)
+    ):
+        return job.installed(now=now)
+    return job.interrupted(budget=budget, now=now)

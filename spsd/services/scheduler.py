@@ -1,0 +1,101 @@
+"""Which jobs run: the oldest first, a few at a time, never two of one digest."""
+
+import asyncio
+from dataclasses import dataclass
+
+from spsd.domain.digest import Sha256
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import ACTIVE, JobState
+from spsd.domain.slot import lowest_empty
+from spsd.services.pipeline import Pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    job: Job
+    task: asyncio.Task[None]
+
+
+class Scheduler:
+    """Claims queued rows and owns the tasks that work on them."""
+
+    def __init__(self, pipeline: Pipeline, *, concurrent: int) -> None:
+        self._with = pipeline
+        self._concurrent = concurrent
+        self._running: dict[JobKey, _Running] = {}
+        self._discarding: set[Sha256] = set()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """The queue, or what stands in its way, has changed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; running jobs are then put back politely."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._wake.clear()
+                while len(self._running) < self._concurrent:
+                    if (job := await self._claim()) is None:
+                        break
+                    task = group.create_task(self._work(job), name=f"job {job.key}")
+                    self._running[job.key] = _Running(job, task)
+                    # A task that is cancelled before its first step never runs its clean-up.
+                    await asyncio.sleep(0)
+                await self._wake.wait()
+
+    async def drop(self, job: Job) -> None:
+        """Stop working on a job whose row is cancelled, and leave no partial file of it."""
+        running = self._running.get(job.key)
+        if running is not None:
+            running.task.cancel()
+            await asyncio.wait([running.task])
+        await self.discard(job.sha256)
+
+    async def discard(self, digest: Sha256) -> None:
+        """Remove a partial file, unless a running job has it."""
+        if digest in self._busy():
+            return
+        self._discarding.add(digest)
+        try:
+            await self._with.staging.discard(digest)
+        finally:
+            self._discarding.discard(digest)
+            self.wake()
+
+    def _busy(self) -> set[Sha256]:
+        return {running.job.sha256 for running in self._running.values()} | self._discarding
+
+    async def _claim(self) -> Job | None:
+        """Start the next job: reserve a slot for it and charge the attempt."""
+        while True:
+            job = await self._with.jobs.next_queued(without=self._busy())
+            if job is None:
+                return None
+            reserved = {running.job.slot for running in self._running.values() if running.job.slot}
+            slot = lowest_empty(await self._with.slots.slots(), reserved)
+            if (
+                claimed := await self._with.jobs.move(job, job.start(slot, now=self._with.now()))
+            ) is not None:
+                return claimed
+
+    async def _work(self, job: Job) -> None:
+        try:
+            await self._with.run(job)
+        except asyncio.CancelledError:
+            await self._settle(job.key)
+            raise
+        finally:
+            self._with.board.wipe(job.key)
+            del self._running[job.key]
+            self.wake()
+
+    async def _settle(self, key: JobKey) -> None:
+        """After a cancelled run: put the row back, unless a client's cancel moved it."""
+        job = await self._with.jobs.get(key)
+        if job is None:
+            return
+        if job.state in ACTIVE:
+            await self._with.jobs.move(job, job.stopped(now=self._with.now()))
+        elif job.state is JobState.CANCELLED:
+            await self._with.staging.discard(job.sha256)
