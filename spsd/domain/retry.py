@@ -39,9 +39,9 @@ def backoff_s(
 ) -> float:
     """Seconds to wait before the next attempt, after ``failures`` (1 or more) in a row.
 
-    The wait doubles from ``policy.initial_s`` up to ``policy.limit_s``; ``spread`` (0 to 1, drawn at
-    random) places it between half and the whole of that, so that a hundred appliances do not come back
-    in one instant. An origin's Retry-After (RFC 9110 section 10.2.3) is a lower bound.
+    The wait doubles from ``policy.initial_s`` up to ``policy.limit_s``. ``spread`` (0 to 1, drawn
+    at random) places it between half and the whole of that, so that a hundred appliances do not
+    come back in one instant. An origin's Retry-After (RFC 9110 section 10.2.3) is a lower bound.
     """
     whole = min(policy.limit_s, policy.initial_s * 2.0 ** min(failures - 1, 32))
     wait = whole * (0.5 + spread / 2)

@@ -1,0 +1,173 @@
+"""The daemon's command line.
+
+Whatever spsd raises on purpose becomes one line on standard error: exit code 2 where the
+configuration or the call is at fault, 1 for the rest.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from spsd import __version__, daemon
+from spsd.adapters.systemd import log_handler
+from spsd.config import Settings, load
+from spsd.domain.account import Role
+from spsd.domain.errors import AccountError, ConfigurationError, SpsdError
+from spsd.services.accounts import Accounts
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=Path("/etc/spsd/spsd.toml"),
+    show_default=True,
+    help="The configuration file.",
+)
+_password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
+)
+
+
+def main() -> None:
+    """Run the command line of this process; ends with ``SystemExit``."""
+    # Database, images and keys are the daemon's own; nobody else's, whoever started it.
+    os.umask(0o077)
+    try:
+        cli(prog_name="spsd")
+    except SpsdError as error:
+        _fail(error)
+    except BaseExceptionGroup as group:
+        # A task group wraps whatever ends the daemon, alone or not.
+        ours, others = group.split(SpsdError)
+        if ours is None or others is not None:
+            raise
+        _fail(_first(ours))
+
+
+def _fail(error: BaseException) -> NoReturn:
+    click.echo(f"spsd: {error}", err=True)
+    sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+@click.group()
+@click.version_option(__version__, prog_name="spsd")
+def cli() -> None:
+    """Fetch firmware images, prove them, and install them into slots."""
+
+
+@cli.command()
+@_config
+def serve(config: Path) -> None:
+    """Run the daemon until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ)])
+    asyncio.run(daemon.serve(load(config)))
+
+
+@cli.command("check-config")
+@_config
+def check_config(config: Path) -> None:
+    """Say whether the configuration file is good."""
+    load(config)
+    click.echo(f"{config}: ok")
+
+
+@cli.group()
+def user() -> None:
+    """Accounts of the REST API; a running daemon sees changes at once."""
+
+
+@user.command("add")
+@click.argument("name")
+@_password_stdin
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.ADMIN.value,
+    show_default=True,
+    help="A viewer reads, an admin also writes.",
+)
+@_config
+def add_user(name: str, role: str, config: Path, *, password_stdin: bool) -> None:
+    """Add an account."""
+    settings = load(config)
+    password = _password(from_stdin=password_stdin)
+    _with_accounts(settings, lambda accounts: accounts.add(name, password, Role(role)))
+
+
+@user.command("list")
+@_config
+def list_users(config: Path) -> None:
+    """Print each account's name and role, separated by a tab."""
+
+    async def show(accounts: Accounts) -> None:
+        for account in await accounts.list():
+            click.echo(f"{account.name}\t{account.role}")
+
+    _with_accounts(load(config), show)
+
+
+@user.command("remove")
+@click.argument("name")
+@_config
+def remove_user(name: str, config: Path) -> None:
+    """Remove an account and end its sessions."""
+    _with_accounts(load(config), lambda accounts: accounts.remove(name))
+
+
+@user.command("password")
+@click.argument("name")
+@_password_stdin
+@_config
+def change_password(name: str, config: Path, *, password_stdin: bool) -> None:
+    """Change an account's password and end its sessions."""
+    settings = load(config)
+    password = _password(from_stdin=password_stdin)
+    _with_accounts(settings, lambda accounts: accounts.set_password(name, password))
+
+
+def _password(*, from_stdin: bool) -> str:
+    stdin = click.get_binary_stream("stdin")
+    if not from_stdin:
+        if not stdin.isatty():
+            raise click.UsageError("There is no terminal to ask on: use --password-stdin.")
+        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return asked
+    try:
+        # Only the line end that `echo` adds is not meant; blanks may be.
+        return stdin.read().decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise AccountError("the password on standard input is not UTF-8") from error
+
+
+def _with_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[object]]) -> None:
+    _become_owner(Path(settings.state.directory))
+
+    async def run() -> None:
+        async with daemon.open_accounts(settings) as accounts:
+            await act(accounts)
+
+    asyncio.run(run())
+
+
+def _become_owner(state: Path) -> None:
+    """Go on as the state directory's owner if root calls.
+
+    SQLite makes its journal files as whoever writes first: as root's they would lock the daemon,
+    which is not root, out of its own database.
+    """
+    if os.geteuid() != 0 or not state.is_dir():
+        return
+    owner = state.stat()
+    if owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)

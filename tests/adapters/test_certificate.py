@@ -1,0 +1,158 @@
+import http.server
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from spsd.adapters import certificate as subject
+from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
+from spsd.domain.errors import ConfigurationError, StateError
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return ensure_self_signed(tmp_path / "tls", hostname="appliance-7.lab.example")
+
+
+class Hello(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"hi")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def port(pair):
+    server = http.server.HTTPServer(("127.0.0.1", 0), Hello)
+    server.socket = server_context(*pair).wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "appliance-7.lab.example"])
+def test_curl_verifies_it(pair, port, host):
+    url = f"https://{host}:{port}/"
+    resolve = f"appliance-7.lab.example:{port}:127.0.0.1"
+    call = ["curl", "-sS", "--noproxy", "*", "--resolve", resolve, url]
+    trusting = subprocess.run([*call, "--cacert", pair[0]], capture_output=True, check=False)
+    assert trusting.stdout == b"hi", trusting.stderr
+    assert subprocess.run(call, capture_output=True, check=False).returncode == 60
+
+
+def test_a_strict_client_verifies_it(pair, port):
+    context = ssl.create_default_context(cafile=pair[0])
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    with (
+        socket.create_connection(("127.0.0.1", port)) as raw,
+        context.wrap_socket(raw, server_hostname="localhost") as channel,
+    ):
+        assert channel.version() == "TLSv1.3"
+
+
+def test_it_stays_the_same(pair):
+    before = [path.read_bytes() for path in pair]
+    assert ensure_self_signed(pair[0].parent, hostname="other") == pair
+    assert [path.read_bytes() for path in pair] == before
+
+
+def test_only_the_owner_reads_the_key_and_no_scratch_is_left(pair):
+    assert pair[1].stat().st_mode & 0o777 == 0o600
+    assert pair[0].parent.stat().st_mode & 0o777 == 0o700
+    assert {path.name for path in pair[0].parent.iterdir()} == {"certificate.pem", "key.pem"}
+
+
+@pytest.mark.parametrize("name", ["certificate.pem", "key.pem"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "foreign"])
+def test_a_pair_of_no_use_is_made_anew(pair, tmp_path, name, damage):
+    path = pair[0].parent / name
+    match damage:
+        case "missing":
+            path.unlink()
+        case "empty":
+            path.write_bytes(b"")
+        case _:
+            other = ensure_self_signed(tmp_path / "other", hostname="x")
+            path.write_bytes(other[["certificate.pem", "key.pem"].index(name)].read_bytes())
+    server_context(*ensure_self_signed(pair[0].parent, hostname="x"))
+
+
+def test_an_expired_one_is_made_anew(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(subject, "LIFETIME", timedelta(hours=1))
+        old = fingerprint(ensure_self_signed(tmp_path, hostname="x")[0])
+    assert fingerprint(ensure_self_signed(tmp_path, hostname="x")[0]) != old
+
+
+def test_a_scratch_file_that_a_power_cut_left_is_no_obstacle(tmp_path):
+    (tmp_path / ".key.pem.new").write_bytes(b"half")
+    _, key = ensure_self_signed(tmp_path, hostname="x")
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("hostname", ["", "localhost", "münchen", "a" * 64 + ".example"])
+def test_any_host_name_will_do(tmp_path, hostname):
+    path, _ = ensure_self_signed(tmp_path, hostname=hostname)
+    loaded = x509.load_pem_x509_certificate(path.read_bytes())
+    names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName)[-1] == "localhost"
+
+
+def test_an_unusable_directory_is_a_state_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StateError, match="file"):
+        ensure_self_signed(tmp_path / "file" / "tls", hostname="x")
+
+
+def test_files_that_do_not_fit_are_named(pair, tmp_path):
+    _, other = ensure_self_signed(tmp_path / "other", hostname="x")
+    with pytest.raises(ConfigurationError, match=f"{other}: does not fit the certificate"):
+        server_context(pair[0], other)
+
+
+def test_a_locked_key_is_refused_without_a_question(pair):
+    private = serialization.load_pem_private_key(pair[1].read_bytes(), None)
+    pair[1].write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    with pytest.raises(ConfigurationError, match="is no unencrypted private key"):
+        server_context(*pair)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_bad_file_is_named(pair, which):
+    pair[which].write_bytes(b"nothing")
+    with pytest.raises(ConfigurationError, match=str(pair[which])):
+        server_context(*pair)
+    pair[which].unlink()
+    with pytest.raises(ConfigurationError, match=f"{pair[which]}: cannot be read"):
+        server_context(*pair)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_the_fingerprint_is_that_of_openssl(pair):
+    shown = subprocess.run(
+        ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", pair[0]],
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    assert shown.strip().endswith(f"={fingerprint(pair[0])}")

@@ -1,0 +1,108 @@
+import asyncio
+import logging
+import os
+import socket
+
+import pytest
+
+from spsd.adapters.systemd import Notifier, log_handler
+
+
+@pytest.fixture
+def manager(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind(str(tmp_path / "notify"))
+        channel.settimeout(5)
+        yield channel
+
+
+def environ(manager, **more):
+    return {"NOTIFY_SOCKET": manager.getsockname(), **more}
+
+
+def test_readiness_status_and_stop_are_sent(manager):
+    notifier = Notifier.from_environment(environ(manager))
+    notifier.ready("ready on https://x:1")
+    notifier.status("two\nlines")
+    notifier.stopping()
+    assert [manager.recv(999) for _ in range(3)] == [
+        b"READY=1\nSTATUS=ready on https://x:1",
+        b"STATUS=two lines",
+        b"STOPPING=1",
+    ]
+
+
+def test_an_abstract_socket_is_reached():
+    name = f"spsd-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        channel.bind("\0" + name)
+        channel.settimeout(5)
+        Notifier.from_environment({"NOTIFY_SOCKET": f"@{name}"}).stopping()
+        assert channel.recv(99) == b"STOPPING=1"
+
+
+async def test_the_watchdog_is_fed_twice_in_its_time(manager):
+    manager.setblocking(False)
+    loop = asyncio.get_running_loop()
+    notifier = Notifier.from_environment(
+        environ(manager, WATCHDOG_USEC="200000", WATCHDOG_PID=str(os.getpid()))
+    )
+    begun = loop.time()
+    watching = asyncio.create_task(notifier.watch())
+    async with asyncio.timeout(5):
+        for _ in range(4):
+            assert await loop.sock_recv(manager, 99) == b"WATCHDOG=1"
+    assert 0.25 < loop.time() - begun < 2
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}],
+)
+async def test_nobody_watches(manager, more):
+    async with asyncio.timeout(1):
+        await Notifier.from_environment(environ(manager, **more)).watch()
+
+
+async def test_without_systemd_nothing_happens():
+    notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000"})
+    notifier.ready("x")
+    async with asyncio.timeout(1):
+        await notifier.watch()
+
+
+def test_a_vanished_socket_is_logged_once(tmp_path, caplog):
+    notifier = Notifier.from_environment({"NOTIFY_SOCKET": str(tmp_path / "gone")})
+    notifier.ready("x")
+    notifier.stopping()
+    assert [record.getMessage()[:21] for record in caplog.records] == ["cannot notify systemd"]
+
+
+def test_a_full_socket_does_not_block(manager):
+    notifier = Notifier.from_environment(environ(manager))
+    for _ in range(10_000):
+        notifier.status("x")
+
+
+def formatted(handler):
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError as error:
+        info = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("spsd.x", logging.ERROR, __file__, 1, "no %s", ("luck",), info)
+    assert handler.filter(record)
+    return handler.format(record).splitlines()
+
+
+def test_the_journal_gets_the_level_on_each_line():
+    lines = formatted(log_handler({"JOURNAL_STREAM": "1:2"}))
+    assert lines[0] == "<3>spsd.x: no luck"
+    assert len(lines) > 2
+    assert all(line.startswith("<3>") for line in lines)
+
+
+def test_people_get_time_and_level():
+    assert formatted(log_handler({}))[0].endswith(" ERROR spsd.x: no luck")

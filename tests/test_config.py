@@ -1,0 +1,129 @@
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from spsd.config import Settings, load, reference
+from spsd.domain.errors import ConfigurationError
+
+EXAMPLE = Path(__file__).parents[1] / "systemd" / "spsd.toml"
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "spsd.toml"
+
+
+def keys():
+    defaults = msgspec.to_builtins(Settings())
+    return {(section, key) for section, table in defaults.items() for key in table}
+
+
+def test_an_empty_file_means_the_defaults(file):
+    file.write_text("")
+    assert load(file) == Settings()
+
+
+def test_values_are_taken(file):
+    file.write_text(
+        '[server]\nport = 0\nplain_http = true\n[fetch]\nallow = ["10.1.2.3/8", "::1"]\n'
+        "connect_timeout_s = 3\n"
+    )
+    settings = load(file)
+    assert settings.server.port == 0
+    assert settings.server.plain_http
+    assert settings.fetch.allow == ("10.1.2.3/8", "::1")
+    assert settings.fetch.connect_timeout_s == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[fetch]\nconcurent = 2", "fetch.concurent: there is no such key"),
+        ("[fletch]", "fletch: there is no such key"),
+        ("server = 1", "server: Expected `object`, got `int`"),
+        ("[server]\nport = 65536", "server.port: Expected `int` <= 65535"),
+        ("[server]\nport = -1", "server.port: Expected `int` >= 0"),
+        ("[server]\nport = true", "server.port: Expected `int`, got `bool`"),
+        ('[server]\nport = "8443"', "server.port: Expected `int`, got `str`"),
+        ("[slots]\ncount = 0", "slots.count: Expected `int` >= 1"),
+        ("[slots]\ncount = 100", "slots.count: Expected `int` <= 99"),
+        ('[slots]\naccept = "raw"', "slots.accept: Invalid enum value 'raw'"),
+        ("[fetch]\nconcurrent = 65", "fetch.concurrent: Expected `int` <= 64"),
+        ("[fetch]\nconnections = 17", "fetch.connections: Expected `int` <= 16"),
+        ('[fetch]\ntls = "none"', "fetch.tls: Invalid enum value 'none'"),
+        ("[fetch]\nallow = [1]", "fetch.allow[0]: Expected `str`, got `int`"),
+        ('[fetch]\nallow = ["lab"]', "fetch.allow: 'lab' does not appear to be an IPv4"),
+        ("[fetch]\nstall_window_s = nan", "fetch.stall_window_s: Expected"),
+        ("[fetch]\nstall_window_s = inf", "fetch.stall_window_s: Expected"),
+        ("[fetch]\nbackoff_limit_s = 0.5", "fetch.backoff_limit_s: is less than"),
+        ('[fetch]\nca_file = "/nowhere.pem"', "fetch.ca_file: '/nowhere.pem' is no file"),
+        ('[fetch]\nca_file = "/etc/passwd"', "fetch.ca_file: '/etc/passwd' holds no certificates"),
+        ('[server]\ncertificate = "/c.pem"', "server.key: is missing"),
+        ('[server]\nkey = "/k.pem"', "server.certificate: is missing"),
+        (
+            '[server]\ncertificate = "c.pem"\nkey = "/k.pem"',
+            "server.certificate: 'c.pem' is not an absolute path",
+        ),
+        (
+            '[server]\nplain_http = true\ncertificate = "/c.pem"\nkey = "/k.pem"',
+            "server.plain_http: is true, although server.certificate is set",
+        ),
+        ('[state]\ndirectory = "state"', "state.directory: 'state' is not an absolute path"),
+        ('[upgrade]\ntest_hooks = ["/a", "b"]', "upgrade.test_hooks: 'b' is not an absolute path"),
+        ('[upgrade]\nactivate_hook = "b"', "upgrade.activate_hook: 'b' is not an absolute path"),
+        ('[upgrade]\nreboot_command = [""]', "upgrade.reboot_command: names no program"),
+        (
+            "[server]\nport 8443",
+            "is no TOML: Expected '=' after a key in a key/value pair (at line",
+        ),
+    ],
+)
+def test_an_error_is_one_line_with_file_and_key(file, text, problem):
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        load(file)
+    assert str(raised.value).startswith(f"{file}: {problem}")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_key_with_a_line_end_still_gives_one_line(file):
+    file.write_text('[server]\n"a\\nb" = 1')
+    with pytest.raises(ConfigurationError) as raised:
+        load(file)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_file_is_named(file):
+    with pytest.raises(ConfigurationError) as raised:
+        load(file)
+    assert str(raised.value) == f"{file}: No such file or directory"
+
+
+def test_what_is_no_text_is_named(file):
+    file.write_bytes(b"# \xff\n")
+    with pytest.raises(ConfigurationError, match="is not UTF-8: byte 2"):
+        load(file)
+
+
+def test_the_example_holds_the_defaults():
+    assert load(EXAMPLE) == Settings()
+
+
+def test_the_example_holds_every_key():
+    # The optional ones stand there as comments, ready to be used.
+    optional = {("server", "certificate"), ("server", "key"), ("fetch", "ca_file")}
+    text = EXAMPLE.read_text()
+    given = {(section, key) for section, table in tomllib.loads(text).items() for key in table}
+    assert given == keys() - optional
+    for _, key in optional:
+        assert f"\n# {key} = " in text
+
+
+def test_the_table_has_a_row_for_every_key():
+    rows = [line.split(" | ") for line in reference().splitlines()[2:]]
+    assert {row[0].strip("| `") for row in rows} == {".".join(key) for key in keys()}
+    assert "| `server.port` | integer, 0 to 65535 | `8443` | TCP port; 0: any free one. |" in (
+        reference()
+    )
