@@ -65,3 +65,8 @@ CREATE TABLE session (
     seen_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX session_of_account ON session (account);
+
+-- Whoever changes a password wants everybody out who knows the old one.
+CREATE TRIGGER account_password_changes AFTER UPDATE OF password_hash ON account BEGIN
+    DELETE FROM session WHERE account = NEW.id;
+END;

@@ -1,0 +1,45 @@
+"""Failed log-ins are slowed down, whoever guesses."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import ceil
+
+FREE_FAILURES = 5
+LONGEST_WAIT_S = 60
+KEYS_KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    failures: int
+    blocked_until: float
+
+
+class Throttle:
+    """Counts failures in a row for each (peer, name); times are any monotonic seconds.
+
+    The name alone is no key: a stranger's failures must not lock its owner out. Memory is
+    bounded; the oldest records are forgotten first.
+    """
+
+    def __init__(self) -> None:
+        self._records: OrderedDict[tuple[str, str], _Record] = OrderedDict()
+
+    def wait_s(self, peer: str, name: str, *, now: float) -> int:
+        """Whole seconds until the next attempt is looked at; 0: at once."""
+        record = self._records.get((peer, name))
+        return 0 if record is None else max(0, ceil(record.blocked_until - now))
+
+    def failed(self, peer: str, name: str, *, now: float) -> None:
+        """One more failure: after the free ones the wait doubles from a second to a minute."""
+        record = self._records.pop((peer, name), _Record(0, now))
+        failures = record.failures + 1
+        over = failures - FREE_FAILURES
+        wait = min(LONGEST_WAIT_S, 2 ** min(over, 16)) if over >= 0 else 0
+        self._records[peer, name] = _Record(failures, now + wait)
+        if len(self._records) > KEYS_KEPT:
+            self._records.popitem(last=False)
+
+    def succeeded(self, peer: str, name: str) -> None:
+        """The right password clears the record."""
+        self._records.pop((peer, name), None)

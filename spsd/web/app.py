@@ -1,0 +1,35 @@
+"""The routes and what every request passes through."""
+
+from aiohttp import web
+
+from spsd.services.accounts import Accounts
+from spsd.services.fetching import Fetching
+from spsd.web import authentication, firmware_fetch
+from spsd.web.answers import common_headers
+from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE
+from spsd.web.auth import authentication as authenticated
+from spsd.web.codec import FETCH
+from spsd.web.problems import problems
+
+BODY_LIMIT = 64 * 1024
+
+
+def build_app(*, fetching: Fetching, accounts: Accounts, secure: bool) -> web.Application:
+    """The REST API; ``secure`` says that clients reach it over TLS."""
+    app = web.Application(
+        client_max_size=BODY_LIMIT, middlewares=[common_headers, problems, authenticated]
+    )
+    app[firmware_fetch.FETCHING] = fetching
+    app[ACCOUNTS] = accounts
+    app[SECURE] = secure
+    app.add_routes(
+        [
+            web.get(LOG_IN, authentication.log_in),
+            web.delete(LOG_IN, authentication.log_out),
+            web.post(FETCH, firmware_fetch.submit),
+            web.get(FETCH, firmware_fetch.list_all),
+            web.get(f"{FETCH}/{{key}}", firmware_fetch.get),
+            web.delete(f"{FETCH}/{{key}}", firmware_fetch.delete),
+        ]
+    )
+    return app

@@ -1,0 +1,70 @@
+"""Who is asking: the session cookie, the rights of a role, and writes from other sites."""
+
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from spsd.domain.account import Session
+from spsd.domain.errors import UnauthenticatedError, UnauthorizedError
+from spsd.services.accounts import Accounts
+
+COOKIE = "session_id"
+ACCOUNTS = web.AppKey("accounts", Accounts)
+SECURE = web.AppKey("secure", bool)
+SESSION = web.RequestKey("session", Session)
+
+LOG_IN = "/api/authentication"
+_READS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+
+
+@web.middleware
+async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let through who may; a session that was used gets its cookie renewed."""
+    _refuse_other_sites(request)
+    if request.path == LOG_IN and request.method in _READS:
+        return await handler(request)
+    session = await _session(request)
+    if request.method not in _READS and request.path != LOG_IN and not session.may_write():
+        raise UnauthorizedError(f"The user {session.account} may only read.", resource=request.path)
+    request[SESSION] = session
+    response = await handler(request)
+    if session.touched and COOKIE not in response.cookies:
+        set_cookie(request, response, request.cookies[COOKIE])
+    return response
+
+
+async def _session(request: web.Request) -> Session:
+    token = request.cookies.get(COOKIE)
+    session = await request.app[ACCOUNTS].session(token) if token else None
+    if session is None:
+        raise UnauthenticatedError(
+            "There is no valid session; log in with GET /api/authentication.",
+            resource=request.path,
+        )
+    return session
+
+
+def _refuse_other_sites(request: web.Request) -> None:
+    """A browser says where a request comes from; curl and other clients say nothing."""
+    if request.method in _READS:
+        return
+    origin = request.headers.get(hdrs.ORIGIN)
+    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+    if foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        raise UnauthorizedError(
+            "Writes that come from another web site are refused.", resource=request.path
+        )
+
+
+def set_cookie(request: web.Request, response: web.StreamResponse, token: str) -> None:
+    """The cookie lasts as long as an idle session does. [inferred]."""
+    response.set_cookie(
+        COOKIE,
+        token,
+        path="/",
+        max_age=request.app[ACCOUNTS].idle_s,
+        httponly=True,
+        secure=request.app[SECURE],
+        samesite="Strict",
+    )

@@ -1,0 +1,106 @@
+"""Failures on the wire: one shape, and the one table from our errors to HTTP statuses."""
+
+import logging
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from spsd.domain.errors import (
+    FetchNotCancellableError,
+    IncompleteRequestBodyError,
+    InvalidRequestBodyError,
+    RequestError,
+    ResourceNotFoundError,
+    TooManyAttemptsError,
+    UnauthenticatedError,
+    UnauthorizedError,
+)
+from spsd.web.answers import answer
+
+_log = logging.getLogger(__name__)
+
+STATUS: dict[type[RequestError], HTTPStatus] = {
+    IncompleteRequestBodyError: HTTPStatus.BAD_REQUEST,
+    InvalidRequestBodyError: HTTPStatus.BAD_REQUEST,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    UnauthorizedError: HTTPStatus.FORBIDDEN,
+    ResourceNotFoundError: HTTPStatus.NOT_FOUND,
+    FetchNotCancellableError: HTTPStatus.CONFLICT,
+    TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+_LOG_IN = "/api/authentication"
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every failure into the error shape; what nobody expected is logged here, once."""
+    try:
+        return await handler(request)
+    except RequestError as error:
+        return _refused(request, error)
+    except web.HTTPException as error:
+        return _by_the_server(request, error)
+    except Exception:  # noqa: BLE001 - the last resort: the client gets the one shape, the log the cause
+        _log.exception("%s %s failed", request.method, request.path)
+        return problem(
+            request,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "spsd failed to answer; its log says why.",
+        )
+
+
+def _refused(request: web.Request, error: RequestError) -> web.Response:
+    response = problem(request, STATUS[type(error)], error.type, str(error), **error.details)
+    if isinstance(error, TooManyAttemptsError):
+        response.headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, UnauthenticatedError):
+        # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
+        response.headers["WWW-Authenticate"] = (
+            'Basic realm="spsd", charset="UTF-8"'
+            if request.path == _LOG_IN
+            else 'Cookie realm="spsd", cookie-name="session_id"'
+        )
+    return response
+
+
+def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Response:
+    resource = request.path
+    match error:
+        case web.HTTPNotFound():
+            message = f"There is nothing at {resource}."
+            return problem(
+                request, HTTPStatus.NOT_FOUND, "ResourceNotFound", message, resource=resource
+            )
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            message = f"{resource} takes {allowed}, not {error.method}."
+            response = problem(
+                request, HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, allow=allowed
+            )
+            response.headers["Allow"] = allowed
+            return response
+        case web.HTTPRequestEntityTooLarge():
+            message = "The body is longer than 64 KiB."
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return problem(request, status, "RequestBodyTooLarge", message)
+        case _:
+            status = HTTPStatus(error.status)
+            name = "".join(word.capitalize() for word in status.phrase.split())
+            return problem(request, status, name, error.reason)
+
+
+def problem(
+    request: web.Request, status: HTTPStatus, name: str, message: str, **details: str | int
+) -> web.Response:
+    """The error body: ``error`` and ``meta``. [documented]."""
+    path = request.path
+    return answer(
+        {
+            "error": {"type": name, "message": message, "details": details},
+            "meta": {"href": path, "parent": path.rpartition("/")[0] or None},
+        },
+        status=status,
+    )
