@@ -69,6 +69,7 @@ def cli() -> None:
 def serve(config: Path) -> None:
     """Run the daemon until SIGTERM."""
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ)])
+    logging.getLogger("transitions").setLevel(logging.WARNING)
     asyncio.run(daemon.serve(load(config)))
 
 

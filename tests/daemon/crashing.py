@@ -1,0 +1,94 @@
+"""Start spsd with a trap: ``python -m tests.daemon.crashing POINT [FILE] serve …``.
+
+Each point is before or after a call that the pipeline makes at a port. There the process kills
+itself as ``kill -9`` would, or (``hold-installing``) waits until FILE exists. Nothing of this is
+in the product.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spsd.__main__ import main
+from spsd.adapters.iso_image import IsoInspector
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.partial_file import PartialFile
+from spsd.domain.lifecycle import Trigger
+
+Test = Callable[..., bool]
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def trap(owner: type, name: str, *, before: bool, when: Test = lambda *_: True) -> None:
+    """Kill the process before or after the first call for which ``when`` holds."""
+    real = getattr(owner, name)
+
+    def sync(self: object, *args: Any) -> Any:
+        hit = when(self, *args)
+        if hit and before:
+            die()
+        result = real(self, *args)
+        if hit:
+            die()
+        return result
+
+    async def coroutine(self: object, *args: Any) -> Any:
+        hit = when(self, *args)
+        if hit and before:
+            die()
+        result = await real(self, *args)
+        if hit:
+            die()
+        return result
+
+    setattr(owner, name, coroutine if asyncio.iscoroutinefunction(real) else sync)
+
+
+def moved_by(trigger: Trigger) -> Test:
+    return lambda _self, _seen, to: to.cause is trigger
+
+
+def hold(gate: Path) -> None:
+    real = IsoInspector.inspect
+
+    async def inspect(self: IsoInspector, digest: Any) -> Any:
+        while not gate.exists():
+            await asyncio.sleep(0.01)
+        return await real(self, digest)
+
+    IsoInspector.inspect = inspect
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
+    "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
+    "after-the-first-chunk": lambda: trap(PartialFile, "append", before=False),
+    "after-the-last-chunk": lambda: trap(PartialFile, "seal", before=True),
+    "after-fsync": lambda: trap(PartialFile, "seal", before=False),
+    "after-the-proof": lambda: trap(
+        SqliteJobs, "move", before=False, when=moved_by(Trigger.VERIFY)
+    ),
+    "before-the-rename": lambda: trap(Path, "rename", before=True),
+    "after-the-rename": lambda: trap(Path, "rename", before=False),
+    "before-the-final-transition": lambda: trap(
+        SqliteJobs, "move", before=True, when=moved_by(Trigger.INSTALL)
+    ),
+    "after-the-final-transition": lambda: trap(
+        SqliteJobs, "move", before=False, when=moved_by(Trigger.INSTALL)
+    ),
+}
+
+if __name__ == "__main__":
+    point = sys.argv.pop(1)
+    if point == "hold-installing":
+        hold(Path(sys.argv.pop(1)))
+    else:
+        POINTS[point]()
+    main()

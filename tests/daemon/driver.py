@@ -1,0 +1,177 @@
+"""A real daemon as a real process, and a client that speaks to it over the wire."""
+
+import asyncio
+import base64
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+USER, PASSWORD = "operator", "correct horse"
+FETCH = "/api/firmware/fetch"
+POLL_S = 0.02
+
+
+@dataclass
+class Daemon:
+    """One state directory, and at most one process that works in it."""
+
+    root: Path
+    fetch: dict[str, object] = field(default_factory=dict)
+    slots: dict[str, object] = field(default_factory=dict)
+    tls: bool = False
+    process: asyncio.subprocess.Process | None = None
+    url: str = ""
+    client: aiohttp.ClientSession | None = None
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "spsd.toml"
+
+    def configure(self) -> None:
+        fetch = {"allow": ["127.0.0.0/8"], "backoff_initial_s": 0.05, "backoff_limit_s": 0.2}
+        lines = [
+            "[server]",
+            'host = "127.0.0.1"',
+            "port = 0",
+            f"plain_http = {_toml(not self.tls)}",
+        ]
+        lines += ["[state]", f"directory = {_toml(str(self.state))}"]
+        lines += ["[fetch]", *(f"{k} = {_toml(v)}" for k, v in (fetch | self.fetch).items())]
+        lines += ["[slots]", *(f"{k} = {_toml(v)}" for k, v in self.slots.items())]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    async def add_user(self, name: str = USER, role: str = "admin") -> None:
+        arguments = ("user", "add", name, "--password-stdin", "--role", role)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "spsd", *arguments, "--config", self.config),
+            stdin=asyncio.subprocess.PIPE,
+        )
+        await process.communicate(PASSWORD.encode())
+        assert process.returncode == 0
+
+    async def start(self, *point: str) -> None:
+        """Start, through the crashing launcher if a point is named, and wait for the ready line."""
+        await self._spawn(*point)
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = (await self.process.stdout.readline()).decode()
+        assert line.startswith("spsd ready on "), line
+        self.url = line.split()[-1]
+
+    async def run(self, *point: str) -> int:
+        """Start and wait for the end, whatever it is."""
+        await self._spawn(*point)
+        assert self.process is not None
+        return await self.process.wait()
+
+    async def _spawn(self, *point: str) -> None:
+        launcher = ("tests.daemon.crashing", *point) if point else ("spsd",)
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[2],
+        )
+
+    async def log_in(self, name: str = USER) -> None:
+        """Once; sessions survive every restart, so the cookie stays good."""
+        jar = aiohttp.CookieJar(unsafe=True)
+        self.client = aiohttp.ClientSession(cookie_jar=jar)
+        auth = "Basic " + base64.b64encode(f"{name}:{PASSWORD}".encode()).decode()
+        async with self.client.get(
+            f"{self.url}/api/authentication", headers={"Authorization": auth}
+        ) as response:
+            assert response.status == 200, await response.text()
+
+    async def call(self, method: str, path: str, **kwargs: object) -> tuple[int, dict]:
+        assert self.client is not None
+        async with self.client.request(method, self.url + path, **kwargs) as response:
+            return response.status, await response.json()
+
+    async def submit(self, url: str, sha256: str) -> str:
+        status, body = await self.call(
+            "POST", FETCH, json={"url": url, "checksum": {"sha256": sha256}}
+        )
+        assert status == 202, body
+        return body["key"]
+
+    async def job(self, key: str) -> dict:
+        status, document = await self.call("GET", f"{FETCH}/{key}")
+        assert status == 200, document
+        return document["body"]
+
+    async def until(self, key: str, holds: Callable[[dict], bool]) -> dict:
+        """Poll the job until something holds; pytest's own time limit ends a vain wait."""
+        while not holds(body := await self.job(key)):
+            await asyncio.sleep(POLL_S)
+        return body
+
+    async def over(self, key: str) -> dict:
+        return await self.until(
+            key, lambda body: body["status"] in ("finished", "failed", "cancelled")
+        )
+
+    async def kill(self) -> None:
+        await self.end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        return await self.end(signal.SIGTERM)
+
+    async def end(self, number: int) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await self.process.wait()
+
+    def staged(self) -> list[str]:
+        return sorted(path.name for path in (self.state / "staging").iterdir())
+
+    def image(self, slot: int) -> Path:
+        return self.state / "slots" / str(slot) / "image"
+
+    def filled(self) -> list[int]:
+        return sorted(int(path.name) for path in (self.state / "slots").iterdir())
+
+    def memory_peak_mib(self) -> float:
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+
+@asynccontextmanager
+async def running(root: Path, *point: str, **settings: object) -> AsyncIterator[Daemon]:
+    """A configured daemon with a user, started and logged in; ended whatever happens."""
+    daemon = Daemon(root, **settings)
+    daemon.configure()
+    await daemon.add_user()
+    try:
+        await daemon.start(*point)
+        await daemon.log_in()
+        yield daemon
+    finally:
+        if daemon.client is not None:
+            await daemon.client.close()
+        if daemon.process is not None:
+            await daemon.end(signal.SIGKILL)
+            daemon.process._transport.close()
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case list():
+            return "[" + ", ".join(_toml(one) for one in value) + "]"
+        case _:
+            return str(value)
