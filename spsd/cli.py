@@ -136,15 +136,13 @@ def change_password(name: str, config: Path, *, password_stdin: bool) -> None:
 
 
 def _password(*, from_stdin: bool) -> str:
-    stdin = click.get_binary_stream("stdin")
     if not from_stdin:
-        if not stdin.isatty():
+        if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on: use --password-stdin.")
-        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-        return asked
+        return click.prompt("Password", type=str, hide_input=True, confirmation_prompt=True)
     try:
         # Only the line end that `echo` adds is not meant; blanks may be.
-        return stdin.read().decode().removesuffix("\n").removesuffix("\r")
+        return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise AccountError("the password on standard input is not UTF-8") from error
 

@@ -12,9 +12,7 @@ NEWS = "News of the image."
 
 def firmware_toml(version: str) -> bytes:
     """The text that an image carries as ``/firmware.toml``."""
-    return (
-        f'version = "{version}"\nupgrade_notes = "{NOTES}"\nupgrade_news = "{NEWS}"\n'
-    ).encode()
+    return (f'version = "{version}"\nupgrade_notes = "{NOTES}"\nupgrade_news = "{NEWS}"\n').encode()
 
 
 def build_iso(

@@ -1,6 +1,7 @@
 """Failures on the wire: one shape, and the one table from our errors to HTTP statuses."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
@@ -53,7 +54,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _refused(request: web.Request, error: RequestError) -> web.Response:
-    response = problem(request, STATUS[type(error)], error.type, str(error), **error.details)
+    response = problem(request, STATUS[type(error)], error.type, str(error), error.details)
     if isinstance(error, TooManyAttemptsError):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, UnauthenticatedError):
@@ -72,13 +73,17 @@ def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Respon
         case web.HTTPNotFound():
             message = f"There is nothing at {resource}."
             return problem(
-                request, HTTPStatus.NOT_FOUND, "ResourceNotFound", message, resource=resource
+                request, HTTPStatus.NOT_FOUND, "ResourceNotFound", message, {"resource": resource}
             )
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             message = f"{resource} takes {allowed}, not {error.method}."
             response = problem(
-                request, HTTPStatus.METHOD_NOT_ALLOWED, "MethodNotAllowed", message, allow=allowed
+                request,
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                message,
+                {"allow": allowed},
             )
             response.headers["Allow"] = allowed
             return response
@@ -93,13 +98,17 @@ def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Respon
 
 
 def problem(
-    request: web.Request, status: HTTPStatus, name: str, message: str, **details: str | int
+    request: web.Request,
+    status: HTTPStatus,
+    name: str,
+    message: str,
+    details: Mapping[str, str | int] | None = None,
 ) -> web.Response:
     """The error body: ``error`` and ``meta``. [documented]."""
     path = request.path
     return answer(
         {
-            "error": {"type": name, "message": message, "details": details},
+            "error": {"type": name, "message": message, "details": details or {}},
             "meta": {"href": path, "parent": path.rpartition("/")[0] or None},
         },
         status=status,

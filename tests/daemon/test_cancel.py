@@ -1,0 +1,125 @@
+"""Promise e: a cancel takes effect within a second wherever a job can be cancelled."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from spsd.testing.origin import Act, Hang, Origin, Refuse, SlowHeaders, Whole
+from tests.daemon.driver import FETCH, Daemon, running
+from tests.iso import build_iso
+
+SECOND = 1.0
+
+
+async def cancel(daemon: Daemon, key: str) -> None:
+    async with asyncio.timeout(SECOND):
+        status, body = await daemon.call("DELETE", f"{FETCH}/{key}")
+    assert status == 200, body
+    assert (await daemon.job(key))["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "act", [Hang(100_000), SlowHeaders(30.0)], ids=["in-mid-body", "before-the-head"]
+)
+async def test_while_downloading(act: Act, tmp_path: Path) -> None:
+    payload = bytes(200_000)
+    async with Origin({"/a": payload}, acts=[act]) as origin, running(tmp_path) as daemon:
+        key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
+        await origin.asked(1)
+        await cancel(daemon, key)
+        assert daemon.staged() == []
+        assert daemon.filled() == []
+        await daemon.kill()
+        await daemon.start()
+        assert (await daemon.job(key))["status"] == "cancelled"
+        assert len(origin.requests) == 1
+
+
+async def test_while_waiting_for_the_next_attempt(tmp_path: Path) -> None:
+    settings = {"fetch": {"backoff_initial_s": 30, "backoff_limit_s": 60}}
+    async with (
+        Origin({"/a": b"a"}, always=Refuse()) as origin,
+        running(tmp_path, **settings) as daemon,
+    ):
+        key = await daemon.submit(origin.url("/a"), "a" * 64)
+        await origin.asked(1)
+        await cancel(daemon, key)
+        assert daemon.staged() == []
+
+
+async def test_while_queued_and_while_the_first_of_one_digest_runs(tmp_path: Path) -> None:
+    payload = bytes(200_000)
+    digest = hashlib.sha256(payload).hexdigest()
+    async with (
+        Origin({"/a": payload}, acts=[Hang(100_000)]) as origin,
+        running(tmp_path, slots={"accept": "any"}) as daemon,
+    ):
+        running_key = await daemon.submit(origin.url("/a"), digest)
+        queued_key = await daemon.submit(origin.url("/a"), digest)
+        await origin.asked(1)
+        await cancel(daemon, queued_key)
+        assert daemon.staged() == [digest], "the running job keeps its partial"
+        await cancel(daemon, running_key)
+        assert daemon.staged() == []
+        again = await daemon.submit(origin.url("/a"), digest)
+        assert (await daemon.over(again))["status"] == "finished"
+
+
+async def test_not_while_installing(tmp_path: Path) -> None:
+    iso, gate = tmp_path / "image.iso", tmp_path / "gate"
+    build_iso(iso)
+    digest = hashlib.sha256(iso.read_bytes()).hexdigest()
+    async with (
+        Origin({"/image.iso": iso}) as origin,
+        running(tmp_path, "hold-installing", str(gate)) as daemon,
+    ):
+        key = await daemon.submit(origin.url("/image.iso"), digest)
+        body = await daemon.until(key, lambda body: body["info"] == "Installing")
+        assert body["status"] == "in-progress"
+        status, document = await daemon.call("DELETE", f"{FETCH}/{key}")
+        assert status == 409
+        assert document["error"]["type"] == "FetchNotCancellable"
+        gate.touch()
+        assert (await daemon.over(key))["status"] == "finished"
+
+
+async def test_two_deletes_remove_and_the_third_finds_nothing(tmp_path: Path) -> None:
+    async with (
+        Origin({"/a": b"a"}, acts=[Hang(0)]) as origin,
+        running(tmp_path) as daemon,
+    ):
+        key = await daemon.submit(origin.url("/a"), "a" * 64)
+        await cancel(daemon, key)
+        assert (await daemon.call("DELETE", f"{FETCH}/{key}"))[0] == 200
+        assert (await daemon.call("DELETE", f"{FETCH}/{key}"))[0] == 404
+        assert (await daemon.call("GET", f"{FETCH}/{key}"))[0] == 404
+
+
+async def test_a_race_with_the_finish_has_one_winner(tmp_path: Path) -> None:
+    """Each job is small enough to finish about when the DELETE arrives; both ends occur."""
+    objects = {f"/{n}": f"image {n}".encode() * 2000 for n in range(24)}
+    ends = set()
+    async with (
+        Origin(objects, always=Whole()) as origin,
+        running(tmp_path, slots={"accept": "any", "count": 99}) as daemon,
+    ):
+        for number, (path, payload) in enumerate(objects.items()):
+            key = await daemon.submit(origin.url(path), hashlib.sha256(payload).hexdigest())
+            # The delay walks over the job's whole life; it decides nothing but where we hit.
+            await asyncio.sleep(number * 0.002)
+            status, document = await daemon.call("DELETE", f"{FETCH}/{key}")
+            if status == 409:
+                assert (await daemon.over(key))["status"] == "finished"
+            else:
+                assert status == 200, document
+            found, document = await daemon.call("GET", f"{FETCH}/{key}")
+            # 200 to a job that was over already removed its record.
+            end = document["body"]["status"] if found == 200 else "removed"
+            ends.add(end)
+            manifests = [p.read_text() for p in daemon.state.glob("slots/*/manifest.json")]
+            assert any(key in text for text in manifests) == (end != "cancelled")
+            assert daemon.staged() == []
+    assert "cancelled" in ends
+    assert ends - {"cancelled"}

@@ -1,0 +1,155 @@
+"""Promise f, seen from outside: every bad origin gets its code, and the next job runs."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from spsd.testing.origin import (
+    Act,
+    CutAfter,
+    Drip,
+    Html,
+    Origin,
+    Refuse,
+    Status,
+    TooLong,
+    TooShort,
+    Whole,
+)
+from tests.daemon.driver import running
+from tests.iso import build_iso
+
+SETTINGS = {"attempts": 2, "minimum_bytes_per_s": 1000, "stall_window_s": 1}
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "evidence"),
+    [
+        (Refuse(), ("cut_off", "refused"), "attempt 2"),
+        (Drip(1, 0.05), ("stall",), "less than 1000 bytes"),
+        (Status(404), ("origin_status",), "404"),
+        (Status(500), ("origin_status",), "500"),
+        (Html("<html>log in</html>"), ("portal",), "text/html"),
+        (CutAfter(0), ("cut_off",), "attempt 2"),
+        (TooShort(100), ("digest",), "computed"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, tuple | str) else "",
+)
+async def test_a_bad_origin(act: Act, code: tuple[str, ...], evidence: str, tmp_path: Path) -> None:
+    iso = tmp_path / "image.iso"
+    build_iso(iso)
+    digest = hashlib.sha256(iso.read_bytes()).hexdigest()
+    objects = {"/bad": iso, "/good": iso}
+    async with (
+        Origin(objects, always=act) as bad,
+        Origin(objects, always=Whole()) as good,
+        running(tmp_path, fetch=SETTINGS) as daemon,
+    ):
+        body = await daemon.over(await daemon.submit(bad.url("/bad"), digest))
+        assert body["status"] == "failed"
+        assert body["info"] == "Firmware fetching failed"
+        assert body["error"].startswith(tuple(f"{one}: " for one in code)), body["error"]
+        assert evidence in body["error"]
+        assert daemon.filled() == []
+        body = await daemon.over(await daemon.submit(good.url("/good"), digest))
+        assert body["status"] == "finished", body
+
+
+async def test_too_much(tmp_path: Path) -> None:
+    """More than the announced length: the frame ends where the head says, the digest judges."""
+    payload = bytes(50_000)
+    async with (
+        Origin({"/a": payload}, always=TooLong(10)) as origin,
+        running(tmp_path, fetch=SETTINGS) as daemon,
+    ):
+        digest = hashlib.sha256(payload).hexdigest()
+        body = await daemon.over(await daemon.submit(origin.url("/a"), digest))
+        assert body["status"] == "failed"
+        assert body["error"].startswith(("digest: ", "too_long: "))
+        assert daemon.filled() == []
+        assert daemon.staged() == []
+
+
+async def test_the_wrong_digest_tells_both_and_the_length(tmp_path: Path) -> None:
+    payload = b"not what was promised"
+    async with Origin({"/a": payload}) as origin, running(tmp_path) as daemon:
+        body = await daemon.over(await daemon.submit(origin.url("/a"), "A" * 64))
+        assert body["error"].startswith("digest: ")
+        assert "a" * 64 in body["error"]
+        assert hashlib.sha256(payload).hexdigest() in body["error"]
+        assert f"bytes {len(payload)}" in body["error"]
+        assert daemon.staged() == []
+
+
+async def test_what_is_no_iso_and_no_slot(tmp_path: Path) -> None:
+    payload = b"no image at all" * 5000
+    iso = tmp_path / "image.iso"
+    build_iso(iso)
+    good = hashlib.sha256(iso.read_bytes()).hexdigest()
+    async with (
+        Origin({"/a": payload, "/i": iso, "/j": b"j"}) as origin,
+        running(tmp_path, slots={"count": 1}) as daemon,
+    ):
+        digest = hashlib.sha256(payload).hexdigest()
+        body = await daemon.over(await daemon.submit(origin.url("/a"), digest))
+        assert body["error"].startswith("not_an_image: ")
+        assert daemon.filled() == []
+        body = await daemon.over(await daemon.submit(origin.url("/i"), good))
+        assert body["slot_id"] == 1
+        asked = len(origin.requests)
+        body = await daemon.over(await daemon.submit(origin.url("/j"), "b" * 64))
+        assert body["error"].startswith("no_slot: ")
+        assert len(origin.requests) == asked, "it fails before the bytes"
+        body = await daemon.over(await daemon.submit(origin.url("/elsewhere"), good))
+        assert (body["status"], body["slot_id"]) == ("finished", 1)
+        assert len(origin.requests) == asked, "what a slot holds is not fetched again"
+
+
+async def test_addresses_that_are_refused(tmp_path: Path) -> None:
+    async with (
+        Origin({"/a": b"a"}) as origin,
+        running(tmp_path, fetch={"allow": []}) as daemon,
+    ):
+        hosts = {
+            "127.0.0.1": "policy",
+            "localhost": "policy",
+            "[::ffff:127.0.0.1]": "policy",
+            "0.0.0.0": "policy",
+            "2130706433": "protocol",  # the client takes canonical IPv4 literals only
+        }
+        for host, code in hosts.items():
+            url = f"http://{host}:{origin.port}/a"
+            body = await daemon.over(await daemon.submit(url, "a" * 64))
+            assert body["error"].startswith(f"{code}: "), (host, body["error"])
+        assert origin.requests == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+async def test_a_full_disk(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "spsd-test", state], check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    large, small = bytes(30_000_000), b"small"
+    try:
+        async with (
+            Origin({"/large": large, "/small": small}) as origin,
+            running(tmp_path, slots={"accept": "any"}) as daemon,
+        ):
+            digest = hashlib.sha256(large).hexdigest()
+            body = await daemon.over(await daemon.submit(origin.url("/large"), digest))
+            assert body["error"].startswith("disk_full: ")
+            assert "needed bytes 30000000" in body["error"]
+            assert daemon.staged() == []
+            digest = hashlib.sha256(small).hexdigest()
+            body = await daemon.over(await daemon.submit(origin.url("/small"), digest))
+            assert body["status"] == "finished", body
+            await daemon.stop()
+    finally:
+        subprocess.run(["umount", state], check=True)

@@ -1,0 +1,64 @@
+"""Size and number: past the 2 and 4 GiB borders, and a thousand jobs."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from spsd.testing.origin import Origin
+from tests.daemon.driver import FETCH, running
+from tests.iso import build_iso
+
+GIB = 1024**3
+MEMORY_LIMIT_MIB = 150
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_five_gibibytes_in_little_memory(tmp_path: Path) -> None:
+    iso = tmp_path / "huge.iso"
+    build_iso(iso, size=5 * GIB)
+    with iso.open("rb") as file:
+        digest = (await asyncio.to_thread(hashlib.file_digest, file, "sha256")).hexdigest()
+    async with Origin({"/huge.iso": iso}) as origin, running(tmp_path) as daemon:
+        key = await daemon.submit(origin.url("/huge.iso"), digest)
+        body = await daemon.over(key)
+        assert body["status"] == "finished", body
+        assert body["bytes_downloaded"] == 5 * GIB
+        peak = daemon.memory_peak_mib()
+        print(f"peak resident memory {peak:.0f} MiB")
+        assert peak < MEMORY_LIMIT_MIB
+        assert daemon.image(body["slot_id"]).stat().st_size == 5 * GIB
+    daemon.image(body["slot_id"]).unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_thousand_jobs_and_a_crash_in_the_middle(tmp_path: Path) -> None:
+    """Each asks for an object of its own that is not there: one request ends each job."""
+    concurrent = 4
+    async with Origin({}) as origin, running(tmp_path, fetch={"concurrent": concurrent}) as daemon:
+        turns = asyncio.Semaphore(32)
+
+        async def submit(number: int) -> str:
+            async with turns:
+                return await daemon.submit(origin.url(f"/{number}"), f"{number:064x}")
+
+        keys = await asyncio.gather(*(submit(number) for number in range(1000)))
+        assert len(set(keys)) == 1000
+        await origin.asked(300)
+        await daemon.kill()
+        requested_before = len(origin.requests)
+        assert requested_before < 1000
+        await daemon.start()
+        _, document = await daemon.call("GET", FETCH)
+        assert {item["key"] for item in document["items"]} == set(keys)
+        for key in keys:
+            body = await daemon.over(key)
+            assert body["status"] == "failed"
+            assert body["error"].startswith("origin_status: ")
+        paths = [asked.path for asked in origin.requests]
+        assert len(set(paths)) == 1000
+        # Only those that were running when the power went may be asked for twice.
+        assert len(paths) - 1000 <= concurrent

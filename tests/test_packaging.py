@@ -1,0 +1,78 @@
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def run(*command, **more):
+    return subprocess.run(
+        [str(part) for part in command], check=True, capture_output=True, text=True, **more
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", directory, ROOT)
+    (path,) = directory.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The directory of the commands of a fresh environment outside the checkout."""
+    directory = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", directory)
+    run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
+    return directory / "bin"
+
+
+def test_the_wheel_has_migrations_licence_and_types(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for migration in (ROOT / "migrations").glob("*.sql"):
+        assert f"spsd/migrations/{migration.name}" in names
+    assert "spsd/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not any(name.startswith("tests/") for name in names)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
+    config = tmp_path / "spsd.toml"
+    config.write_text(
+        f'[server]\nhost = "127.0.0.1"\nport = 0\n[state]\ndirectory = "{tmp_path}/state"\n'
+    )
+    # Nothing of the checkout may help.
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    add = (installed / "spsd", "user", "add", "ann", "--password-stdin", "--config", config)
+    run(*add, input="a long password\n", cwd=tmp_path, env=environ)
+    with subprocess.Popen(
+        [installed / "spsd", "serve", "--config", config],
+        cwd=tmp_path,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            ready = re.fullmatch(r"spsd ready on (https://127\.0\.0\.1:\d+)\n", line)
+            assert ready is not None, line
+            status = run(
+                *("curl", "-sS", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code}"),
+                *("--cacert", tmp_path / "state" / "tls" / "certificate.pem"),
+                *("-u", "ann:a long password", f"{ready[1]}/api/authentication"),
+            )
+            assert status == "200"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
