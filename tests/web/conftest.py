@@ -1,0 +1,83 @@
+"""The API over a real server, real SQLite and real argon2; only the scheduler does not run."""
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application
+
+from spsd.adapters.account_repository import SqliteAccounts
+from spsd.adapters.database import Database, open_database
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.migrations import migrate
+from spsd.adapters.passwords import Argon2Passwords
+from spsd.domain.account import Role
+from spsd.services.accounts import Accounts
+from spsd.services.fetching import Fetching
+from spsd.services.progress import ProgressBoard
+from spsd.web.app import build_app
+
+PASSWORD = "correct horse"
+IDLE_S = 1200
+
+
+class Parked:
+    """In place of a scheduler: jobs stay where a test puts them."""
+
+    def wake(self) -> None: ...
+
+    async def drop(self, job: object) -> None: ...
+
+    async def discard(self, digest: object) -> None: ...
+
+
+@dataclass
+class Clock:
+    seconds: int = 1_900_000_000
+
+    def __call__(self) -> int:
+        return self.seconds
+
+
+@dataclass
+class Api:
+    jobs: SqliteJobs
+    accounts: Accounts
+    board: ProgressBoard
+    clock: Clock
+    database: Database
+    connect: Callable[[Application], Awaitable[TestClient]]
+    clients: list[TestClient] = field(default_factory=list)
+
+    async def client(self, name: str | None = "admin") -> TestClient:
+        """A client of a newly built app, logged in; a second call is a restart."""
+        scheduler: object = Parked()
+        fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
+        app = build_app(fetching=fetching, accounts=self.accounts, secure=False)
+        client = await self.connect(app)
+        if name is not None:
+            response = await client.get("/api/authentication", headers=basic(name, PASSWORD))
+            assert response.status == 200
+        return client
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {encoded}"}
+
+
+@pytest.fixture
+async def api(
+    tmp_path: Path, aiohttp_client: Callable[..., Awaitable[TestClient]]
+) -> AsyncIterator[Api]:
+    path = tmp_path / "spsd.sqlite"
+    migrate(path)
+    clock = Clock()
+    async with open_database(path) as database:
+        accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
+        await accounts.add("admin", PASSWORD, Role.ADMIN)
+        await accounts.add("viewer", PASSWORD, Role.VIEWER)
+        yield Api(SqliteJobs(database), accounts, ProgressBoard(), clock, database, aiohttp_client)

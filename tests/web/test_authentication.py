@@ -1,0 +1,105 @@
+"""Log-in, the cookie, and how long it is good."""
+
+import re
+
+import pytest
+
+from spsd.domain.throttle import FREE_FAILURES
+from tests.web.conftest import IDLE_S, PASSWORD, Api, basic
+
+LOG_IN = "/api/authentication"
+FETCH = "/api/firmware/fetch"
+
+
+async def test_the_answer_and_the_cookie(api: Api) -> None:
+    client = await api.client(None)
+    response = await client.get(
+        LOG_IN, params={"login_method": "local"}, headers=basic("admin", PASSWORD)
+    )
+    assert await response.json() == {"meta": {"href": LOG_IN, "parent": "/api"}}
+    cookie = response.cookies["session_id"]
+    assert re.fullmatch(r"[0-9a-f]{40}", cookie.value)
+    assert (cookie["path"], cookie["max-age"]) == ("/", str(IDLE_S))
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Strict"
+    rows = await api.database.rows("SELECT token_hash FROM session")
+    assert all(cookie.value not in row[0] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Basic"},
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic /w=="},
+        {"Authorization": "Basic YWRtaW4="},
+        {"Authorization": "Bearer abc"},
+        basic("admin", "wrong password"),
+        basic("nobody", PASSWORD),
+    ],
+)
+async def test_wrong_credentials(api: Api, headers: dict[str, str]) -> None:
+    client = await api.client(None)
+    response = await client.get(LOG_IN, headers=headers)
+    assert response.status == 401
+    assert (await response.json())["error"]["type"] == "Unauthenticated"
+    assert response.headers["WWW-Authenticate"].startswith("Basic ")
+    assert "session_id" not in response.cookies
+
+
+async def test_basic_alone_opens_nothing_else_and_harms_nothing(api: Api) -> None:
+    stranger = await api.client(None)
+    assert (await stranger.get(FETCH, headers=basic("admin", PASSWORD))).status == 401
+    client = await api.client()
+    assert (await client.get(FETCH, headers=basic("admin", PASSWORD))).status == 200
+
+
+async def test_a_session_survives_a_restart(api: Api) -> None:
+    first = await api.client()
+    token = first.session.cookie_jar.filter_cookies(first.make_url("/"))["session_id"].value
+    second = await api.client(None)
+    response = await second.get(FETCH, headers={"Cookie": f"session_id={token}"})
+    assert response.status == 200
+
+
+async def test_twenty_idle_minutes(api: Api) -> None:
+    client = await api.client()
+    for _ in range(3):
+        api.clock.seconds += IDLE_S - 1
+        response = await client.get(FETCH)
+        assert response.status == 200
+        assert response.cookies["session_id"]["max-age"] == str(IDLE_S)
+    api.clock.seconds += IDLE_S
+    token = response.cookies["session_id"].value
+    late = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
+    assert late.status == 401
+
+
+async def test_log_out(api: Api) -> None:
+    client = await api.client()
+    token = client.session.cookie_jar.filter_cookies(client.make_url("/"))["session_id"].value
+    response = await client.delete(LOG_IN)
+    assert response.status == 200
+    late = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
+    assert late.status == 401
+
+
+async def test_a_new_password_ends_every_session(api: Api) -> None:
+    client = await api.client()
+    await api.accounts.set_password("admin", "another password")
+    assert (await client.get(FETCH)).status == 401
+
+
+async def test_failed_log_ins_are_slowed_down(api: Api) -> None:
+    client = await api.client(None)
+    for _ in range(FREE_FAILURES):
+        assert (await client.get(LOG_IN, headers=basic("admin", "wrong"))).status == 401
+    response = await client.get(LOG_IN, headers=basic("admin", PASSWORD))
+    assert response.status == 429
+    assert (await response.json())["error"]["type"] == "TooManyAttempts"
+    wait = int(response.headers["Retry-After"])
+    other = await client.get(LOG_IN, headers=basic("viewer", PASSWORD))
+    assert other.status == 200, "another name is not held up"
+    api.clock.seconds += wait
+    assert (await client.get(LOG_IN, headers=basic("admin", PASSWORD))).status == 200

@@ -1,0 +1,182 @@
+"""Bad input gets a clear error in the one shape, and changes nothing."""
+
+import json
+
+import pytest
+from aiohttp.test_utils import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.web.conftest import Api
+
+FETCH = "/api/firmware/fetch"
+GOOD = {"url": "https://example.com/a.iso", "checksum": {"sha256": "a" * 64}}
+
+
+def body(**changes: object) -> str:
+    return json.dumps({k: v for k, v in (GOOD | changes).items() if v is not None})
+
+
+async def refused(response, status: int, kind: str, href: str = FETCH) -> dict:
+    """The one error shape, and the headers that every answer has."""
+    assert response.status == status, await response.text()
+    document = await response.json()
+    assert set(document) == {"error", "meta"}
+    assert set(document["error"]) == {"type", "message", "details"}
+    assert document["error"]["type"] == kind
+    assert document["error"]["message"]
+    assert document["meta"] == {"href": href, "parent": href.rpartition("/")[0] or None}
+    assert response.headers["Content-Type"].startswith("application/json")
+    assert response.headers["Content-Language"] == "en"
+    assert "Allow" in response.headers
+    return document["error"]
+
+
+async def nothing_queued(client: TestClient) -> None:
+    assert (await (await client.get(FETCH)).json())["items"] == []
+
+
+INCOMPLETE, INVALID = "IncompleteRequestBodyError", "InvalidRequestBodyError"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "named"),
+    [
+        ("", INVALID, "body"),
+        ("{", INVALID, "body"),
+        ("url=x", INVALID, "body"),
+        (b"\xff\xfe", INVALID, "body"),
+        ("[]", INVALID, "array"),
+        ("null", INVALID, "null"),
+        ("[" * 30000, INVALID, "body"),
+        ("{}", INCOMPLETE, "`url`"),
+        (body(url=None), INCOMPLETE, "`url`"),
+        (body(checksum=None), INCOMPLETE, "`checksum`"),
+        (body(checksum={}), INCOMPLETE, "`checksum.sha256`"),
+        (body(checksum="a" * 64), INVALID, "$.checksum"),
+        (body(checksum={"md5": "a" * 32}), INVALID, "md5"),
+        (body(checksum={"sha256": "a" * 64, "sha1": "a"}), INVALID, "sha1"),
+        (body(checksum={"sha256": 1}), INVALID, "$.checksum.sha256"),
+        (body(checksum={"sha256": "a" * 63}), INVALID, "`checksum.sha256`"),
+        (body(checksum={"sha256": "a" * 65}), INVALID, "`checksum.sha256`"),
+        (body(checksum={"sha256": "g" * 64}), INVALID, "`checksum.sha256`"),
+        (body(checksum={"sha256": "\u0661" * 64}), INVALID, "`checksum.sha256`"),
+        (body(url=1), INVALID, "$.url"),
+        (body(url="ftp://example.com/a"), INVALID, "`url`"),
+        (body(url="file:///etc/passwd"), INVALID, "`url`"),
+        (body(url="https:///a.iso"), INVALID, "`url`"),
+        (body(url="example.com/a.iso"), INVALID, "`url`"),
+        (body(url="http://example.com:99999/"), INVALID, "`url`"),
+        (body(url="http://exa mple.com/"), INVALID, "`url`"),
+        (body(url="http://[::1/"), INVALID, "`url`"),
+        (body(url="http://" + "a" * 64 + ".com/"), INVALID, "`url`"),
+        (body(url="https://example.com/" + "a" * 8192), INVALID, "`url`"),
+        (body(slot=3), INVALID, "slot"),
+    ],
+)
+async def test_a_bad_body(api: Api, content: str | bytes, kind: str, named: str) -> None:
+    client = await api.client()
+    error = await refused(await client.post(FETCH, data=content), 400, kind)
+    assert named in error["message"]
+    await nothing_queued(client)
+
+
+async def test_a_large_body(api: Api) -> None:
+    client = await api.client()
+    response = await client.post(FETCH, data=body() + " " * 65536)
+    await refused(response, 413, "RequestBodyTooLarge")
+    await nothing_queued(client)
+
+
+async def test_upper_case_is_lowered_and_any_content_type_taken(api: Api) -> None:
+    client = await api.client()
+    for content_type in ("application/x-www-form-urlencoded", "application/json; charset=utf-8"):
+        response = await client.post(
+            FETCH,
+            data=body(checksum={"sha256": "A" * 64}),
+            headers={"Content-Type": content_type, "Accept": "application/octet-stream"},
+        )
+        assert response.status == 202
+        key = (await response.json())["key"]
+        assert response.headers["Location"] == f"{FETCH}/{key}"
+    assert [job.sha256 for job in await api.jobs.list()] == ["a" * 64] * 2
+
+
+async def test_unknown_places(api: Api) -> None:
+    client = await api.client()
+    for method in ("GET", "DELETE"):
+        href = f"{FETCH}/6d0b4c0e-8f0e-4c4b-9d6a-3a1f0e5b7c21"
+        error = await refused(await client.request(method, href), 404, "ResourceNotFound", href)
+        assert error["details"] == {"resource": href}
+    await refused(await client.get("/api/nope"), 404, "ResourceNotFound", "/api/nope")
+
+
+async def test_a_wrong_method(api: Api) -> None:
+    client = await api.client()
+    for method, href, allow in [
+        ("PUT", FETCH, "GET, HEAD, POST"),
+        ("DELETE", FETCH, "GET, HEAD, POST"),
+        ("POST", f"{FETCH}/x", "DELETE, GET, HEAD"),
+    ]:
+        response = await client.request(method, href)
+        await refused(response, 405, "MethodNotAllowed", href)
+        assert response.headers["Allow"] == allow
+
+
+@pytest.mark.parametrize("cookie", [None, "", "0" * 40, "ü" * 10, '"; drop table session'])
+async def test_without_a_session(api: Api, cookie: str | None) -> None:
+    client = await api.client(None)
+    headers = {} if cookie is None else {"Cookie": f"session_id={cookie}"}
+    for method, href in [("GET", FETCH), ("POST", FETCH), ("GET", "/api/nope")]:
+        response = await client.request(method, href, data=body(), headers=headers)
+        error = await refused(response, 401, "Unauthenticated", href)
+        assert error["details"] == {"resource": href}
+        assert "WWW-Authenticate" in response.headers
+    assert await api.jobs.list() == []
+
+
+async def test_a_viewer_reads_only(api: Api) -> None:
+    client = await api.client("viewer")
+    assert (await client.get(FETCH)).status == 200
+    error = await refused(await client.post(FETCH, data=body()), 403, "Unauthorized")
+    assert error["details"] == {"resource": FETCH}
+    href = f"{FETCH}/x"
+    await refused(await client.delete(href), 403, "Unauthorized", href)
+    await nothing_queued(client)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_writes_from_other_sites(api: Api, headers: dict[str, str]) -> None:
+    client = await api.client()
+    await refused(await client.post(FETCH, data=body(), headers=headers), 403, "Unauthorized")
+    await nothing_queued(client)
+    own = {"Origin": f"http://{client.host}:{client.port}", "Sec-Fetch-Site": "same-origin"}
+    assert (await client.post(FETCH, data=body(), headers=own)).status == 202
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["url", "checksum", "sha256", "x"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(content=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
+async def test_no_body_ever_breaks_the_server(api: Api, content: bytes) -> None:
+    client = api.clients[0] if api.clients else await api.client()
+    api.clients.append(client)
+    response = await client.post(FETCH, data=content)
+    assert response.status in (202, 400), content
+    assert (await response.json())["meta"]

@@ -1,0 +1,118 @@
+"""The documented shapes, keys and types exact, with invented values."""
+
+from dataclasses import replace
+
+import pytest
+
+from spsd.domain.digest import Sha256
+from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.domain.job import Job, JobKey, Progress
+from tests.web.conftest import Api
+
+FETCH = "/api/firmware/fetch"
+SIBLINGS = {
+    "slots": "/api/firmware/slots",
+    "test": "/api/firmware/test",
+    "upgrade": "/api/firmware/upgrade",
+}
+NOW = 1_935_652_522
+START = "2031-05-04T09:15:22+00:00"
+URL = "https://images.example.org/appliance-2.iso"
+
+QUEUED = Job.submitted(
+    JobKey("6d0b4c0e-8f0e-4c4b-9d6a-3a1f0e5b7c21"), URL, Sha256("a" * 64), now=NOW
+)
+RUNNING = QUEUED.start(4, now=NOW)
+INSTALLING = RUNNING.verified(734003200, "", now=NOW)
+
+
+def body(**changes: object) -> dict[str, object]:
+    return {
+        "bytes_downloaded": 0,
+        "bytes_total": 0,
+        "error": None,
+        "info": None,
+        "slot_id": None,
+        "start_time": START,
+        "status": "queued",
+        "url": URL,
+    } | changes
+
+
+NO_SLOT = ApplianceError(FailureCode.NO_SLOT, "there is no empty slot")
+DONE = {"bytes_downloaded": 734003200, "bytes_total": 734003200}
+
+SAMPLES = {
+    "queued": (QUEUED, body(start_time=None)),
+    "put back": (RUNNING.stopped(now=NOW), body(start_time=None)),
+    "downloading": (RUNNING, body(status="in-progress", info="Downloading")),
+    "installing": (INSTALLING, body(status="in-progress", info="Installing", **DONE)),
+    "finished": (
+        INSTALLING.installed(now=NOW),
+        body(status="finished", slot_id=4, **DONE),
+    ),
+    "failed": (
+        RUNNING.failed(NO_SLOT, Progress(), gained=False, budget=3, now=NOW),
+        body(status="failed", info="Firmware fetching failed", error=NO_SLOT.sentence()),
+    ),
+    "cancelled": (
+        RUNNING.cancelled(Progress(5, 9), now=NOW),
+        body(
+            status="cancelled",
+            info="Firmware fetching cancelled",
+            bytes_downloaded=5,
+            bytes_total=9,
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+async def test_a_download(api: Api, name: str) -> None:
+    job, expected = SAMPLES[name]
+    client = await api.client()
+    await api.jobs.add(job)
+    href = f"{FETCH}/{job.key}"
+    slot = {"slot": "/api/firmware/slots/4"} if name == "finished" else {}
+    assert await (await client.get(href)).json() == {
+        "body": expected,
+        "key": job.key,
+        "meta": {"href": href, "parent": FETCH} | slot,
+    }
+    assert await (await client.get(FETCH)).json() == {
+        "items": [{"body": expected, "key": job.key, "meta": {"href": href} | slot}],
+        "meta": {"href": FETCH, "parent": "/api/firmware"} | SIBLINGS,
+    }
+
+
+async def test_a_running_download_shows_live_bytes_and_no_credentials(api: Api) -> None:
+    secret = replace(RUNNING, url="https://user:secret@images.example.org/a.iso")
+    client = await api.client()
+    await api.jobs.add(secret)
+    api.board.post(secret.key, Progress(65536, 734003200))
+    shown = (await (await client.get(f"{FETCH}/{secret.key}")).json())["body"]
+    assert (shown["bytes_downloaded"], shown["bytes_total"]) == (65536, 734003200)
+    assert shown["url"] == "https://images.example.org/a.iso"
+
+
+async def test_accepted(api: Api) -> None:
+    client = await api.client()
+    response = await client.post(FETCH, json={"url": URL, "checksum": {"sha256": "a" * 64}})
+    document = await response.json()
+    href = f"{FETCH}/{document['key']}"
+    assert response.status == 202
+    assert document == {
+        "key": document["key"],
+        "meta": {"href": href, "parent": "/api/firmware"} | SIBLINGS,
+    }
+
+
+async def test_deletes(api: Api) -> None:
+    client = await api.client()
+    await api.jobs.add(QUEUED)
+    href = f"{FETCH}/{QUEUED.key}"
+    for _ in range(2):
+        response = await client.delete(href)
+        assert response.status == 200
+        assert await response.json() == {"meta": {"href": href, "parent": FETCH}}
+    assert (await client.get(href)).status == 404
