@@ -18,12 +18,12 @@ from spsd import __version__, daemon
 from spsd.adapters.systemd import log_handler
 from spsd.config import Settings, load
 from spsd.domain.account import Role
-from spsd.domain.errors import AccountError, ConfigurationError, SpsdError
+from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.services.accounts import Accounts
 
 _config = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(readable=False, path_type=Path),  # `load` says it better
     default=Path("/etc/spsd/spsd.toml"),
     show_default=True,
     help="The configuration file.",
@@ -149,6 +149,7 @@ def _password(*, from_stdin: bool) -> str:
 
 def _with_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[object]]) -> None:
     _become_owner(Path(settings.state.directory))
+    _check_installation(Path(os.__file__), Path(__file__))
 
     async def run() -> None:
         async with daemon.open_accounts(settings) as accounts:
@@ -170,3 +171,16 @@ def _become_owner(state: Path) -> None:
         os.setgroups([])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
+
+
+def _check_installation(*modules: Path) -> None:
+    """Refuse to go on where root's way to Python or spsd is closed to the state's owner.
+
+    Later imports would end in a riddle; and the owner's daemon cannot be this installation.
+    """
+    for module in modules:
+        if not os.access(module, os.R_OK):
+            raise StateError(
+                f"{module}: cannot be read by user {os.geteuid()}, whose state directory this is; "
+                "use the spsd command that the daemon runs from"
+            )

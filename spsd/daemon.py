@@ -75,7 +75,7 @@ async def serve(settings: Settings) -> None:
             budget=settings.fetch.attempts,
             now=now,
         )
-        scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent)
+        scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
         app = build_app(
             fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
             accounts=_accounts(settings, database),

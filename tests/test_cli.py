@@ -168,6 +168,14 @@ def test_root_becomes_the_state_directory_s_owner(tmp_path):
     assert shown.stdout == "(12345, 12345, 12345) (12346, 12346, 12346) []\n"
 
 
+def test_an_installation_closed_to_the_owner_is_one_line(spsd, config, accounts, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    code, _, err = spsd("user", "list", "--config", config)
+    assert code == 1
+    assert err.startswith(f"spsd: {os.__file__}: cannot be read by user {os.geteuid()}")
+    assert err.count("\n") == 1
+
+
 def test_version():
     shown = subprocess.run(
         [sys.executable, "-m", "spsd", "--version"], capture_output=True, check=True, text=True

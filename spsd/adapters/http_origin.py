@@ -7,7 +7,7 @@ judged. The address policy sits where sockets are made.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ class HttpAnswer:
         self._limits = limits
         self._bucket = bucket
 
-    async def blocks(self) -> AsyncIterator[bytes]:
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
         """The body, gathered to blocks of about 1 MiB, or less when bytes come slowly.
 
         Raises:

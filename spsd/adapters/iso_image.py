@@ -52,7 +52,8 @@ def read_iso(path: Path) -> ImageInfo:
         iso.open(str(path))
     # The parser is fed bytes that are proven but may be anything.
     except (PyCdlibException, struct.error, ValueError, IndexError, OverflowError) as error:
-        first = path.open("rb").read(16)
+        with path.open("rb") as file:
+            first = file.read(16)
         raise ImageError(
             FailureCode.NOT_AN_IMAGE,
             f"the image is no ISO 9660 volume: {error}",

@@ -68,7 +68,9 @@ class SqliteJobs:
         guard = {"seen_state": seen.state, "seen_attempt": seen.attempt}
         try:
             return _one(await self._database.rows(_MOVE, _row(to) | guard))
-        except sqlite3.IntegrityError:
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
             # The slot or the digest is another active job's: that one moved first.
             return None
 

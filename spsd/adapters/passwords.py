@@ -16,7 +16,6 @@ class Argon2Passwords:
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=_MEMORY_KIB, parallelism=1)
         self._turns = asyncio.Semaphore(AT_A_TIME)
-        self._nobody: str | None = None
 
     async def hash(self, password: str) -> str:
         """A salted hash in PHC string format."""
@@ -26,13 +25,9 @@ class Argon2Passwords:
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """With None it takes as long and is false: nobody learns which names exist."""
         if password_hash is None:
-            if self._nobody is None:
-                self._nobody = await self.hash("nobody has this password")
-            await self._verify(self._nobody, password)
+            # argon2 checks a password by hashing it, so this is the same work.
+            await self.hash(password)
             return False
-        return await self._verify(password_hash, password)
-
-    async def _verify(self, password_hash: str, password: str) -> bool:
         async with self._turns:
             try:
                 return await asyncio.to_thread(self._hasher.verify, password_hash, password)

@@ -17,6 +17,7 @@ TRANSIENT_STATUSES = frozenset({408, 425, 429})
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII)
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _HTML = ("text/html", "application/xhtml+xml")
 
 
@@ -60,9 +61,9 @@ class Reply:
 
     @property
     def length(self) -> int | None:
-        """Content-Length, where it is a number."""
-        value = self.headers.get("content-length", "")
-        return int(value) if value.isascii() and value.isdecimal() else None
+        """Content-Length, where it is a number that a file may have."""
+        found = _LENGTH.fullmatch(self.headers.get("content-length", ""))
+        return int(found[0]) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)

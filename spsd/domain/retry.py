@@ -57,7 +57,7 @@ def retry_after_seconds(value: str | None, *, now: int) -> float | None:
         return min(float(text), RETRY_AFTER_LIMIT_S) if len(text) < 10 else RETRY_AFTER_LIMIT_S
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a time zone may be any number
         return None
     aware = date if date.tzinfo is not None else date.replace(tzinfo=UTC)
     return max(0.0, aware.timestamp() - now)

@@ -16,7 +16,7 @@ class _Record:
 
 
 class Throttle:
-    """Counts failures in a row for each (peer, name); times are any monotonic seconds.
+    """Counts failures in a row for each (peer, name); times are seconds of one clock.
 
     The name alone is no key: a stranger's failures must not lock its owner out. Memory is
     bounded; the oldest records are forgotten first.
@@ -28,7 +28,9 @@ class Throttle:
     def wait_s(self, peer: str, name: str, *, now: float) -> int:
         """Whole seconds until the next attempt is looked at; 0: at once."""
         record = self._records.get((peer, name))
-        return 0 if record is None else max(0, ceil(record.blocked_until - now))
+        wait = 0 if record is None else max(0, ceil(record.blocked_until - now))
+        # Longer than any wait can be: the clock was set back, and nobody is to sit that out.
+        return wait if wait <= LONGEST_WAIT_S else 0
 
     def failed(self, peer: str, name: str, *, now: float) -> None:
         """One more failure: after the free ones the wait doubles from a second to a minute."""

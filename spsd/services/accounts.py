@@ -1,10 +1,12 @@
 """Accounts, log-in and sessions."""
 
+import asyncio
 import hashlib
 import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from spsd.domain.account import Account, Role, Session
 from spsd.domain.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
@@ -35,6 +37,7 @@ class Accounts:
         self._accounts = accounts
         self._passwords = passwords
         self._throttle = Throttle()
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._now = now
         self.idle_s = idle_s
 
@@ -83,21 +86,29 @@ class Accounts:
             UnauthenticatedError: they are wrong; nothing tells which.
             TooManyAttemptsError: too many failures from ``peer`` for this name; not even looked at.
         """
-        if wait := self._throttle.wait_s(peer, name, now=self._now()):
-            raise TooManyAttemptsError(
-                f"Too many failed log-ins; try again in {wait} s.", retry_after=wait
-            )
-        account = await self._accounts.get(name)
-        known = account.password_hash if account is not None else None
-        if not await self._passwords.verify(known, password) or account is None:
-            self._throttle.failed(peer, name, now=self._now())
-            raise _wrong()
-        self._throttle.succeeded(peer, name)
+        account = await self._recognised(name, password, peer)
         await self._accounts.close_idle_sessions(before=self._now() - self.idle_s)
         token = secrets.token_hex(20)
         if not await self._accounts.open_session(name, _hashed_token(token), now=self._now()):
             raise _wrong()  # removed in this very moment
         return LogIn(token, Session(name, account.role, self.idle_s, touched=True))
+
+    async def _recognised(self, name: str, password: str, peer: str) -> Account:
+        # One at a time for each guesser: attempts sent at once would all pass before the first
+        # of them has failed.
+        turn = self._turns.setdefault((peer, name), asyncio.Lock())
+        async with turn:
+            if wait := self._throttle.wait_s(peer, name, now=self._now()):
+                raise TooManyAttemptsError(
+                    f"Too many failed log-ins; try again in {wait} s.", retry_after=wait
+                )
+            account = await self._accounts.get(name)
+            known = account.password_hash if account is not None else None
+            if not await self._passwords.verify(known, password) or account is None:
+                self._throttle.failed(peer, name, now=self._now())
+                raise _wrong()
+            self._throttle.succeeded(peer, name)
+            return account
 
     async def session(self, token: str) -> Session | None:
         """The session that the token opens; None: there is none, or it has been idle too long."""
@@ -109,10 +120,10 @@ class Accounts:
         idle = self._now() - seen_at
         if idle >= self.idle_s:
             return None
-        if idle >= TOUCH_S:
+        if idle >= TOUCH_S or idle < 0:  # the clock was set back: count from here
             await self._accounts.touch_session(token_hash, now=self._now())
             return Session(name, role, self.idle_s, touched=True)
-        return Session(name, role, self.idle_s - max(0, idle))
+        return Session(name, role, self.idle_s - idle)
 
     async def log_out(self, token: str) -> None:
         """End the session; nothing happens if it has ended already."""

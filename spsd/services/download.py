@@ -4,6 +4,7 @@ What to do is decided in :mod:`spsd.domain.resume`; here it is done.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import assert_never
 
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
@@ -70,11 +71,12 @@ class Download:
         room = await self._room(partial, total)
         await partial.describe(url, answer.reply, total)
         await report(Progress(partial.length, total or 0))
-        async for block in answer.blocks():
-            if (error := _overrun(partial.length + len(block), total, room)) is not None:
-                raise error
-            await partial.append(block)
-            await report(Progress(partial.length, total or 0))
+        async with aclosing(answer.blocks()) as blocks:
+            async for block in blocks:
+                if (error := _overrun(partial.length + len(block), total, room)) is not None:
+                    raise error
+                await partial.append(block)
+                await report(Progress(partial.length, total or 0))
         if total is not None and partial.length < total:
             raise OriginError(
                 FailureCode.CUT_OFF,

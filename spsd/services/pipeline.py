@@ -5,6 +5,7 @@ without a word: the row says what happened.
 """
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass
 
@@ -17,13 +18,15 @@ from spsd.domain.failure import (
     OriginError,
 )
 from spsd.domain.job import Job, Progress
-from spsd.domain.lifecycle import JobState
+from spsd.domain.lifecycle import JobState, Trigger
 from spsd.domain.retry import RetryPolicy, backoff_s, gained
 from spsd.domain.slot import InstalledImage
 from spsd.services.completion import to_completion
 from spsd.services.download import Download
 from spsd.services.ports import ImageInspector, JobRepository, Now, Partial, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
+
+_log = logging.getLogger(__name__)
 
 
 class SupersededError(Exception):
@@ -175,3 +178,12 @@ class _Run:
         if moved is None:
             raise SupersededError
         self.job = moved
+        _log.log(
+            logging.WARNING if moved.cause is Trigger.FAIL else logging.INFO,
+            "job %s: %s, %s%s",
+            moved.key,
+            moved.cause,
+            moved.state,
+            f" ({moved.evidence})" if moved.evidence else "",
+            extra={"job_id": moved.key, "action": moved.cause},
+        )

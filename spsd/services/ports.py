@@ -4,7 +4,7 @@ Adapters raise :class:`~spsd.domain.failure.JobError` for what goes wrong out th
 foreign.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -58,7 +58,7 @@ class Answer(Protocol):
     def evidence(self) -> Mapping[str, str | int]:
         """Facts for the job's history."""
 
-    def blocks(self) -> AsyncIterator[bytes]:
+    def blocks(self) -> AsyncGenerator[bytes, None]:
         """The body, gathered to blocks of about 1 MiB, or less when bytes come slowly.
 
         Raises:

@@ -1,6 +1,7 @@
 """Which jobs run: the oldest first, a few at a time, never two of one digest."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from spsd.domain.digest import Sha256
@@ -19,8 +20,10 @@ class _Running:
 class Scheduler:
     """Claims queued rows and owns the tasks that work on them."""
 
-    def __init__(self, pipeline: Pipeline, *, concurrent: int) -> None:
+    def __init__(self, pipeline: Pipeline, *, concurrent: int, tell: Callable[[str], None]) -> None:
+        """``tell`` is given a line for the operator whenever the number of running jobs changes."""
         self._with = pipeline
+        self._tell = tell
         self._concurrent = concurrent
         self._running: dict[JobKey, _Running] = {}
         self._discarding: set[Sha256] = set()
@@ -42,6 +45,7 @@ class Scheduler:
                     self._running[job.key] = _Running(job, task)
                     # A task that is cancelled before its first step never runs its clean-up.
                     await asyncio.sleep(0)
+                self._tell(f"{len(self._running)} of at most {self._concurrent} jobs running")
                 await self._wake.wait()
 
     async def drop(self, job: Job) -> None:

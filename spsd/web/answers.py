@@ -18,14 +18,17 @@ def answer(content: object, *, status: HTTPStatus = HTTPStatus.OK) -> web.Respon
 async def common_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Allow and Content-Language are on every response. [documented] 6.0.1."""
     response = await handler(request)
-    response.headers.setdefault("Allow", ", ".join(_methods(request)))
+    response.headers["Allow"] = ", ".join(_methods(request))
     response.headers["Content-Language"] = "en"
+    response.headers["Server"] = "spsd"
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 
 def _methods(request: web.Request) -> list[str]:
+    if isinstance(refusal := request.match_info.http_exception, web.HTTPMethodNotAllowed):
+        return sorted(refusal.allowed_methods)
     resource = request.match_info.route.resource
     if resource is None:
         return []

@@ -1,12 +1,17 @@
 """Promise f, seen from outside: every bad origin gets its code, and the next job runs."""
 
+import asyncio
 import hashlib
 import os
+import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.testing.origin import (
     Act,
     CutAfter,
@@ -153,3 +158,36 @@ async def test_a_full_disk(tmp_path: Path) -> None:
             await daemon.stop()
     finally:
         subprocess.run(["umount", state], check=True)
+
+
+async def test_tls_policies(tmp_path: Path) -> None:
+    """A certificate that does not verify: the digest protects, unless the policy is strict."""
+    iso = tmp_path / "image.iso"
+    build_iso(iso)
+    digest = hashlib.sha256(iso.read_bytes()).hexdigest()
+    pair = await asyncio.to_thread(ensure_self_signed, tmp_path, hostname="origin.example")
+    context = await asyncio.to_thread(server_context, *pair)
+    async with Origin({"/image.iso": iso}, ssl_context=context) as origin:
+        url = f"https://localhost:{origin.port}/image.iso"
+        async with running(tmp_path, fetch={"tls": "strict"} | SETTINGS) as daemon:
+            body = await daemon.over(await daemon.submit(url, digest))
+            assert body["error"].startswith("tls: ")
+            assert origin.bytes_sent == 0
+            for settings, evidence in [
+                ({"tls": "strict", "ca_file": str(pair[0])}, "tls verified"),
+                ({"tls": "checksum"}, "tls not verified (self-signed certificate)"),
+            ]:
+                await daemon.stop()
+                for slot in daemon.filled():
+                    shutil.rmtree(daemon.image(slot).parent)
+                daemon.fetch = settings
+                daemon.configure()
+                await daemon.start()
+                key = await daemon.submit(url, digest)
+                body = await daemon.over(key)
+                assert body["status"] == "finished", body
+                with closing(sqlite3.connect(daemon.state / "spsd.sqlite")) as database:
+                    rows = database.execute(
+                        "SELECT evidence FROM job_history WHERE cause = 'verify'"
+                    ).fetchall()
+                assert evidence in rows[-1][0]
