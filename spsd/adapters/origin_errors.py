@@ -30,13 +30,14 @@ def _named(error: Exception, host: str) -> OriginError:
         case aiohttp.ClientConnectorDNSError():
             reason = error.os_error.strerror or "no answer"
             return OriginError(FailureCode.DNS, f"{host} cannot be resolved: {reason}", where)
-        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.EPERM:
-            what = f"connecting to {host} is not allowed: {error.os_error.strerror}"
-            return OriginError(FailureCode.POLICY, what, where, transient=False)
+        # Before the policy's: OpenSSL's own code for any failure is 1, which is EPERM.
         case aiohttp.ClientConnectorCertificateError() | ssl.SSLError() | aiohttp.ClientSSLError():
             return OriginError(
                 FailureCode.TLS, f"TLS with {host} failed: {tls_reason(error)}", where
             )
+        case aiohttp.ClientConnectorError() if error.os_error.errno == errno.EPERM:
+            what = f"connecting to {host} is not allowed: {error.os_error.strerror}"
+            return OriginError(FailureCode.POLICY, what, where, transient=False)
         case aiohttp.ConnectionTimeoutError():
             return OriginError(FailureCode.REFUSED, f"{host} does not answer in time", where)
         case aiohttp.ClientConnectorError():
