@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from spsd.adapters.durable import sync_directory
 from spsd.domain.errors import StateError
 
 
@@ -45,6 +46,9 @@ class StateDirectory:
         try:
             for directory in (self.root, self.staging, self.slots, self.tls):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A power cut must not take the rooms that a durable row or image stands in.
+            sync_directory(self.root)
+            sync_directory(self.root.parent)
         except OSError as error:
             raise StateError(
                 f"{self.root}: the state directory cannot be used: {error.strerror}"

@@ -6,7 +6,7 @@ from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.web import authentication, firmware_fetch
 from spsd.web.answers import common_headers
-from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE
+from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE, renewal
 from spsd.web.auth import authentication as authenticated
 from spsd.web.codec import FETCH
 from spsd.web.problems import problems
@@ -17,7 +17,8 @@ BODY_LIMIT = 64 * 1024
 def build_app(*, fetching: Fetching, accounts: Accounts, secure: bool) -> web.Application:
     """The REST API; ``secure`` says that clients reach it over TLS."""
     app = web.Application(
-        client_max_size=BODY_LIMIT, middlewares=[common_headers, problems, authenticated]
+        client_max_size=BODY_LIMIT,
+        middlewares=[common_headers, renewal, problems, authenticated],
     )
     app[firmware_fetch.FETCHING] = fetching
     app[ACCOUNTS] = accounts

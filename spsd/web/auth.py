@@ -20,16 +20,22 @@ _READS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 @web.middleware
 async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let through who may; a session that was used gets its cookie renewed."""
+    """Let through who may."""
     _refuse_other_sites(request)
     if request.path == LOG_IN and request.method in _READS:
         return await handler(request)
-    session = await _session(request)
+    session = request[SESSION] = await _session(request)
     if request.method not in _READS and request.path != LOG_IN and not session.may_write():
         raise UnauthorizedError(f"The user {session.account} may only read.", resource=request.path)
-    request[SESSION] = session
+    return await handler(request)
+
+
+@web.middleware
+async def renewal(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A session whose limit moved gets its cookie again, with whatever answer."""
     response = await handler(request)
-    if session.touched and COOKIE not in response.cookies:
+    session = request.get(SESSION)
+    if session is not None and session.touched and COOKIE not in response.cookies:
         set_cookie(request, response, request.cookies[COOKIE])
     return response
 
@@ -50,11 +56,18 @@ def _refuse_other_sites(request: web.Request) -> None:
     if request.method in _READS:
         return
     origin = request.headers.get(hdrs.ORIGIN)
-    foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
+    foreign = origin is not None and _host_of(origin) != request.host.lower()
     if foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         raise UnauthorizedError(
             "Writes that come from another web site are refused.", resource=request.path
         )
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, token: str) -> None:

@@ -41,6 +41,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except RequestError as error:
         return _refused(request, error)
+    except web.RequestPayloadError as error:
+        return _refused(request, _unreadable(error))
     except web.HTTPException as error:
         return _by_the_server(request, error)
     except Exception:  # noqa: BLE001 - the last resort: the client gets the one shape, the log the cause
@@ -67,6 +69,12 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     return response
 
 
+def _unreadable(error: web.RequestPayloadError) -> InvalidRequestBodyError:
+    """The body is not coded as its head says; what aiohttp tells has several lines."""
+    why = " ".join(str(error).split()).rstrip(".:")
+    return InvalidRequestBodyError(f"The body cannot be read: {why}.")
+
+
 def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Response:
     resource = request.path
     match error:
@@ -78,15 +86,13 @@ def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Respon
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             message = f"{resource} takes {allowed}, not {error.method}."
-            response = problem(
+            return problem(
                 request,
                 HTTPStatus.METHOD_NOT_ALLOWED,
                 "MethodNotAllowed",
                 message,
                 {"allow": allowed},
             )
-            response.headers["Allow"] = allowed
-            return response
         case web.HTTPRequestEntityTooLarge():
             message = "The body is longer than 64 KiB."
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE

@@ -1,0 +1,89 @@
+"""How failed log-ins are slowed down."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spsd.domain.throttle import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
+
+NOW = 1_900_000_000
+
+
+@pytest.fixture
+def throttle() -> Throttle:
+    return Throttle()
+
+
+def fail(throttle: Throttle, times: int, *, peer: str = "p", name: str = "n") -> None:
+    for _ in range(times):
+        throttle.failed(peer, name, now=NOW)
+
+
+def test_the_first_failures_are_free(throttle: Throttle) -> None:
+    for _ in range(FREE_FAILURES):
+        assert throttle.wait_s("p", "n", now=NOW) == 0
+        throttle.failed("p", "n", now=NOW)
+    assert throttle.wait_s("p", "n", now=NOW) == 1
+
+
+def test_then_the_wait_doubles_up_to_a_minute(throttle: Throttle) -> None:
+    fail(throttle, FREE_FAILURES - 1)
+    waits = []
+    for _ in range(8):
+        fail(throttle, 1)
+        waits.append(throttle.wait_s("p", "n", now=NOW))
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_waiting_is_enough(throttle: Throttle) -> None:
+    fail(throttle, FREE_FAILURES + 2)
+    assert throttle.wait_s("p", "n", now=NOW + 3) == 1
+    assert throttle.wait_s("p", "n", now=NOW + 4) == 0
+
+
+def test_a_part_of_a_second_is_a_second(throttle: Throttle) -> None:
+    fail(throttle, FREE_FAILURES)
+    assert throttle.wait_s("p", "n", now=NOW + 0.5) == 1
+
+
+def test_success_clears(throttle: Throttle) -> None:
+    fail(throttle, 20)
+    throttle.succeeded("p", "n")
+    fail(throttle, FREE_FAILURES - 1)
+    assert throttle.wait_s("p", "n", now=NOW) == 0
+
+
+@pytest.mark.parametrize("other", [("q", "n"), ("p", "m")])
+def test_nobody_else_is_held_up(throttle: Throttle, other: tuple[str, str]) -> None:
+    fail(throttle, 20)
+    assert throttle.wait_s(*other, now=NOW) == 0
+
+
+def test_a_clock_that_was_set_back_locks_nobody_out(throttle: Throttle) -> None:
+    fail(throttle, 20)
+    assert throttle.wait_s("p", "n", now=NOW - 86_400) == 0
+
+
+def test_memory_is_bounded_and_the_oldest_go_first(throttle: Throttle) -> None:
+    fail(throttle, 20, name="old")
+    fail(throttle, 20, name="kept")
+    for number in range(KEYS_KEPT - 1):
+        throttle.failed("p", f"n{number}", now=NOW)
+    assert throttle.wait_s("p", "old", now=NOW) == 0
+    assert throttle.wait_s("p", "kept", now=NOW) == LONGEST_WAIT_S
+
+
+def test_a_failure_makes_a_record_young_again(throttle: Throttle) -> None:
+    fail(throttle, 20, name="busy")
+    for number in range(KEYS_KEPT + 10):
+        throttle.failed("p", f"n{number}", now=NOW)
+        if number % 1000 == 0:
+            fail(throttle, 1, name="busy")
+    assert throttle.wait_s("p", "busy", now=NOW) == LONGEST_WAIT_S
+
+
+@given(failures=st.integers(0, 300), later=st.floats(-1e9, 1e9))
+def test_the_wait_is_never_longer_than_a_minute(failures: int, later: float) -> None:
+    throttle = Throttle()
+    fail(throttle, failures)
+    assert 0 <= throttle.wait_s("p", "n", now=NOW + later) <= LONGEST_WAIT_S

@@ -1,0 +1,281 @@
+"""Accounts and sessions over a real database; the clock is turned by hand."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import argon2
+import pytest
+
+from spsd.adapters.account_repository import SqliteAccounts
+from spsd.adapters.database import Database, open_database
+from spsd.adapters.migrations import migrate
+from spsd.adapters.passwords import Argon2Passwords
+from spsd.domain.account import Role, Session
+from spsd.domain.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
+from spsd.domain.throttle import FREE_FAILURES
+from spsd.services.accounts import TOUCH_S, Accounts
+
+IDLE_S = 1200
+PASSWORD = "correct horse"
+
+
+@dataclass
+class Clock:
+    seconds: int = 1_900_000_000
+
+    def __call__(self) -> int:
+        return self.seconds
+
+
+@dataclass
+class QuickPasswords:
+    """No hash at all, but it yields to others as a slow one does, and notes what it was asked."""
+
+    verified: list[str | None] = field(default_factory=list)
+
+    async def hash(self, password: str) -> str:
+        return f"plain:{password}"
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        self.verified.append(password_hash)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return password_hash == f"plain:{password}"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def passwords() -> QuickPasswords:
+    return QuickPasswords()
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    await asyncio.to_thread(migrate, tmp_path / "spsd.sqlite")
+    async with open_database(tmp_path / "spsd.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def accounts(database: Database, passwords: QuickPasswords, clock: Clock) -> Accounts:
+    built = Accounts(SqliteAccounts(database), passwords, idle_s=IDLE_S, now=clock)
+    await built.add("ada", PASSWORD, Role.ADMIN)
+    return built
+
+
+async def logged_in(accounts: Accounts, name: str = "ada") -> str:
+    return (await accounts.log_in(name, PASSWORD, peer="p")).token
+
+
+async def seen_at(database: Database) -> list[int]:
+    return [row["seen_at"] for row in await database.rows("SELECT seen_at FROM session")]
+
+
+@pytest.mark.parametrize("name", ["a", "A.b_c@d-9", "x" * 64])
+async def test_names_that_will_do(accounts: Accounts, name: str) -> None:
+    await accounts.add(name, PASSWORD, Role.VIEWER)
+    assert [a.name for a in await accounts.list()] == sorted(["ada", name])
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a:b", "ü", "a/b", "a\n"])
+async def test_names_that_will_not(accounts: Accounts, name: str) -> None:
+    with pytest.raises(AccountError, match="use 1 to 64 letters, digits and"):
+        await accounts.add(name, PASSWORD, Role.VIEWER)
+    assert [a.name for a in await accounts.list()] == ["ada"]
+
+
+@pytest.mark.parametrize("password", ["", "1234567", "x" * 1025])
+async def test_passwords_that_will_not_do(accounts: Accounts, password: str) -> None:
+    before = await accounts.list()
+    with pytest.raises(AccountError, match="must have 8 to 1024 characters"):
+        await accounts.add("bob", password, Role.VIEWER)
+    with pytest.raises(AccountError, match="must have 8 to 1024 characters"):
+        await accounts.set_password("ada", password)
+    assert await accounts.list() == before
+
+
+async def test_a_name_is_taken_once(accounts: Accounts) -> None:
+    before = await accounts.list()
+    with pytest.raises(AccountError, match="exists already; `spsd user password ada`"):
+        await accounts.add("ada", "another password", Role.VIEWER)
+    assert await accounts.list() == before
+
+
+async def test_who_is_unknown_cannot_be_changed(accounts: Accounts) -> None:
+    with pytest.raises(AccountError, match="no user bob; `spsd user list`"):
+        await accounts.set_password("bob", PASSWORD)
+    with pytest.raises(AccountError, match="no user bob; `spsd user list`"):
+        await accounts.remove("bob")
+
+
+async def test_a_log_in_opens_a_session(accounts: Accounts, database: Database) -> None:
+    opened = await accounts.log_in("ada", PASSWORD, peer="p")
+    assert re.fullmatch("[0-9a-f]{40}", opened.token)
+    assert opened.session == Session("ada", Role.ADMIN, IDLE_S, touched=True)
+    assert await accounts.session(opened.token) == Session("ada", Role.ADMIN, IDLE_S)
+    stored = [row["token_hash"] for row in await database.rows("SELECT token_hash FROM session")]
+    assert stored == [hashlib.sha256(opened.token.encode()).hexdigest()]
+
+
+async def test_no_two_tokens_are_alike(accounts: Accounts) -> None:
+    assert len({await logged_in(accounts) for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize("token", ["", "0" * 40, "ü", "\udcff", "' OR 1=1 --"])
+async def test_unknown_tokens_open_nothing(accounts: Accounts, token: str) -> None:
+    await logged_in(accounts)
+    assert await accounts.session(token) is None
+
+
+async def test_the_hash_of_a_token_opens_nothing(accounts: Accounts) -> None:
+    token = await logged_in(accounts)
+    assert await accounts.session(hashlib.sha256(token.encode()).hexdigest()) is None
+
+
+async def test_use_is_written_down_at_most_every_while(
+    accounts: Accounts, database: Database, clock: Clock
+) -> None:
+    token, begun = await logged_in(accounts), clock.seconds
+    clock.seconds += TOUCH_S - 1
+    assert await accounts.session(token) == Session("ada", Role.ADMIN, IDLE_S - TOUCH_S + 1)
+    assert await seen_at(database) == [begun]
+    clock.seconds += 1
+    assert await accounts.session(token) == Session("ada", Role.ADMIN, IDLE_S, touched=True)
+    assert await seen_at(database) == [begun + TOUCH_S]
+
+
+async def test_an_idle_session_ends(accounts: Accounts, clock: Clock) -> None:
+    token = await logged_in(accounts)
+    clock.seconds += IDLE_S - 1
+    assert await accounts.session(token) is not None
+    clock.seconds += IDLE_S
+    assert await accounts.session(token) is None
+
+
+async def test_a_clock_that_is_set_back_lengthens_no_session(
+    accounts: Accounts, clock: Clock
+) -> None:
+    token = await logged_in(accounts)
+    clock.seconds -= 1_000_000
+    assert await accounts.session(token) == Session("ada", Role.ADMIN, IDLE_S, touched=True)
+    clock.seconds += IDLE_S
+    assert await accounts.session(token) is None
+
+
+async def test_ended_sessions_are_forgotten_at_the_next_log_in(
+    accounts: Accounts, database: Database, clock: Clock
+) -> None:
+    await logged_in(accounts)
+    clock.seconds += IDLE_S + 1
+    await logged_in(accounts)
+    assert await seen_at(database) == [clock.seconds]
+
+
+async def test_log_out_ends_one_session(accounts: Accounts) -> None:
+    one, other = await logged_in(accounts), await logged_in(accounts)
+    await accounts.log_out(one)
+    await accounts.log_out(one)
+    assert await accounts.session(one) is None
+    assert await accounts.session(other) is not None
+
+
+async def test_a_new_password_ends_the_sessions_of_its_account(accounts: Accounts) -> None:
+    await accounts.add("bob", PASSWORD, Role.VIEWER)
+    ada, bob = await logged_in(accounts), await logged_in(accounts, "bob")
+    await accounts.set_password("ada", "another password")
+    assert await accounts.session(ada) is None
+    assert await accounts.session(bob) is not None
+    with pytest.raises(UnauthenticatedError):
+        await accounts.log_in("ada", PASSWORD, peer="p")
+
+
+async def test_a_removed_account_is_out(accounts: Accounts, database: Database) -> None:
+    token = await logged_in(accounts)
+    await accounts.remove("ada")
+    assert await accounts.session(token) is None
+    assert await seen_at(database) == []
+
+
+async def test_a_failure_does_not_tell_which_names_exist(
+    accounts: Accounts, passwords: QuickPasswords
+) -> None:
+    said = set()
+    for name in ("ada", "nobody"):
+        with pytest.raises(UnauthenticatedError) as caught:
+            await accounts.log_in(name, "wrong password", peer="p")
+        said.add((str(caught.value), *caught.value.details.items()))
+    assert len(said) == 1
+    assert passwords.verified == [f"plain:{PASSWORD}", None]
+
+
+async def test_attempts_are_refused_before_any_hashing(
+    accounts: Accounts, passwords: QuickPasswords, clock: Clock
+) -> None:
+    for _ in range(FREE_FAILURES):
+        with pytest.raises(UnauthenticatedError):
+            await accounts.log_in("ada", "wrong password", peer="p")
+    passwords.verified.clear()
+    with pytest.raises(TooManyAttemptsError) as caught:
+        await accounts.log_in("ada", PASSWORD, peer="p")
+    assert caught.value.retry_after == 1
+    assert passwords.verified == []
+    await accounts.log_in("ada", PASSWORD, peer="another peer")
+    clock.seconds += 1
+    await accounts.log_in("ada", PASSWORD, peer="p")
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+async def test_attempts_sent_at_once_are_no_way_around(
+    accounts: Accounts, passwords: QuickPasswords, name: str
+) -> None:
+    attempts = (accounts.log_in(name, f"guess number {n}", peer="p") for n in range(50))
+    ends = await asyncio.gather(*attempts, return_exceptions=True)
+    assert len(passwords.verified) == FREE_FAILURES
+    kinds = [type(end) for end in ends]
+    assert kinds.count(UnauthenticatedError) == FREE_FAILURES
+    assert kinds.count(TooManyAttemptsError) == 50 - FREE_FAILURES
+
+
+async def test_many_right_log_ins_at_once_all_succeed(accounts: Accounts) -> None:
+    tokens = await asyncio.gather(*(logged_in(accounts) for _ in range(20)))
+    assert len(set(tokens)) == 20
+
+
+async def test_waiting_guessers_leave_nothing_in_memory(accounts: Accounts) -> None:
+    await asyncio.gather(*(logged_in(accounts) for _ in range(5)))
+    assert len(accounts._turns) == 0
+
+
+async def test_passwords_are_argon2id_with_the_parameters_promised() -> None:
+    hasher = Argon2Passwords()
+    hashed = await hasher.hash(PASSWORD)
+    found = argon2.extract_parameters(hashed)
+    assert found.type is argon2.Type.ID
+    assert (found.memory_cost, found.time_cost, found.parallelism) == (19 * 1024, 2, 1)
+    assert await hasher.verify(hashed, PASSWORD)
+    assert not await hasher.verify(hashed, "wrong password")
+    assert not await hasher.verify("no hash at all", PASSWORD)
+    assert hashed != await hasher.hash(PASSWORD)
+
+
+async def test_nobody_costs_one_hash_and_never_matches(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = Argon2Passwords()
+    asked = []
+
+    class Counting:
+        def hash(self, password: str) -> str:
+            asked.append(password)
+            return "x"
+
+    monkeypatch.setattr(hasher, "_hasher", Counting())
+    for _ in range(3):
+        assert not await hasher.verify(None, PASSWORD)
+    assert asked == [PASSWORD] * 3
