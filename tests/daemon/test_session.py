@@ -5,15 +5,19 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from spsd.testing.origin import Hang, Origin
 from tests.daemon.driver import PASSWORD, USER, running
 from tests.iso import build_iso
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 async def test_the_session_of_the_page(tmp_path: Path) -> None:
     iso = tmp_path / "sps.iso"
     build_iso(iso)
@@ -35,6 +39,7 @@ async def test_the_session_of_the_page(tmp_path: Path) -> None:
                 env=os.environ
                 | {
                     "COOKIE_PATH": str(tmp_path / "cookies"),
+                    "NO_PROXY": "*",
                     "CURL_CA_BUNDLE": str(plain.state / "tls" / "certificate.pem"),
                 },
             )
