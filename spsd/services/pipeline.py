@@ -113,17 +113,19 @@ class _Run:
                 clean_retries -= 1
                 await self._retry(error, gained_bytes=True)
                 await partial.clear()
+                self._longest = 0
             told = ", ".join(f"{name} {value}" for name, value in evidence.items())
             await self._move(self.job.verified(partial.length, told, now=self._with.now()))
 
     async def _fetch(self, partial: Partial) -> dict[str, str | int]:
         """Attempts, until the origin has sent everything or the budget is spent."""
         while True:
-            synced = partial.synced
+            # An origin that starts over brings what was here before; that refunds nothing.
+            before = max(partial.synced, self._longest)
 
-            async def report(progress: Progress, synced: int = synced) -> None:
+            async def report(progress: Progress, before: int = before) -> None:
                 self._with.board.post(self.job.key, progress)
-                if partial.synced > synced and self.job.spent > 0:
+                if partial.synced > before and self.job.spent > 0:
                     await self._move(self.job.advanced(progress, now=self._with.now()))
 
             try:

@@ -1,0 +1,82 @@
+"""The budget of attempts against an origin that starts over each time and never ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from spsd.adapters.database import open_database
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.migrations import migrate
+from spsd.adapters.partial_file import SYNC_WINDOW
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.digest import Sha256
+from spsd.domain.failure import FailureCode, OriginError
+from spsd.domain.image import ImageInfo
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import JobState
+from spsd.domain.resume import Ask, Reply
+from spsd.domain.retry import RetryPolicy
+from spsd.services.download import Download
+from spsd.services.pipeline import Pipeline
+from spsd.services.progress import ProgressBoard
+
+BUDGET = 3
+MIB = 1024 * 1024
+
+
+class StartsOver:
+    """Knows no ranges and breaks off past one sync window, every time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.reply = Reply(200, {"content-length": str(4 * SYNC_WINDOW)})
+        self.evidence: dict[str, str | int] = {}
+
+    @asynccontextmanager
+    async def open(self, url: str, ask: Ask) -> AsyncIterator["StartsOver"]:
+        self.asked += 1
+        yield self
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        for _ in range(SYNC_WINDOW // MIB + 8):
+            yield bytes(MIB)
+        raise OriginError(FailureCode.CUT_OFF, "broken off")
+
+
+class NoInspector:
+    async def inspect(self, digest: Sha256) -> ImageInfo:
+        raise AssertionError("nothing is ever proven here")
+
+
+async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> None:
+    await asyncio.to_thread(migrate, tmp_path / "db")
+    for room in ("staging", "slots"):
+        (tmp_path / room).mkdir()
+    origin = StartsOver()
+    staging = StagingDirectory(tmp_path / "staging", boot="this boot")
+    async with open_database(tmp_path / "db") as database:
+        jobs = SqliteJobs(database)
+        pipeline = Pipeline(
+            jobs=jobs,
+            staging=staging,
+            slots=SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=1),
+            inspector=NoInspector(),
+            download=Download(origin, staging, now=lambda: 0),
+            board=ProgressBoard(),
+            retry=RetryPolicy(budget=BUDGET, initial_s=0, limit_s=0, stall_floor=0),
+            now=lambda: 0,
+        )
+        job = Job.submitted(JobKey("k"), "http://origin.example/a", Sha256("a" * 64), now=0)
+        await jobs.add(job)
+        claimed = await jobs.move(job, job.start(1, now=0))
+        assert claimed is not None
+        await pipeline.run(claimed)
+        ended = await jobs.get(JobKey("k"))
+    assert ended is not None
+    assert ended.state is JobState.FAILED
+    assert ended.error is not None
+    assert ended.error.startswith("cut_off: ")
+    # The first attempt brought new bytes and refunded itself.
+    assert origin.asked == BUDGET + 1
