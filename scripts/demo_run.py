@@ -177,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             play(Stage(console, directory, options.keep), stack)
             if options.keep:
                 stack.pop_all()
+        if not options.keep:
+            console.print("\nDone; the daemon and the origin are ended, their files removed.")
     except (DemoError, OSError, subprocess.SubprocessError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -224,8 +226,6 @@ def play(stage: Stage, stack: ExitStack) -> None:
             markup=False,
             soft_wrap=True,
         )
-    else:
-        stage.say("\nDone: the daemon and the origin are ended, nothing is left behind.")
 
 
 def build_image(path: Path) -> Path:

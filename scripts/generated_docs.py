@@ -1,0 +1,77 @@
+"""The parts of the documents that are printed from the code, between markers in the text."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spsd.config import reference
+from spsd.domain.failure import EXPLANATIONS
+from spsd.domain.lifecycle import diagram
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def failures() -> str:
+    """Every failure code as a row of a Markdown table."""
+    rows = ["| Code | What it means | What to do | Bytes so far |", "|---|---|---|---|"]
+    for code, told in EXPLANATIONS.items():
+        kept = "kept" if told.keeps_partial else "removed"
+        rows.append(f"| `{code}` | {told.meaning} | {told.advice} | {kept} |")
+    return "\n".join(rows)
+
+
+def state_diagram() -> str:
+    """The lifecycle as a block that Mermaid draws."""
+    return f"```mermaid\n{diagram()}\n```"
+
+
+PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
+    ("README.md", "diagram", state_diagram),
+    ("docs/failures.md", "failures", failures),
+    ("docs/settings.md", "settings", reference),
+)
+
+
+def renewed(text: str, name: str, part: str) -> str:
+    """``text`` with ``part`` between its markers called ``name``.
+
+    Raises:
+        ValueError: the markers are missing.
+    """
+    opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found, rest = text.partition(opening)
+    _, ended, after = rest.partition(closing)
+    if not found or not ended:
+        raise ValueError(f"there is no {opening} … {closing}")
+    return f"{before}{opening}\n\n{part.strip()}\n\n{closing}{after}"
+
+
+def stale(root: Path = ROOT) -> list[tuple[Path, str]]:
+    """The documents that are not as the code prints them, with the text they should have."""
+    found = []
+    for name, marker, part in PARTS:
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        if (wanted := renewed(text, marker, part())) != text:
+            found.append((path, wanted))
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if one is stale")
+    options = parser.parse_args(arguments)
+    found = stale()
+    for path, wanted in found:
+        name = path.relative_to(ROOT)
+        if options.check:
+            print(f"docs: {name} is stale; run scripts/docs")
+        else:
+            path.write_text(wanted, encoding="utf-8")
+            print(f"docs: {name} is written anew")
+    return 1 if options.check and found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""A newcomer's run."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def demo(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [ROOT / "scripts" / "demo", *arguments],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def is_running(pid: int) -> bool:
+    """A zombie that nobody has waited for runs no more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '--data "@-"' in done.stdout
+    assert "-c cookies.txt -u demo" in done.stdout
+    assert "-X DELETE" in done.stdout
+    assert '"status": "finished"' in done.stdout
+    assert "\nequal\n" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--keep")
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"kill (\d+) (\d+) && rm -r (\S+)", done.stdout)
+    assert found is not None, done.stdout
+    children = [int(found[1]), int(found[2])]
+    try:
+        assert re.search(r"^URL +https://127\.0\.0\.1:\d+$", done.stdout, re.MULTILINE)
+        assert re.search(r"^password +\S{16}$", done.stdout, re.MULTILINE)
+        assert all(is_running(pid) for pid in children)
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while any(is_running(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in children if is_running(pid)] == []
+    shutil.rmtree(found[3])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_what_goes_wrong_is_told_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "aiosqlite.py").write_text("raise ImportError('broken on purpose')\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    done = demo(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("demo: `spsd user add` failed: ")
+    assert "broken on purpose" in done.stderr
+    assert list(tmp_path.iterdir()) == [broken]
+
+
+def test_an_unknown_option_is_refused(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--no-such-option")
+    assert done.returncode == 2
+    assert "usage: scripts/demo" in done.stderr

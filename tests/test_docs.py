@@ -1,0 +1,65 @@
+"""The documents say what the code says, and their links lead somewhere."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from scripts.generated_docs import PARTS, ROOT, renewed, stale
+from spsd.domain.failure import FailureCode
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
+
+
+def test_the_generated_parts_are_fresh() -> None:
+    names = [str(path.relative_to(ROOT)) for path, _ in stale()]
+    assert names == [], "run scripts/docs"
+
+
+def test_a_stale_part_is_noticed(tmp_path: Path) -> None:
+    for name, _, _ in PARTS:
+        copy = tmp_path / name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    assert stale(tmp_path) == []
+    changed = tmp_path / "docs" / "failures.md"
+    changed.write_text(changed.read_text(encoding="utf-8").replace("`dns`", "`nds`"))
+    assert [path for path, _ in stale(tmp_path)] == [changed]
+
+
+def test_a_part_without_markers_is_an_error() -> None:
+    with pytest.raises(ValueError, match="there is no <!-- settings -->"):
+        renewed("no markers here", "settings", "part")
+
+
+def test_every_failure_code_is_explained() -> None:
+    text = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
+    assert [code for code in FailureCode if f"| `{code}` |" not in text] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_relative_links_lead_to_files(document: Path) -> None:
+    prose = FENCED.sub("", document.read_text(encoding="utf-8"))
+    links = [link.partition("#")[0] for link in LINK.findall(prose) if "://" not in link]
+    broken = [link for link in links if link and not (document.parent / link).exists()]
+    assert broken == []
+
+
+def test_every_dependency_has_its_line() -> None:
+    toml = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    names = re.findall(r'^    "([a-z0-9-]+)>=', toml, re.MULTILINE)
+    assert "aiohttp" in names
+    decision = (ROOT / "docs/decisions/0001-dependencies.md").read_text(encoding="utf-8")
+    cells = " ".join(re.findall(r"^\| ([^|]+) \|", decision, re.MULTILINE))
+    listed = set(re.split(r"[ ,]+", cells))
+    assert [name for name in names if name not in listed] == []
+
+
+def test_the_command_agrees() -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "docs", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
