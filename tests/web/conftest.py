@@ -1,5 +1,6 @@
 """The API over a real server, real SQLite and real argon2; only the scheduler does not run."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ async def api(
     tmp_path: Path, aiohttp_client: Callable[..., Awaitable[TestClient]]
 ) -> AsyncIterator[Api]:
     path = tmp_path / "spsd.sqlite"
-    migrate(path)
+    await asyncio.to_thread(migrate, path)
     clock = Clock()
     async with open_database(path) as database:
         accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
