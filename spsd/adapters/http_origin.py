@@ -86,7 +86,18 @@ class HttpAnswer:
         )
         parts: list[bytes] = []
         size, since = 0, clock()
-        while part := await self._read(watch):
+        failure: OriginError | None = None
+        while True:
+            try:
+                part = await self._read(watch)
+            except OriginError as error:
+                # What has come before it is worth keeping: the next attempt goes on from there.
+                failure = error
+                # aiohttp raises before it hands out what its buffer holds (3.14).
+                parts.append(self._response.content._read_nowait(-1))
+                break
+            if not part:
+                break
             now = clock()
             watch.count(len(part), now)
             parts.append(part)
@@ -96,8 +107,10 @@ class HttpAnswer:
                 await self._bucket.take(size)
                 watch.excuse(clock() - now)
                 parts, size, since = [], 0, clock()
-        if parts:
-            yield b"".join(parts)
+        if rest := b"".join(parts):
+            yield rest
+        if failure is not None:
+            raise failure
 
     async def _read(self, watch: RateWatch) -> bytes:
         with as_origin_errors(str(self._response.url)):

@@ -1,0 +1,61 @@
+import pytest
+
+from spsd.adapters.address_policy import AddressPolicy
+from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.domain.failure import FailureCode, OriginError
+from spsd.domain.resume import Ask
+
+LIMITS = Limits(
+    connect_timeout_s=2, minimum_bytes_per_s=1, stall_window_s=2, rate_limit_bytes_per_s=0
+)
+TRUST = Trust.of("strict", None)
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("::ffff:0.0.0.0", True),
+        ("169.254.169.254", True),
+        ("::ffff:169.254.169.254", True),
+        ("fe80::1%eth0", True),
+        ("224.0.0.1", True),
+        ("ff02::1", True),
+        ("10.0.0.1", False),
+        ("192.168.1.1", False),
+        ("8.8.8.8", False),
+        ("2001:db8::1", False),
+        ("fd00::1", False),
+    ],
+)
+def test_addresses(address, refused):
+    assert (AddressPolicy([]).refuses(address) is not None) is refused
+    assert AddressPolicy(["0.0.0.0/0", "::/0"]).refuses(address) is None
+
+
+def test_allow_reaches_no_further():
+    policy = AddressPolicy(["127.0.0.5/32", "fe80::/10"])
+    assert policy.refuses("127.0.0.5") is None
+    assert policy.refuses("::ffff:127.0.0.5") is None
+    assert policy.refuses("fe80::1%eth0") is None
+    assert policy.refuses("127.0.0.6") == "a loopback address"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "2130706433", "0177.0.0.1", "0x7f.1", "127.1", "0", "localhost",
+     "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254"],
+)  # fmt: skip
+async def test_no_spelling_gets_past_the_connector(host):
+    async with open_origin(AddressPolicy([]), TRUST, LIMITS) as origin:
+        with pytest.raises(OriginError) as caught:
+            async with origin.open(f"http://{host}:9/x", Ask()):
+                pass
+    # yarl refuses some spellings of IPv4 before anything is looked up.
+    assert caught.value.code in {FailureCode.POLICY, FailureCode.PROTOCOL}
+    assert not caught.value.transient

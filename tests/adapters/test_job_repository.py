@@ -1,0 +1,113 @@
+import asyncio
+import sqlite3
+from contextlib import suppress
+
+import pytest
+
+from spsd.adapters.database import open_database
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.migrations import migrate
+from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
+from spsd.domain.lifecycle import JobState
+
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+async def database(tmp_path):
+    await asyncio.to_thread(migrate, tmp_path / "db")
+    async with open_database(tmp_path / "db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def jobs(database):
+    return SqliteJobs(database)
+
+
+async def added(jobs, key, digest=A):
+    job = Job.submitted(JobKey(key), "http://x/y", digest, now=1)
+    await jobs.add(job)
+    return job
+
+
+async def test_a_row_comes_back_as_it_went(jobs):
+    job = await added(jobs, "k")
+    assert await jobs.get(job.key) == job
+    moved = await jobs.move(job, job.start(2, now=3).advanced(Progress(2**50, 2**51), now=4))
+    assert await jobs.get(job.key) == moved
+    assert list(await jobs.active()) == list(await jobs.list()) == [moved]
+    assert await jobs.get(JobKey("none")) is None
+
+
+async def test_a_stale_view_moves_nothing(jobs):
+    job = await added(jobs, "k")
+    started = await jobs.move(job, job.start(1, now=2))
+    assert await jobs.move(job, job.cancelled(NO_PROGRESS, now=3)) is None
+    assert await jobs.get(job.key) == started
+    assert await jobs.remove(job) is False
+
+
+@pytest.mark.parametrize(("digest", "slot"), [(A, 2), (B, 1)])
+async def test_a_digest_and_a_slot_have_one_active_job(jobs, digest, slot):
+    first, second = await added(jobs, "1"), await added(jobs, "2", digest)
+    await jobs.move(first, first.start(1, now=2))
+    assert await jobs.move(second, second.start(slot, now=2)) is None
+    assert await jobs.get(second.key) == second
+
+
+async def test_of_two_movers_one_wins(jobs):
+    job = await added(jobs, "k")
+    ends = await asyncio.gather(
+        jobs.move(job, job.start(1, now=2)), jobs.move(job, job.cancelled(NO_PROGRESS, now=2))
+    )
+    (winner,) = [end for end in ends if end is not None]
+    assert await jobs.get(job.key) == winner
+
+
+async def test_a_cancelled_move_happened_or_did_not(jobs):
+    for number in range(10):
+        job = await added(jobs, str(number), f"{number:064x}")
+        task = asyncio.create_task(jobs.move(job, job.cancelled(NO_PROGRESS, now=2)))
+        for _ in range(number % 3):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        row = await jobs.get(job.key)
+        assert row in (job, job.cancelled(NO_PROGRESS, now=2))
+
+
+async def test_each_move_is_a_line_of_history_and_goes_with_the_row(jobs, database):
+    job = await added(jobs, "k")
+    job = await jobs.move(job, job.start(1, now=2))
+    job = await jobs.move(job, job.cancelled(NO_PROGRESS, now=3))
+    lines = await database.rows("SELECT at, cause, state, attempt FROM job_history ORDER BY id")
+    assert [tuple(line) for line in lines] == [
+        (1, "submit", "queued", 0),
+        (2, "start", "downloading", 1),
+        (3, "cancel", "cancelled", 1),
+    ]
+    assert await jobs.remove(job) is True
+    assert await database.rows("SELECT * FROM job_history") == []
+
+
+async def test_the_oldest_queued_is_next(jobs):
+    first, second = await added(jobs, "1", A), await added(jobs, "2", B)
+    assert await jobs.next_queued(without=[]) == first
+    assert await jobs.next_queued(without=[A]) == second
+    assert await jobs.next_queued(without=[A, B]) is None
+
+
+async def test_finished_and_cancelled_rows_want_no_partial(jobs):
+    job, other = await added(jobs, "1", A), await added(jobs, "2", B)
+    assert set(await jobs.wanted()) == {A, B}
+    await jobs.move(job, job.cancelled(NO_PROGRESS, now=2))
+    assert set(await jobs.wanted()) == {B}
+    assert other.state is JobState.QUEUED
+
+
+async def test_the_database_itself_refuses_an_error_without_failure(database, jobs):
+    await added(jobs, "k")
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.rows("UPDATE job SET error = 'x'")

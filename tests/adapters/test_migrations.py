@@ -1,0 +1,74 @@
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from spsd.adapters.migrations import migrate, migrations_directory
+from spsd.domain.errors import StateError
+
+FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    directory = tmp_path / "migrations"
+    directory.mkdir()
+    (directory / "0001_first.sql").write_text(FIRST)
+    return directory
+
+
+def version(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def dump(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def test_a_fresh_database_gets_everything_and_again_nothing(tmp_path):
+    path = tmp_path / "db"
+    migrate(path)
+    assert version(path) == len(list(migrations_directory().glob("*.sql")))
+    before = dump(path)
+    migrate(path)
+    assert dump(path) == before
+
+
+def test_the_future_is_refused_and_not_touched(tmp_path):
+    path = tmp_path / "db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    before = path.read_bytes()
+    with pytest.raises(StateError, match="version 999"):
+        migrate(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failing_migration_leaves_the_version_before(tmp_path, scripts):
+    path = tmp_path / "db"
+    migrate(path, scripts)
+    before = dump(path)
+    (scripts / "0002_bad.sql").write_text("CREATE TABLE b (x);\nINSERT INTO nowhere VALUES (1);\n")
+    with pytest.raises(StateError, match="nowhere"):
+        migrate(path, scripts)
+    assert (dump(path), version(path)) == (before, 1)
+    (scripts / "0002_bad.sql").write_text("CREATE TABLE b (x);\n")
+    migrate(path, scripts)
+    assert version(path) == 2
+
+
+def test_numbers_have_no_gap(tmp_path, scripts):
+    (scripts / "0003_gap.sql").write_text("CREATE TABLE c (x);")
+    with pytest.raises(StateError, match="numbered"):
+        migrate(tmp_path / "db", scripts)
+
+
+def test_what_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "db"
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StateError, match="cannot be used"):
+        migrate(path)
+    assert path.read_bytes() == b"no database at all" * 100

@@ -1,0 +1,102 @@
+"""The slot directory and the inspector."""
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spsd.adapters.iso_image import IsoInspector, read_iso
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.failure import ApplianceError, FailureCode, ImageError
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import BrokenSlot, InstalledImage
+from tests.iso import NEWS, NOTES, build_iso
+
+DATA = b"image" * 1000
+DIGEST = hashlib.sha256(DATA).hexdigest()
+IMAGE = InstalledImage(DIGEST, len(DATA), ImageInfo("1", "n", None), "job", 5)
+
+
+@pytest.fixture
+async def slots(tmp_path):
+    for name in ("staging", "slots"):
+        (tmp_path / name).mkdir()
+    async with StagingDirectory(tmp_path / "staging", boot="b").open(DIGEST) as partial:
+        await partial.append(DATA)
+        await partial.seal()
+    return SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=2)
+
+
+async def test_an_installed_image_stands_in_one_place(slots, tmp_path):
+    assert await slots.slots() == {1: None, 2: None}
+    await slots.install(2, IMAGE)
+    assert await slots.slots() == {1: None, 2: IMAGE}
+    assert (tmp_path / "slots" / "2" / "image").read_bytes() == DATA
+    assert list((tmp_path / "staging").iterdir()) == []
+    assert await slots.intact(2)
+    assert not await slots.intact(1)
+
+
+async def test_a_slot_that_is_not_empty_is_refused_and_the_source_stays(slots, tmp_path):
+    (tmp_path / "slots" / "1").mkdir()
+    (tmp_path / "slots" / "1" / "something").write_bytes(b"x")
+    with pytest.raises(ApplianceError):
+        await slots.install(1, IMAGE)
+    assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
+    assert [p.name for p in (tmp_path / "slots" / "1").iterdir()] == ["something"]
+    assert isinstance((await slots.slots())[1], BrokenSlot)
+    assert not await slots.intact(1)
+
+
+async def test_a_flipped_byte_is_seen(slots, tmp_path):
+    await slots.install(1, IMAGE)
+    path = tmp_path / "slots" / "1" / "image"
+    path.chmod(0o600)
+    path.write_bytes(b"x" + DATA[1:])
+    assert not await slots.intact(1)
+    path.unlink()
+    assert not await slots.intact(1)
+
+
+@pytest.mark.parametrize("trees", ["joliet", "rr", "plain"])
+def test_firmware_toml_is_read(tmp_path, trees):
+    path = build_iso(tmp_path / "x", trees=trees, disk_info="Lab 9.9")
+    assert read_iso(path) == ImageInfo("2.5.0", NOTES, NEWS)
+
+
+@pytest.mark.parametrize("trees", ["joliet", "rr", "plain"])
+def test_disk_info_is_next(tmp_path, trees):
+    path = build_iso(tmp_path / "x", version=None, trees=trees, disk_info="Lab 9.9")
+    assert read_iso(path) == ImageInfo("9.9", "Lab 9.9")
+
+
+def test_the_volume_id_is_last(tmp_path):
+    path = build_iso(tmp_path / "x", firmware=b"\xff no toml", volume_id="FW_2_7")
+    assert read_iso(path) == ImageInfo("2.7")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"no image" * 10_000, bytes(100_000)])
+async def test_what_is_no_iso(tmp_path, data):
+    path = tmp_path / DIGEST / "image"
+    path.parent.mkdir()
+    path.write_bytes(data)
+    with pytest.raises(ImageError) as caught:
+        await IsoInspector(tmp_path, accept_any=False).inspect(DIGEST)
+    assert caught.value.code is FailureCode.NOT_AN_IMAGE
+    assert await IsoInspector(tmp_path, accept_any=True).inspect(DIGEST) == ImageInfo("unknown")
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 255)), max_size=20))
+def test_a_damaged_iso_is_read_or_refused(tmp_path_factory, damage):
+    path = tmp_path_factory.mktemp("iso") / "x"
+    data = bytearray(build_iso(path).read_bytes())
+    for offset, value in damage:
+        data[32_768 + offset if 32_768 + offset < len(data) else offset] = value
+    path.write_bytes(data)
+    try:
+        assert read_iso(path).version
+    except ImageError as error:
+        assert error.code is FailureCode.NOT_AN_IMAGE  # noqa: PT017 - either end is right

@@ -1,0 +1,92 @@
+import asyncio
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.domain.resume import Kept, Reply
+
+DIGEST = "d" * 64
+URL = "http://x/y"
+REPLY = Reply(200, {"etag": '"a"', "last-modified": "then"})
+
+
+@pytest.fixture
+def staging(tmp_path):
+    return StagingDirectory(tmp_path, boot="this")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.binary(max_size=3000), max_size=12))
+async def test_chunk_borders_never_change_the_digest(blocks):
+    root = await asyncio.to_thread(tempfile.mkdtemp)
+    async with StagingDirectory(Path(root), boot="this").open(DIGEST) as partial:
+        for block in blocks:
+            await partial.append(block)
+        whole = b"".join(blocks)
+        assert await partial.seal() == hashlib.sha256(whole).hexdigest()
+        assert partial.length == partial.synced == len(whole)
+    assert (Path(root) / DIGEST / "image").read_bytes() == whole
+
+
+async def test_what_was_there_is_hashed_again(staging):
+    async with staging.open(DIGEST) as partial:
+        await partial.describe(URL, REPLY, 8)
+        await partial.append(b"abcd")
+    async with staging.open(DIGEST) as partial:
+        assert partial.kept(URL) == Kept(4, 8, '"a"', "then", same_url=True)
+        assert not partial.kept("http://mirror/y").same_url
+        await partial.append(b"efgh")
+        assert await partial.seal() == hashlib.sha256(b"abcdefgh").hexdigest()
+
+
+async def test_after_a_reboot_only_what_was_synced_counts(staging, tmp_path):
+    async with staging.open(DIGEST) as partial:
+        await partial.append(b"abcd")
+        await partial.seal()
+        await partial.append(b"efgh")
+    async with StagingDirectory(tmp_path, boot="next").open(DIGEST) as partial:
+        assert partial.length == 4
+        assert await partial.seal() == hashlib.sha256(b"abcd").hexdigest()
+
+
+async def test_clear_forgets_everything(staging):
+    async with staging.open(DIGEST) as partial:
+        await partial.describe(URL, REPLY, 8)
+        await partial.append(b"abcd")
+        await partial.clear()
+        assert partial.kept(URL) == Kept(same_url=False)
+        await partial.append(b"x")
+        assert await partial.seal() == hashlib.sha256(b"x").hexdigest()
+
+
+async def test_discard_and_digests(staging, tmp_path):
+    async with staging.open(DIGEST):
+        pass
+    (tmp_path / "lost+found").mkdir()
+    assert list(await staging.digests()) == [DIGEST]
+    await staging.discard(DIGEST)
+    await staging.discard(DIGEST)
+    assert list(await staging.digests()) == []
+
+
+async def test_a_full_disk_is_said_so(tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)]
+    if os.geteuid() != 0 or (await asyncio.to_thread(subprocess.run, mount)).returncode:
+        pytest.skip("a full disk needs root and a tmpfs mount")
+    try:
+        with pytest.raises(ApplianceError) as caught:  # noqa: PT012 - the disk fills at any of them
+            async with StagingDirectory(tmp_path, boot="this").open(DIGEST) as partial:
+                for _ in range(8):
+                    await partial.append(bytes(512 * 1024))
+                await partial.seal()
+        assert caught.value.code is FailureCode.DISK_FULL
+    finally:
+        await asyncio.to_thread(subprocess.run, ["umount", str(tmp_path)], check=True)

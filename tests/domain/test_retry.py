@@ -1,0 +1,96 @@
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spsd.domain.failure import FailureCode
+from spsd.domain.retry import (
+    RETRY_AFTER_LIMIT_S,
+    RetryPolicy,
+    backoff_s,
+    gained,
+    retry_after_seconds,
+)
+
+NOW = 1_700_000_000
+POLICY = RetryPolicy(budget=5, initial_s=1.0, limit_s=60.0, stall_floor=1000)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.floats(0, 1),
+    st.none() | st.floats(0, 1e12),
+)
+def test_the_wait_is_bounded(failures, spread, retry_after):
+    wait = backoff_s(POLICY, failures, spread=spread, retry_after=retry_after)
+    whole = min(60.0, 2.0 ** min(failures - 1, 32))
+    assert whole / 2 <= wait <= max(whole, RETRY_AFTER_LIMIT_S)
+    if retry_after is None:
+        assert wait <= whole
+    else:
+        assert wait >= min(retry_after, RETRY_AFTER_LIMIT_S)
+
+
+def test_the_wait_doubles_up_to_the_limit():
+    waits = [backoff_s(POLICY, n, spread=1.0, retry_after=None) for n in range(1, 10)]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("0", 0),
+        (" 7 ", 7),
+        ("3599", 3599),
+        ("9999", RETRY_AFTER_LIMIT_S),
+        ("9" * 5000, RETRY_AFTER_LIMIT_S),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),
+        ("soon", None),
+        (format_datetime(datetime.fromtimestamp(NOW + 90, UTC), usegmt=True), 90),
+        (format_datetime(datetime.fromtimestamp(NOW - 90, UTC), usegmt=True), 0),
+        ("Tue, 14 Nov 2023 22:14:50 -0000", 90),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
+        ("Mon, 99 Jan 2024 00:00:00 GMT", None),
+    ],
+)
+def test_retry_after(value, expected):
+    assert retry_after_seconds(value, now=NOW) == expected
+
+
+DATES = st.builds(
+    "{}, {} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Mon", "Xyz", ""]),
+    st.integers(-1, 10**6),
+    st.sampled_from(["Jan", "Feb", "Foo"]),
+    st.integers(-1, 10**12),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.integers(0, 99),
+    st.sampled_from(["GMT", "", "+0000", "-9999", "+" + "9" * 30]) | st.integers().map(str),
+)
+
+
+@given(st.text() | DATES)
+def test_no_retry_after_can_hurt(value):
+    seconds = retry_after_seconds(value, now=NOW)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("code", "new_bytes", "expected"),
+    [
+        (FailureCode.CUT_OFF, 1, True),
+        (FailureCode.CUT_OFF, 0, False),
+        (FailureCode.CUT_OFF, -5, False),
+        (FailureCode.STALL, 1000, False),
+        (FailureCode.STALL, 1001, True),
+    ],
+)
+def test_which_bytes_refund_the_budget(code, new_bytes, expected):
+    assert gained(POLICY, code, new_bytes) is expected

@@ -1,0 +1,221 @@
+"""Source URLs, digests, image facts, slots, and the throttle of log-ins."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spsd.domain.digest import Sha256, parse_sha256
+from spsd.domain.errors import InvalidRequestBodyError
+from spsd.domain.image import (
+    TEXT_LIMIT,
+    ImageInfo,
+    from_disk_info,
+    from_firmware_toml,
+    from_volume_id,
+)
+from spsd.domain.slot import BrokenSlot, InstalledImage, lowest_empty
+from spsd.domain.source import URL_LIMIT, displayed, parse_source_url
+from spsd.domain.throttle import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
+
+DIGEST = Sha256("0123456789abcdef" * 4)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://a",
+        "https://a.example/x.iso",
+        "HTTP://A.example/x.iso",
+        "http://a.example:8080/x?y=%20#z",
+        "http://user:pass@a.example/",
+        "http://10.0.0.1/",
+        "http://[2001:db8::1]:80/",
+        "http://bücher.example/ü",
+        "http://a.example./",
+        "http://a/" + "x" * (URL_LIMIT - 9),
+    ],
+)
+def test_good_urls_are_given_back_as_they_came(url):
+    assert parse_source_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "x",
+        "/x",
+        "//a/x",
+        "ftp://a/x",
+        "file:///etc/passwd",
+        "http:",
+        "http://",
+        "http:///x",
+        "http://:80/",
+        "http://user@/",
+        "http://a:x/",
+        "http://a:65536/",
+        "http://[::1/",
+        "http://[zz]/",
+        "http://a b/",
+        "http://a/x y",
+        "http://a/\r\nHost: b",
+        "http://a/\x00",
+        "http://a/\x7f",
+        "http://a..b/",
+        "http://" + "a" * 64 + ".example/",
+        "http://a/\ud800",
+        "http://a/" + "x" * URL_LIMIT,
+    ],
+)
+def test_bad_urls_are_refused_and_the_field_is_named(url):
+    with pytest.raises(InvalidRequestBodyError) as caught:
+        parse_source_url(url, field="where")
+    assert caught.value.details == {"field": "where"}
+    assert str(caught.value).startswith("`where` ")
+
+
+@given(st.text() | st.text().map("http://".__add__))
+def test_any_text_is_a_url_or_refused(text):
+    try:
+        assert parse_source_url(text) == text
+    except InvalidRequestBodyError:
+        return
+    assert displayed(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://a/x?y#z", "http://a/x?y#z"),
+        ("http://u:p@a:80/x?y@z", "http://a:80/x?y@z"),
+        ("http://u:p@q@a/x", "http://a/x"),
+        ("http://a/x@y", "http://a/x@y"),
+    ],
+)
+def test_credentials_are_not_shown(url, shown):
+    assert displayed(url) == shown
+
+
+def test_a_digest_is_64_hex_digits_in_either_case():
+    assert parse_sha256(DIGEST.upper(), field="sha256") == DIGEST
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a" * 63,
+        "a" * 65,
+        "g" * 64,
+        DIGEST[:-1] + "\n",
+        " " + DIGEST[1:],
+        "\uff10" * 64,
+        "K" * 64,
+    ],
+)
+def test_other_text_is_no_digest(text):
+    with pytest.raises(InvalidRequestBodyError) as caught:
+        parse_sha256(text, field="sha256")
+    assert caught.value.details == {"field": "sha256"}
+
+
+@given(st.text())
+def test_any_text_is_a_digest_or_refused(text):
+    with pytest.raises(InvalidRequestBodyError):
+        parse_sha256(text + "!", field="sha256")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('version = " 2.5 "', ImageInfo("2.5")),
+        ('version = "2"\nupgrade_notes = "n"\nupgrade_news = "w"', ImageInfo("2", "n", "w")),
+        ('version = "2"\nupgrade_notes = 5\nupgrade_news = []', ImageInfo("2")),
+        ("version = 2.5", None),
+        ('version = "  "', None),
+        ('other = "2"', None),
+        ("no toml", None),
+        ("", None),
+    ],
+)
+def test_firmware_toml(text, expected):
+    assert from_firmware_toml(text) == expected
+
+
+def test_long_texts_are_cut():
+    long = "x" * (TEXT_LIMIT + 1)
+    info = from_firmware_toml(f'version = "{long}"\nupgrade_notes = "{long}"')
+    assert (len(info.version), len(info.upgrade_notes)) == (TEXT_LIMIT, TEXT_LIMIT)
+    assert len(from_disk_info(f"1.2 {long}").upgrade_notes) == TEXT_LIMIT
+
+
+@given(st.text())
+def test_any_text_is_looked_at(text):
+    from_firmware_toml(text)
+    from_disk_info(text)
+    assert from_volume_id(text).version
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("Debian GNU/Linux 12.5.0 _Bookworm_\nmore 9.9", "12.5.0"),
+        ("\n  Lab 3.1-rc1 \n", "3.1-rc1"),
+        ("no number 7", None),
+        ("", None),
+    ],
+)
+def test_disk_info(text, version):
+    info = from_disk_info(text)
+    assert (info.version if info else None) == version
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [("FW_2_7_1   ", "2.7.1"), ("fw 2.7", "2.7"), ("LAB", "LAB"), ("   ", "unknown")],
+)
+def test_volume_id(name, version):
+    assert from_volume_id(name) == ImageInfo(version)
+
+
+IMAGE = InstalledImage(DIGEST, 1, ImageInfo("1"), "job", 0)
+
+
+@pytest.mark.parametrize(
+    ("slots", "reserved", "expected"),
+    [
+        ({}, (), None),
+        ({1: None, 2: None}, (), 1),
+        ({2: None, 1: None}, (), 1),
+        ({1: IMAGE, 2: None}, (), 2),
+        ({1: BrokenSlot("?"), 2: None}, (), 2),
+        ({1: None, 2: None}, {1}, 2),
+        ({1: None, 2: IMAGE}, {1}, None),
+    ],
+)
+def test_the_lowest_empty_slot_is_taken(slots, reserved, expected):
+    assert lowest_empty(slots, reserved) == expected
+
+
+def test_failures_wait_longer_and_longer():
+    throttle, waits = Throttle(), []
+    for _ in range(FREE_FAILURES + 9):
+        throttle.failed("peer", "name", now=100.0)
+        waits.append(throttle.wait_s("peer", "name", now=100.0))
+    assert waits[: FREE_FAILURES - 1] == [0] * (FREE_FAILURES - 1)
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_WAIT_S
+    assert throttle.wait_s("peer", "name", now=100.0 + LONGEST_WAIT_S) == 0
+    assert throttle.wait_s("other", "name", now=100.0) == 0
+    throttle.succeeded("peer", "name")
+    assert throttle.wait_s("peer", "name", now=100.0) == 0
+
+
+def test_the_throttle_forgets_the_oldest():
+    throttle = Throttle()
+    for peer in range(KEYS_KEPT + 1):
+        for _ in range(FREE_FAILURES):
+            throttle.failed(str(peer), "name", now=0.0)
+    assert throttle.wait_s("0", "name", now=0.0) == 0
+    assert throttle.wait_s("1", "name", now=0.0) > 0

@@ -1,0 +1,91 @@
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager, suppress
+
+from spsd.domain.lifecycle import JobState
+from spsd.services.fetching import Fetching
+from spsd.services.scheduler import Scheduler
+from spsd.testing.origin import Hang, Origin, Whole
+
+
+@asynccontextmanager
+async def working(bench, *, concurrent=2):
+    scheduler = Scheduler(bench.pipeline, concurrent=concurrent, tell=lambda _: None)
+    fetching = Fetching(
+        bench.pipeline.jobs, scheduler, bench.pipeline.board, now=bench.pipeline.now
+    )
+    task = asyncio.create_task(scheduler.run())
+    try:
+        yield fetching
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(fetching, key, state):
+    async with asyncio.timeout(10):
+        while (job := await fetching.get(key)).state is not state:
+            await asyncio.sleep(0.005)
+    return job
+
+
+async def until_bytes(fetching, key):
+    async with asyncio.timeout(10):
+        while not (job := await fetching.get(key)).progress.done:
+            await asyncio.sleep(0.005)
+    return job
+
+
+async def test_a_job_is_fetched(bench):
+    async with Origin({"/a": bench.content}) as origin, working(bench) as fetching:
+        job = await fetching.submit(origin.url("/a"), bench.sha256)
+        await until(fetching, job.key, JobState.FINISHED)
+    assert bench.installed() == bench.content
+
+
+async def test_no_more_than_the_limit_at_once(bench):
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(3)]
+    async with Origin({"/a": bench.content}, always=Hang(0)) as origin:
+        async with working(bench, concurrent=1) as fetching:
+            jobs = [await fetching.submit(origin.url("/a"), digest) for digest in digests]
+            await origin.asked(1)
+            states = [job.state for job in await fetching.list()]
+            assert states == [JobState.DOWNLOADING, JobState.QUEUED, JobState.QUEUED]
+            await fetching.delete(jobs[0].key)
+            await until(fetching, jobs[1].key, JobState.DOWNLOADING)
+            assert (await fetching.get(jobs[2].key)).state is JobState.QUEUED
+
+
+async def test_one_digest_is_never_fetched_twice_at_once(bench):
+    async with Origin({"/a": bench.content}, [Hang(1000)]) as origin, working(bench) as fetching:
+        first = await fetching.submit(origin.url("/a"), bench.sha256)
+        second = await fetching.submit(origin.url("/a"), bench.sha256)
+        await origin.asked(1)
+        assert (await fetching.get(second.key)).state is JobState.QUEUED
+        await until(fetching, first.key, JobState.FINISHED)
+        await until(fetching, second.key, JobState.FINISHED)
+        assert len(origin.requests) == 2  # the hang and its resume; the second job found it
+
+
+async def test_a_cancel_leaves_nothing(bench):
+    async with Origin({"/a": bench.content}, always=Hang(100_000)) as origin:
+        async with working(bench) as fetching:
+            job = await fetching.submit(origin.url("/a"), bench.sha256)
+            await until_bytes(fetching, job.key)
+            await fetching.delete(job.key)
+            assert bench.partials() == []
+            assert (await fetching.get(job.key)).state is JobState.CANCELLED
+
+
+async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):
+    async with Origin({"/a": bench.content}, [Hang(100_000)], always=Whole()) as origin:
+        async with working(bench) as fetching:
+            job = await fetching.submit(origin.url("/a"), bench.sha256)
+            await until_bytes(fetching, job.key)
+        row = await bench.pipeline.jobs.get(job.key)
+        assert (row.state, row.spent, row.slot) == (JobState.QUEUED, 0, None)
+        assert bench.partials() == [bench.sha256]
+        async with working(bench) as fetching:
+            await until(fetching, job.key, JobState.FINISHED)
+        assert origin.requests[1].range == "bytes=100000-"
