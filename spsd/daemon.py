@@ -19,6 +19,7 @@ from aiohttp import web
 
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.address_policy import AddressPolicy
+from spsd.adapters.boot import boot_id, booted_slot
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.adapters.database import Database, open_database
 from spsd.adapters.http_origin import Limits, Trust, open_origin
@@ -27,7 +28,7 @@ from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory, boot_id
+from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.config import Settings
@@ -40,6 +41,7 @@ from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
 from spsd.services.scheduler import Scheduler
+from spsd.services.slots import Slots
 from spsd.web.app import build_app
 
 _log = logging.getLogger(__name__)
@@ -75,9 +77,11 @@ async def serve(settings: Settings) -> None:
             budget=settings.fetch.attempts,
             now=now,
         )
+        current = await asyncio.to_thread(booted_slot)
         scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
         app = build_app(
             fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
+            slots=Slots(pipeline.slots, pipeline.jobs, current=current),
             accounts=_accounts(settings, database),
             secure=not settings.server.plain_http,
         )

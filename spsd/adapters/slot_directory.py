@@ -8,6 +8,8 @@ share a file system; both directories are synced before anyone is told.
 import asyncio
 import hashlib
 import os
+import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from spsd.adapters.partial_file import IMAGE
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 
 MANIFEST = "manifest.json"
+_TRASH = ".trash-"
 _READ = 1024 * 1024
 
 
@@ -76,6 +79,25 @@ class SlotDirectory:
             source.rename(target)
             sync_directory(self._root)
             sync_directory(self._staging)
+
+    async def empty(self, slot: int) -> None:
+        """Take the image out of the slot, at once; its bytes are freed afterwards."""
+        await asyncio.to_thread(self._empty, slot)
+
+    def _empty(self, slot: int) -> None:
+        with as_appliance_errors(f"emptying slot {slot}"):
+            (self._root / str(slot)).rename(self._root / f"{_TRASH}{uuid.uuid4()}")
+            sync_directory(self._root)
+            self._tidy()
+
+    async def tidy(self) -> None:
+        """Free the bytes of images that were taken out when the power went."""
+        await asyncio.to_thread(self._tidy)
+
+    def _tidy(self) -> None:
+        for directory in self._root.glob(f"{_TRASH}*"):
+            # Two may tidy at once; the other one's work is as good as ours.
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _feed(digest: "hashlib._Hash", descriptor: int) -> int:

@@ -15,11 +15,6 @@ from spsd.domain.digest import Sha256
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def boot_id() -> str:
-    """The kernel's name for this boot."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
 class StagingDirectory:
     """Staging under ``root``, on the same file system as the slots."""
 

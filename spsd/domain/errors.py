@@ -77,6 +77,12 @@ class ResourceNotFoundError(RequestError):
     type = "ResourceNotFound"
 
 
+class SlotInUseError(RequestError):
+    """The slot's firmware is running, or the slot is reserved by a running download."""
+
+    type = "SlotInUse"
+
+
 class FetchNotCancellableError(RequestError):
     """The image is being installed; from here on a job can only finish or fail."""
 

@@ -67,7 +67,7 @@ class Fetching:
         raise FetchNotCancellableError(
             "The image is proven and being installed, or installed already; "
             "the download cannot be cancelled any more.",
-            status=job.state,
+            resource=f"/api/firmware/fetch/{job.key}",
         )
 
     async def _remove(self, job: Job) -> None:

@@ -140,6 +140,12 @@ class SlotStore(Protocol):
             ApplianceError: the slot is not empty, or the disk refuses.
         """
 
+    async def empty(self, slot: int) -> None:
+        """Take the image out of the slot, at once; its bytes are freed afterwards."""
+
+    async def tidy(self) -> None:
+        """Free the bytes of images that were taken out when the power went."""
+
 
 class ImageInspector(Protocol):
     """Reads what an image says of itself."""

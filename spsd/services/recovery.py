@@ -18,6 +18,7 @@ async def recover(
     jobs: JobRepository, staging: Staging, slots: SlotStore, *, budget: int, now: Now
 ) -> None:
     """Bring rows, partial files and slots into agreement, before anything runs."""
+    await slots.tidy()
     held = await slots.slots()
     for job in await jobs.active():
         content = held.get(job.slot) if job.slot is not None else None

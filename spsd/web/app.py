@@ -4,7 +4,8 @@ from aiohttp import web
 
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
-from spsd.web import authentication, firmware_fetch
+from spsd.services.slots import Slots
+from spsd.web import authentication, firmware_fetch, firmware_slots
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE, renewal
 from spsd.web.auth import authentication as authenticated
@@ -14,13 +15,16 @@ from spsd.web.problems import problems
 BODY_LIMIT = 64 * 1024
 
 
-def build_app(*, fetching: Fetching, accounts: Accounts, secure: bool) -> web.Application:
+def build_app(
+    *, fetching: Fetching, slots: Slots, accounts: Accounts, secure: bool
+) -> web.Application:
     """The REST API; ``secure`` says that clients reach it over TLS."""
     app = web.Application(
         client_max_size=BODY_LIMIT,
         middlewares=[common_headers, renewal, problems, authenticated],
     )
     app[firmware_fetch.FETCHING] = fetching
+    app[firmware_slots.SLOTS] = slots
     app[ACCOUNTS] = accounts
     app[SECURE] = secure
     app.add_routes(
@@ -31,6 +35,9 @@ def build_app(*, fetching: Fetching, accounts: Accounts, secure: bool) -> web.Ap
             web.get(FETCH, firmware_fetch.list_all),
             web.get(f"{FETCH}/{{key}}", firmware_fetch.get),
             web.delete(f"{FETCH}/{{key}}", firmware_fetch.delete),
+            web.get(firmware_slots.PATH, firmware_slots.list_all),
+            web.get(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.get),
+            web.delete(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.delete),
         ]
     )
     return app

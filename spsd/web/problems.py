@@ -13,6 +13,7 @@ from spsd.domain.errors import (
     InvalidRequestBodyError,
     RequestError,
     ResourceNotFoundError,
+    SlotInUseError,
     TooManyAttemptsError,
     UnauthenticatedError,
     UnauthorizedError,
@@ -28,6 +29,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     UnauthorizedError: HTTPStatus.FORBIDDEN,
     ResourceNotFoundError: HTTPStatus.NOT_FOUND,
     FetchNotCancellableError: HTTPStatus.CONFLICT,
+    SlotInUseError: HTTPStatus.CONFLICT,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 

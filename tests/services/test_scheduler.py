@@ -46,15 +46,17 @@ async def test_a_job_is_fetched(bench):
 
 async def test_no_more_than_the_limit_at_once(bench):
     digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(3)]
-    async with Origin({"/a": bench.content}, always=Hang(0)) as origin:
-        async with working(bench, concurrent=1) as fetching:
-            jobs = [await fetching.submit(origin.url("/a"), digest) for digest in digests]
-            await origin.asked(1)
-            states = [job.state for job in await fetching.list()]
-            assert states == [JobState.DOWNLOADING, JobState.QUEUED, JobState.QUEUED]
-            await fetching.delete(jobs[0].key)
-            await until(fetching, jobs[1].key, JobState.DOWNLOADING)
-            assert (await fetching.get(jobs[2].key)).state is JobState.QUEUED
+    async with (
+        Origin({"/a": bench.content}, always=Hang(0)) as origin,
+        working(bench, concurrent=1) as fetching,
+    ):
+        jobs = [await fetching.submit(origin.url("/a"), digest) for digest in digests]
+        await origin.asked(1)
+        states = [job.state for job in await fetching.list()]
+        assert states == [JobState.DOWNLOADING, JobState.QUEUED, JobState.QUEUED]
+        await fetching.delete(jobs[0].key)
+        await until(fetching, jobs[1].key, JobState.DOWNLOADING)
+        assert (await fetching.get(jobs[2].key)).state is JobState.QUEUED
 
 
 async def test_one_digest_is_never_fetched_twice_at_once(bench):
@@ -69,13 +71,15 @@ async def test_one_digest_is_never_fetched_twice_at_once(bench):
 
 
 async def test_a_cancel_leaves_nothing(bench):
-    async with Origin({"/a": bench.content}, always=Hang(100_000)) as origin:
-        async with working(bench) as fetching:
-            job = await fetching.submit(origin.url("/a"), bench.sha256)
-            await until_bytes(fetching, job.key)
-            await fetching.delete(job.key)
-            assert bench.partials() == []
-            assert (await fetching.get(job.key)).state is JobState.CANCELLED
+    async with (
+        Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
+        working(bench) as fetching,
+    ):
+        job = await fetching.submit(origin.url("/a"), bench.sha256)
+        await until_bytes(fetching, job.key)
+        await fetching.delete(job.key)
+        assert bench.partials() == []
+        assert (await fetching.get(job.key)).state is JobState.CANCELLED
 
 
 async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):

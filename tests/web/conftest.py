@@ -15,10 +15,12 @@ from spsd.adapters.database import Database, open_database
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
+from spsd.adapters.slot_directory import SlotDirectory
 from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.progress import ProgressBoard
+from spsd.services.slots import Slots
 from spsd.web.app import build_app
 
 PASSWORD = "correct horse"
@@ -50,14 +52,21 @@ class Api:
     board: ProgressBoard
     clock: Clock
     database: Database
+    store: SlotDirectory
     connect: Callable[[Application], Awaitable[TestClient]]
+    current: int | None = None
     clients: list[TestClient] = field(default_factory=list)
 
     async def client(self, name: str | None = "admin") -> TestClient:
         """A client of a newly built app, logged in; a second call is a restart."""
         scheduler: object = Parked()
         fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
-        app = build_app(fetching=fetching, accounts=self.accounts, secure=False)
+        app = build_app(
+            fetching=fetching,
+            slots=Slots(self.store, self.jobs, current=self.current),
+            accounts=self.accounts,
+            secure=False,
+        )
         client = await self.connect(app)
         if name is not None:
             response = await client.get("/api/authentication", headers=basic(name, PASSWORD))
@@ -81,4 +90,7 @@ async def api(
         accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
-        yield Api(SqliteJobs(database), accounts, ProgressBoard(), clock, database, aiohttp_client)
+        store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
+        yield Api(
+            SqliteJobs(database), accounts, ProgressBoard(), clock, database, store, aiohttp_client
+        )

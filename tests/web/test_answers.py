@@ -206,7 +206,7 @@ async def test_installing_cannot_be_cancelled(api: Api) -> None:
     await api.jobs.add(job)
     href = f"{FETCH}/{KEY}"
     response = await client.delete(href)
-    await is_problem(response, 409, "FetchNotCancellable", href, status="installing")
+    await is_problem(response, 409, "FetchNotCancellable", href, resource=href)
     assert await api.jobs.list() == [job]
 
 
@@ -246,7 +246,7 @@ async def test_a_touched_session_renews_its_cookie_with_whatever_answer(api: Api
 
 @pytest.mark.parametrize("secure", [True, False])
 async def test_secure_is_for_tls(api: Api, aiohttp_client, secure: bool) -> None:
-    app = build_app(fetching=None, accounts=api.accounts, secure=secure)
+    app = build_app(fetching=None, slots=None, accounts=api.accounts, secure=secure)
     client = await aiohttp_client(app)
     opened = await client.get(LOG_IN, headers=basic("admin", PASSWORD))
     cookie = opened.cookies["session_id"]

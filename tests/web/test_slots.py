@@ -1,0 +1,125 @@
+"""Slots on the wire: string keys, an empty body for an empty slot, and what must not go."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from spsd.adapters.boot import slot_named
+from spsd.domain.digest import Sha256
+from spsd.domain.image import ImageInfo
+from spsd.domain.job import Job, JobKey
+from spsd.domain.slot import InstalledImage
+from tests.web.conftest import Api
+
+SLOTS = "/api/firmware/slots"
+IMAGE = InstalledImage(Sha256("a" * 64), 4, ImageInfo("2.5.0", "Text B"), "some job", 7)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """Slot 1 runs, slot 2 holds an image, slot 3 is empty."""
+    for number in (1, 2):
+        slot = tmp_path / "slots" / str(number)
+        slot.mkdir(parents=True)
+        (slot / "image").write_bytes(b"iso!")
+        (slot / "manifest.json").write_bytes(msgspec.json.encode(IMAGE))
+    return tmp_path / "slots"
+
+
+def body(*, current: bool) -> dict[str, object]:
+    return {
+        "after_reboot": current,
+        "current": current,
+        "upgrade_news": None,
+        "upgrade_notes": "Text B",
+        "version": "2.5.0",
+    }
+
+
+async def test_the_list_and_one(api: Api, filled: Path) -> None:
+    api.current = 1
+    client = await api.client("viewer")
+    assert await (await client.get(SLOTS)).json() == {
+        "items": [
+            {"body": body(current=True), "key": "1", "meta": {"href": f"{SLOTS}/1"}},
+            {"body": body(current=False), "key": "2", "meta": {"href": f"{SLOTS}/2"}},
+            {"body": {}, "key": "3", "meta": {"href": f"{SLOTS}/3"}},
+        ],
+        "meta": {
+            "current_slot": f"{SLOTS}/1",
+            "href": SLOTS,
+            "number_of_empty_slots": 1,
+            "parent": "/api/firmware",
+            "slot_after_reboot": f"{SLOTS}/1",
+        },
+    }
+    for number, expected in (("2", body(current=False)), ("3", {})):
+        assert await (await client.get(f"{SLOTS}/{number}")).json() == {
+            "body": expected,
+            "key": number,
+            "meta": {"href": f"{SLOTS}/{number}", "parent": SLOTS},
+        }
+
+
+@pytest.mark.parametrize("number", ["0", "4", "01", "-1", "x", "1.0", "99999", "²"])
+async def test_no_such_slot(api: Api, filled: Path, number: str) -> None:
+    client = await api.client()
+    for method in ("GET", "DELETE"):
+        response = await client.request(method, f"{SLOTS}/{number}")
+        assert response.status == 404
+        assert (await response.json())["error"]["type"] == "ResourceNotFound"
+
+
+async def test_an_image_is_taken_out_once(api: Api, filled: Path) -> None:
+    client = await api.client()
+    response = await client.delete(f"{SLOTS}/2")
+    assert response.status == 200
+    assert await response.json() == {"meta": {"href": f"{SLOTS}/2", "parent": SLOTS}}
+    assert sorted(path.name for path in filled.iterdir()) == ["1"]
+    assert (await client.delete(f"{SLOTS}/2")).status == 404
+
+
+async def test_what_must_not_go(api: Api, filled: Path) -> None:
+    api.current = 1
+    client = await api.client()
+    job = Job.submitted(JobKey("k"), "http://a.example/", Sha256("b" * 64), now=1)
+    await api.jobs.add(job.start(3, now=1))
+    for number in (1, 3):
+        response = await client.delete(f"{SLOTS}/{number}")
+        assert response.status == 409
+        assert (await response.json())["error"]["type"] == "SlotInUse"
+    viewer = await api.client("viewer")
+    assert (await viewer.delete(f"{SLOTS}/2")).status == 403
+    assert sorted(path.name for path in filled.iterdir()) == ["1", "2"]
+
+
+async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) -> None:
+    (filled / "2" / "manifest.json").unlink()
+    client = await api.client()
+    shown = (await (await client.get(f"{SLOTS}/2")).json())["body"]
+    assert shown["version"] == "unreadable"
+    assert (await client.delete(f"{SLOTS}/2")).status == 200
+
+
+async def test_images_taken_out_before_a_power_cut_are_freed(api: Api, filled: Path) -> None:
+    (filled / "2").rename(filled / ".trash-of-yesterday")
+    await api.store.tidy()
+    assert sorted(path.name for path in filled.iterdir()) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "slot"),
+    [
+        ("root=/dev/sda1 spsd.slot=3 quiet\n", 3),
+        ("spsd.slot=12", 12),
+        ("root=/dev/sda1 quiet", None),
+        ("spsd.slot=0", None),
+        ("spsd.slot=3x", None),
+        ("xspsd.slot=3", None),
+        ("spsd.slot=1 spsd.slot=2", None),
+        ("spsd.slot=2 spsd.slot=2", 2),
+    ],
+)
+def test_the_kernel_command_line(line: str, slot: int | None) -> None:
+    assert slot_named(line) == slot
