@@ -19,6 +19,7 @@ import msgspec
 
 from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
 from spsd.domain.digest import Sha256
+from spsd.domain.failure import ApplianceError
 from spsd.domain.resume import Kept, Reply
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class PartialFile:
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="spsd-hash")
         self._under_way: deque[tuple[Future[None], Future[None]]] = deque()
         self._descriptor = os.open(directory / IMAGE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._failure: ApplianceError | None = None
         self._length = 0
         self._written = 0
         self._synced = 0
@@ -140,7 +142,8 @@ class PartialFile:
         await asyncio.to_thread(self._shut)
 
     def _shut(self) -> None:
-        self._writer.shutdown(wait=True, cancel_futures=True)
+        # What was appended is written: it counts as here, and a gap would shift what follows.
+        self._writer.shutdown(wait=True)
         self._hasher.shutdown(wait=True, cancel_futures=True)
         os.close(self._descriptor)
 
@@ -150,8 +153,9 @@ class PartialFile:
 
     async def _settle_oldest(self) -> None:
         written, hashed = self._under_way.popleft()
-        await asyncio.wrap_future(written)
-        await asyncio.wrap_future(hashed)
+        # Shielded: a cancel would reach through and drop a block that still waits for its turn.
+        await asyncio.shield(asyncio.wrap_future(written))
+        await asyncio.shield(asyncio.wrap_future(hashed))
 
     async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         def guarded() -> T:
@@ -161,6 +165,15 @@ class PartialFile:
         return await asyncio.get_running_loop().run_in_executor(executor, guarded)
 
     def _write(self, block: bytes) -> None:
+        if self._failure is not None:
+            raise self._failure  # a later block must not take the failed one's place
+        try:
+            self._write_all(block)
+        except ApplianceError as error:
+            self._failure = error
+            raise
+
+    def _write_all(self, block: bytes) -> None:
         with as_appliance_errors("writing the partial file"):
             rest = memoryview(block)
             while rest:

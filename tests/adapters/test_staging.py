@@ -1,14 +1,17 @@
 import asyncio
+import errno
 import hashlib
 import os
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spsd.adapters.partial_file import DEPTH
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.resume import Kept, Reply
@@ -90,3 +93,43 @@ async def test_a_full_disk_is_said_so(tmp_path):
         assert caught.value.code is FailureCode.DISK_FULL
     finally:
         await asyncio.to_thread(subprocess.run, ["umount", str(tmp_path)], check=True)
+
+
+async def test_a_cancelled_append_leaves_a_plain_prefix(tmp_path):
+    """The ring is full and its oldest block still waits for the disk when the cancel comes."""
+    staging = StagingDirectory(tmp_path, boot="this boot")
+    blocks = [bytes([n]) * 1000 for n in range(DEPTH + 1)]
+    disk = threading.Event()
+    async with staging.open(DIGEST) as partial:
+        partial._writer.submit(disk.wait)
+        for block in blocks[:-1]:
+            await partial.append(block)
+        waiting = asyncio.create_task(partial.append(blocks[-1]))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        disk.set()
+    kept = (tmp_path / DIGEST / "image").read_bytes()
+    assert kept == b"".join(blocks[:-1])
+
+
+async def test_after_a_failed_write_nothing_more_is_written(tmp_path, monkeypatch):
+    """Else a later block would stand where the failed one belongs."""
+    staging = StagingDirectory(tmp_path, boot="this boot")
+    real, calls = os.pwrite, []
+
+    def pwrite(descriptor, block, offset):
+        calls.append(offset)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, "a bad sector")
+        return real(descriptor, block, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    async with staging.open(DIGEST) as partial:
+        for n in range(DEPTH):
+            await partial.append(bytes([n]) * 1000)
+        with pytest.raises(ApplianceError) as caught:
+            await partial.seal()
+    assert caught.value.code is FailureCode.DISK
+    assert (tmp_path / DIGEST / "image").read_bytes() == bytes(1000)

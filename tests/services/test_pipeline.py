@@ -110,6 +110,13 @@ async def test_what_cannot_get_better_fails_at_the_first_request(bench, always, 
     assert len(asked) == 1
 
 
+async def test_a_coded_answer_after_a_cut_keeps_the_bytes(bench):
+    job, asked = await bench.fetch(CUT, Gzip())
+    assert_failed(job, "coded")
+    assert len(asked) == 2
+    assert bench.partials() == [bench.sha256]
+
+
 @pytest.mark.parametrize(
     ("always", "code"),
     [

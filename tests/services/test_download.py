@@ -1,0 +1,74 @@
+"""What a scripted answer does that no framing of a real one lets through."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.digest import Sha256
+from spsd.domain.failure import ApplianceError, FailureCode, OriginError
+from spsd.domain.job import Progress
+from spsd.domain.resume import Ask, Reply
+from spsd.services.download import SPARE_BYTES, Download
+
+DIGEST = Sha256("a" * 64)
+
+
+class Endless:
+    """Announces what it is told to, and never stops sending."""
+
+    def __init__(self, **headers: str) -> None:
+        self.reply = Reply(200, {name.replace("_", "-"): value for name, value in headers.items()})
+        self.evidence: dict[str, str | int] = {}
+
+    @asynccontextmanager
+    async def open(self, url: str, ask: Ask) -> AsyncIterator["Endless"]:
+        yield self
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        for _ in range(1000):
+            yield bytes(1000)
+
+
+class LittleRoom(StagingDirectory):
+    """Says that 10,000 bytes are free beyond the spare ones."""
+
+    async def free_bytes(self) -> int:
+        return SPARE_BYTES + 10_000
+
+
+async def attempt(tmp_path: Path, origin: Endless) -> int:
+    staging = LittleRoom(tmp_path, boot="this boot")
+
+    async def report(progress: Progress) -> None: ...
+
+    async with staging.open(DIGEST) as partial:
+        try:
+            await Download(origin, staging, now=lambda: 0).attempt("http://a/", partial, report)
+        finally:
+            kept = partial.length
+    return kept
+
+
+async def test_no_byte_past_the_announced_length_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(OriginError) as caught:
+        await attempt(tmp_path, Endless(content_length="2500"))
+    assert caught.value.code is FailureCode.TOO_LONG
+    assert not caught.value.transient
+    assert (tmp_path / DIGEST / "image").stat().st_size == 2000
+
+
+async def test_what_has_no_end_stops_before_the_disk_is_full(tmp_path: Path) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        await attempt(tmp_path, Endless())
+    assert caught.value.code is FailureCode.DISK_FULL
+    assert (tmp_path / DIGEST / "image").stat().st_size == 10_000
+
+
+async def test_what_cannot_fit_is_not_begun(tmp_path: Path) -> None:
+    with pytest.raises(ApplianceError) as caught:
+        await attempt(tmp_path, Endless(content_length="10001"))
+    assert caught.value.evidence == {"needed bytes": 10_001, "free bytes": 10_000}
+    assert (tmp_path / DIGEST / "image").stat().st_size == 0
