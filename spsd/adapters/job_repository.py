@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from spsd.adapters.database import Database
 from spsd.domain.digest import Sha256
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 
 _COLUMNS = (
@@ -20,6 +20,10 @@ UPDATE job SET state = :state, cause = :cause, attempt = :attempt, spent = :spen
        evidence = :evidence, started_at = :started_at, changed_at = :changed_at
  WHERE key = :key AND state = :seen_state AND attempt = :seen_attempt
 RETURNING {_COLUMNS}
+"""
+_HISTORY = """
+SELECT at, job_history.cause, job_history.state, job_history.attempt, job_history.evidence
+  FROM job_history JOIN job ON job.seq = job_history.job WHERE key = ? ORDER BY id
 """
 _SELECT = f"SELECT {_COLUMNS} FROM job"
 
@@ -49,6 +53,13 @@ class SqliteJobs:
     async def list(self) -> Sequence[Job]:
         """Every row, in order of creation."""
         return [_job(row) for row in await self._database.rows(f"{_SELECT} ORDER BY seq")]
+
+    async def history(self, key: JobKey) -> Sequence[Step]:
+        """The job's moves, oldest first; none if there is no such job."""
+        return [
+            Step(row["at"], Trigger(row["cause"]), JobState(row["state"]), row["attempt"], row[4])
+            for row in await self._database.rows(_HISTORY, (key,))
+        ]
 
     async def active(self) -> Sequence[Job]:
         """The rows that a daemon works on."""

@@ -28,6 +28,17 @@ class Progress:
 NO_PROGRESS = Progress()
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a job's history: what moved it, and where to."""
+
+    at: int
+    cause: Trigger
+    state: JobState
+    attempt: int
+    evidence: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One row. Times are whole seconds since the epoch, UTC."""

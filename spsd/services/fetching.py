@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from spsd.domain.digest import Sha256
 from spsd.domain.errors import FetchNotCancellableError, ResourceNotFoundError
-from spsd.domain.job import Job, JobKey
+from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.services.ports import JobRepository, Now
 from spsd.services.progress import ProgressBoard
@@ -41,6 +41,17 @@ class Fetching:
             ResourceNotFoundError: there is no such job.
         """
         return self._board.live(await self._row(key))
+
+    async def history(self, key: JobKey) -> Sequence[Step]:
+        """How the job came to where it is, oldest first.
+
+        Raises:
+            ResourceNotFoundError: there is no such job.
+        """
+        steps = await self._jobs.history(key)
+        if not steps:
+            raise _not_found(key)
+        return steps
 
     async def delete(self, key: JobKey) -> None:
         """Cancel a job, or remove the record of one that is over.

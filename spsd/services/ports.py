@@ -11,7 +11,7 @@ from typing import Protocol
 from spsd.domain.account import Account, Role
 from spsd.domain.digest import Sha256
 from spsd.domain.image import ImageInfo
-from spsd.domain.job import Job, JobKey
+from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.resume import Ask, Kept, Reply
 from spsd.domain.slot import InstalledImage, SlotContent
 
@@ -30,6 +30,9 @@ class JobRepository(Protocol):
 
     async def list(self) -> Sequence[Job]:
         """Every row, in order of creation."""
+
+    async def history(self, key: JobKey) -> Sequence[Step]:
+        """The job's moves, oldest first; none if there is no such job."""
 
     async def active(self) -> Sequence[Job]:
         """The rows that a daemon works on."""

@@ -35,6 +35,7 @@ def build_app(
             web.get(FETCH, firmware_fetch.list_all),
             web.get(f"{FETCH}/{{key}}", firmware_fetch.get),
             web.delete(f"{FETCH}/{{key}}", firmware_fetch.delete),
+            web.get(f"{FETCH}/{{key}}/history", firmware_fetch.history),
             web.get(firmware_slots.PATH, firmware_slots.list_all),
             web.get(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.get),
             web.delete(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.delete),

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from spsd.domain.digest import Sha256, parse_sha256
 from spsd.domain.errors import IncompleteRequestBodyError, InvalidRequestBodyError
-from spsd.domain.job import NO_PROGRESS, Job
+from spsd.domain.job import NO_PROGRESS, Job, Step
 from spsd.domain.lifecycle import JobState
 from spsd.domain.source import displayed, parse_source_url
 
@@ -102,6 +102,26 @@ def many(jobs: Sequence[Job]) -> dict[str, object]:
         for job in jobs
     ]
     return {"items": items, "meta": {"href": FETCH, "parent": "/api/firmware"} | SIBLINGS}
+
+
+def history_of(key: str, steps: Sequence[Step]) -> dict[str, object]:
+    """The job's history. [unknown - our choice]: a place of our own."""
+    told = [
+        {
+            "time": _time(step.at),
+            "cause": step.cause,
+            "status": status_of(step.state),
+            "attempt": step.attempt,
+            "evidence": step.evidence,
+        }
+        for step in steps
+    ]
+    href = f"{FETCH}/{key}"
+    return {
+        "body": {"history": told},
+        "key": key,
+        "meta": {"href": f"{href}/history", "parent": href},
+    }
 
 
 def removed(key: str) -> dict[str, object]:

@@ -31,6 +31,12 @@ async def get(request: web.Request) -> web.Response:
     return answer(codec.one(await request.app[FETCHING].get(_key(request))))
 
 
+async def history(request: web.Request) -> web.Response:
+    """How one download came to where it is."""
+    key = _key(request)
+    return answer(codec.history_of(key, await request.app[FETCHING].history(key)))
+
+
 async def delete(request: web.Request) -> web.Response:
     """Cancel, or remove the record."""
     await request.app[FETCHING].delete(_key(request))

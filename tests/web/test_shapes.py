@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.job import Job, JobKey, Progress
 from tests.web.conftest import Api
 
@@ -93,6 +93,40 @@ async def test_a_running_download_shows_live_bytes_and_no_credentials(api: Api) 
     shown = (await (await client.get(f"{FETCH}/{secret.key}")).json())["body"]
     assert (shown["bytes_downloaded"], shown["bytes_total"]) == (65536, 734003200)
     assert shown["url"] == "https://images.example.org/a.iso"
+
+
+async def test_the_history(api: Api) -> None:
+    client = await api.client("viewer")
+    await api.jobs.add(QUEUED)
+    running = await api.jobs.move(QUEUED, RUNNING)
+    assert running is not None
+    again = OriginError(FailureCode.CUT_OFF, "the origin broke off")
+    retrying = running.failed(again, Progress(5, 9), gained=True, budget=3, now=NOW + 60)
+    assert await api.jobs.move(running, retrying) is not None
+    href = f"{FETCH}/{QUEUED.key}"
+
+    def step(cause: str, status: str, attempt: int, evidence: str | None) -> dict[str, object]:
+        time = START if cause != "fail" else "2031-05-04T09:16:22+00:00"
+        return {
+            "time": time,
+            "cause": cause,
+            "status": status,
+            "attempt": attempt,
+            "evidence": evidence,
+        }
+
+    assert await (await client.get(f"{href}/history")).json() == {
+        "body": {
+            "history": [
+                step("submit", "queued", 0, None),
+                step("start", "in-progress", 1, None),
+                step("fail", "in-progress", 2, again.sentence()),
+            ]
+        },
+        "key": QUEUED.key,
+        "meta": {"href": f"{href}/history", "parent": href},
+    }
+    assert (await client.get(f"{FETCH}/nope/history")).status == 404
 
 
 async def test_accepted(api: Api) -> None:
