@@ -18,6 +18,7 @@ from yarl import URL
 from spsd import __version__
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.origin_errors import as_origin_errors, tls_reason
+from spsd.adapters.resolver import InterruptibleResolver
 from spsd.adapters.token_bucket import TokenBucket
 from spsd.domain import redirect
 from spsd.domain.failure import FailureCode, OriginError
@@ -187,7 +188,11 @@ async def open_origin(
 ) -> AsyncIterator[HttpOrigin]:
     """The one client session of the daemon."""
     connector = aiohttp.TCPConnector(
-        limit=0, force_close=True, socket_factory=policy.socket, use_dns_cache=False
+        limit=0,
+        force_close=True,
+        resolver=InterruptibleResolver(),
+        socket_factory=policy.socket,
+        use_dns_cache=False,
     )
     async with aiohttp.ClientSession(
         connector=connector,

@@ -8,7 +8,9 @@ in the product.
 import asyncio
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,18 @@ def hold(gate: Path) -> None:
     IsoInspector.inspect = inspect
 
 
+def hang_dns() -> None:
+    """A resolver whose servers do not answer: libc waits, and nothing can interrupt it."""
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == "hang.example":
+            time.sleep(60)
+        return real(host, *args, **kwargs)
+
+    socket.getaddrinfo = getaddrinfo
+
+
 POINTS: dict[str, Callable[[], None]] = {
     "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
     "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
@@ -89,6 +103,8 @@ if __name__ == "__main__":
     point = sys.argv.pop(1)
     if point == "hold-installing":
         hold(Path(sys.argv.pop(1)))
+    elif point == "hang-dns":
+        hang_dns()
     else:
         POINTS[point]()
     main()

@@ -37,6 +37,17 @@ async def test_while_downloading(act: Act, tmp_path: Path) -> None:
         assert len(origin.requests) == 1
 
 
+async def test_while_a_name_is_looked_up_and_a_stop_in_it(tmp_path: Path) -> None:
+    async with running(tmp_path, "hang-dns") as daemon:
+        key = await daemon.submit("http://hang.example/a", "a" * 64)
+        await daemon.until(key, lambda body: body["status"] == "in-progress")
+        await cancel(daemon, key)
+        key = await daemon.submit("http://hang.example/a", "a" * 64)
+        await daemon.until(key, lambda body: body["status"] == "in-progress")
+        async with asyncio.timeout(5):
+            assert await daemon.stop() == 0
+
+
 async def test_while_waiting_for_the_next_attempt(tmp_path: Path) -> None:
     settings = {"fetch": {"backoff_initial_s": 30, "backoff_limit_s": 60}}
     async with (
