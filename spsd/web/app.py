@@ -5,7 +5,7 @@ from aiohttp import web
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.slots import Slots
-from spsd.web import authentication, firmware_fetch, firmware_slots
+from spsd.web import authentication, firmware_fetch, firmware_slots, listings
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE, renewal
 from spsd.web.auth import authentication as authenticated
@@ -29,6 +29,8 @@ def build_app(
     app[SECURE] = secure
     app.add_routes(
         [
+            web.get(listings.ROOT, listings.root),
+            web.get(listings.FIRMWARE, listings.firmware),
             web.get(LOG_IN, authentication.log_in),
             web.delete(LOG_IN, authentication.log_out),
             web.post(FETCH, firmware_fetch.submit),

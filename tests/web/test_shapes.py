@@ -95,6 +95,19 @@ async def test_a_running_download_shows_live_bytes_and_no_credentials(api: Api) 
     assert shown["url"] == "https://images.example.org/a.iso"
 
 
+async def test_the_listings(api: Api) -> None:
+    client = await api.client("viewer")
+    links = {"fetch": FETCH} | SIBLINGS
+    assert await (await client.get("/api/firmware")).json() == {
+        "items": [{"key": key, "meta": {"href": links[key]}} for key in sorted(links)],
+        "meta": {"href": "/api/firmware", "parent": "/api"} | links,
+    }
+    root = await (await client.get("/api")).json()
+    assert root["meta"] == {"href": "/api", "parent": None}
+    for item in root["items"]:
+        assert (await client.head(item["meta"]["href"])).status in (200, 401)
+
+
 async def test_the_history(api: Api) -> None:
     client = await api.client("viewer")
     await api.jobs.add(QUEUED)
