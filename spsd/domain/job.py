@@ -83,7 +83,7 @@ class Job:
         )
 
     def advanced(self, progress: Progress, *, now: int) -> "Job":
-        """New bytes are durable: whatever was spent was not in vain."""
+        """New bytes have come: whatever was spent was not in vain."""
         return replace(self._moved(Trigger.PROGRESS, now), spent=0, progress=progress)
 
     def found(self, slot: int, size: int, *, now: int) -> "Job":

@@ -7,7 +7,8 @@ be cancelled and a row may be found in either after a crash. A state exists only
 - START claims a job. Attempts are charged here, before anything can crash.
 - FAIL keeps a job in DOWNLOADING while the trouble may pass and the budget lasts: the job waits
   for its next attempt with its slot reserved and its bytes kept.
-- PROGRESS says that new bytes are durable: the budget is whole again.
+- PROGRESS says that new bytes have come, more than a drip: the budget is whole again. It is a
+  move of its own so that an attempt that ends without a word, by a crash, is judged fairly too.
 - INTERRUPT is what recovery fires at a job that the last daemon left behind. It is guarded like
   FAIL, so that an image that crashes the daemon is not tried for ever.
 - STOP is a polite stop; it gives the charged attempt back.

@@ -121,11 +121,12 @@ class _Run:
         """Attempts, until the origin has sent everything or the budget is spent."""
         while True:
             # An origin that starts over brings what was here before; that refunds nothing.
-            before = max(partial.synced, self._longest)
+            before = max(partial.length, self._longest)
 
             async def report(progress: Progress, before: int = before) -> None:
                 self._with.board.post(self.job.key, progress)
-                if partial.synced > before and self.job.spent > 0:
+                new_bytes = partial.length - before
+                if self.job.spent > 0 and new_bytes > self._with.retry.stall_floor:
                     await self._move(self.job.advanced(progress, now=self._with.now()))
 
             try:

@@ -87,10 +87,6 @@ class Partial(Protocol):
     def length(self) -> int:
         """Bytes appended so far."""
 
-    @property
-    def synced(self) -> int:
-        """Bytes of which a power cut can take none."""
-
     def kept(self, url: str) -> Kept:
         """What resume looks at, for a request to ``url``."""
 

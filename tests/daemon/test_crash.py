@@ -81,6 +81,25 @@ async def test_kill_in_mid_download_goes_on_with_a_conditional_range(tmp_path: P
         assert sha256(daemon.image(body["slot_id"])) == sha256(iso)
 
 
+async def test_kills_between_which_bytes_come_spend_nothing(tmp_path: Path) -> None:
+    """Twice as many as the budget has attempts, each well before a sync window is full."""
+    iso = tmp_path / "large.iso"
+    build_iso(iso, size=64 * MIB)
+    kills = 6
+    settings = {"fetch": {"rate_limit_bytes_per_s": 40 * MIB, "attempts": kills // 2}}
+    async with Origin({"/large.iso": iso}) as origin, running(tmp_path, **settings) as daemon:
+        key = await daemon.submit(origin.url("/large.iso"), sha256(iso))
+        for kill in range(1, kills + 1):
+            reached = kill * 6 * MIB
+            await daemon.until(key, lambda body, n=reached: body["bytes_downloaded"] > n)
+            await daemon.kill()
+            await daemon.start()
+        body = await daemon.over(key)
+        assert body["status"] == "finished", body
+        assert origin.bytes_sent <= iso.stat().st_size + kills * WINDOW
+        assert sha256(daemon.image(body["slot_id"])) == sha256(iso)
+
+
 async def test_an_image_that_always_crashes_the_daemon_is_given_up(
     iso: Path, tmp_path: Path
 ) -> None:
@@ -89,7 +108,9 @@ async def test_an_image_that_always_crashes_the_daemon_is_given_up(
         running(tmp_path, "before-the-rename", fetch={"attempts": 2}) as daemon,
     ):
         await submit_and_crash(daemon, origin.url("/image.iso"), sha256(iso))
-        assert await daemon.run("before-the-rename") == -9
+        # The first attempt brought the bytes and cost nothing; these two bring none.
+        for _ in range(2):
+            assert await daemon.run("before-the-rename") == -9
         await daemon.start()
         _, document = await daemon.call("GET", FETCH)
         [item] = document["items"]
