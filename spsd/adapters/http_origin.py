@@ -87,31 +87,26 @@ class HttpAnswer:
         )
         parts: list[bytes] = []
         size, since = 0, clock()
-        failure: OriginError | None = None
-        while True:
-            try:
-                part = await self._read(watch)
-            except OriginError as error:
-                # What has come before it is worth keeping: the next attempt goes on from there.
-                failure = error
-                # aiohttp raises before it hands out what its buffer holds (3.14).
-                parts.append(self._response.content._read_nowait(-1))
-                break
-            if not part:
-                break
-            now = clock()
-            watch.count(len(part), now)
-            parts.append(part)
-            size += len(part)
-            if size >= BLOCK or now - since >= _FLUSH_S:
-                yield b"".join(parts)
-                await self._bucket.take(size)
-                watch.excuse(clock() - now)
-                parts, size, since = [], 0, clock()
-        if rest := b"".join(parts):
-            yield rest
-        if failure is not None:
-            raise failure
+        try:
+            while part := await self._read(watch):
+                now = clock()
+                watch.count(len(part), now)
+                parts.append(part)
+                size += len(part)
+                if size >= BLOCK or now - since >= _FLUSH_S:
+                    yield b"".join(parts)
+                    await self._bucket.take(size)
+                    watch.excuse(clock() - now)
+                    parts, size, since = [], 0, clock()
+        except OriginError:
+            # What has come is worth keeping: the next attempt goes on from there. aiohttp (3.14)
+            # raises before it hands out what its buffer holds, and has no public way to it.
+            parts.append(self._response.content._read_nowait(-1))
+            if rest := b"".join(parts):
+                yield rest
+            raise
+        if parts:
+            yield b"".join(parts)
 
     async def _read(self, watch: RateWatch) -> bytes:
         with as_origin_errors(str(self._response.url)):
