@@ -39,7 +39,6 @@ class Record(msgspec.Struct, frozen=True):
 
     origin: str = ""
     etag: str | None = None
-    last_modified: str | None = None
     total: int | None = None
     synced: int = 0
     boot_id: str = ""
@@ -83,7 +82,6 @@ class PartialFile:
             length=self._length,
             total=record.total,
             etag=record.etag,
-            last_modified=record.last_modified,
             same_url=record.origin == origin_of(url),
         )
 
@@ -107,7 +105,6 @@ class PartialFile:
             self._record,
             origin=origin_of(url),
             etag=reply.headers.get("etag", "").strip() or known.etag,
-            last_modified=reply.headers.get("last-modified") or known.last_modified,
             total=total,
         )
         await self._on(self._writer, self._write_record)

@@ -31,7 +31,6 @@ class Kept:
     length: int = 0
     total: int | None = None
     etag: str | None = None
-    last_modified: str | None = None
     same_url: bool = True
 
 
