@@ -19,7 +19,7 @@ from spsd.adapters.systemd import log_handler
 from spsd.config import Settings, load
 from spsd.domain.account import Role
 from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
-from spsd.services.accounts import Accounts
+from spsd.services.accounts import ADVISED_LENGTH, Accounts
 
 _config = click.option(
     "--config",
@@ -136,6 +136,16 @@ def change_password(name: str, config: Path, *, password_stdin: bool) -> None:
 
 
 def _password(*, from_stdin: bool) -> str:
+    password = _asked_password(from_stdin=from_stdin)
+    if 0 < len(password) < ADVISED_LENGTH:
+        click.echo(
+            f"spsd: warning: a password of less than {ADVISED_LENGTH} characters is easily guessed",
+            err=True,
+        )
+    return password
+
+
+def _asked_password(*, from_stdin: bool) -> str:
     if not from_stdin:
         if not sys.stdin.isatty():
             raise click.UsageError("There is no terminal to ask on: use --password-stdin.")

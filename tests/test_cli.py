@@ -90,7 +90,11 @@ def test_add_user(spsd, config, accounts, more, role, end):
 
 def test_change_password(spsd, config, accounts):
     call = ("user", "password", "ann", "--password-stdin", "--config", config)
-    assert spsd(*call, stdin=b"new\n")[0] == 0
+    code, _, err = spsd(*call, stdin=b"new\n")
+    assert (code, err) == (
+        0,
+        "spsd: warning: a password of less than 8 characters is easily guessed\n",
+    )
     assert accounts.calls == [("set_password", "ann", "new")]
 
 
@@ -105,7 +109,7 @@ def test_list_users(spsd, config, accounts):
 
 def test_our_errors_are_one_line_and_code_1(spsd, config, accounts):
     call = ("user", "add", "taken", "--password-stdin", "--config", config)
-    assert spsd(*call, stdin=b"x") == (1, "", "spsd: the name taken is taken\n")
+    assert spsd(*call, stdin=b"long enough") == (1, "", "spsd: the name taken is taken\n")
 
 
 def test_a_password_that_is_no_text(spsd, config, accounts):

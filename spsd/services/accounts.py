@@ -16,7 +16,9 @@ from spsd.services.ports import AccountRepository, Now, PasswordHasher
 TOUCH_S = 15
 """A session's use is written down at most this often: each note is a durable write."""
 
-PASSWORD_LENGTHS = range(8, 1025)
+PASSWORD_LENGTHS = range(1, 1025)
+ADVISED_LENGTH = 8
+"""Shorter ones are taken, with a warning: whoever may add users may decide that."""
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 
 
@@ -45,7 +47,7 @@ class Accounts:
         """Add an account.
 
         Raises:
-            AccountError: the name is taken or cannot be one, or the password is too short.
+            AccountError: the name is taken or cannot be one, or the password is empty or too long.
         """
         if _NAME.fullmatch(name) is None:
             raise AccountError(
@@ -61,7 +63,7 @@ class Accounts:
         """Change a password and end the account's sessions.
 
         Raises:
-            AccountError: there is no such account, or the password is too short.
+            AccountError: there is no such account, or the password is empty or too long.
         """
         if not await self._accounts.set_password_hash(name, await self._hashed(password)):
             raise _unknown(name)

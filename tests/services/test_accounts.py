@@ -92,12 +92,12 @@ async def test_names_that_will_not(accounts: Accounts, name: str) -> None:
     assert [a.name for a in await accounts.list()] == ["ada"]
 
 
-@pytest.mark.parametrize("password", ["", "1234567", "x" * 1025])
+@pytest.mark.parametrize("password", ["", "x" * 1025])
 async def test_passwords_that_will_not_do(accounts: Accounts, password: str) -> None:
     before = await accounts.list()
-    with pytest.raises(AccountError, match="must have 8 to 1024 characters"):
+    with pytest.raises(AccountError, match="must have 1 to 1024 characters"):
         await accounts.add("bob", password, Role.VIEWER)
-    with pytest.raises(AccountError, match="must have 8 to 1024 characters"):
+    with pytest.raises(AccountError, match="must have 1 to 1024 characters"):
         await accounts.set_password("ada", password)
     assert await accounts.list() == before
 
