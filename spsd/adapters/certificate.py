@@ -1,6 +1,5 @@
 """The server's certificate: one that an operator configured, or a self-signed one of our own."""
 
-import os
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from spsd.adapters.durable import sync_directory
+from spsd.adapters.durable import write_durably
 from spsd.domain.errors import ConfigurationError, StateError
 
 LIFETIME = timedelta(days=3650)
@@ -31,8 +30,8 @@ def ensure_self_signed(directory: Path, *, hostname: str) -> tuple[Path, Path]:
         if not _usable(certificate, key):
             private = ec.generate_private_key(ec.SECP256R1())
             # Should a power cut come between the two, they do not fit and are made again.
-            _write_private(key, _key_pem(private))
-            _write_private(certificate, _self_signed_pem(private, hostname))
+            write_durably(key, _key_pem(private))
+            write_durably(certificate, _self_signed_pem(private, hostname))
     except OSError as error:
         raise StateError(
             f"{directory}: no certificate can be made here: {error.strerror or error}"
@@ -132,16 +131,3 @@ def _names(hostname: str) -> list[x509.GeneralName]:
         *(x509.DNSName(host) for host in hosts),
         *(x509.IPAddress(ip_address(text)) for text in ("127.0.0.1", "::1")),
     ]
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Whole or not at all, and at no moment readable to others."""
-    scratch = path.with_name(f".{path.name}.new")
-    scratch.unlink(missing_ok=True)
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
-    sync_directory(path.parent)

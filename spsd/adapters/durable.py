@@ -21,9 +21,14 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file: after a power cut it has the old content or the new one."""
+    """Replace a file: after a power cut it has the old content or the new one.
+
+    At no moment can anybody but the owner read it.
+    """
     scratch = path.with_name(f".{path.name}.new")
-    with scratch.open("wb") as file:
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

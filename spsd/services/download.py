@@ -3,6 +3,7 @@
 What to do is decided in :mod:`spsd.domain.resume`; here it is done.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import assert_never
@@ -19,6 +20,8 @@ from spsd.domain.resume import (
     plan,
 )
 from spsd.services.ports import Answer, Now, Origin, Partial, Staging
+
+_log = logging.getLogger(__name__)
 
 SPARE_BYTES = 16 * 1024 * 1024
 """Left free on the file system, for the database and the manifests."""
@@ -50,7 +53,8 @@ class Download:
                 match verdict:
                     case Complete():
                         return dict(answer.evidence)
-                    case AskAgain(ask=better):
+                    case AskAgain(ask=better, why=why):
+                        _log.info("asking again: %s", why)
                         ask = better
                     case Reject(error=error):
                         raise error
