@@ -149,6 +149,4 @@ def _unknown(name: str) -> AccountError:
 
 
 def _wrong() -> UnauthenticatedError:
-    return UnauthenticatedError(
-        "The user name or the password is wrong.", resource="/api/authentication"
-    )
+    return UnauthenticatedError("The user name or the password is wrong.")

@@ -78,7 +78,6 @@ class Fetching:
         raise FetchNotCancellableError(
             "The image is proven and being installed, or installed already; "
             "the download cannot be cancelled any more.",
-            resource=f"/api/firmware/fetch/{job.key}",
         )
 
     async def _remove(self, job: Job) -> None:
@@ -95,7 +94,4 @@ class Fetching:
 
 
 def _not_found(key: JobKey) -> ResourceNotFoundError:
-    return ResourceNotFoundError(
-        f"There is no firmware download with the key {key}.",
-        resource=f"/api/firmware/fetch/{key}",
-    )
+    return ResourceNotFoundError(f"There is no firmware download with the key {key}.")

@@ -28,7 +28,7 @@ class Slots:
         held = await self._store.slots()
         if slot not in held:
             raise ResourceNotFoundError(
-                f"There is no slot {slot}; there are slots 1 to {len(held)}.", resource=_path(slot)
+                f"There is no slot {slot}; there are slots 1 to {len(held)}."
             )
         return held[slot]
 
@@ -41,17 +41,9 @@ class Slots:
         """
         content = await self.get(slot)
         if slot == self.current:
-            raise SlotInUseError(
-                f"Slot {slot} holds the firmware that is running now.", resource=_path(slot)
-            )
+            raise SlotInUseError(f"Slot {slot} holds the firmware that is running now.")
         if slot in {job.slot for job in await self._jobs.active()}:
-            raise SlotInUseError(
-                f"Slot {slot} is reserved by a running download.", resource=_path(slot)
-            )
+            raise SlotInUseError(f"Slot {slot} is reserved by a running download.")
         if content is None:
-            raise ResourceNotFoundError(f"Slot {slot} is empty.", resource=_path(slot))
+            raise ResourceNotFoundError(f"Slot {slot} is empty.")
         await self._store.empty(slot)
-
-
-def _path(slot: int) -> str:
-    return f"/api/firmware/slots/{slot}"

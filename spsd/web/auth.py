@@ -26,7 +26,7 @@ async def authentication(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     session = request[SESSION] = await _session(request)
     if request.method not in _READS and request.path != LOG_IN and not session.may_write():
-        raise UnauthorizedError(f"The user {session.account} may only read.", resource=request.path)
+        raise UnauthorizedError(f"The user {session.account} may only read.")
     return await handler(request)
 
 
@@ -46,7 +46,6 @@ async def _session(request: web.Request) -> Session:
     if session is None:
         raise UnauthenticatedError(
             "There is no valid session; log in with GET /api/authentication.",
-            resource=request.path,
         )
     return session
 
@@ -58,9 +57,7 @@ def _refuse_other_sites(request: web.Request) -> None:
     origin = request.headers.get(hdrs.ORIGIN)
     foreign = origin is not None and _host_of(origin) != request.host.lower()
     if foreign or request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-        raise UnauthorizedError(
-            "Writes that come from another web site are refused.", resource=request.path
-        )
+        raise UnauthorizedError("Writes that come from another web site are refused.")
 
 
 def _host_of(origin: str) -> str | None:

@@ -39,17 +39,15 @@ def basic_credentials(header: str | None) -> tuple[str, str]:
     """
     scheme, _, encoded = (header or "").strip().partition(" ")
     if scheme.lower() != "basic":
-        raise UnauthenticatedError(
-            "Log in with HTTP Basic: a user name and a password.", resource=LOG_IN
-        )
+        raise UnauthenticatedError("Log in with HTTP Basic: a user name and a password.")
     try:
         name, colon, password = (
             base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
         )
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
         raise UnauthenticatedError(
-            "The Basic credentials cannot be read: they must be base64 of UTF-8.", resource=LOG_IN
+            "The Basic credentials cannot be read: they must be base64 of UTF-8."
         ) from error
     if not colon:
-        raise UnauthenticatedError("The Basic credentials have no colon.", resource=LOG_IN)
+        raise UnauthenticatedError("The Basic credentials have no colon.")
     return name, password

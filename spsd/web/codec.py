@@ -71,9 +71,7 @@ def decode_submission(body: bytes) -> tuple[str, Sha256]:
 
 
 def _missing(field: str) -> IncompleteRequestBodyError:
-    return IncompleteRequestBodyError(
-        f"The body must have the member `{field}`.", field=field, resource=FETCH
-    )
+    return IncompleteRequestBodyError(f"The body must have the member `{field}`.", field=field)
 
 
 def href_of(job: Job) -> str:

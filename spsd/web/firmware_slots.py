@@ -50,9 +50,7 @@ async def delete(request: web.Request) -> web.Response:
 def _number(request: web.Request) -> int:
     text = request.match_info["slot"]
     if not (text.isascii() and text.isdecimal() and len(text) < 5) or text.startswith("0"):
-        raise ResourceNotFoundError(
-            f"Slots have numbers from 1, not {text!r}.", resource=request.path
-        )
+        raise ResourceNotFoundError(f"Slots have numbers from 1, not {text!r}.")
     return int(text)
 
 

@@ -19,6 +19,7 @@ from spsd.domain.errors import (
     UnauthorizedError,
 )
 from spsd.web.answers import answer
+from spsd.web.auth import LOG_IN
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,15 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
-_LOG_IN = "/api/authentication"
+_ABOUT_THE_PATH = (
+    IncompleteRequestBodyError,
+    UnauthenticatedError,
+    UnauthorizedError,
+    ResourceNotFoundError,
+    SlotInUseError,
+    FetchNotCancellableError,
+)
+"""Their details hold the path that was asked for: [documented] for 401 and 403."""
 
 
 @web.middleware
@@ -58,14 +67,16 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _refused(request: web.Request, error: RequestError) -> web.Response:
-    response = problem(request, STATUS[type(error)], error.type, str(error), error.details)
+    about = {"resource": request.path} if isinstance(error, _ABOUT_THE_PATH) else {}
+    details = error.details | about
+    response = problem(request, STATUS[type(error)], error.type, str(error), details)
     if isinstance(error, TooManyAttemptsError):
         response.headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, UnauthenticatedError):
         # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
         response.headers["WWW-Authenticate"] = (
             'Basic realm="spsd", charset="UTF-8"'
-            if request.path == _LOG_IN
+            if request.path == LOG_IN
             else 'Cookie realm="spsd", cookie-name="session_id"'
         )
     return response
