@@ -8,6 +8,7 @@ from pathlib import Path
 from spsd.config import reference
 from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.lifecycle import diagram
+from spsd.web.problems import error_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,6 +29,7 @@ def state_diagram() -> str:
 
 PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "diagram", state_diagram),
+    ("docs/errors.md", "errors", error_table),
     ("docs/failures.md", "failures", failures),
     ("docs/settings.md", "settings", reference),
 )

@@ -3,25 +3,36 @@
 from http import HTTPStatus
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from spsd.web.contract import JSON, Field
 
-def answer(content: object, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+
+class Shape(msgspec.Struct, forbid_unknown_fields=True):
+    """A JSON object on the wire: these members and no others."""
+
+
+EVERYWHERE = (
+    Field(hdrs.ALLOW, "The methods of this resource.", required=True),
+    Field(hdrs.CONTENT_LANGUAGE, "Always `en`.", {"type": "string", "enum": ["en"]}, required=True),
+)
+"""On every response. [documented] 6.0.1; so is Content-Type, which OpenAPI tells elsewhere."""
+
+
+def answer(content: Shape, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     """A JSON response."""
-    return web.Response(
-        body=msgspec.json.encode(content), status=status, content_type="application/json"
-    )
+    return web.Response(body=msgspec.json.encode(content), status=status, content_type=JSON)
 
 
 @web.middleware
 async def common_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Allow and Content-Language are on every response. [documented] 6.0.1."""
     response = await handler(request)
-    response.headers["Allow"] = ", ".join(_methods(request))
-    response.headers["Content-Language"] = "en"
-    response.headers["Server"] = "spsd"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers[hdrs.ALLOW] = ", ".join(_methods(request))
+    response.headers[hdrs.CONTENT_LANGUAGE] = "en"
+    response.headers[hdrs.SERVER] = "spsd"
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 

@@ -1,16 +1,21 @@
-"""The routes and what every request passes through."""
+"""The server: the routes, and what every request passes through."""
 
-from aiohttp import web
+from itertools import groupby
+
+from aiohttp import hdrs, web
 
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.slots import Slots
-from spsd.web import authentication, firmware_fetch, firmware_slots, listings
+from spsd.web import description, firmware_fetch, firmware_slots
 from spsd.web.answers import common_headers
-from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE, renewal
-from spsd.web.auth import authentication as authenticated
-from spsd.web.codec import FETCH
+from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
+from spsd.web.contract import CONTRACT, Contract, Operation
+from spsd.web.expectation import expectation, later
+from spsd.web.openapi import document
 from spsd.web.problems import problems
+from spsd.web.routes import OPERATIONS
+from spsd.web.slashes import SpareSlashes
 
 BODY_LIMIT = 64 * 1024
 
@@ -21,26 +26,24 @@ def build_app(
     """The REST API; ``secure`` says that clients reach it over TLS."""
     app = web.Application(
         client_max_size=BODY_LIMIT,
-        middlewares=[common_headers, renewal, problems, authenticated],
+        middlewares=[common_headers, renewal, problems, authentication, expectation],
     )
     app[firmware_fetch.FETCHING] = fetching
-    app[firmware_slots.SLOTS] = slots
+    app[firmware_slots.SLOT_STORE] = slots
     app[ACCOUNTS] = accounts
     app[SECURE] = secure
-    app.add_routes(
-        [
-            web.get(listings.ROOT, listings.root),
-            web.get(listings.FIRMWARE, listings.firmware),
-            web.get(LOG_IN, authentication.log_in),
-            web.delete(LOG_IN, authentication.log_out),
-            web.post(FETCH, firmware_fetch.submit),
-            web.get(FETCH, firmware_fetch.list_all),
-            web.get(f"{FETCH}/{{key}}", firmware_fetch.get),
-            web.delete(f"{FETCH}/{{key}}", firmware_fetch.delete),
-            web.get(f"{FETCH}/{{key}}/history", firmware_fetch.history),
-            web.get(firmware_slots.PATH, firmware_slots.list_all),
-            web.get(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.get),
-            web.delete(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.delete),
-        ]
-    )
+    app[CONTRACT] = Contract(OPERATIONS)
+    app[description.DOCUMENT] = document(OPERATIONS)
+    for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
+        resource = app.router.add_resource(path)
+        for one in operations:
+            for method in _methods(one):
+                resource.add_route(method, one.handler, expect_handler=later)
+    app.router.register_resource(SpareSlashes(app.router))
     return app
+
+
+def _methods(operation: Operation) -> tuple[str, ...]:
+    # HEAD is GET without the content (RFC 9110, section 9.3.2).
+    get = operation.method == hdrs.METH_GET
+    return (hdrs.METH_HEAD, hdrs.METH_GET) if get else (operation.method,)

@@ -1,5 +1,6 @@
 """Who is asking: the session cookie, the rights of a role, and writes from other sites."""
 
+from typing import assert_never
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -8,13 +9,13 @@ from aiohttp.typedefs import Handler
 from spsd.domain.account import Session
 from spsd.domain.errors import UnauthenticatedError, UnauthorizedError
 from spsd.services.accounts import Accounts
+from spsd.web.contract import CONTRACT, Access
 
 COOKIE = "session_id"
 ACCOUNTS = web.AppKey("accounts", Accounts)
 SECURE = web.AppKey("secure", bool)
 SESSION = web.RequestKey("session", Session)
 
-LOG_IN = "/api/authentication"
 _READS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
@@ -22,12 +23,30 @@ _READS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let through who may."""
     _refuse_other_sites(request)
-    if request.path == LOG_IN and request.method in _READS:
-        return await handler(request)
-    session = request[SESSION] = await _session(request)
-    if request.method not in _READS and request.path != LOG_IN and not session.may_write():
-        raise UnauthorizedError(f"The user {session.account} may only read.")
+    operation = request.app[CONTRACT].asked(request)
+    # Of a path that is not there a stranger learns no more than of one that is.
+    access = Access.VIEWER if operation is None else operation.access
+    if access is not Access.ANYONE:
+        await _recognise(request, access)
     return await handler(request)
+
+
+async def _recognise(request: web.Request, access: Access) -> None:
+    session = await _session(request)
+    if session is not None:
+        request[SESSION] = session
+    match access:
+        case Access.ANYONE | Access.EITHER:
+            return
+        case Access.VIEWER | Access.ADMIN:
+            if session is None:
+                raise UnauthenticatedError(
+                    "There is no valid session; log in with GET /api/authentication."
+                )
+            if access is Access.ADMIN and not session.may_write():
+                raise UnauthorizedError(f"The user {session.account} may only read.")
+        case _:
+            assert_never(access)
 
 
 @web.middleware
@@ -40,14 +59,9 @@ async def renewal(request: web.Request, handler: Handler) -> web.StreamResponse:
     return response
 
 
-async def _session(request: web.Request) -> Session:
+async def _session(request: web.Request) -> Session | None:
     token = request.cookies.get(COOKIE)
-    session = await request.app[ACCOUNTS].session(token) if token else None
-    if session is None:
-        raise UnauthenticatedError(
-            "There is no valid session; log in with GET /api/authentication.",
-        )
-    return session
+    return await request.app[ACCOUNTS].session(token) if token else None
 
 
 def _refuse_other_sites(request: web.Request) -> None:

@@ -1,22 +1,53 @@
-"""``/api/authentication``: GET logs in, DELETE logs out."""
+"""``/api/authentication``: GET logs in, DELETE logs out; and how one may log in."""
 
 import base64
 import binascii
 
 from aiohttp import hdrs, web
 
-from spsd.domain.errors import UnauthenticatedError
-from spsd.web.answers import answer
-from spsd.web.auth import ACCOUNTS, COOKIE, LOG_IN, SECURE, set_cookie
+from spsd.domain.errors import TooManyAttemptsError, UnauthenticatedError
+from spsd.web.answers import Shape, answer
+from spsd.web.auth import ACCOUNTS, COOKIE, SECURE, set_cookie
+from spsd.web.contract import Access, Answer, Field, Operation
+from spsd.web.links import ResourceMeta
+from spsd.web.paths import LOG_IN, LOGIN_METHODS, LOGIN_TYPES, ROOT
 
-_META = {"meta": {"href": LOG_IN, "parent": "/api"}}
+
+class LoggedIn(Shape):
+    """``meta`` is certain. [documented]; that there is nothing else is our choice."""
+
+    meta: ResourceMeta
+
+
+class LoginMethod(Shape):
+    """A way to log in. [unknown - our choice]."""
+
+    name: str
+    type: str
+
+
+class LoginMethods(Shape):
+    """The list is at the top level. [seen in client]."""
+
+    login_methods: list[LoginMethod]
+    meta: ResourceMeta
+
+
+class LoginTypes(Shape):
+    """The older form. [documented] 6.0.x."""
+
+    types: list[str]
+    meta: ResourceMeta
+
+
+_LOGGED_IN = LoggedIn(ResourceMeta(LOG_IN, ROOT))
 
 
 async def log_in(request: web.Request) -> web.Response:
     """Open a session for the Basic credentials; ``login_method`` has one value, local."""
     name, password = basic_credentials(request.headers.get(hdrs.AUTHORIZATION))
     opened = await request.app[ACCOUNTS].log_in(name, password, peer=request.remote or "")
-    response = answer(_META)
+    response = answer(_LOGGED_IN)
     set_cookie(request, response, opened.token)
     return response
 
@@ -24,7 +55,7 @@ async def log_in(request: web.Request) -> web.Response:
 async def log_out(request: web.Request) -> web.Response:
     """End the session of the cookie."""
     await request.app[ACCOUNTS].log_out(request.cookies[COOKIE])
-    response = answer(_META)
+    response = answer(_LOGGED_IN)
     response.del_cookie(
         COOKIE, path="/", httponly=True, secure=request.app[SECURE], samesite="Strict"
     )
@@ -51,3 +82,65 @@ def basic_credentials(header: str | None) -> tuple[str, str]:
     if not colon:
         raise UnauthenticatedError("The Basic credentials have no colon.")
     return name, password
+
+
+async def login_methods(_: web.Request) -> web.Response:
+    """Local accounts, and no others."""
+    methods = [LoginMethod("local", "basic")]
+    return answer(LoginMethods(methods, ResourceMeta(LOGIN_METHODS, LOG_IN)))
+
+
+async def login_types(_: web.Request) -> web.Response:
+    """Passwords, and no client certificates."""
+    return answer(LoginTypes(["basic"], ResourceMeta(LOGIN_TYPES, LOG_IN)))
+
+
+_TAG = "Authentication"
+_COOKIE = Field(hdrs.SET_COOKIE, "`session_id`, good for twenty idle minutes.", required=True)
+
+OPERATIONS = (
+    Operation(
+        name="logIn",
+        method=hdrs.METH_GET,
+        path=LOG_IN,
+        handler=log_in,
+        tag=_TAG,
+        summary="Log in",
+        notes="With HTTP Basic credentials in UTF-8; every other request carries the cookie "
+        "`session_id`. The query parameter `login_method` is not looked at: accounts are local.",
+        access=Access.ANYONE,
+        answer=Answer(LoggedIn, meaning="A session is open.", headers=(_COOKIE,)),
+        errors=(UnauthenticatedError, TooManyAttemptsError),
+    ),
+    Operation(
+        name="logOut",
+        method=hdrs.METH_DELETE,
+        path=LOG_IN,
+        handler=log_out,
+        tag=_TAG,
+        summary="Log out",
+        notes="A method of spsd's own.",
+        access=Access.VIEWER,
+        answer=Answer(LoggedIn, meaning="The session is over.", headers=(_COOKIE,)),
+    ),
+    Operation(
+        name="listLoginMethods",
+        method=hdrs.METH_GET,
+        path=LOGIN_METHODS,
+        handler=login_methods,
+        tag=_TAG,
+        summary="See how one may log in",
+        access=Access.ANYONE,
+        answer=Answer(LoginMethods, meaning="The methods."),
+    ),
+    Operation(
+        name="listLoginTypes",
+        method=hdrs.METH_GET,
+        path=LOGIN_TYPES,
+        handler=login_types,
+        tag=_TAG,
+        summary="See how one may log in, in the older form",
+        access=Access.ANYONE,
+        answer=Answer(LoginTypes, meaning="The types."),
+    ),
+)

@@ -4,44 +4,134 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
+from spsd.domain.errors import (
+    FetchNotCancellableError,
+    IncompleteRequestBodyError,
+    InvalidRequestBodyError,
+    ResourceNotFoundError,
+)
 from spsd.domain.job import JobKey
 from spsd.services.fetching import Fetching
-from spsd.web import codec
+from spsd.web import downloads
 from spsd.web.answers import answer
+from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
+from spsd.web.paths import FETCH
+from spsd.web.requests import Submission, read_json
 
 FETCHING = web.AppKey("fetching", Fetching)
 
 
 async def submit(request: web.Request) -> web.Response:
-    """Queue a download. JSON whatever the content type says. [inferred]."""
-    url, sha256 = codec.decode_submission(await request.read())
+    """Queue a download."""
+    url, sha256 = (await read_json(request, Submission)).parsed()
     job = await request.app[FETCHING].submit(url, sha256)
-    response = answer(codec.accepted(job), status=HTTPStatus.ACCEPTED)
-    response.headers[hdrs.LOCATION] = codec.href_of(job)
+    response = answer(downloads.accepted(job), status=HTTPStatus.ACCEPTED)
+    response.headers[hdrs.LOCATION] = downloads.href_of(job)
     return response
 
 
 async def list_all(request: web.Request) -> web.Response:
     """Every download, in order of creation."""
-    return answer(codec.many(await request.app[FETCHING].list()))
+    return answer(downloads.many(await request.app[FETCHING].list()))
 
 
 async def get(request: web.Request) -> web.Response:
     """One download."""
-    return answer(codec.one(await request.app[FETCHING].get(_key(request))))
+    return answer(downloads.one(await request.app[FETCHING].get(_key(request))))
 
 
 async def history(request: web.Request) -> web.Response:
     """How one download came to where it is."""
     key = _key(request)
-    return answer(codec.history_of(key, await request.app[FETCHING].history(key)))
+    return answer(downloads.history_of(key, await request.app[FETCHING].history(key)))
 
 
 async def delete(request: web.Request) -> web.Response:
     """Cancel, or remove the record."""
     await request.app[FETCHING].delete(_key(request))
-    return answer(codec.removed(_key(request)))
+    return answer(downloads.removed(_key(request)))
 
 
 def _key(request: web.Request) -> JobKey:
     return JobKey(request.match_info["key"])
+
+
+_TAG = "Downloads"
+_ONE = f"{FETCH}/{{key}}"
+_BY_KEY = {"key": "$response.body#/key"}
+
+OPERATIONS = (
+    Operation(
+        name="submitDownload",
+        method=hdrs.METH_POST,
+        path=FETCH,
+        handler=submit,
+        tag=_TAG,
+        summary="Start a download",
+        notes="The image is fetched, proven and put into an empty slot; it is neither tested nor "
+        "chosen. When the answer comes, the job is on disk. The body is read as JSON whatever "
+        "its content type.",
+        access=Access.ADMIN,
+        takes=Takes(Submission),
+        answer=Answer(
+            downloads.Accepted,
+            HTTPStatus.ACCEPTED,
+            "Queued.",
+            (Field(hdrs.LOCATION, "The path of the download.", required=True),),
+        ),
+        errors=(IncompleteRequestBodyError, InvalidRequestBodyError),
+        links=(
+            Link("getDownload", _BY_KEY),
+            Link("getDownloadHistory", _BY_KEY),
+            Link("deleteDownload", _BY_KEY),
+        ),
+    ),
+    Operation(
+        name="listDownloads",
+        method=hdrs.METH_GET,
+        path=FETCH,
+        handler=list_all,
+        tag=_TAG,
+        summary="List the downloads",
+        notes="All of them, in order of creation; nothing is removed by itself.",
+        access=Access.VIEWER,
+        answer=Answer(downloads.Downloads, meaning="Every download."),
+    ),
+    Operation(
+        name="getDownload",
+        method=hdrs.METH_GET,
+        path=_ONE,
+        handler=get,
+        tag=_TAG,
+        summary="Look at a download",
+        access=Access.VIEWER,
+        answer=Answer(downloads.Download, meaning="The download."),
+        errors=(ResourceNotFoundError,),
+    ),
+    Operation(
+        name="deleteDownload",
+        method=hdrs.METH_DELETE,
+        path=_ONE,
+        handler=delete,
+        tag=_TAG,
+        summary="Cancel a download, or remove its record",
+        notes="What is queued or downloading is cancelled, and its partial file removed; the "
+        "record stays. Of what is over, the record is removed. So a running download takes two "
+        "DELETEs. Once the image is being installed it cannot be cancelled.",
+        access=Access.ADMIN,
+        answer=Answer(downloads.Removed, meaning="Cancelled, or removed."),
+        errors=(ResourceNotFoundError, FetchNotCancellableError),
+    ),
+    Operation(
+        name="getDownloadHistory",
+        method=hdrs.METH_GET,
+        path=f"{_ONE}/history",
+        handler=history,
+        tag=_TAG,
+        summary="See how a download came to where it is",
+        notes="Each move with time, cause, attempt and evidence. A path of spsd's own.",
+        access=Access.VIEWER,
+        answer=Answer(downloads.History, meaning="The moves, oldest first."),
+        errors=(ResourceNotFoundError,),
+    ),
+)

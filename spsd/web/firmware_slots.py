@@ -1,50 +1,124 @@
 """``/api/firmware/slots``: look, and take an image out."""
 
-from typing import assert_never
+from collections.abc import Mapping
+from typing import Annotated, Any, assert_never
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from msgspec import Meta
 
-from spsd.domain.errors import ResourceNotFoundError
+from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.services.slots import Slots
-from spsd.web.answers import answer
+from spsd.web.answers import Shape, answer
+from spsd.web.contract import Access, Answer, Operation
+from spsd.web.downloads import Removed
+from spsd.web.links import ResourceMeta
+from spsd.web.paths import FIRMWARE, SLOTS, slot_path
 
-PATH = "/api/firmware/slots"
-SLOTS = web.AppKey("slots", Slots)
+SLOT_STORE = web.AppKey("slots", Slots)
+
+
+class SlotBody(Shape):
+    """What a slot holds."""
+
+    after_reboot: Annotated[bool, Meta(description="Runs after the next reboot.")]
+    current: Annotated[bool, Meta(description="Runs now.")]
+    upgrade_news: Annotated[str | None, Meta(description="What matters for the upgrade.")]
+    upgrade_notes: Annotated[str, Meta(description="The image's upgrade notes.")]
+    version: Annotated[str, Meta(description="The image's version.")]
+
+
+class EmptySlotBody(Shape):
+    """A slot that holds nothing."""
+
+
+# A union of two structs is beyond msgspec, which need only write it.
+Body = Annotated[
+    Any,
+    Meta(
+        description="Empty for an empty slot.",
+        extra_json_schema={
+            "anyOf": [
+                {"$ref": "#/components/schemas/SlotBody"},
+                {"$ref": "#/components/schemas/EmptySlotBody"},
+            ]
+        },
+    ),
+]
+
+
+class SlotItemMeta(Shape):
+    """A slot's link in a list."""
+
+    href: str
+
+
+class SlotItem(Shape):
+    """A slot in the list."""
+
+    body: Body
+    key: Annotated[str, Meta(description="The slot's number.")]
+    meta: SlotItemMeta
+
+
+class SlotListMeta(Shape):
+    """Where the list stands, which slots matter, and how much room there is."""
+
+    current_slot: Annotated[str | None, Meta(description="Link to the slot that runs now.")]
+    href: str
+    number_of_empty_slots: Annotated[int, Meta(ge=0, description="A count, not a link.")]
+    parent: str
+    slot_after_reboot: Annotated[str | None, Meta(description="Link to the slot that boots next.")]
+
+
+class SlotList(Shape):
+    """Every slot, empty ones too. [seen in sample]."""
+
+    items: list[SlotItem]
+    meta: SlotListMeta
+
+
+class Slot(Shape):
+    """One slot."""
+
+    body: Body
+    key: Annotated[str, Meta(description="The slot's number.")]
+    meta: ResourceMeta
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """Every slot, empty ones too. [seen in sample]."""
-    slots = request.app[SLOTS]
+    """Every slot."""
+    slots = request.app[SLOT_STORE]
     held = await slots.list()
     items = [
-        {"body": _body(slots, n, content), "key": str(n), "meta": {"href": f"{PATH}/{n}"}}
+        SlotItem(slot_body(slots, n, content), str(n), SlotItemMeta(slot_path(n)))
         for n, content in held.items()
     ]
-    current = f"{PATH}/{slots.current}" if slots.current in held else None
-    meta = {
-        "current_slot": current,
-        "href": PATH,
-        "number_of_empty_slots": sum(content is None for content in held.values()),
-        "parent": "/api/firmware",
-        "slot_after_reboot": current,
-    }
-    return answer({"items": items, "meta": meta})
+    current = None
+    if slots.current is not None and slots.current in held:
+        current = slot_path(slots.current)
+    meta = SlotListMeta(
+        current_slot=current,
+        href=SLOTS,
+        number_of_empty_slots=empty_slots(held),
+        parent=FIRMWARE,
+        slot_after_reboot=current,
+    )
+    return answer(SlotList(items, meta))
 
 
 async def get(request: web.Request) -> web.Response:
     """One slot; an empty one has an empty body. [unknown - our choice], like the list."""
-    slots, number = request.app[SLOTS], _number(request)
-    body = _body(slots, number, await slots.get(number))
-    meta = {"href": f"{PATH}/{number}", "parent": PATH}
-    return answer({"body": body, "key": str(number), "meta": meta})
+    slots, number = request.app[SLOT_STORE], _number(request)
+    body = slot_body(slots, number, await slots.get(number))
+    return answer(Slot(body, str(number), ResourceMeta(slot_path(number), SLOTS)))
 
 
 async def delete(request: web.Request) -> web.Response:
     """Take the image out."""
     number = _number(request)
-    await request.app[SLOTS].empty(number)
-    return answer({"meta": {"href": f"{PATH}/{number}", "parent": PATH}})
+    await request.app[SLOT_STORE].empty(number)
+    return answer(Removed(ResourceMeta(slot_path(number), SLOTS)))
 
 
 def _number(request: web.Request) -> int:
@@ -54,22 +128,62 @@ def _number(request: web.Request) -> int:
     return int(text)
 
 
-def _body(slots: Slots, number: int, content: SlotContent) -> dict[str, object]:
+def empty_slots(held: Mapping[int, SlotContent]) -> int:
+    """How many hold nothing."""
+    return sum(content is None for content in held.values())
+
+
+def slot_body(slots: Slots, number: int, content: SlotContent) -> SlotBody | EmptySlotBody:
+    """What is shown of a slot."""
     # Nothing chooses another slot for the next boot yet, so the current one will run again.
     current = number == slots.current
     match content:
         case None:
-            return {}
+            return EmptySlotBody()
         case BrokenSlot():
-            news, notes, version = None, content.reason, "unreadable"
+            return SlotBody(current, current, None, content.reason, "unreadable")
         case InstalledImage(info=info):
-            news, notes, version = info.upgrade_news, info.upgrade_notes, info.version
+            return SlotBody(current, current, info.upgrade_news, info.upgrade_notes, info.version)
         case _:
             assert_never(content)
-    return {
-        "after_reboot": current,
-        "current": current,
-        "upgrade_news": news,
-        "upgrade_notes": notes,
-        "version": version,
-    }
+
+
+_TAG = "Slots"
+_ONE = f"{SLOTS}/{{slot}}"
+
+OPERATIONS = (
+    Operation(
+        name="listSlots",
+        method=hdrs.METH_GET,
+        path=SLOTS,
+        handler=list_all,
+        tag=_TAG,
+        summary="List the slots",
+        access=Access.VIEWER,
+        answer=Answer(SlotList, meaning="Every slot, empty ones too."),
+    ),
+    Operation(
+        name="getSlot",
+        method=hdrs.METH_GET,
+        path=_ONE,
+        handler=get,
+        tag=_TAG,
+        summary="Look at a slot",
+        access=Access.VIEWER,
+        answer=Answer(Slot, meaning="The slot."),
+        errors=(ResourceNotFoundError,),
+    ),
+    Operation(
+        name="emptySlot",
+        method=hdrs.METH_DELETE,
+        path=_ONE,
+        handler=delete,
+        tag=_TAG,
+        summary="Take an image out of its slot",
+        notes="Not the one that runs now or after the next reboot, and not a slot that is "
+        "reserved by a running download.",
+        access=Access.ADMIN,
+        answer=Answer(Removed, meaning="The slot is empty."),
+        errors=(ResourceNotFoundError, SlotInUseError),
+    ),
+)

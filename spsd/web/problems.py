@@ -1,10 +1,9 @@
 """Failures on the wire: one shape, and the one table from our errors to HTTP statuses."""
 
 import logging
-from collections.abc import Mapping
 from http import HTTPStatus
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.domain.errors import (
@@ -18,8 +17,14 @@ from spsd.domain.errors import (
     UnauthenticatedError,
     UnauthorizedError,
 )
-from spsd.web.answers import answer
-from spsd.web.auth import LOG_IN
+from spsd.web.answers import Shape, answer
+from spsd.web.http_errors import (
+    ExpectationFailedError,
+    InternalError,
+    MethodNotAllowedError,
+    RequestBodyTooLargeError,
+)
+from spsd.web.paths import LOG_IN
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +34,13 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     UnauthorizedError: HTTPStatus.FORBIDDEN,
     ResourceNotFoundError: HTTPStatus.NOT_FOUND,
+    MethodNotAllowedError: HTTPStatus.METHOD_NOT_ALLOWED,
     FetchNotCancellableError: HTTPStatus.CONFLICT,
     SlotInUseError: HTTPStatus.CONFLICT,
+    RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+    InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 _ABOUT_THE_PATH = (
@@ -43,6 +52,28 @@ _ABOUT_THE_PATH = (
     FetchNotCancellableError,
 )
 """Their details hold the path that was asked for: [documented] for 401 and 403."""
+
+
+class ProblemError(Shape):
+    """What went wrong."""
+
+    type: str
+    message: str
+    details: dict[str, str | int]
+
+
+class ProblemMeta(Shape):
+    """Where it went wrong."""
+
+    href: str
+    parent: str | None
+
+
+class Problem(Shape):
+    """The error shape. [documented]."""
+
+    error: ProblemError
+    meta: ProblemMeta
 
 
 @web.middleware
@@ -58,23 +89,20 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return _by_the_server(request, error)
     except Exception:  # noqa: BLE001 - the last resort: the client gets the one shape, the log the cause
         _log.exception("%s %s failed", request.method, request.path)
-        return problem(
-            request,
-            HTTPStatus.INTERNAL_SERVER_ERROR,
-            "InternalError",
-            "spsd failed to answer; its log says why.",
-        )
+        return _refused(request, InternalError("spsd failed to answer; its log says why."))
 
 
 def _refused(request: web.Request, error: RequestError) -> web.Response:
-    about = {"resource": request.path} if isinstance(error, _ABOUT_THE_PATH) else {}
-    details = error.details | about
-    response = problem(request, STATUS[type(error)], error.type, str(error), details)
+    details = dict(error.details)
+    if isinstance(error, _ABOUT_THE_PATH):
+        details["resource"] = request.path
+    told = ProblemError(error.type, str(error), details)
+    response = _problem(request, told, STATUS[type(error)])
     if isinstance(error, TooManyAttemptsError):
-        response.headers["Retry-After"] = str(error.retry_after)
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if isinstance(error, UnauthenticatedError):
         # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
-        response.headers["WWW-Authenticate"] = (
+        response.headers[hdrs.WWW_AUTHENTICATE] = (
             'Basic realm="spsd", charset="UTF-8"'
             if request.path == LOG_IN
             else 'Cookie realm="spsd", cookie-name="session_id"'
@@ -89,46 +117,36 @@ def _unreadable(error: web.RequestPayloadError) -> InvalidRequestBodyError:
 
 
 def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Response:
-    resource = request.path
+    path = request.path
     match error:
         case web.HTTPNotFound():
-            message = f"There is nothing at {resource}."
-            return problem(
-                request, HTTPStatus.NOT_FOUND, "ResourceNotFound", message, {"resource": resource}
-            )
+            return _refused(request, ResourceNotFoundError(f"There is nothing at {path}."))
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
-            message = f"{resource} takes {allowed}, not {error.method}."
-            return problem(
-                request,
-                HTTPStatus.METHOD_NOT_ALLOWED,
-                "MethodNotAllowed",
-                message,
-                {"allow": allowed},
-            )
+            message = f"{path} takes {allowed}, not {error.method}."
+            return _refused(request, MethodNotAllowedError(message, allow=allowed))
         case web.HTTPRequestEntityTooLarge():
-            message = "The body is longer than 64 KiB."
-            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            return problem(request, status, "RequestBodyTooLarge", message)
+            return _refused(request, RequestBodyTooLargeError("The body is longer than 64 KiB."))
         case _:
             status = HTTPStatus(error.status)
             name = "".join(word.capitalize() for word in status.phrase.split())
-            return problem(request, status, name, error.reason)
+            return _problem(request, ProblemError(name, error.reason, {}), status)
 
 
-def problem(
-    request: web.Request,
-    status: HTTPStatus,
-    name: str,
-    message: str,
-    details: Mapping[str, str | int] | None = None,
-) -> web.Response:
-    """The error body: ``error`` and ``meta``. [documented]."""
+def _problem(request: web.Request, told: ProblemError, status: HTTPStatus) -> web.Response:
     path = request.path
-    return answer(
-        {
-            "error": {"type": name, "message": message, "details": details or {}},
-            "meta": {"href": path, "parent": path.rpartition("/")[0] or None},
-        },
-        status=status,
-    )
+    meta = ProblemMeta(path, path.rpartition("/")[0] or None)
+    return answer(Problem(told, meta), status=status)
+
+
+def error_table() -> str:
+    """Every error type as a row of a Markdown table."""
+    rows = ["| Type | HTTP status | When |", "|---|---|---|"]
+    for kind, status in sorted(STATUS.items(), key=lambda row: (row[1], row[0].type)):
+        rows.append(f"| `{kind.type}` | {status} {status.phrase} | {meaning_of(kind)} |")
+    return "\n".join(rows)
+
+
+def meaning_of(kind: type[RequestError]) -> str:
+    """When the error is told, as its class says."""
+    return " ".join((kind.__doc__ or "").replace("``", "`").split())

@@ -22,6 +22,7 @@ from spsd.services.fetching import Fetching
 from spsd.services.progress import ProgressBoard
 from spsd.services.slots import Slots
 from spsd.web.app import build_app
+from tests.web.contract import CheckedClient
 
 PASSWORD = "correct horse"
 IDLE_S = 1200
@@ -77,6 +78,12 @@ class Api:
 def basic(name: str, password: str) -> dict[str, str]:
     encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
     return {"Authorization": f"Basic {encoded}"}
+
+
+@pytest.fixture
+def aiohttp_client_cls() -> type[TestClient]:
+    """Every test of the API also is one of its description."""
+    return CheckedClient
 
 
 @pytest.fixture

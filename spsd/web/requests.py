@@ -1,0 +1,81 @@
+"""Request bodies: the types, and JSON read whatever the content type says. [inferred]."""
+
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from spsd.domain.digest import Sha256, parse_sha256
+from spsd.domain.errors import IncompleteRequestBodyError, InvalidRequestBodyError
+from spsd.domain.source import parse_source_url
+from spsd.web.expectation import go_ahead
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Checksum(msgspec.Struct, forbid_unknown_fields=True):
+    """Only sha256 is accepted. [documented]."""
+
+    sha256: Annotated[
+        str,
+        Meta(
+            description="SHA-256 of the image, 64 hexadecimal digits.",
+            extra_json_schema={"pattern": "^[0-9A-Fa-f]{64}$"},
+        ),
+    ]
+
+
+class Submission(msgspec.Struct, forbid_unknown_fields=True):
+    """What to download, and its only proof."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="Where the image is: http or https, at most 8192 characters.",
+            extra_json_schema={"format": "uri"},
+        ),
+    ]
+    checksum: Checksum
+
+    def parsed(self) -> tuple[str, Sha256]:
+        """The URL and the digest.
+
+        Raises:
+            InvalidRequestBodyError: one of them is wrong; the error names it.
+        """
+        return (
+            parse_source_url(self.url, field="url"),
+            parse_sha256(self.checksum.sha256, field="checksum.sha256"),
+        )
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """The request's body as a value of ``kind``.
+
+    Raises:
+        IncompleteRequestBodyError: a required member is missing; the error names it.
+        InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it.
+    """
+    await go_ahead(request)
+    return decoded(await request.read(), kind)
+
+
+_MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.(.*)`)?", re.DOTALL)
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """The body as a value of ``kind``; errors as in :func:`read_json`."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        if (missing := _MISSING.fullmatch(str(error))) is not None:
+            name, inside = missing.groups()
+            field = f"{inside}.{name}" if inside else name
+            raise IncompleteRequestBodyError(
+                f"The body must have the member `{field}`.", field=field
+            ) from error
+        raise InvalidRequestBodyError(f"The body cannot be used: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestBodyError(f"The body cannot be used: {error}.") from error

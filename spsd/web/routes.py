@@ -1,0 +1,13 @@
+"""Every operation of the API."""
+
+from spsd.web import authentication, description, firmware_fetch, firmware_slots, listings, user
+from spsd.web.contract import Operation
+
+OPERATIONS: tuple[Operation, ...] = (
+    *authentication.OPERATIONS,
+    *listings.OPERATIONS,
+    *user.OPERATIONS,
+    *firmware_fetch.OPERATIONS,
+    *firmware_slots.OPERATIONS,
+    *description.OPERATIONS,
+)

@@ -1,0 +1,62 @@
+"""Hold each answer against the API's own description: status, header fields, content."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+
+from spsd.web.openapi import document
+from spsd.web.problems import STATUS, Problem
+from spsd.web.routes import OPERATIONS
+
+DOCUMENT = document(OPERATIONS)
+_PATHS = [
+    (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), operations)
+    for path, operations in DOCUMENT["paths"].items()
+]
+_KNOWN = {(kind.type, status) for kind, status in STATUS.items()}
+
+
+def operation(method: str, path: str) -> Mapping[str, Any] | None:
+    """The described operation, if there is one."""
+    single = re.sub(r"/{2,}", "/", path).rstrip("/")
+    for pattern, operations in _PATHS:
+        if pattern.fullmatch(single):
+            return operations.get("get" if method == "HEAD" else method.lower())
+    return None
+
+
+def check(response: ClientResponse, body: bytes) -> None:
+    """Fail on what the description does not promise."""
+    said = f"{response.method} {response.url.raw_path}: {response.status}"
+    described = operation(response.method, response.url.raw_path)
+    if described is None:
+        told = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
+        content, headers = {"application/json": told}, {}
+    else:
+        assert str(response.status) in described["responses"], f"{said} is not described"
+        promised = described["responses"][str(response.status)]
+        content, headers = promised["content"], promised["headers"]
+    missing = [name for name in headers if name not in response.headers]
+    assert not missing, f"{said} lacks {missing}"
+    assert response.content_type in content, f"{said} is {response.content_type}"
+    if response.method == "HEAD" or response.content_type != "application/json":
+        return
+    value = json.loads(body)
+    schema = content["application/json"].get("schema", {})
+    jsonschema_rs.validate({**schema, "components": DOCUMENT["components"]}, value)
+    if response.status >= 400:
+        assert (value["error"]["type"], response.status) in _KNOWN, said
+
+
+class CheckedClient(TestClient):
+    """A client that holds every answer against the description."""
+
+    async def _request(self, *args: Any, **kwargs: Any) -> ClientResponse:
+        response = await super()._request(*args, **kwargs)
+        check(response, await response.read())
+        return response
