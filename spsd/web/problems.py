@@ -143,7 +143,7 @@ def error_table() -> str:
     """Every error type as a row of a Markdown table."""
     rows = ["| Type | HTTP status | When |", "|---|---|---|"]
     for kind, status in sorted(STATUS.items(), key=lambda row: (row[1], row[0].type)):
-        rows.append(f"| `{kind.type}` | {status} {status.phrase} | {meaning_of(kind)} |")
+        rows.append(f"| `{kind.type}` | {status} | {meaning_of(kind)} |")
     return "\n".join(rows)
 
 
