@@ -59,6 +59,7 @@ def _key(request: web.Request) -> JobKey:
 _TAG = "Downloads"
 _ONE = f"{FETCH}/{{key}}"
 _BY_KEY = {"key": "$response.body#/key"}
+_FIRST = {"key": "$response.body#/items/0/key"}
 
 OPERATIONS = (
     Operation(
@@ -96,6 +97,11 @@ OPERATIONS = (
         notes="All of them, in order of creation; nothing is removed by itself.",
         access=Access.VIEWER,
         answer=Answer(downloads.Downloads, meaning="Every download."),
+        links=(
+            Link("getDownload", _FIRST),
+            Link("getDownloadHistory", _FIRST),
+            Link("deleteDownload", _FIRST),
+        ),
     ),
     Operation(
         name="getDownload",

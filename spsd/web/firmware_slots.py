@@ -10,7 +10,7 @@ from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.services.slots import Slots
 from spsd.web.answers import Shape, answer
-from spsd.web.contract import Access, Answer, Operation
+from spsd.web.contract import Access, Answer, Link, Operation
 from spsd.web.downloads import Removed
 from spsd.web.links import ResourceMeta
 from spsd.web.paths import FIRMWARE, SLOTS, slot_path
@@ -150,6 +150,7 @@ def slot_body(slots: Slots, number: int, content: SlotContent) -> SlotBody | Emp
 
 _TAG = "Slots"
 _ONE = f"{SLOTS}/{{slot}}"
+_FIRST = {"slot": "$response.body#/items/0/key"}
 
 OPERATIONS = (
     Operation(
@@ -161,6 +162,7 @@ OPERATIONS = (
         summary="List the slots",
         access=Access.VIEWER,
         answer=Answer(SlotList, meaning="Every slot, empty ones too."),
+        links=(Link("getSlot", _FIRST), Link("emptySlot", _FIRST)),
     ),
     Operation(
         name="getSlot",

@@ -1,0 +1,53 @@
+"""What schemathesis has to know of spsd: how to log in, and what a URL may be.
+
+Loaded by the command through ``SCHEMATHESIS_HOOKS``; ``SPSD_URL`` names the daemon.
+"""
+
+import os
+
+import requests
+import schemathesis
+from hypothesis import strategies as st
+
+from tests.daemon.driver import PASSWORD, USER
+from tests.web.conftest import basic
+
+URL = os.environ["SPSD_URL"]
+
+
+def fresh_session() -> str:
+    response = requests.get(f"{URL}/api/authentication", auth=(USER, PASSWORD), timeout=10)
+    response.raise_for_status()
+    return response.cookies["session_id"]
+
+
+# Nothing listens there, and the daemon refuses loopback anyway: each download ends at once.
+schemathesis.openapi.format(
+    "uri",
+    st.builds(
+        "{}://127.0.0.1:9/{}".format,
+        st.sampled_from(["http", "https"]),
+        st.text("abcdefghijklmnopqrstuvwxyz0123456789-._~/", max_size=40),
+    ),
+)
+
+
+@schemathesis.auth(refresh_interval=None)
+class Session:
+    """The cookie; a log-out gets a session of its own to end, a log-in the password."""
+
+    def __init__(self) -> None:
+        self._token = fresh_session()
+
+    def get(self, case: schemathesis.Case, _context: object) -> str:
+        return fresh_session() if _name(case) == "logOut" else self._token
+
+    def set(self, case: schemathesis.Case, token: str, _context: object) -> None:
+        if _name(case) == "logIn":
+            case.headers.update(basic(USER, PASSWORD))
+        else:
+            case.cookies["session_id"] = token
+
+
+def _name(case: schemathesis.Case) -> str:
+    return case.operation.definition.raw["operationId"]
