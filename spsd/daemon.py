@@ -37,6 +37,7 @@ from spsd.domain.retry import RetryPolicy
 from spsd.services.accounts import Accounts
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
+from spsd.services.integrity import CHECK_EVERY_S, Integrity
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
@@ -78,10 +79,17 @@ async def serve(settings: Settings) -> None:
             now=now,
         )
         current = await asyncio.to_thread(booted_slot)
+        slots = Slots(pipeline.slots, pipeline.jobs, current=current)
+        integrity = Integrity(
+            pipeline.slots,
+            current=lambda: slots.current,
+            clock=time.monotonic,
+            every_s=CHECK_EVERY_S,
+        )
         scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
         app = build_app(
             fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
-            slots=Slots(pipeline.slots, pipeline.jobs, current=current),
+            slots=slots,
             accounts=_accounts(settings, database),
             secure=not settings.server.plain_http,
         )
@@ -90,6 +98,7 @@ async def serve(settings: Settings) -> None:
             background = [
                 group.create_task(scheduler.run(), name="scheduler"),
                 group.create_task(notifier.watch(), name="watchdog"),
+                group.create_task(integrity.run(), name="integrity"),
             ]
             async with _listening(app, settings, context) as url:
                 print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
