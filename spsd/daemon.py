@@ -22,6 +22,7 @@ from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.boot import boot_id, booted_slot
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.host import Machine
 from spsd.adapters.http_origin import Limits, Trust, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
@@ -31,18 +32,19 @@ from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
-from spsd.config import Settings
+from spsd.config import Settings, fingerprint_of
 from spsd.domain.errors import ConfigurationError
 from spsd.domain.retry import RetryPolicy
 from spsd.services.accounts import Accounts
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
+from spsd.services.integrity import CHECK_EVERY_S, Integrity
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
-from spsd.web.app import build_app
+from spsd.web.app import Services, build_app
 
 _log = logging.getLogger(__name__)
 
@@ -78,18 +80,31 @@ async def serve(settings: Settings) -> None:
             now=now,
         )
         current = await asyncio.to_thread(booted_slot)
+        slots = Slots(pipeline.slots, pipeline.jobs, current=current)
+        integrity = Integrity(
+            pipeline.slots,
+            current=lambda: slots.current,
+            clock=time.monotonic,
+            every_s=CHECK_EVERY_S,
+        )
         scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
         app = build_app(
-            fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
-            slots=Slots(pipeline.slots, pipeline.jobs, current=current),
-            accounts=_accounts(settings, database),
+            Services(
+                accounts=_accounts(settings, database),
+                fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
+                host=await asyncio.to_thread(Machine, state.root),
+                integrity=integrity,
+                slots=slots,
+            ),
             secure=not settings.server.plain_http,
+            config_hash=fingerprint_of(settings),
         )
         context = await asyncio.to_thread(_tls, settings, state)
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(scheduler.run(), name="scheduler"),
                 group.create_task(notifier.watch(), name="watchdog"),
+                group.create_task(integrity.run(), name="integrity"),
             ]
             async with _listening(app, settings, context) as url:
                 print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line

@@ -4,7 +4,7 @@ A missing key has its documented default; a key that is misspelt or holds a bad 
 that names the file and the key. docs/settings.md is printed from here.
 """
 
-from spsd.config.loading import load
+from spsd.config.loading import fingerprint_of, load
 from spsd.config.settings import (
     FetchSettings,
     ServerSettings,
@@ -22,6 +22,7 @@ __all__ = [
     "SlotSettings",
     "StateSettings",
     "UpgradeSettings",
+    "fingerprint_of",
     "load",
     "reference",
 ]

@@ -1,5 +1,6 @@
 """From a TOML file to settings."""
 
+import hashlib
 import os
 import re
 import ssl
@@ -33,6 +34,11 @@ def load(path: Path) -> Settings:
     for problem in _problems(settings):
         raise _failure(path, problem)
     return settings
+
+
+def fingerprint_of(settings: Settings) -> str:
+    """SHA-256 in hexadecimal digits of what is in force, be it spelt out or a default."""
+    return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()
 
 
 def _failure(path: Path, problem: str) -> ConfigurationError:

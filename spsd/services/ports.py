@@ -10,6 +10,7 @@ from typing import Protocol
 
 from spsd.domain.account import Account, Role
 from spsd.domain.digest import Sha256
+from spsd.domain.host import HostName, Load
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.resume import Ask, Kept, Reply
@@ -199,3 +200,17 @@ class PasswordHasher(Protocol):
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """With None it takes as long and is false: nobody learns which names exist."""
+
+
+class Host(Protocol):
+    """The machine that the daemon runs on."""
+
+    async def load(self) -> Load:
+        """How busy and how full it is; a reading of the last second will do.
+
+        Raises:
+            ApplianceError: the state directory's file system does not answer.
+        """
+
+    async def name(self) -> HostName:
+        """What it is called, as it says itself: nobody on the network is asked."""

@@ -6,11 +6,20 @@ import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from spsd.web.contract import JSON, Field
+from spsd.web.contract import JSON, SCHEMA_REF, Field
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
     """A JSON object on the wire: these members and no others."""
+
+
+def one_of(*shapes: type[Shape]) -> msgspec.Meta:
+    """Mark a member that has one of several shapes; msgspec describes no untagged unions.
+
+    The operation's answer must name them as ``inside``, so that they are described.
+    """
+    references = [{"$ref": SCHEMA_REF.format(name=shape.__name__)} for shape in shapes]
+    return msgspec.Meta(extra_json_schema={"anyOf": references})
 
 
 EVERYWHERE = (

@@ -1,13 +1,16 @@
 """The server: the routes, and what every request passes through."""
 
+from dataclasses import dataclass
 from itertools import groupby
 
 from aiohttp import hdrs, web
 
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
+from spsd.services.integrity import Integrity
+from spsd.services.ports import Host
 from spsd.services.slots import Slots
-from spsd.web import description, firmware_fetch, firmware_slots
+from spsd.web import description, firmware_fetch, firmware_slots, health, info
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.contract import CONTRACT, Contract, Operation
@@ -20,18 +23,33 @@ from spsd.web.slashes import SpareSlashes
 BODY_LIMIT = 64 * 1024
 
 
-def build_app(
-    *, fetching: Fetching, slots: Slots, accounts: Accounts, secure: bool
-) -> web.Application:
-    """The REST API; ``secure`` says that clients reach it over TLS."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the handlers call."""
+
+    accounts: Accounts
+    fetching: Fetching
+    host: Host
+    integrity: Integrity
+    slots: Slots
+
+
+def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Application:
+    """The REST API.
+
+    ``secure`` says that clients reach it over TLS, ``config_hash`` names the settings in force.
+    """
     app = web.Application(
         client_max_size=BODY_LIMIT,
         middlewares=[common_headers, renewal, problems, authentication, expectation],
     )
-    app[firmware_fetch.FETCHING] = fetching
-    app[firmware_slots.SLOT_STORE] = slots
-    app[ACCOUNTS] = accounts
+    app[ACCOUNTS] = services.accounts
+    app[firmware_fetch.FETCHING] = services.fetching
+    app[info.HOST] = services.host
+    app[health.INTEGRITY] = services.integrity
+    app[firmware_slots.SLOT_STORE] = services.slots
     app[SECURE] = secure
+    app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
     app[description.DOCUMENT] = document(OPERATIONS)
     for path, operations in groupby(OPERATIONS, key=lambda one: one.path):

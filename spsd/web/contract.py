@@ -17,6 +17,7 @@ from spsd.domain.errors import RequestError
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
+SCHEMA_REF = "#/components/schemas/{name}"
 
 
 class Access(StrEnum):
@@ -47,6 +48,8 @@ class Answer:
     meaning: str = "Done."
     headers: Sequence[Field] = ()
     media_type: str = JSON
+    inside: Sequence[type[msgspec.Struct]] = ()
+    """Types inside ``content`` that its annotations cannot name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from msgspec import Meta
 from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.services.slots import Slots
-from spsd.web.answers import Shape, answer
+from spsd.web.answers import Shape, answer, one_of
 from spsd.web.contract import Access, Answer, Link, Operation
 from spsd.web.downloads import Removed
 from spsd.web.links import ResourceMeta
@@ -32,19 +32,8 @@ class EmptySlotBody(Shape):
     """A slot that holds nothing."""
 
 
-# A union of two structs is beyond msgspec, which need only write it.
-Body = Annotated[
-    Any,
-    Meta(
-        description="Empty for an empty slot.",
-        extra_json_schema={
-            "anyOf": [
-                {"$ref": "#/components/schemas/SlotBody"},
-                {"$ref": "#/components/schemas/EmptySlotBody"},
-            ]
-        },
-    ),
-]
+Body = Annotated[Any, one_of(SlotBody, EmptySlotBody), Meta(description="Empty for an empty slot.")]
+_INSIDE = (SlotBody, EmptySlotBody)
 
 
 class SlotItemMeta(Shape):
@@ -161,7 +150,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="List the slots",
         access=Access.VIEWER,
-        answer=Answer(SlotList, meaning="Every slot, empty ones too."),
+        answer=Answer(SlotList, meaning="Every slot, empty ones too.", inside=_INSIDE),
         links=(Link("getSlot", _FIRST), Link("emptySlot", _FIRST)),
     ),
     Operation(
@@ -172,7 +161,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="Look at a slot",
         access=Access.VIEWER,
-        answer=Answer(Slot, meaning="The slot."),
+        answer=Answer(Slot, meaning="The slot.", inside=_INSIDE),
         errors=(ResourceNotFoundError,),
     ),
     Operation(

@@ -20,6 +20,8 @@ _FIRMWARE_LINKS = {
 _ROOT_LINKS = {
     "authentication": paths.LOG_IN,
     "firmware": paths.FIRMWARE,
+    "health_status": paths.HEALTH,
+    "info": paths.INFO,
     "user_info": paths.USER_INFO,
 }
 

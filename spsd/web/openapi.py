@@ -20,13 +20,11 @@ from spsd.domain.errors import (
 )
 from spsd.web.answers import EVERYWHERE, Shape
 from spsd.web.auth import COOKIE
-from spsd.web.contract import JSON, Access, Field, Link, Operation
-from spsd.web.firmware_slots import EmptySlotBody, SlotBody
+from spsd.web.contract import JSON, SCHEMA_REF, Access, Field, Link, Operation
 from spsd.web.http_errors import ExpectationFailedError, InternalError, RequestBodyTooLargeError
 from spsd.web.paths import LOG_IN
 from spsd.web.problems import STATUS, Problem, meaning_of
 
-_REF = "#/components/schemas/{name}"
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _VARIABLES = {
     "key": ("The download's key.", {"type": "string", "minLength": 1}),
@@ -78,7 +76,7 @@ class _Schemas:
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         types = dict.fromkeys(_types(operations))
-        references, self.components = msgspec.json.schema_components(types, ref_template=_REF)
+        references, self.components = msgspec.json.schema_components(types, ref_template=SCHEMA_REF)
         self._of = dict(zip(types, references, strict=True))
         for struct in _structs(tuple(types)):
             _complete(self.components[struct.__name__], struct)
@@ -89,10 +87,11 @@ class _Schemas:
 
 
 def _types(operations: Sequence[Operation]) -> Iterator[type[msgspec.Struct]]:
-    yield from (Problem, SlotBody, EmptySlotBody)
+    yield Problem
     for one in operations:
         if one.answer.content is not None:
             yield one.answer.content
+        yield from one.answer.inside
         if one.takes is not None and one.takes.content is not None:
             yield one.takes.content
 

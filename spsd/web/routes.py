@@ -1,12 +1,23 @@
 """Every operation of the API."""
 
-from spsd.web import authentication, description, firmware_fetch, firmware_slots, listings, user
+from spsd.web import (
+    authentication,
+    description,
+    firmware_fetch,
+    firmware_slots,
+    health,
+    info,
+    listings,
+    user,
+)
 from spsd.web.contract import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *authentication.OPERATIONS,
     *listings.OPERATIONS,
+    *info.OPERATIONS,
     *user.OPERATIONS,
+    *health.OPERATIONS,
     *firmware_fetch.OPERATIONS,
     *firmware_slots.OPERATIONS,
     *description.OPERATIONS,

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from aiohttp.web import Application
 
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.host import Machine
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
@@ -19,9 +21,10 @@ from spsd.adapters.slot_directory import SlotDirectory
 from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
+from spsd.services.integrity import Integrity
 from spsd.services.progress import ProgressBoard
 from spsd.services.slots import Slots
-from spsd.web.app import build_app
+from spsd.web.app import Services, build_app
 from tests.web.contract import CheckedClient
 
 PASSWORD = "correct horse"
@@ -54,20 +57,39 @@ class Api:
     clock: Clock
     database: Database
     store: SlotDirectory
+    host: Machine
     connect: Callable[[Application], Awaitable[TestClient]]
     current: int | None = None
+    services: Services | None = None
     clients: list[TestClient] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.integrity = Integrity(
+            self.store, current=lambda: self.current, clock=self.clock, every_s=3600
+        )
+
+    @asynccontextmanager
+    async def checking(self) -> AsyncIterator[None]:
+        """The running firmware is re-hashed meanwhile, as in the daemon."""
+        task = asyncio.create_task(self.integrity.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def client(self, name: str | None = "admin") -> TestClient:
         """A client of a newly built app, logged in; a second call is a restart."""
         scheduler: object = Parked()
         fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
-        app = build_app(
-            fetching=fetching,
-            slots=Slots(self.store, self.jobs, current=self.current),
+        self.services = Services(
             accounts=self.accounts,
-            secure=False,
+            fetching=fetching,
+            host=self.host,
+            integrity=self.integrity,
+            slots=Slots(self.store, self.jobs, current=self.current),
         )
+        app = build_app(self.services, secure=False, config_hash="c" * 64)
         client = await self.connect(app)
         if name is not None:
             response = await client.get("/api/authentication", headers=basic(name, PASSWORD))
@@ -97,7 +119,15 @@ async def api(
         accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
+        host = await asyncio.to_thread(Machine, tmp_path)
         store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
         yield Api(
-            SqliteJobs(database), accounts, ProgressBoard(), clock, database, store, aiohttp_client
+            SqliteJobs(database),
+            accounts,
+            ProgressBoard(),
+            clock,
+            database,
+            store,
+            host,
+            aiohttp_client,
         )

@@ -1,0 +1,78 @@
+"""Re-hashes the running firmware from time to time, and keeps what it found."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from spsd.domain.failure import JobError
+from spsd.domain.integrity import Finding, Verdict, judge
+from spsd.services.ports import SlotStore
+
+_log = logging.getLogger(__name__)
+
+CHECK_EVERY_S = 3600.0
+"""Disks rot slowly, and a check reads a whole image."""
+
+
+class Integrity:
+    """Judges the image in the slot that ``current`` names at the time of each check.
+
+    ``clock`` gives monotonic seconds. Only :meth:`run` touches the disk.
+    """
+
+    def __init__(
+        self,
+        store: SlotStore,
+        *,
+        current: Callable[[], int | None],
+        clock: Callable[[], float],
+        every_s: float,
+    ) -> None:
+        self._store = store
+        self._current = current
+        self._clock = clock
+        self._every_s = every_s
+        self._due = asyncio.Event()
+        self._next_done = asyncio.Event()
+        self._checked = asyncio.Event()
+        self._verdict = Verdict.UNKNOWN
+        self._since = clock()
+
+    async def run(self) -> None:
+        """Check at once, then every ``every_s`` and after each :meth:`recheck`, until cancelled."""
+        while True:
+            # Before the check: a change that comes while it runs asks for another one.
+            self._due.clear()
+            done, self._next_done = self._next_done, asyncio.Event()
+            self._verdict = await self._check(self._current())
+            self._since = self._clock()
+            self._checked.set()
+            done.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await self._due.wait()
+
+    def recheck(self) -> asyncio.Event:
+        """Have a check made now; the event is set when it has ended, and nobody need wait."""
+        self._due.set()
+        return self._next_done
+
+    async def latest(self) -> Finding:
+        """What the last check found, at once; only the first has to be waited for."""
+        await self._checked.wait()
+        return Finding(self._verdict, age_s=int(self._clock() - self._since))
+
+    async def _check(self, slot: int | None) -> Verdict:
+        if slot is None:
+            return Verdict.UNKNOWN
+        try:
+            content = (await self._store.slots()).get(slot)
+            verdict = judge(content, intact=await self._store.intact(slot))
+        except (JobError, OSError) as error:
+            # What cannot be read cannot be booted again either, whatever the disk calls it.
+            _log.error("slot %d, the running firmware, cannot be checked: %s", slot, error)
+            return Verdict.CORRUPTED
+        if verdict is Verdict.CORRUPTED:
+            _log.error("slot %d, the running firmware, is not what was installed", slot)
+        return verdict

@@ -1,0 +1,190 @@
+"""The running firmware is re-hashed from a real slot directory."""
+
+import asyncio
+import hashlib
+import logging
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.image import ImageInfo
+from spsd.domain.integrity import Finding, Verdict
+from spsd.domain.slot import InstalledImage
+from spsd.services.integrity import Integrity
+
+DATA = b"firmware" * 1000
+DIGEST = hashlib.sha256(DATA).hexdigest()
+NEVER_S = 3600.0
+
+
+class Clock:
+    seconds = 5000.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+async def store(tmp_path):
+    """Three slots: an image in 1, nothing in 2 and 3."""
+    for name in ("staging", "slots"):
+        (tmp_path / name).mkdir()
+    async with StagingDirectory(tmp_path / "staging", boot="b").open(DIGEST) as partial:
+        await partial.append(DATA)
+        await partial.seal()
+    slots = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
+    await slots.install(1, InstalledImage(DIGEST, len(DATA), ImageInfo("1"), "job", 5))
+    return slots
+
+
+@pytest.fixture
+def image(store, tmp_path):
+    path = tmp_path / "slots" / "1" / "image"
+    path.chmod(0o600)
+    return path
+
+
+@asynccontextmanager
+async def running(store, *, current=lambda: 1, clock=Clock, every_s=NEVER_S):
+    integrity = Integrity(store, current=current, clock=clock(), every_s=every_s)
+    task = asyncio.create_task(integrity.run())
+    try:
+        async with asyncio.timeout(10):
+            yield integrity
+        assert not task.done()
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_an_untouched_image_is_ok_and_its_finding_ages(store):
+    clock = Clock()
+    async with running(store, clock=lambda: clock) as integrity:
+        assert await integrity.latest() == Finding(Verdict.OK, age_s=0)
+        clock.seconds += 61.9
+        found = await integrity.latest()
+        assert (found, found.changed_files) == (Finding(Verdict.OK, age_s=61), 0)
+        await integrity.recheck().wait()
+        assert (await integrity.latest()).age_s == 0
+
+
+async def test_a_flipped_byte_is_found_at_the_next_check(store, image, caplog):
+    async with running(store) as integrity:
+        await integrity.latest()
+        image.write_bytes(DATA[:-1] + b"X")
+        assert (await integrity.latest()).verdict is Verdict.OK
+        await integrity.recheck().wait()
+        found = await integrity.latest()
+    assert (found.verdict, found.changed_files) == (Verdict.CORRUPTED, 1)
+    assert [r.levelno for r in caplog.records if "slot 1" in r.message] == [logging.ERROR]
+
+
+async def test_time_alone_brings_the_next_check(store, image):
+    async with running(store, every_s=0.001) as integrity:
+        await integrity.latest()
+        image.write_bytes(DATA[:-1] + b"X")
+        while (await integrity.latest()).verdict is Verdict.OK:
+            await asyncio.sleep(0.001)
+
+
+async def test_a_repaired_image_is_ok_again(store, image):
+    image.write_bytes(b"X")
+    async with running(store) as integrity:
+        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        image.write_bytes(DATA)
+        await integrity.recheck().wait()
+        assert (await integrity.latest()).verdict is Verdict.OK
+
+
+async def test_a_missing_image_is_corrupted(store, image):
+    image.unlink()
+    async with running(store) as integrity:
+        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+
+
+@pytest.mark.parametrize("manifest", [None, b"{"])
+async def test_a_broken_manifest_is_corrupted(store, image, manifest):
+    path = image.with_name("manifest.json")
+    path.unlink()
+    if manifest is not None:
+        path.write_bytes(manifest)
+    async with running(store) as integrity:
+        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+
+
+@pytest.mark.parametrize("current", [None, 2, 99])
+async def test_where_nothing_is_known_to_run_nothing_is_claimed(store, current):
+    async with running(store, current=lambda: current) as integrity:
+        found = await integrity.latest()
+    assert (found.verdict, found.changed_files) == (Verdict.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("/proc/self/mem", id="read"),  # its first page gives EIO
+        pytest.param("x" * 300, id="stat"),  # longer than a name may be
+    ],
+)
+async def test_a_disk_error_is_told_and_survived(store, image, target, caplog):
+    image.unlink()
+    image.symlink_to(target)
+    async with running(store) as integrity:
+        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        assert "slot 1, the running firmware, cannot be checked" in caplog.text
+        image.unlink()
+        image.write_bytes(DATA)
+        await integrity.recheck().wait()
+        assert (await integrity.latest()).verdict is Verdict.OK
+
+
+async def test_each_check_asks_which_slot_is_current(store):
+    now = [2]
+    async with running(store, current=lambda: now[0]) as integrity:
+        assert (await integrity.latest()).verdict is Verdict.UNKNOWN
+        now[0] = 1
+        await integrity.recheck().wait()
+        assert (await integrity.latest()).verdict is Verdict.OK
+
+
+class Held:
+    """A store whose answer a test holds back."""
+
+    def __init__(self, store):
+        self.store = store
+        self.entered = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def slots(self):
+        return await self.store.slots()
+
+    async def intact(self, slot):
+        intact = await self.store.intact(slot)
+        self.entered.set()
+        await self.release.wait()
+        return intact
+
+
+async def test_nobody_is_told_anything_before_the_first_check_has_ended(store):
+    held = Held(store)
+    async with running(held) as integrity:
+        await held.entered.wait()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await integrity.latest()
+        held.release.set()
+        assert (await integrity.latest()).verdict is Verdict.OK
+
+
+async def test_a_change_while_a_check_runs_is_found_by_the_one_it_asks_for(store, image):
+    held = Held(store)
+    async with running(held) as integrity:
+        await held.entered.wait()
+        image.write_bytes(b"X")
+        asked = integrity.recheck()
+        held.release.set()
+        await asked.wait()
+        assert (await integrity.latest()).verdict is Verdict.CORRUPTED

@@ -1,0 +1,119 @@
+"""``/api/info`` and ``/api/health_status``: the documented shapes, over the real machine."""
+
+import hashlib
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from spsd import __version__
+from spsd.domain.digest import Sha256
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage
+from tests.web.conftest import IDLE_S, Api
+
+CONTENT = b"what was installed"
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    """Slot 2 holds an image."""
+    slot = tmp_path / "slots" / "2"
+    slot.mkdir(parents=True)
+    digest = Sha256(hashlib.sha256(CONTENT).hexdigest())
+    manifest = InstalledImage(digest, len(CONTENT), ImageInfo("2.4.0"), "some job", 7)
+    (slot / "image").write_bytes(CONTENT)
+    (slot / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    return slot / "image"
+
+
+async def test_what_a_stranger_sees(api: Api) -> None:
+    client = await api.client(None)
+    told = await (await client.get("/api/info", headers={"Cookie": "session_id=0"})).json()
+    assert told["key"] == "about_info"
+    assert told["meta"] == {"href": "/api/info", "parent": "/api"}
+    assert set(told["body"]) == {
+        "domainname",
+        "hostname",
+        "nickname",
+        "plugin_sdk_version",
+        "support_link",
+    }
+    assert told["body"]["hostname"] == socket.gethostname().partition(".")[0]
+    assert set(told["body"]["plugin_sdk_version"]) == {"feature", "full"}
+
+
+async def test_what_a_user_sees(api: Api, filled: Path) -> None:
+    api.current = 2
+    client = await api.client("viewer")
+    api.clock.seconds += 5
+    told = await (await client.get("/api/info")).json()
+    assert told["meta"] == {
+        "href": "/api/info",
+        "parent": "/api",
+        "remaining_seconds": IDLE_S - 5,
+    }
+    more = {
+        "analytics_enabled": False,
+        "build_date": None,
+        "config_hash": "c" * 64,
+        "firmware_version": "2.4.0",
+        "roles": ["viewer"],
+        "version": __version__,
+    }
+    assert told["body"].items() >= more.items()
+    assert len(told["body"]) == len(more) + 5
+
+
+@pytest.mark.parametrize("current", [None, 1, 9])
+async def test_nobody_knows_which_firmware_runs(
+    api: Api, filled: Path, current: int | None
+) -> None:
+    api.current = current
+    client = await api.client()
+    assert (await (await client.get("/api/info")).json())["body"]["firmware_version"] is None
+
+
+def health(verdict: str, tainted: int) -> dict[str, object]:
+    return {
+        "tainted_files": {"boot": 0, "core": tainted, "ha_other": 0},
+        "integrity": {"boot": verdict, "core": verdict},
+    }
+
+
+async def test_the_health(api: Api, filled: Path) -> None:
+    api.current = 2
+    client = await api.client("viewer")
+    async with api.checking():
+        told = await (await client.get("/api/health_status")).json()
+        assert set(told) == {"health_status", "meta"}
+        status = told["health_status"]
+        percents, averages = {"cpu", "disk", "memory", "swap"}, {"load1", "load5", "load15"}
+        assert set(status) == percents | averages | {"firmware"}
+        assert status["firmware"] == health("OK", 0)
+        assert told["meta"] == {
+            "href": "/api/health_status",
+            "parent": "/api",
+            "integrity_age_seconds": 0,
+        }
+        filled.write_bytes(b"what was not in it")
+        api.clock.seconds += 61
+        told = await (await client.get("/api/health_status")).json()
+        assert told["meta"]["integrity_age_seconds"] == 61, "kept, and it says how old it is"
+        assert told["health_status"]["firmware"] == health("OK", 0)
+        await api.integrity.recheck().wait()
+        told = await (await client.get("/api/health_status")).json()
+        assert told["health_status"]["firmware"] == health("CORRUPTED", 1)
+
+
+async def test_the_health_of_what_nobody_knows(api: Api, filled: Path) -> None:
+    client = await api.client()
+    async with api.checking():
+        told = await (await client.get("/api/health_status")).json()
+    assert told["health_status"]["firmware"] == health("UNKNOWN", 0)
+
+
+async def test_strangers_do_not_see_the_health(api: Api) -> None:
+    client = await api.client(None)
+    assert (await client.get("/api/health_status")).status == 401
