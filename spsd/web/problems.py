@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from spsd.domain.errors import (
     FetchNotCancellableError,
+    FirmwareTestFailedError,
     IncompleteRequestBodyError,
     InvalidRequestBodyError,
     RequestError,
@@ -31,6 +32,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     ResourceNotFoundError: HTTPStatus.NOT_FOUND,
     FetchNotCancellableError: HTTPStatus.CONFLICT,
     SlotInUseError: HTTPStatus.CONFLICT,
+    FirmwareTestFailedError: HTTPStatus.CONFLICT,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
 }
 
