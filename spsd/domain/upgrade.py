@@ -11,32 +11,12 @@ from typing import assert_never
 from spsd.domain.errors import FirmwareTestFailedError
 from spsd.domain.failure import JobError
 from spsd.domain.image import ImageInfo
+from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
 from spsd.domain.slot import BrokenSlot, InstalledImage
 
+_IMAGE, _VOLUME = "Image check", "Volume check"
 _FETCH_AGAIN = "delete the image from the slot and fetch it again"
-
-
-@dataclass(frozen=True, slots=True)
-class HookEnded:
-    """A hook that ran: its exit status (negative: the signal that ended it) and its output.
-
-    ``timed_out``: it was killed at the time limit. ``left_out``: bytes of output not kept.
-    """
-
-    status: int
-    output: str
-    timed_out: bool = False
-    left_out: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class HookNotStarted:
-    """A hook that could not be run at all."""
-
-    reason: str
-
-
-HookOutcome = HookEnded | HookNotStarted
+_LOOK_AT_THE_DISK = "check the file system and the kernel's log"
 
 
 class Verdict(StrEnum):
@@ -72,38 +52,41 @@ class Tested:
     summary: str
 
 
-def image_check(content: InstalledImage | BrokenSlot, *, intact: bool | JobError) -> Check:
+def broken_checks(broken: BrokenSlot) -> Sequence[Check]:
+    """What can be said of a slot that holds something without a readable manifest."""
+    told = "there is no manifest to compare with"
+    return [
+        Check("image", _IMAGE, Verdict.FAILED, _inline(broken.reason), _FETCH_AGAIN),
+        Check("volume", _VOLUME, Verdict.SKIPPED, told),
+    ]
+
+
+def image_check(image: InstalledImage, *, intact: bool | JobError) -> Check:
     """Are the slot's bytes the ones that were proven when it was filled?"""
-    name, title = "image", "Image check"
-    match content, intact:
-        case BrokenSlot(reason=reason), _:
-            return Check(name, title, Verdict.FAILED, _inline(reason), _FETCH_AGAIN)
-        case InstalledImage(), JobError():
-            advice = "check the file system and the kernel's log"
-            return Check(name, title, Verdict.FAILED, _inline(intact.what), advice)
-        case InstalledImage(sha256=sha256, size=size), True:
-            return Check(name, title, Verdict.OK, f"{size} bytes, SHA-256 {sha256}")
-        case InstalledImage(sha256=sha256), _:
-            told = f"its bytes do not have the SHA-256 {sha256} any more"
-            return Check(name, title, Verdict.FAILED, told, _FETCH_AGAIN)
+    match intact:
+        case JobError(what=what):
+            return Check("image", _IMAGE, Verdict.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+        case True:
+            told = f"{image.size} bytes, SHA-256 {image.sha256}"
+            return Check("image", _IMAGE, Verdict.OK, told)
+        case False:
+            told = f"its bytes do not have the SHA-256 {image.sha256} any more"
+            return Check("image", _IMAGE, Verdict.FAILED, told, _FETCH_AGAIN)
         case _:
-            assert_never(content)
+            assert_never(intact)
 
 
-def volume_check(content: InstalledImage | BrokenSlot, seen: ImageInfo | JobError) -> Check:
+def volume_check(image: InstalledImage, seen: ImageInfo | JobError) -> Check:
     """Does the volume still say what the manifest says?"""
-    name, title = "volume", "Volume check"
-    match content, seen:
-        case BrokenSlot(), _:
-            told = "there is no manifest to compare with"
-            return Check(name, title, Verdict.SKIPPED, told)
-        case InstalledImage(), JobError():
-            return Check(name, title, Verdict.FAILED, _inline(seen.what), _FETCH_AGAIN)
-        case InstalledImage(info=info), ImageInfo(version=version) if version == info.version:
-            return Check(name, title, Verdict.OK, f"version {_inline(version)}")
-        case InstalledImage(info=info), ImageInfo(version=version):
-            told = f"it is version {_inline(version)}, the manifest says {_inline(info.version)}"
-            return Check(name, title, Verdict.FAILED, told, _FETCH_AGAIN)
+    match seen:
+        case JobError(what=what):
+            return Check("volume", _VOLUME, Verdict.FAILED, _inline(what), _FETCH_AGAIN)
+        case ImageInfo(version=version) if version == image.info.version:
+            return Check("volume", _VOLUME, Verdict.OK, f"version {_inline(version)}")
+        case ImageInfo(version=version):
+            wanted = _inline(image.info.version)
+            told = f"it is version {_inline(version)}, the manifest says {wanted}"
+            return Check("volume", _VOLUME, Verdict.FAILED, told, _FETCH_AGAIN)
         case _:
             assert_never(seen)
 
@@ -112,9 +95,8 @@ def space_check(free: int | JobError, *, needed: int) -> Check:
     """Is there room for what the daemon and the new firmware write?"""
     name, title = "space", "Space check"
     match free:
-        case JobError():
-            advice = "check the file system and the kernel's log"
-            return Check(name, title, Verdict.FAILED, _inline(free.what), advice)
+        case JobError(what=what):
+            return Check(name, title, Verdict.FAILED, _inline(what), _LOOK_AT_THE_DISK)
         case int() if free >= needed:
             return Check(name, title, Verdict.OK, f"{free} bytes free")
         case int():
@@ -124,20 +106,20 @@ def space_check(free: int | JobError, *, needed: int) -> Check:
             assert_never(free)
 
 
-def hook_check(hook: str, outcome: HookOutcome) -> Check:
+def hook_check(hook: str, outcome: ProgramOutcome) -> Check:
     """A test hook's verdict: exit status 0 is a pass."""
     return _hook_check(_hook_name(hook), _hook_title(hook), hook, outcome)
 
 
-def activation_check(hook: str, outcome: HookOutcome) -> Check:
+def activation_check(hook: str, outcome: ProgramOutcome) -> Check:
     """The activation hook's verdict."""
     return _hook_check("activation", f"Activation hook {_file_name(hook)}", hook, outcome)
 
 
 def choice_check(error: JobError) -> Check:
     """The choice itself could not be written down."""
-    advice = "check the file system and the kernel's log"
-    return Check("choice", "Choice for the next boot", Verdict.FAILED, _inline(error.what), advice)
+    title = "Choice for the next boot"
+    return Check("choice", title, Verdict.FAILED, _inline(error.what), _LOOK_AT_THE_DISK)
 
 
 def skipped(hooks: Sequence[str]) -> Sequence[Check]:
@@ -156,26 +138,34 @@ def judged(slot: int, checks: Sequence[Check]) -> Tested:
     Raises:
         FirmwareTestFailedError: a check failed; it tells of the first that did.
     """
-    summary = "\n".join(line for check in checks for line in check.lines())
-    for check in checks:
-        if check.verdict is Verdict.FAILED:
-            title = check.title[0].lower() + check.title[1:]
-            raise FirmwareTestFailedError(
-                f"Slot {slot}: {title} failed: {check.told}; {check.advice}.",
-                check=check.name,
-                test_summary=summary,
-            )
-    return Tested(slot, summary)
+    if not passed(checks):
+        raise refusal(slot, checks)
+    return Tested(slot, _summary(checks))
 
 
-def _hook_check(name: str, title: str, hook: str, outcome: HookOutcome) -> Check:
+def refusal(slot: int, checks: Sequence[Check]) -> FirmwareTestFailedError:
+    """What to tell of checks one of which failed."""
+    failed = next(check for check in checks if check.verdict is Verdict.FAILED)
+    title = failed.title[0].lower() + failed.title[1:]
+    return FirmwareTestFailedError(
+        f"The {title} of slot {slot} failed: {failed.told}; {failed.advice}.",
+        check=failed.name,
+        test_summary=_summary(checks),
+    )
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    return "\n".join(line for check in checks for line in check.lines())
+
+
+def _hook_check(name: str, title: str, hook: str, outcome: ProgramOutcome) -> Check:
     match outcome:
-        case HookNotStarted(reason=reason):
+        case ProgramNotStarted(reason=reason):
             told, advice = f"cannot be run: {reason}", f"check {hook} and [upgrade] in spsd.toml"
             return Check(name, title, Verdict.FAILED, told, advice)
-        case HookEnded(status=0, timed_out=False):
+        case ProgramEnded(status=0, timed_out=False):
             return Check(name, title, Verdict.OK, output=_output(outcome))
-        case HookEnded(status=status, timed_out=timed_out):
+        case ProgramEnded(status=status, timed_out=timed_out):
             told = _ending(status, timed_out=timed_out)
             advice = f"see its output in test_summary, and {hook}"
             return Check(name, title, Verdict.FAILED, told, advice, _output(outcome))
@@ -189,7 +179,7 @@ def _ending(status: int, *, timed_out: bool) -> str:
     return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
 
 
-def _output(ended: HookEnded) -> Sequence[str]:
+def _output(ended: ProgramEnded) -> Sequence[str]:
     cut = [f"({ended.left_out} more bytes left out)"] if ended.left_out else []
     return [*ended.output.rstrip().splitlines(), *cut]
 

@@ -5,7 +5,8 @@ from aiohttp import web
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.slots import Slots
-from spsd.web import authentication, firmware_fetch, firmware_slots, listings
+from spsd.services.upgrade import Upgrade
+from spsd.web import authentication, firmware_fetch, firmware_slots, firmware_upgrade, listings
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE, renewal
 from spsd.web.auth import authentication as authenticated
@@ -16,7 +17,7 @@ BODY_LIMIT = 64 * 1024
 
 
 def build_app(
-    *, fetching: Fetching, slots: Slots, accounts: Accounts, secure: bool
+    *, fetching: Fetching, slots: Slots, upgrade: Upgrade, accounts: Accounts, secure: bool
 ) -> web.Application:
     """The REST API; ``secure`` says that clients reach it over TLS."""
     app = web.Application(
@@ -25,6 +26,7 @@ def build_app(
     )
     app[firmware_fetch.FETCHING] = fetching
     app[firmware_slots.SLOTS] = slots
+    app[firmware_upgrade.UPGRADE] = upgrade
     app[ACCOUNTS] = accounts
     app[SECURE] = secure
     app.add_routes(

@@ -1,5 +1,6 @@
 """``/api/firmware/slots``: look, and take an image out."""
 
+from collections.abc import Container
 from typing import assert_never
 
 from aiohttp import web
@@ -16,18 +17,17 @@ SLOTS = web.AppKey("slots", Slots)
 async def list_all(request: web.Request) -> web.Response:
     """Every slot, empty ones too. [seen in sample]."""
     slots = request.app[SLOTS]
-    held = await slots.list()
+    held, after = await slots.list(), await slots.after_reboot()
     items = [
-        {"body": _body(slots, n, content), "key": str(n), "meta": {"href": f"{PATH}/{n}"}}
+        {"body": _body(slots, after, n, content), "key": str(n), "meta": {"href": f"{PATH}/{n}"}}
         for n, content in held.items()
     ]
-    current = f"{PATH}/{slots.current}" if slots.current in held else None
     meta = {
-        "current_slot": current,
+        "current_slot": _link(slots.current, held),
         "href": PATH,
         "number_of_empty_slots": sum(content is None for content in held.values()),
         "parent": "/api/firmware",
-        "slot_after_reboot": current,
+        "slot_after_reboot": _link(after, held),
     }
     return answer({"items": items, "meta": meta})
 
@@ -35,7 +35,8 @@ async def list_all(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.Response:
     """One slot; an empty one has an empty body. [unknown - our choice], like the list."""
     slots, number = request.app[SLOTS], _number(request)
-    body = _body(slots, number, await slots.get(number))
+    content = await slots.get(number)
+    body = _body(slots, await slots.after_reboot(), number, content)
     meta = {"href": f"{PATH}/{number}", "parent": PATH}
     return answer({"body": body, "key": str(number), "meta": meta})
 
@@ -54,9 +55,11 @@ def _number(request: web.Request) -> int:
     return int(text)
 
 
-def _body(slots: Slots, number: int, content: SlotContent) -> dict[str, object]:
-    # Nothing chooses another slot for the next boot yet, so the current one will run again.
-    current = number == slots.current
+def _link(slot: int | None, held: Container[int]) -> str | None:
+    return f"{PATH}/{slot}" if slot is not None and slot in held else None
+
+
+def _body(slots: Slots, after: int | None, number: int, content: SlotContent) -> dict[str, object]:
     match content:
         case None:
             return {}
@@ -67,8 +70,8 @@ def _body(slots: Slots, number: int, content: SlotContent) -> dict[str, object]:
         case _:
             assert_never(content)
     return {
-        "after_reboot": current,
-        "current": current,
+        "after_reboot": number == after,
+        "current": number == slots.current,
         "upgrade_news": news,
         "upgrade_notes": notes,
         "version": version,

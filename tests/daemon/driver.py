@@ -138,7 +138,8 @@ class Daemon:
         return self.state / "slots" / str(slot) / "image"
 
     def filled(self) -> list[int]:
-        return sorted(int(path.name) for path in (self.state / "slots").iterdir())
+        names = (path.name for path in (self.state / "slots").iterdir())
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def memory_peak_mib(self) -> float:
         assert self.process is not None

@@ -11,16 +11,22 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application
 
 from spsd.adapters.account_repository import SqliteAccounts
+from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.hooks import HookRunner
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
+from spsd.adapters.reboot import RebootCommand
 from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.slot_volume import SlotVolume
+from spsd.adapters.staging import StagingDirectory
 from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.progress import ProgressBoard
 from spsd.services.slots import Slots
+from spsd.services.upgrade import Upgrade
 from spsd.web.app import build_app
 
 PASSWORD = "correct horse"
@@ -53,6 +59,7 @@ class Api:
     clock: Clock
     database: Database
     store: SlotDirectory
+    root: Path
     connect: Callable[[Application], Awaitable[TestClient]]
     current: int | None = None
     clients: list[TestClient] = field(default_factory=list)
@@ -61,9 +68,20 @@ class Api:
         """A client of a newly built app, logged in; a second call is a restart."""
         scheduler: object = Parked()
         fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
+        choice = await open_boot_choice(self.root / "slots", boot_id="b", named=self.current)
+        slots = Slots(self.store, self.jobs, choice)
+        upgrade = Upgrade(
+            slots=slots,
+            store=self.store,
+            inspector=SlotVolume(self.root / "slots", accept_any=False),
+            room=StagingDirectory(self.root, boot="b"),
+            hooks=HookRunner(self.root / "slots", limit_s=5),
+            reboot=RebootCommand(()),
+        )
         app = build_app(
             fetching=fetching,
-            slots=Slots(self.store, self.jobs, current=self.current),
+            slots=slots,
+            upgrade=upgrade,
             accounts=self.accounts,
             secure=False,
         )
@@ -90,7 +108,11 @@ async def api(
         accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
+        (tmp_path / "slots").mkdir(exist_ok=True)
         store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
+        board = ProgressBoard()
         yield Api(
-            SqliteJobs(database), accounts, ProgressBoard(), clock, database, store, aiohttp_client
+            *(SqliteJobs(database), accounts, board, clock, database, store),
+            root=tmp_path,
+            connect=aiohttp_client,
         )

@@ -1,0 +1,7 @@
+"""``/api/firmware/test`` and ``/api/firmware/upgrade``."""
+
+from aiohttp import web
+
+from spsd.services.upgrade import Upgrade
+
+UPGRADE = web.AppKey("upgrade", Upgrade)
