@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -53,7 +53,21 @@ async def until_gone(pid: int) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_both_outputs_come_in_order_and_nothing_goes_in(script):
+@pytest.fixture
+def typed() -> Iterator[None]:
+    """Something waits on our own standard input."""
+    saved = os.dup(0)
+    reading, writing = os.pipe()
+    os.write(writing, b"typed")
+    os.close(writing)
+    os.dup2(reading, 0)
+    yield
+    os.dup2(saved, 0)
+    os.close(reading)
+    os.close(saved)
+
+
+async def test_both_outputs_come_in_order_and_nothing_goes_in(script, typed):
     command = script("echo out; echo err >&2; cat; exit 7")
     assert await run(command) == ProgramEnded(7, "out\nerr\n")
 

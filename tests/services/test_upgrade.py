@@ -411,8 +411,8 @@ async def test_an_upgrade_waits_for_the_resume(rig, fifo, tmp_path):
     resuming = asyncio.create_task(daemon.resume())
     await read(fifo)
     upgrading = asyncio.create_task(daemon.upgrade(1, message=None, account="ann"))
-    await asyncio.sleep(0)
-    assert rig.next() == "2"
+    done, _ = await asyncio.wait([upgrading], timeout=0.3)
+    assert (done, rig.next()) == (set(), "2")
     await asyncio.to_thread(go.write_text, "\n")
     await asyncio.gather(resuming, upgrading)
     assert (rig.next(), rig.pending()) == ("1", None)
