@@ -8,33 +8,32 @@ import asyncio
 import logging
 import os
 import signal
-import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from aiohttp import web
-
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.boot import boot_id, booted_slot
-from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
+from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
 from spsd.adapters.http_origin import Limits, Trust, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
+from spsd.adapters.reboot import RebootCommand
 from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.config import Settings, fingerprint_of
-from spsd.domain.errors import ConfigurationError
 from spsd.domain.retry import RetryPolicy
+from spsd.listening import listening, server_tls
 from spsd.services.accounts import Accounts
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
@@ -44,12 +43,10 @@ from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
+from spsd.services.upgrade import Upgrade
 from spsd.web.app import Services, build_app
 
 _log = logging.getLogger(__name__)
-
-SHUTDOWN_S = 2.0
-"""How long open requests may take to end on a polite stop."""
 
 
 def now() -> int:
@@ -79,14 +76,20 @@ async def serve(settings: Settings) -> None:
             budget=settings.fetch.attempts,
             now=now,
         )
-        current = await asyncio.to_thread(booted_slot)
-        slots = Slots(pipeline.slots, pipeline.jobs, current=current)
+        choice = await open_boot_choice(
+            state.slots,
+            boot_id=await asyncio.to_thread(boot_id),
+            named=await asyncio.to_thread(booted_slot),
+        )
+        slots = Slots(pipeline.slots, pipeline.jobs, choice)
         integrity = Integrity(
             pipeline.slots,
             current=lambda: slots.current,
             clock=time.monotonic,
             every_s=CHECK_EVERY_S,
         )
+        reboot = RebootCommand(settings.upgrade.reboot_command)
+        upgrade = _upgrade(settings, state, pipeline, slots, reboot)
         scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
         app = build_app(
             Services(
@@ -95,18 +98,21 @@ async def serve(settings: Settings) -> None:
                 host=await asyncio.to_thread(Machine, state.root),
                 integrity=integrity,
                 slots=slots,
+                upgrade=upgrade,
             ),
             secure=not settings.server.plain_http,
             config_hash=fingerprint_of(settings),
         )
-        context = await asyncio.to_thread(_tls, settings, state)
+        context = await asyncio.to_thread(server_tls, settings, state)
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(scheduler.run(), name="scheduler"),
                 group.create_task(notifier.watch(), name="watchdog"),
                 group.create_task(integrity.run(), name="integrity"),
+                group.create_task(reboot.run(), name="reboot"),
+                group.create_task(upgrade.resume(), name="resume of an upgrade"),
             ]
-            async with _listening(app, settings, context) as url:
+            async with listening(app, settings, context) as url:
                 print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
                 notifier.ready(f"ready on {url}")
                 await stopping.wait()
@@ -170,44 +176,24 @@ async def _pipeline(
     )
 
 
-def _tls(settings: Settings, state: StateDirectory) -> ssl.SSLContext | None:
-    """The server's certificate: as configured, else a self-signed one; None for plain HTTP."""
-    server = settings.server
-    if server.plain_http:
-        return None
-    if server.certificate is not None and server.key is not None:
-        pair = Path(server.certificate), Path(server.key)
-    else:
-        pair = ensure_self_signed(state.tls, hostname=socket.gethostname())
-    _log.info("certificate %s, SHA-256 fingerprint %s", pair[0], fingerprint(pair[0]))
-    return server_context(*pair)
-
-
-@asynccontextmanager
-async def _listening(
-    app: web.Application, settings: Settings, context: ssl.SSLContext | None
-) -> AsyncIterator[str]:
-    """Take requests; gives the URL with the port that was really bound.
-
-    Raises:
-        ConfigurationError: the address cannot be bound.
-    """
-    host, port = settings.server.host, settings.server.port
-    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port, ssl_context=context)
-        try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
-            ) from error
-        bound = runner.addresses[0][1]
-        shown = f"[{host}]" if ":" in host else host
-        yield f"{'http' if context is None else 'https'}://{shown}:{bound}"
-    finally:
-        await runner.cleanup()
+def _upgrade(
+    settings: Settings,
+    state: StateDirectory,
+    pipeline: Pipeline,
+    slots: Slots,
+    reboot: RebootCommand,
+) -> Upgrade:
+    wanted = settings.upgrade
+    return Upgrade(
+        slots=slots,
+        store=pipeline.slots,
+        inspector=SlotVolume(state.slots, accept_any=settings.slots.accept == "any"),
+        room=pipeline.staging,
+        hooks=HookRunner(state.slots, limit_s=wanted.hook_timeout_s),
+        reboot=reboot,
+        test_hooks=wanted.test_hooks,
+        activate_hook=wanted.activate_hook,
+    )
 
 
 @contextmanager

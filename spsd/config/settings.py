@@ -81,9 +81,15 @@ class UpgradeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What is run for `test` and `upgrade` of a slot."""
 
     test_hooks: Annotated[
-        tuple[str, ...], Meta(description="Executables; they see `SPSD_SLOT` and `SPSD_IMAGE`.")
+        tuple[str, ...],
+        Meta(description="Executables that judge a slot; `SPSD_IMAGE` and more tell which."),
     ] = ()
-    activate_hook: Annotated[str, Meta(description="Executable that readies the next boot.")] = ""
+    activate_hook: Annotated[
+        str, Meta(description="Executable that readies the next boot; it may be run twice.")
+    ] = ""
+    hook_timeout_s: Annotated[
+        float, Meta(gt=0, le=3600, description="A hook that takes longer is killed, and failed.")
+    ] = 60.0
     reboot_command: Annotated[
         tuple[str, ...], Meta(description="Program and arguments; empty: no reboot.")
     ] = ()

@@ -78,7 +78,7 @@ class ResourceNotFoundError(RequestError):
 
 
 class SlotInUseError(RequestError):
-    """The slot's firmware is running, or the slot is reserved by a running download."""
+    """The slot's firmware is running or chosen for a boot, or a download has reserved the slot."""
 
     type = "SlotInUse"
 
@@ -87,3 +87,13 @@ class FetchNotCancellableError(RequestError):
     """The image is being installed; from here on a job can only finish or fail."""
 
     type = "FetchNotCancellable"
+
+
+class FirmwareTestFailedError(RequestError):
+    """The slot must not be booted as it is. The name is [documented].
+
+    ``details``: ``check``, the name of the first check that failed, and ``test_summary``, the
+    whole account.
+    """
+
+    type = "FirmwareTestFailed"

@@ -9,10 +9,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from spsd.domain.account import Account, Role
+from spsd.domain.boot import Activation
 from spsd.domain.digest import Sha256
 from spsd.domain.host import HostName, Load
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Step
+from spsd.domain.program import ProgramOutcome
 from spsd.domain.resume import Ask, Kept, Reply
 from spsd.domain.slot import InstalledImage, SlotContent
 
@@ -156,6 +158,75 @@ class ImageInspector(Protocol):
         Raises:
             ImageError: it is no image that the slots accept.
         """
+
+
+class BootChoice(Protocol):
+    """Which slot runs, and which is to run next. Each method is one durable step."""
+
+    @property
+    def current(self) -> int | None:
+        """The slot that runs now; None: nobody knows."""
+
+    @property
+    def pending(self) -> Activation | None:
+        """The choice whose activation is not known to be complete."""
+
+    async def chosen(self) -> int | None:
+        """The slot that the choice names; None: there is no choice."""
+
+    async def choose(self, slot: int | None) -> None:
+        """Make the slot the choice, at once; None: there is no choice any more.
+
+        Raises:
+            ApplianceError: the disk refuses.
+        """
+
+    async def begin(self, activation: Activation) -> None:
+        """Note that an activation is under way.
+
+        Raises:
+            ApplianceError: the disk refuses; nothing is noted.
+        """
+
+    async def settle(self) -> None:
+        """Note that no activation is under way.
+
+        Raises:
+            ApplianceError: the disk refuses.
+        """
+
+
+class SlotInspector(Protocol):
+    """Reads what an installed image says of itself."""
+
+    async def inspect(self, slot: int) -> ImageInfo:
+        """Read the slot's image again.
+
+        Raises:
+            ImageError: it is no image that the slots accept.
+            ApplianceError: it cannot be read.
+        """
+
+
+class Room(Protocol):
+    """The state directory's file system."""
+
+    async def free_bytes(self) -> int:
+        """Room for an unprivileged writer."""
+
+
+class Hooks(Protocol):
+    """The operator's executables."""
+
+    async def run(self, hook: str, slot: int, image: InstalledImage) -> ProgramOutcome:
+        """Run one to its end; nothing of it is left when this returns or is cancelled."""
+
+
+class Reboot(Protocol):
+    """The restart of the appliance."""
+
+    def request(self) -> None:
+        """Ask for it, a moment from now; returns at once."""
 
 
 class AccountRepository(Protocol):

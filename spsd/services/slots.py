@@ -1,19 +1,49 @@
-"""What a client does with slots: look, and take an image out."""
+"""What a client does with slots: look, take an image out, and choose one for the next boot.
 
-from collections.abc import Mapping
+Choosing and emptying exclude each other, so the choice names a whole image at every instant.
+"""
 
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from spsd.domain.boot import Activation, why_in_use
 from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
-from spsd.domain.slot import SlotContent
-from spsd.services.ports import JobRepository, SlotStore
+from spsd.domain.failure import ApplianceError
+from spsd.domain.slot import InstalledImage, SlotContent
+from spsd.services.completion import to_completion
+from spsd.services.ports import BootChoice, JobRepository, SlotStore
+
+T = TypeVar("T")
 
 
 class Slots:
-    """The use cases behind ``/api/firmware/slots``; ``current`` is the slot that runs now."""
+    """The use cases behind ``/api/firmware/slots``."""
 
-    def __init__(self, store: SlotStore, jobs: JobRepository, *, current: int | None) -> None:
+    def __init__(self, store: SlotStore, jobs: JobRepository, choice: BootChoice) -> None:
         self._store = store
         self._jobs = jobs
-        self.current = current
+        self._choice = choice
+        self._changing = asyncio.Lock()
+
+    @property
+    def current(self) -> int | None:
+        """The slot that runs now; None: nobody knows."""
+        return self._choice.current
+
+    async def after_reboot(self) -> int | None:
+        """The slot that runs after the next reboot: the choice, else the current one."""
+        chosen = await self.chosen()
+        return self.current if chosen is None else chosen
+
+    async def chosen(self) -> int | None:
+        """The slot that was chosen for the next boot; None: nobody chose."""
+        return await self._choice.chosen()
+
+    @property
+    def pending(self) -> Activation | None:
+        """The choice whose activation is not known to be complete."""
+        return self._choice.pending
 
     async def list(self) -> Mapping[int, SlotContent]:
         """Every slot with what it holds; None: empty."""
@@ -32,13 +62,64 @@ class Slots:
             )
         return held[slot]
 
+    async def choose(self, slot: int, image: InstalledImage) -> Activation:
+        """Choose the slot for the next boot, as long as it holds exactly ``image``.
+
+        The activation stays pending until it is confirmed or taken back.
+
+        Raises:
+            ResourceNotFoundError: it holds something else, or nothing.
+            ApplianceError: the disk refuses. The choice is what it was; if the disk refuses that
+                as well, the activation stays pending.
+        """
+        return await self._alone(self._choose(slot, image))
+
+    async def _choose(self, slot: int, image: InstalledImage) -> Activation:
+        if await self.get(slot) != image:
+            raise ResourceNotFoundError(f"Slot {slot} no longer holds the image that was tested.")
+        activation = Activation(slot, before=await self._choice.chosen())
+        await self._choice.begin(activation)
+        try:
+            await self._choice.choose(slot)
+        except ApplianceError:
+            await self._take_back(activation)
+            raise
+        return activation
+
+    async def confirm(self) -> None:
+        """The chosen slot's activation is complete.
+
+        Raises:
+            ApplianceError: the disk refuses; the activation stays pending.
+        """
+        await self._alone(self._choice.settle())
+
+    async def take_back(self, activation: Activation) -> None:
+        """Put the choice before back, or none if its slot holds no image any more.
+
+        Raises:
+            ApplianceError: the disk refuses; the activation stays pending.
+        """
+        await self._alone(self._take_back(activation))
+
+    async def _take_back(self, activation: Activation) -> None:
+        held = await self._store.slots()
+        before = activation.before
+        whole = before is not None and isinstance(held.get(before), InstalledImage)
+        await self._choice.choose(before if whole else None)
+        await self._choice.settle()
+
     async def empty(self, slot: int) -> None:
         """Take the image out of the slot.
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            SlotInUseError: its firmware runs now, or a running download has reserved it.
+            SlotInUseError: its firmware runs now or after the next reboot, or a running download
+                has reserved it.
         """
+        await self._alone(self._empty(slot))
+
+    async def _empty(self, slot: int) -> None:
         content = await self.get(slot)
         if slot == self.current:
             raise SlotInUseError(f"Slot {slot} holds the firmware that is running now.")
@@ -46,4 +127,15 @@ class Slots:
             raise SlotInUseError(f"Slot {slot} is reserved by a running download.")
         if content is None:
             raise ResourceNotFoundError(f"Slot {slot} is empty.")
+        chosen = await self.chosen()
+        if why := why_in_use(slot, chosen=chosen, current=self.current, pending=self.pending):
+            raise SlotInUseError(why)
         await self._store.empty(slot)
+
+    async def _alone(self, change: Coroutine[Any, Any, T]) -> T:
+        """One change at a time, each to its end even if the client's request is cancelled."""
+        return await to_completion(self._in_turn(change))
+
+    async def _in_turn(self, change: Coroutine[Any, Any, T]) -> T:
+        async with self._changing:
+            return await change

@@ -10,7 +10,15 @@ from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
 from spsd.services.ports import Host
 from spsd.services.slots import Slots
-from spsd.web import description, firmware_fetch, firmware_slots, health, info
+from spsd.services.upgrade import Upgrade
+from spsd.web import (
+    description,
+    firmware_fetch,
+    firmware_slots,
+    firmware_upgrade,
+    health,
+    info,
+)
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.contract import CONTRACT, Contract, Operation
@@ -32,6 +40,7 @@ class Services:
     host: Host
     integrity: Integrity
     slots: Slots
+    upgrade: Upgrade
 
 
 def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Application:
@@ -48,6 +57,7 @@ def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Appl
     app[info.HOST] = services.host
     app[health.INTEGRITY] = services.integrity
     app[firmware_slots.SLOT_STORE] = services.slots
+    app[firmware_upgrade.UPGRADES] = services.upgrade
     app[SECURE] = secure
     app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)

@@ -8,6 +8,7 @@ from aiohttp.typedefs import Handler
 
 from spsd.domain.errors import (
     FetchNotCancellableError,
+    FirmwareTestFailedError,
     IncompleteRequestBodyError,
     InvalidRequestBodyError,
     RequestError,
@@ -37,6 +38,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     MethodNotAllowedError: HTTPStatus.METHOD_NOT_ALLOWED,
     FetchNotCancellableError: HTTPStatus.CONFLICT,
     SlotInUseError: HTTPStatus.CONFLICT,
+    FirmwareTestFailedError: HTTPStatus.CONFLICT,
     RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
@@ -50,6 +52,7 @@ _ABOUT_THE_PATH = (
     ResourceNotFoundError,
     SlotInUseError,
     FetchNotCancellableError,
+    FirmwareTestFailedError,
 )
 """Their details hold the path that was asked for: [documented] for 401 and 403."""
 

@@ -5,6 +5,7 @@ from spsd.web import (
     description,
     firmware_fetch,
     firmware_slots,
+    firmware_upgrade,
     health,
     info,
     listings,
@@ -20,5 +21,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *firmware_fetch.OPERATIONS,
     *firmware_slots.OPERATIONS,
+    *firmware_upgrade.OPERATIONS,
     *description.OPERATIONS,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +24,10 @@ class Daemon:
     root: Path
     fetch: dict[str, object] = field(default_factory=dict)
     slots: dict[str, object] = field(default_factory=dict)
+    upgrade: dict[str, object] = field(default_factory=dict)
     tls: bool = False
+    boot_id: str | None = None
+    booted_slot: int | None = None
     process: asyncio.subprocess.Process | None = None
     url: str = ""
     client: aiohttp.ClientSession | None = None
@@ -47,6 +51,7 @@ class Daemon:
         lines += ["[state]", f"directory = {_toml(str(self.state))}"]
         lines += ["[fetch]", *(f"{k} = {_toml(v)}" for k, v in (fetch | self.fetch).items())]
         lines += ["[slots]", *(f"{k} = {_toml(v)}" for k, v in self.slots.items())]
+        lines += ["[upgrade]", *(f"{k} = {_toml(v)}" for k, v in self.upgrade.items())]
         self.config.write_text("\n".join(lines) + "\n")
 
     async def add_user(self, name: str = USER, role: str = "admin") -> None:
@@ -75,10 +80,17 @@ class Daemon:
 
     async def _spawn(self, *point: str) -> None:
         launcher = ("tests.daemon.crashing", *point) if point else ("spsd",)
+        environ = dict(os.environ)
+        if self.boot_id is not None:
+            launcher = ("tests.daemon.rebooting",)
+            environ["SPSD_TEST_BOOT_ID"] = self.boot_id
+            if self.booted_slot is not None:
+                environ["SPSD_TEST_BOOTED_SLOT"] = str(self.booted_slot)
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
             stdout=asyncio.subprocess.PIPE,
             cwd=Path(__file__).parents[2],
+            env=environ,
         )
 
     async def log_in(self, name: str = USER) -> None:
@@ -138,7 +150,8 @@ class Daemon:
         return self.state / "slots" / str(slot) / "image"
 
     def filled(self) -> list[int]:
-        return sorted(int(path.name) for path in (self.state / "slots").iterdir())
+        names = (path.name for path in (self.state / "slots").iterdir())
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def memory_peak_mib(self) -> float:
         assert self.process is not None

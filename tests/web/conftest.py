@@ -12,18 +12,24 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application
 
 from spsd.adapters.account_repository import SqliteAccounts
+from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
+from spsd.adapters.reboot import RebootCommand
 from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.slot_volume import SlotVolume
+from spsd.adapters.staging import StagingDirectory
 from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
 from spsd.services.progress import ProgressBoard
 from spsd.services.slots import Slots
+from spsd.services.upgrade import Upgrade
 from spsd.web.app import Services, build_app
 from tests.web.contract import CheckedClient
 
@@ -58,8 +64,10 @@ class Api:
     database: Database
     store: SlotDirectory
     host: Machine
+    root: Path
     connect: Callable[[Application], Awaitable[TestClient]]
     current: int | None = None
+    test_hooks: tuple[str, ...] = ()
     services: Services | None = None
     clients: list[TestClient] = field(default_factory=list)
 
@@ -82,12 +90,24 @@ class Api:
         """A client of a newly built app, logged in; a second call is a restart."""
         scheduler: object = Parked()
         fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
+        choice = await open_boot_choice(self.root / "slots", boot_id="b", named=self.current)
+        slots = Slots(self.store, self.jobs, choice)
+        upgrade = Upgrade(
+            slots=slots,
+            store=self.store,
+            inspector=SlotVolume(self.root / "slots", accept_any=False),
+            room=StagingDirectory(self.root, boot="b"),
+            hooks=HookRunner(self.root / "slots", limit_s=5),
+            reboot=RebootCommand(()),
+            test_hooks=self.test_hooks,
+        )
         self.services = Services(
             accounts=self.accounts,
             fetching=fetching,
             host=self.host,
             integrity=self.integrity,
-            slots=Slots(self.store, self.jobs, current=self.current),
+            slots=slots,
+            upgrade=upgrade,
         )
         app = build_app(self.services, secure=False, config_hash="c" * 64)
         client = await self.connect(app)
@@ -120,6 +140,7 @@ async def api(
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
         host = await asyncio.to_thread(Machine, tmp_path)
+        (tmp_path / "slots").mkdir(exist_ok=True)
         store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
         yield Api(
             SqliteJobs(database),
@@ -129,5 +150,6 @@ async def api(
             database,
             store,
             host,
+            tmp_path,
             aiohttp_client,
         )

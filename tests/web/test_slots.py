@@ -27,9 +27,13 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path / "slots"
 
 
-def body(*, current: bool) -> dict[str, object]:
+def slots_in(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def body(*, current: bool, after: bool | None = None) -> dict[str, object]:
     return {
-        "after_reboot": current,
+        "after_reboot": current if after is None else after,
         "current": current,
         "upgrade_news": None,
         "upgrade_notes": "Text B",
@@ -62,6 +66,27 @@ async def test_the_list_and_one(api: Api, filled: Path) -> None:
         }
 
 
+async def test_another_slot_is_chosen_for_the_next_boot(api: Api, filled: Path) -> None:
+    api.current = 1
+    (filled / "next").symlink_to("2")
+    client = await api.client()
+    document = await (await client.get(SLOTS)).json()
+    assert [item["body"] for item in document["items"]] == [
+        body(current=True, after=False),
+        body(current=False, after=True),
+        {},
+    ]
+    assert document["meta"]["current_slot"] == f"{SLOTS}/1"
+    assert document["meta"]["slot_after_reboot"] == f"{SLOTS}/2"
+    one = await (await client.get(f"{SLOTS}/2")).json()
+    assert one["body"] == body(current=False, after=True)
+    for number in (1, 2):
+        response = await client.delete(f"{SLOTS}/{number}")
+        assert response.status == 409
+        assert (await response.json())["error"]["type"] == "SlotInUse"
+    assert slots_in(filled) == ["1", "2"]
+
+
 @pytest.mark.parametrize("number", ["0", "4", "01", "-1", "x", "1.0", "99999", "²"])
 async def test_no_such_slot(api: Api, filled: Path, number: str) -> None:
     client = await api.client()
@@ -76,7 +101,7 @@ async def test_an_image_is_taken_out_once(api: Api, filled: Path) -> None:
     response = await client.delete(f"{SLOTS}/2")
     assert response.status == 200
     assert await response.json() == {"meta": {"href": f"{SLOTS}/2", "parent": SLOTS}}
-    assert sorted(path.name for path in filled.iterdir()) == ["1"]
+    assert slots_in(filled) == ["1"]
     assert (await client.delete(f"{SLOTS}/2")).status == 404
 
 
@@ -91,7 +116,7 @@ async def test_what_must_not_go(api: Api, filled: Path) -> None:
         assert (await response.json())["error"]["type"] == "SlotInUse"
     viewer = await api.client("viewer")
     assert (await viewer.delete(f"{SLOTS}/2")).status == 403
-    assert sorted(path.name for path in filled.iterdir()) == ["1", "2"]
+    assert slots_in(filled) == ["1", "2"]
 
 
 async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) -> None:
@@ -105,7 +130,7 @@ async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) 
 async def test_images_taken_out_before_a_power_cut_are_freed(api: Api, filled: Path) -> None:
     (filled / "2").rename(filled / ".trash-of-yesterday")
     await api.store.tidy()
-    assert sorted(path.name for path in filled.iterdir()) == ["1"]
+    assert slots_in(filled) == ["1"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""Run one program to its end, or to a time limit: nothing of it stays behind.
+
+The program leads a session of its own, and its whole process group is killed when it has ended,
+when its time is over, or when whoever waits is cancelled. Only a process that takes leave of the
+group on purpose outlives it. The end is seen through a pidfd: until the leader is reaped its
+number cannot be given to a stranger, so the group that is killed is the right one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
+from spsd.services.completion import to_completion
+
+_log = logging.getLogger(__name__)
+
+OUTPUT_LIMIT = 16 * 1024
+"""Bytes of output that are kept; the rest is read and dropped, so that the program goes on."""
+
+GRACE_S = 2.0
+"""How long the killed may take to vanish, and the rest of their output to arrive."""
+
+
+async def run_program(
+    command: Sequence[str], *, limit_s: float, facts: Mapping[str, str] | None = None
+) -> ProgramOutcome:
+    """Run ``command``, without a shell, and wait for its end.
+
+    Its environment is PATH and ``facts``; nothing comes in, and both outputs come back as one.
+    """
+    child = _Child()
+    timed_out = False
+    try:
+        try:
+            # A start that is broken off would leave a process that nobody knows.
+            await to_completion(asyncio.to_thread(child.start, command, facts or {}))
+        # ValueError: a NUL in a path, which no program can have.
+        except (OSError, ValueError) as error:
+            return ProgramNotStarted(getattr(error, "strerror", None) or str(error))
+        await child.watch()
+        try:
+            async with asyncio.timeout(limit_s):
+                await child.exited.wait()
+        except TimeoutError:
+            timed_out = True
+    finally:
+        await to_completion(child.end())
+    return child.outcome(timed_out=timed_out)
+
+
+class _Child:
+    """A process with its pidfd, and the beginning of its output."""
+
+    def __init__(self) -> None:
+        self.exited = asyncio.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd: int | None = None
+        self._output = _Output()
+        self._pipe: asyncio.ReadTransport | None = None
+
+    def start(self, command: Sequence[str], facts: Mapping[str, str]) -> None:
+        """In a thread: it returns when the program runs.
+
+        Raises:
+            OSError, ValueError: it cannot be run.
+        """
+        self._process = subprocess.Popen(
+            list(command),
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath), **facts},
+            start_new_session=True,
+        )
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    async def watch(self) -> None:
+        """See the end come, and read what the program says."""
+        loop = asyncio.get_running_loop()
+        if self._process is None or self._pidfd is None:
+            raise ValueError("only what has been started can be watched")
+        loop.add_reader(self._pidfd, self._has_exited, self._pidfd)
+        self._pipe, _ = await loop.connect_read_pipe(lambda: self._output, self._process.stdout)
+
+    def _has_exited(self, pidfd: int) -> None:
+        asyncio.get_running_loop().remove_reader(pidfd)
+        self.exited.set()
+
+    async def end(self) -> None:
+        """Kill what is left of the group, read the rest of the output, and reap the leader."""
+        if self._process is None:
+            return
+        # A group that belongs to another user by now cannot be killed; it is not waited for.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._pidfd is not None:
+            if not self.exited.is_set():
+                loop = asyncio.get_running_loop()
+                loop.add_reader(self._pidfd, self._has_exited, self._pidfd)
+                await self._in_time(self.exited)
+                loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        if self._pipe is not None:
+            await self._in_time(self._output.ended)
+            self._pipe.close()
+        elif self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process.poll()
+
+    async def _in_time(self, event: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await event.wait()
+        except TimeoutError:
+            _log.warning("a program that was killed is still there, or holds its output open")
+
+    def outcome(self, *, timed_out: bool) -> ProgramEnded:
+        """How it ended; what cannot be killed counts as killed at the limit."""
+        status = self._process.returncode if self._process is not None else None
+        return ProgramEnded(
+            status=-signal.SIGKILL if status is None else status,
+            output=self._output.kept.decode(errors="replace"),
+            timed_out=timed_out,
+            left_out=self._output.left_out,
+        )
+
+
+class _Output(asyncio.Protocol):
+    """Keeps the beginning of what comes through a pipe."""
+
+    def __init__(self) -> None:
+        self.kept = bytearray()
+        self.left_out = 0
+        self.ended = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        taken = data[: OUTPUT_LIMIT - len(self.kept)]
+        self.kept += taken
+        self.left_out += len(data) - len(taken)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it ended
+        self.ended.set()

@@ -1,0 +1,36 @@
+"""Look into the image of a slot."""
+
+import asyncio
+from pathlib import Path
+
+from spsd.adapters.durable import as_appliance_errors
+from spsd.adapters.iso_image import read_iso
+from spsd.adapters.partial_file import IMAGE
+from spsd.domain.failure import ImageError
+from spsd.domain.image import ImageInfo
+
+
+class SlotVolume:
+    """Reads what the installed images under ``root`` say of themselves."""
+
+    def __init__(self, root: Path, *, accept_any: bool) -> None:
+        self._root = root
+        self._accept_any = accept_any
+
+    async def inspect(self, slot: int) -> ImageInfo:
+        """Read the volume again; with ``accept_any`` what is no ISO has the version ``unknown``.
+
+        Raises:
+            ImageError: it is no ISO 9660 volume, and only those are accepted.
+            ApplianceError: it cannot be read.
+        """
+        return await asyncio.to_thread(self._inspect, self._root / str(slot) / IMAGE)
+
+    def _inspect(self, path: Path) -> ImageInfo:
+        try:
+            with as_appliance_errors("reading the slot"):
+                return read_iso(path)
+        except ImageError:
+            if self._accept_any:
+                return ImageInfo(version="unknown")
+            raise

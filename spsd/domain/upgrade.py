@@ -1,0 +1,201 @@
+"""May the appliance boot this slot? The checks of a test, judged and written down.
+
+Every check is a value with its verdict; what fails says why, and what to do about it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from spsd.domain.errors import FirmwareTestFailedError
+from spsd.domain.failure import JobError
+from spsd.domain.image import ImageInfo
+from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
+from spsd.domain.slot import BrokenSlot, InstalledImage
+
+_IMAGE, _VOLUME = "Image check", "Volume check"
+_FETCH_AGAIN = "delete the image from the slot and fetch it again"
+_LOOK_AT_THE_DISK = "check the file system and the kernel's log"
+
+
+class Verdict(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: ``name`` is stable, for programs; ``told`` is the reason or the evidence."""
+
+    name: str
+    title: str
+    verdict: Verdict
+    told: str = ""
+    advice: str = ""
+    output: Sequence[str] = ()
+
+    def lines(self) -> Sequence[str]:
+        """The check's part of the summary."""
+        told = f" ({self.told})" if self.told else ""
+        return [f"{self.title}: {self.verdict}{told}", *(f"  {line}" for line in self.output)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A slot that passed; ``summary`` has a line for each check, joined by line feeds."""
+
+    slot: int
+    summary: str
+
+
+def broken_checks(broken: BrokenSlot) -> Sequence[Check]:
+    """What can be said of a slot that holds something without a readable manifest."""
+    told = "there is no manifest to compare with"
+    return [
+        Check("image", _IMAGE, Verdict.FAILED, _inline(broken.reason), _FETCH_AGAIN),
+        Check("volume", _VOLUME, Verdict.SKIPPED, told),
+    ]
+
+
+def image_check(image: InstalledImage, *, intact: bool | JobError) -> Check:
+    """Are the slot's bytes the ones that were proven when it was filled?"""
+    match intact:
+        case JobError(what=what):
+            return Check("image", _IMAGE, Verdict.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+        case True:
+            told = f"{image.size} bytes, SHA-256 {image.sha256}"
+            return Check("image", _IMAGE, Verdict.OK, told)
+        case False:
+            told = f"its bytes do not have the SHA-256 {image.sha256} any more"
+            return Check("image", _IMAGE, Verdict.FAILED, told, _FETCH_AGAIN)
+        case _:
+            assert_never(intact)
+
+
+def volume_check(image: InstalledImage, seen: ImageInfo | JobError) -> Check:
+    """Does the volume still say what the manifest says?"""
+    match seen:
+        case JobError(what=what):
+            return Check("volume", _VOLUME, Verdict.FAILED, _inline(what), _FETCH_AGAIN)
+        case ImageInfo(version=version) if version == image.info.version:
+            return Check("volume", _VOLUME, Verdict.OK, f"version {_inline(version)}")
+        case ImageInfo(version=version):
+            wanted = _inline(image.info.version)
+            told = f"it is version {_inline(version)}, the manifest says {wanted}"
+            return Check("volume", _VOLUME, Verdict.FAILED, told, _FETCH_AGAIN)
+        case _:
+            assert_never(seen)
+
+
+def space_check(free: int | JobError, *, needed: int) -> Check:
+    """Is there room for what the daemon and the new firmware write?"""
+    name, title = "space", "Space check"
+    match free:
+        case JobError(what=what):
+            return Check(name, title, Verdict.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+        case int() if free >= needed:
+            return Check(name, title, Verdict.OK, f"{free} bytes free")
+        case int():
+            told = f"{free} bytes free, {needed} needed"
+            return Check(name, title, Verdict.FAILED, told, "free space, or empty a slot")
+        case _:
+            assert_never(free)
+
+
+def hook_check(hook: str, outcome: ProgramOutcome) -> Check:
+    """A test hook's verdict: exit status 0 is a pass."""
+    return _hook_check(_hook_name(hook), _hook_title(hook), hook, outcome)
+
+
+def activation_check(hook: str, outcome: ProgramOutcome) -> Check:
+    """The activation hook's verdict."""
+    return _hook_check("activation", f"Activation hook {_file_name(hook)}", hook, outcome)
+
+
+def choice_check(error: JobError) -> Check:
+    """The choice itself could not be written down."""
+    title = "Choice for the next boot"
+    return Check("choice", title, Verdict.FAILED, _inline(error.what), _LOOK_AT_THE_DISK)
+
+
+def skipped(hooks: Sequence[str]) -> Sequence[Check]:
+    """Hooks that are not run, since something before them failed."""
+    return [Check(_hook_name(hook), _hook_title(hook), Verdict.SKIPPED) for hook in hooks]
+
+
+def passed(checks: Sequence[Check]) -> bool:
+    """Has nothing failed?"""
+    return all(check.verdict is not Verdict.FAILED for check in checks)
+
+
+def judged(slot: int, checks: Sequence[Check]) -> Tested:
+    """The slot passes.
+
+    Raises:
+        FirmwareTestFailedError: a check failed; it tells of the first that did.
+    """
+    if not passed(checks):
+        raise refusal(slot, checks)
+    return Tested(slot, _summary(checks))
+
+
+def refusal(slot: int, checks: Sequence[Check]) -> FirmwareTestFailedError:
+    """What to tell of checks one of which failed."""
+    failed = next(check for check in checks if check.verdict is Verdict.FAILED)
+    title = failed.title[0].lower() + failed.title[1:]
+    return FirmwareTestFailedError(
+        f"The {title} of slot {slot} failed: {failed.told}; {failed.advice}.",
+        check=failed.name,
+        test_summary=_summary(checks),
+    )
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    return "\n".join(line for check in checks for line in check.lines())
+
+
+def _hook_check(name: str, title: str, hook: str, outcome: ProgramOutcome) -> Check:
+    match outcome:
+        case ProgramNotStarted(reason=reason):
+            told, advice = f"cannot be run: {reason}", f"check {hook} and [upgrade] in spsd.toml"
+            return Check(name, title, Verdict.FAILED, told, advice)
+        case ProgramEnded(status=0, timed_out=False):
+            return Check(name, title, Verdict.OK, output=_output(outcome))
+        case ProgramEnded(status=status, timed_out=timed_out):
+            told = _ending(status, timed_out=timed_out)
+            advice = f"see its output in test_summary, and {hook}"
+            return Check(name, title, Verdict.FAILED, told, advice, _output(outcome))
+        case _:
+            assert_never(outcome)
+
+
+def _ending(status: int, *, timed_out: bool) -> str:
+    if timed_out:
+        return "it was killed at its time limit, [upgrade] hook_timeout_s"
+    return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+
+
+def _output(ended: ProgramEnded) -> Sequence[str]:
+    cut = [f"({ended.left_out} more bytes left out)"] if ended.left_out else []
+    return [*ended.output.rstrip().splitlines(), *cut]
+
+
+def _file_name(hook: str) -> str:
+    return hook.rpartition("/")[2]
+
+
+def _hook_name(hook: str) -> str:
+    return f"hook {_file_name(hook)}"
+
+
+def _hook_title(hook: str) -> str:
+    return f"Hook {_file_name(hook)}"
+
+
+def _inline(text: str) -> str:
+    """On one line: a version or a reason may come from the image itself."""
+    return " ".join(text.split())

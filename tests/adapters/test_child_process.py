@@ -1,0 +1,182 @@
+"""Programs that fail, flood, hang, leave children behind, or cannot be run."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from spsd.adapters import child_process
+from spsd.adapters.child_process import OUTPUT_LIMIT, run_program
+from spsd.domain.program import ProgramEnded, ProgramNotStarted
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], list[str]]:
+    def make(text: str) -> list[str]:
+        path = tmp_path / "program"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return [str(path)]
+
+    return make
+
+
+async def run(command: list[str], *, limit_s: float = 20) -> ProgramEnded:
+    ended = await run_program(command, limit_s=limit_s)
+    assert isinstance(ended, ProgramEnded)
+    return ended
+
+
+async def line(fifo: Path) -> str:
+    """What a program writes into a pipe by name, as soon as it does."""
+    return await asyncio.to_thread(fifo.read_text)
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+async def until_gone(pid: int) -> None:
+    """A killed process goes when the kernel gets round to it; pytest's time limit ends the wait."""
+    while alive(pid):
+        await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def typed() -> Iterator[None]:
+    """Something waits on our own standard input."""
+    saved = os.dup(0)
+    reading, writing = os.pipe()
+    os.write(writing, b"typed")
+    os.close(writing)
+    os.dup2(reading, 0)
+    yield
+    os.dup2(saved, 0)
+    os.close(reading)
+    os.close(saved)
+
+
+async def test_both_outputs_come_in_order_and_nothing_goes_in(script, typed):
+    command = script("echo out; echo err >&2; cat; exit 7")
+    assert await run(command) == ProgramEnded(7, "out\nerr\n")
+
+
+async def test_arguments_are_no_shell_s(script):
+    ended = await run([*script('printf "%s|" "$@"'), "a b", "$HOME", ";"])
+    assert ended.output == "a b|$HOME|;|"
+
+
+async def test_a_signal_is_a_negative_status(script):
+    assert (await run(script("kill -TERM $$"))).status == -signal.SIGTERM
+
+
+async def test_the_environment_has_the_path_the_facts_and_no_secret(script, monkeypatch):
+    monkeypatch.setenv("SECRET", "s3cret")
+    ended = await run_program(script("env"), limit_s=20, facts={"FACT": "a fact"})
+    assert isinstance(ended, ProgramEnded)
+    seen = dict(one.split("=", 1) for one in ended.output.splitlines())
+    assert seen.pop("PATH") == os.environ["PATH"]
+    # The shell adds these two.
+    assert {name: seen[name] for name in seen if name not in ("PWD", "_", "SHLVL", "OLDPWD")} == {
+        "FACT": "a fact"
+    }
+
+
+async def test_a_flood_is_read_and_dropped(script):
+    ended = await run(script("head -c 3000000 /dev/zero | tr '\\0' x; echo end"))
+    assert ended.status == 0
+    assert ended.output == "x" * OUTPUT_LIMIT
+    assert ended.left_out == 3_000_004 - OUTPUT_LIMIT
+
+
+async def test_what_is_no_text_is_shown_all_the_same(script):
+    assert (await run(script("printf 'a\\377b'"))).output == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"),
+    [
+        (None, 0, "No such file or directory"),
+        ("#!/bin/sh\n", 0o644, "Permission denied"),
+        ("#!/no/such/interpreter\n", 0o755, "No such file or directory"),
+        ("no program", 0o755, "Exec format error"),
+    ],
+)
+async def test_what_cannot_be_run_has_a_reason(tmp_path, text, mode, reason):
+    path = tmp_path / "program"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(mode)
+    assert await run_program([str(path)], limit_s=5) == ProgramNotStarted(reason)
+
+
+async def test_a_path_that_no_program_has():
+    assert await run_program(["/a\0b"], limit_s=5) == ProgramNotStarted("embedded null byte")
+
+
+async def test_at_the_limit_the_whole_group_is_killed(script, fifo):
+    command = script(f"echo begun; sleep 600 & echo $! > {fifo}; wait")
+    reading = asyncio.ensure_future(line(fifo))
+    ended = await run(command, limit_s=1)
+    assert ended == ProgramEnded(-signal.SIGKILL, "begun\n", timed_out=True)
+    await until_gone(int(await reading))
+
+
+async def test_a_grandchild_does_not_outlive_its_program(script, fifo):
+    """It also holds the output open: the end is not waited for in vain."""
+    reading = asyncio.ensure_future(line(fifo))
+    async with asyncio.timeout(10):
+        ended = await run(script(f"sleep 600 & echo $! > {fifo}; echo done"))
+    assert ended == ProgramEnded(0, "done\n")
+    await until_gone(int(await reading))
+
+
+async def test_who_leaves_the_group_is_not_waited_for(script, fifo, tmp_path, monkeypatch):
+    monkeypatch.setattr(child_process, "GRACE_S", 0.1)
+    left = tmp_path / "left"
+    os.mkfifo(left)
+    reading = asyncio.ensure_future(line(fifo))
+    leaver = f"setsid sh -c 'echo > {left}; echo $$ > {fifo}; exec sleep 600'"
+    ended = await run(script(f"{leaver} & read ignored < {left}; echo done"))
+    assert ended == ProgramEnded(0, "done\n")
+    os.kill(int(await reading), signal.SIGKILL)
+
+
+async def test_a_cancel_kills_the_group(script, fifo):
+    command = script(f"sleep 600 & echo $$ $! > {fifo}; wait")
+    running = asyncio.create_task(run_program(command, limit_s=600))
+    pids = [int(pid) for pid in (await line(fifo)).split()]
+    assert all(alive(pid) for pid in pids)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert len(pids) == 2
+    for pid in pids:
+        await until_gone(pid)
+
+
+async def test_a_cancel_before_the_start_leaves_nothing(script, tmp_path):
+    """Whichever step the cancel hits, no process and no descriptor is left."""
+    me = psutil.Process()
+    before = me.num_fds()
+    command = script("exec sleep 600")
+    for turns in range(8):
+        running = asyncio.create_task(run_program(command, limit_s=600))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert [child.pid for child in me.children() if "sleep" in child.cmdline()] == []
+    assert me.num_fds() == before

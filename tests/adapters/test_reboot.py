@@ -1,0 +1,79 @@
+"""The reboot command is a real program; it writes into a pipe that the test reads."""
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+
+import pytest
+
+from spsd.adapters import reboot
+from spsd.adapters.reboot import RebootCommand
+
+
+@asynccontextmanager
+async def running(command):
+    made = RebootCommand(command)
+    task = asyncio.create_task(made.run())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+async def read(fifo):
+    return await asyncio.to_thread(fifo.read_text)
+
+
+async def test_the_answer_is_out_before_the_command_runs(fifo):
+    loop = asyncio.get_running_loop()
+    async with running(["sh", "-c", 'echo "$1" > "$0"', str(fifo), "$HOME;"]) as made:
+        begun = loop.time()
+        made.request()
+        assert await read(fifo) == "$HOME;\n"  # no shell of ours looked at it
+        assert loop.time() - begun >= reboot.REBOOT_DELAY_S
+
+
+async def test_every_request_is_served(fifo, monkeypatch):
+    monkeypatch.setattr(reboot, "REBOOT_DELAY_S", 0)
+    async with running(["sh", "-c", 'echo now > "$0"', str(fifo)]) as made:
+        for _ in range(3):
+            made.request()
+            assert await read(fifo) == "now\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["sh", "-c", "echo not; echo allowed; exit 5"], "ended with 5: not allowed"),
+        (["/no/such/program"], "cannot be run: No such file or directory"),
+    ],
+)
+async def test_a_failure_is_logged_and_the_next_request_served(
+    command, told, monkeypatch, caplog, tmp_path
+):
+    monkeypatch.setattr(reboot, "REBOOT_DELAY_S", 0)
+    async with running(command) as made:
+        for times in (1, 2):
+            made.request()
+            while caplog.text.count(told) < times:
+                await asyncio.sleep(0.01)
+    assert caplog.text.count(told) == 2
+
+
+async def test_without_a_command_nothing_runs(monkeypatch, caplog):
+    monkeypatch.setattr(reboot, "REBOOT_DELAY_S", 0)
+    caplog.set_level("INFO")
+    async with running([]) as made:
+        made.request()
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert caplog.text == ""

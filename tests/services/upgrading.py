@@ -1,0 +1,113 @@
+"""Two real images in two of three real slots, real hooks, and all that an upgrade needs."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from spsd.adapters.boot_choice import open_boot_choice
+from spsd.adapters.database import open_database
+from spsd.adapters.hooks import HookRunner
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.migrations import migrate
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.slot_volume import SlotVolume
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage
+from spsd.services.slots import Slots
+from spsd.services.upgrade import Upgrade
+from tests.iso import build_iso
+
+VERSIONS = {1: "1.0.0", 2: "2.0.0"}
+
+
+@dataclass
+class Asked:
+    """In place of the reboot: how often it was asked for."""
+
+    times: int = 0
+
+    def request(self) -> None:
+        self.times += 1
+
+
+@dataclass
+class Rig:
+    """One appliance: ``root`` stays, everything else is made anew by each start."""
+
+    root: Path
+    jobs: SqliteJobs
+    limit_s: float = 20
+    accept_any: bool = False
+    test_hooks: list[str] = field(default_factory=list)
+    activate_hook: str = ""
+    reboot: Asked = field(default_factory=Asked)
+
+    @property
+    def slots_root(self) -> Path:
+        return self.root / "slots"
+
+    async def start(self, boot_id: str = "boot-1", named: int | None = None) -> Upgrade:
+        """As the daemon does when it starts, without the resume."""
+        store = SlotDirectory(self.slots_root, self.root / "staging", count=3)
+        choice = await open_boot_choice(self.slots_root, boot_id=boot_id, named=named)
+        return Upgrade(
+            slots=Slots(store, self.jobs, choice),
+            store=store,
+            inspector=SlotVolume(self.slots_root, accept_any=self.accept_any),
+            room=StagingDirectory(self.root, boot=boot_id),
+            hooks=HookRunner(self.slots_root, limit_s=self.limit_s),
+            reboot=self.reboot,
+            test_hooks=self.test_hooks,
+            activate_hook=self.activate_hook,
+        )
+
+    def hook(self, name: str, script: str) -> str:
+        path = self.root / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def fill(self, slot: int, content: bytes, version: str) -> InstalledImage:
+        image = InstalledImage(
+            hashlib.sha256(content).hexdigest(), len(content), ImageInfo(version), "job", 7
+        )
+        directory = self.slots_root / str(slot)
+        directory.mkdir()
+        (directory / "image").write_bytes(content)
+        (directory / "manifest.json").write_bytes(msgspec.json.encode(image))
+        return image
+
+    def next(self) -> str | None:
+        path = self.slots_root / "next"
+        return str(path.readlink()) if path.is_symlink() else None
+
+    def pending(self) -> object:
+        return msgspec.json.decode((self.slots_root / "boot.json").read_bytes())["pending"]
+
+    def next_is_whole(self) -> bool:
+        """The promise: absent, or the name of a slot with a manifest and an image."""
+        target = self.slots_root / "next"
+        if not target.is_symlink():
+            return True
+        whole = all((target / name).is_file() for name in ("manifest.json", "image"))
+        return whole and str(target.readlink()) in {"1", "2", "3"}
+
+
+@asynccontextmanager
+async def open_rig(root: Path) -> AsyncIterator[Rig]:
+    root.mkdir(exist_ok=True)
+    for name in ("slots", "staging"):
+        (root / name).mkdir()
+    await asyncio.to_thread(migrate, root / "db")
+    async with open_database(root / "db") as database:
+        rig = Rig(root, SqliteJobs(database))
+        for slot, version in VERSIONS.items():
+            iso = build_iso(root / "iso", version=version, payload=b"x" * 5000)
+            rig.fill(slot, iso.read_bytes(), version)
+        yield rig
