@@ -142,6 +142,9 @@ def _literal(value: object) -> Piece:
 
 
 def _joined(parts: Iterable[Pieces], joint: str) -> Pieces:
+    parts = list(parts)
+    if any("," in piece.text and not piece.code for part in parts for piece in part):
+        joint = f", {joint.lstrip(', ')}"
     pieces: list[Piece] = []
     for part in parts:
         pieces += [Piece(joint), *part] if pieces else part

@@ -90,7 +90,7 @@ DOCUMENT = {
             "post": {
                 "tags": ["Downloads"],
                 "summary": "Start a download",
-                "description": "The job is on disk when the `202` is sent: it survives a power cut.",
+                "description": "The job is on disk when the `202` is sent.",
                 "x-spsd-access": "admin",
                 "requestBody": {
                     "required": True,
