@@ -36,11 +36,12 @@ def installed(wheel, tmp_path_factory):
     return directory / "bin"
 
 
-def test_the_wheel_has_migrations_licence_and_types(wheel):
+def test_the_wheel_has_migrations_pages_licence_and_types(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     for migration in (ROOT / "migrations").glob("*.sql"):
         assert f"spsd/migrations/{migration.name}" in names
     assert "spsd/py.typed" in names
+    assert {"spsd/web/pages/api.html.j2", "spsd/web/pages/api.css"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith("tests/") for name in names)
 
