@@ -22,8 +22,10 @@ from spsd.web import (
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.contract import CONTRACT, Contract, Operation
+from spsd.web.docs_page import page
 from spsd.web.expectation import expectation, later
 from spsd.web.openapi import document
+from spsd.web.paths import OPENAPI, STYLE
 from spsd.web.problems import problems
 from spsd.web.routes import OPERATIONS
 from spsd.web.slashes import SpareSlashes
@@ -61,7 +63,9 @@ def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Appl
     app[SECURE] = secure
     app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
-    app[description.DOCUMENT] = document(OPERATIONS)
+    described = document(OPERATIONS)
+    app[description.DOCUMENT] = described
+    app[description.PAGE] = page(described, stylesheet=STYLE, source=OPENAPI).encode()
     for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
         resource = app.router.add_resource(path)
         for one in operations:

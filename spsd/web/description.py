@@ -9,16 +9,54 @@ from typing import Any
 import msgspec
 from aiohttp import hdrs, web
 
-from spsd.web.contract import JSON, Access, Answer, Operation
-from spsd.web.paths import OPENAPI
+from spsd.web.contract import JSON, Access, Answer, Handler, Operation
+from spsd.web.docs_page import style
+from spsd.web.paths import DOCS, OPENAPI, STYLE
 
 DOCUMENT = web.AppKey("document", Mapping[str, Any])
+PAGE = web.AppKey("page", bytes)
+
+# Nothing but the style sheet is loaded, and nothing runs.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 async def openapi(request: web.Request) -> web.Response:
     """The OpenAPI document."""
     body = msgspec.json.encode(request.app[DOCUMENT])
     return web.Response(body=body, content_type=JSON)
+
+
+async def docs(request: web.Request) -> web.Response:
+    """The document as a page."""
+    return _file(request.app[PAGE], "text/html")
+
+
+async def docs_style(_: web.Request) -> web.Response:
+    """The page's style sheet."""
+    return _file(style(), "text/css")
+
+
+def _file(body: bytes, media_type: str) -> web.Response:
+    response = web.Response(body=body, content_type=media_type, charset="utf-8")
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _page(name: str, path: str, handler: Handler, summary: str, media_type: str) -> Operation:
+    return Operation(
+        name=name,
+        method=hdrs.METH_GET,
+        path=path,
+        handler=handler,
+        tag="Description",
+        summary=summary,
+        access=Access.ANYONE,
+        answer=Answer(None, meaning="For browsers.", media_type=media_type),
+    )
 
 
 OPERATIONS = (
@@ -32,4 +70,6 @@ OPERATIONS = (
         access=Access.ANYONE,
         answer=Answer(None, meaning="An OpenAPI document.", media_type=JSON),
     ),
+    _page("readDocs", DOCS, docs, "Read this description as a page", "text/html"),
+    _page("getDocsStyle", STYLE, docs_style, "The page's style sheet", "text/css"),
 )
