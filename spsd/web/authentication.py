@@ -95,7 +95,7 @@ async def login_types(_: web.Request) -> web.Response:
     return answer(LoginTypes(["basic"], ResourceMeta(LOGIN_TYPES, LOG_IN)))
 
 
-_TAG = "Authentication"
+_TAG = "Log-in"
 _COOKIE = Field(hdrs.SET_COOKIE, "`session_id`, good for twenty idle minutes.", required=True)
 
 OPERATIONS = (

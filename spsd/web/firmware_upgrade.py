@@ -17,7 +17,7 @@ from spsd.web.answers import Shape, answer
 from spsd.web.auth import SESSION
 from spsd.web.contract import Access, Answer, Operation, Takes
 from spsd.web.paths import FIRMWARE, TEST, UPGRADE, slot_path
-from spsd.web.requests import TestOrder, UpgradeOrder, parse_slot, read_json
+from spsd.web.requests import TestOrder, UpgradeOrder, read_json
 
 UPGRADES = web.AppKey("upgrades", Upgrade)
 
@@ -47,14 +47,14 @@ class TestedSlot(Shape):
 async def test(request: web.Request) -> web.Response:
     """Try everything that an upgrade would, and change nothing."""
     order = await read_json(request, TestOrder)
-    return _told(TEST, await request.app[UPGRADES].test(parse_slot(order.slot_id)))
+    return _told(TEST, await request.app[UPGRADES].test(int(order.slot_id)))
 
 
 async def upgrade(request: web.Request) -> web.Response:
     """Test, choose the slot for the next boot, and have the appliance restarted."""
     order = await read_json(request, UpgradeOrder)
     tested = await request.app[UPGRADES].upgrade(
-        parse_slot(order.slot_id), message=order.message, account=request[SESSION].account
+        int(order.slot_id), message=order.message, account=request[SESSION].account
     )
     return _told(UPGRADE, tested)
 

@@ -52,16 +52,10 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 
 
 SlotId = Annotated[
-    int | str,
-    Meta(
-        description="The slot's number; digits in a string are taken as well.",
-        extra_json_schema={
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"},
-            ]
-        },
-    ),
+    # Not int: 2.0 is the integer 2 (JSON Schema, section 4.2.3), and is documented as a number.
+    Annotated[float, Meta(ge=1, le=9999, multiple_of=1)]
+    | Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}$")],
+    Meta(description="The slot's number; digits in a string are taken as well."),
 ]
 
 
@@ -82,20 +76,6 @@ class UpgradeOrder(msgspec.Struct, forbid_unknown_fields=True):
     )
 
 
-def parse_slot(slot_id: int | str) -> int:
-    """The slot's number.
-
-    Raises:
-        InvalidRequestBodyError: it cannot be one.
-    """
-    text = str(slot_id)
-    if _SLOT.fullmatch(text) is None:
-        raise InvalidRequestBodyError(
-            f"`slot_id` must be the number of a slot, from 1, not {text[:40]!r}.", field="slot_id"
-        )
-    return int(text)
-
-
 async def read_json(request: web.Request, kind: type[T]) -> T:
     """The request's body as a value of ``kind``.
 
@@ -107,7 +87,6 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     return decoded(await request.read(), kind)
 
 
-_SLOT = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.(.*)`)?", re.DOTALL)
 
 
