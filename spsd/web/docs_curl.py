@@ -1,4 +1,4 @@
-"""An example call of an operation, as a line for a shell."""
+"""An example call of an operation, as a command for a shell."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from spsd.web.docs_types import COMBINED, Document, Node, Schema, as_json
 
 JAR = "session.txt"
+WIDTH = 80
 _ANYWHERE = "https://HOST:8443"
 
 
@@ -28,7 +29,20 @@ def curl_line(
     words += {"GET": [], "HEAD": ["--head"]}.get(method, ["--request", method])
     words += _sent(document, body.get("content", {}))
     words.append(_server(document) + _filled(path, parameters))
-    return shlex.join(words)
+    return _laid_out(words)
+
+
+def _laid_out(words: list[str]) -> str:
+    """One line if it is short, else one for each option and its value."""
+    line = shlex.join(words)
+    if len(line) <= WIDTH:
+        return line
+    groups: list[list[str]] = []
+    for word in words:
+        if not groups or word.startswith("--") or word == words[-1]:
+            groups.append([])
+        groups[-1].append(word)
+    return " \\\n  ".join(shlex.join(group) for group in groups)
 
 
 def _credentials(scheme: Node) -> list[str]:
