@@ -22,7 +22,7 @@ from spsd.web import (
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.contract import CONTRACT, Contract, Operation
-from spsd.web.docs_page import page
+from spsd.web.docs import page
 from spsd.web.expectation import expectation, later
 from spsd.web.openapi import document
 from spsd.web.paths import OPENAPI, STYLE

@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from spsd.web.contract import JSON, Access, Answer, Handler, Operation
-from spsd.web.docs_page import style
+from spsd.web.docs import style
 from spsd.web.paths import DOCS, OPENAPI, STYLE
 
 DOCUMENT = web.AppKey("document", Mapping[str, Any])

@@ -22,6 +22,7 @@ class Checksum(msgspec.Struct, forbid_unknown_fields=True):
         str,
         Meta(
             description="SHA-256 of the image, 64 hexadecimal digits.",
+            examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
             extra_json_schema={"pattern": "^[0-9A-Fa-f]{64}$"},
         ),
     ]
@@ -34,6 +35,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
         str,
         Meta(
             description="Where the image is: http or https, at most 8192 characters.",
+            examples=["https://images.example.org/appliance-2.iso"],
             extra_json_schema={"format": "uri"},
         ),
     ]
@@ -55,7 +57,7 @@ SlotId = Annotated[
     # Not int: 2.0 is the integer 2 (JSON Schema, section 4.2.3), and is documented as a number.
     Annotated[float, Meta(ge=1, le=9999, multiple_of=1)]
     | Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}$")],
-    Meta(description="The slot's number; digits in a string are taken as well."),
+    Meta(description="The slot's number; digits in a string are taken as well.", examples=[2]),
 ]
 
 

@@ -108,3 +108,10 @@ def test_a_member_that_is_left_out_is_noticed() -> None:
         assert not jsonschema_rs.is_valid(schema, less)
     more = {**whole, "body": {**whole["body"], "percent": 3}}
     assert not jsonschema_rs.is_valid(schema, more)
+
+
+async def test_the_page_tells_once_what_every_response_has(api: Api) -> None:
+    client = await api.client(None)
+    html = await (await client.get("/api/docs")).text()
+    assert html.count("<code>Content-Language</code>") == 1
+    assert html.count("<code>WWW-Authenticate</code>") > 1

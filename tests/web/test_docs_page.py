@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from spsd.web.docs_page import page, paragraphs, style, with_code
-from spsd.web.docs_types import Document
-from spsd.web.docs_view import view_of
+from spsd.web.docs.page import page, paragraphs, style, with_code
+from spsd.web.docs.types import Document
+from spsd.web.docs.view import view_of
 from tests.web.openapi_sample import DOCUMENT
 
 HOSTILE = """<script>alert("x")</script><img src=x onerror='y'>&amp;"'{{ 7 * 7 }}"""

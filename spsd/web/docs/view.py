@@ -1,12 +1,12 @@
 """What the page of the API shows: an OpenAPI document, sorted for a reader."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from spsd.web.docs_curl import curl_line
-from spsd.web.docs_fields import Field, field_of, fields_of
-from spsd.web.docs_types import Document, Node, Pieces, Schema, as_json
+from spsd.web.docs.curl import curl_line
+from spsd.web.docs.fields import Field, field_of, fields_of
+from spsd.web.docs.types import Document, Node, Pieces, Schema, as_json
 
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
 _UNTAGGED = "Other"
@@ -96,6 +96,7 @@ class View:
     version: str
     description: str
     schemes: tuple[Scheme, ...]
+    headers: tuple[Field, ...]
     groups: tuple[Group, ...]
     schemas: tuple[NamedSchema, ...]
 
@@ -105,14 +106,38 @@ def view_of(root: Node) -> View:
     document = Document(root)
     info = root.get("info", {})
     schemes = root.get("components", {}).get("securitySchemes", {})
+    groups = tuple(_groups(document))
+    headers = _everywhere(groups)
     return View(
         title=info.get("title", "API"),
         version=info.get("version", ""),
         description=info.get("description", ""),
         schemes=tuple(_scheme(name, document.resolve(node)) for name, node in schemes.items()),
-        groups=tuple(_groups(document)),
+        headers=headers,
+        groups=tuple(_without(group, headers) for group in groups),
         schemas=tuple(_named(document, name, node) for name, node in document.schemas.items()),
     )
+
+
+def _everywhere(groups: Iterable[Group]) -> tuple[Field, ...]:
+    """The header fields that every response has: they are told once."""
+    responses = [each for group in groups for one in group.operations for each in one.responses]
+    if len(responses) < 2:
+        return ()
+    first, *others = responses
+    return tuple(field for field in first.headers if all(field in each.headers for each in others))
+
+
+def _without(group: Group, headers: tuple[Field, ...]) -> Group:
+    def less(response: Response) -> Response:
+        rest = tuple(field for field in response.headers if field not in headers)
+        return replace(response, headers=rest)
+
+    operations = (
+        replace(one, responses=tuple(less(each) for each in one.responses))
+        for one in group.operations
+    )
+    return replace(group, operations=tuple(operations))
 
 
 def _groups(document: Document) -> Iterable[Group]:

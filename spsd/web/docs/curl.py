@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from spsd.web.docs_types import COMBINED, Document, Node, Schema, as_json
+from spsd.web.docs.types import COMBINED, Document, Node, Schema, as_json
 
 JAR = "session.txt"
 WIDTH = 80

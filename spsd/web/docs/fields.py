@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spsd.web.docs_types import COMBINED, Document, Node, Pieces, Schema, as_json
+from spsd.web.docs.types import COMBINED, Document, Node, Pieces, Schema, as_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from spsd.web.docs_view import view_of
+from spsd.web.docs.view import view_of
 
 STYLESHEET = "/api/docs.css"
 """Where the page looks for :func:`style`."""
