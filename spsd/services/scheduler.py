@@ -8,6 +8,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
 from spsd.domain.slot import lowest_empty
+from spsd.domain.staging_key import download_key
 from spsd.services.pipeline import Pipeline
 
 
@@ -62,7 +63,7 @@ class Scheduler:
             return
         self._discarding.add(digest)
         try:
-            await self._with.staging.discard(digest)
+            await self._with.staging.discard(download_key(digest))
         finally:
             self._discarding.discard(digest)
             self.wake()
@@ -102,4 +103,4 @@ class Scheduler:
         if job.state in ACTIVE:
             await self._with.jobs.move(job, job.stopped(now=self._with.now()))
         elif job.state is JobState.CANCELLED:
-            await self._with.staging.discard(job.sha256)
+            await self._with.staging.discard(download_key(job.sha256))
