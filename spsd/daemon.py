@@ -40,6 +40,7 @@ from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
+from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
 from spsd.web.app import build_app
@@ -78,10 +79,13 @@ async def serve(settings: Settings) -> None:
             now=now,
         )
         current = await asyncio.to_thread(booted_slot)
-        scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
+        reservations = Reservations(pipeline.slots)
+        scheduler = Scheduler(
+            pipeline, reservations, concurrent=settings.fetch.concurrent, tell=notifier.status
+        )
         app = build_app(
             fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
-            slots=Slots(pipeline.slots, pipeline.jobs, current=current),
+            slots=Slots(pipeline.slots, reservations, current=current),
             accounts=_accounts(settings, database),
             secure=not settings.server.plain_http,
         )

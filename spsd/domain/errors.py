@@ -78,7 +78,7 @@ class ResourceNotFoundError(RequestError):
 
 
 class SlotInUseError(RequestError):
-    """The slot's firmware is running, or the slot is reserved by a running download."""
+    """The slot's firmware is running, or a download or an upload has reserved it."""
 
     type = "SlotInUse"
 

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 
 from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
 from spsd.domain.slot import SlotContent
-from spsd.services.ports import JobRepository, SlotStore
+from spsd.services.ports import SlotStore
+from spsd.services.reservations import Reservations
 
 
 class Slots:
     """The use cases behind ``/api/firmware/slots``; ``current`` is the slot that runs now."""
 
-    def __init__(self, store: SlotStore, jobs: JobRepository, *, current: int | None) -> None:
+    def __init__(
+        self, store: SlotStore, reservations: Reservations, *, current: int | None
+    ) -> None:
         self._store = store
-        self._jobs = jobs
+        self._reservations = reservations
         self.current = current
 
     async def list(self) -> Mapping[int, SlotContent]:
@@ -37,13 +40,13 @@ class Slots:
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            SlotInUseError: its firmware runs now, or a running download has reserved it.
+            SlotInUseError: its firmware runs now, or a download or an upload has reserved it.
         """
         content = await self.get(slot)
         if slot == self.current:
             raise SlotInUseError(f"Slot {slot} holds the firmware that is running now.")
-        if slot in {job.slot for job in await self._jobs.active()}:
-            raise SlotInUseError(f"Slot {slot} is reserved by a running download.")
+        if (holder := self._reservations.holder(slot)) is not None:
+            raise SlotInUseError(f"Slot {slot} is reserved by {holder}.")
         if content is None:
             raise ResourceNotFoundError(f"Slot {slot} is empty.")
         await self._store.empty(slot)

@@ -20,6 +20,7 @@ from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.progress import ProgressBoard
+from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
 from spsd.web.app import build_app
 
@@ -53,6 +54,7 @@ class Api:
     clock: Clock
     database: Database
     store: SlotDirectory
+    reservations: Reservations
     connect: Callable[[Application], Awaitable[TestClient]]
     current: int | None = None
     clients: list[TestClient] = field(default_factory=list)
@@ -63,7 +65,7 @@ class Api:
         fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
         app = build_app(
             fetching=fetching,
-            slots=Slots(self.store, self.jobs, current=self.current),
+            slots=Slots(self.store, self.reservations, current=self.current),
             accounts=self.accounts,
             secure=False,
         )
@@ -92,5 +94,12 @@ async def api(
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
         store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
         yield Api(
-            SqliteJobs(database), accounts, ProgressBoard(), clock, database, store, aiohttp_client
+            SqliteJobs(database),
+            accounts,
+            ProgressBoard(),
+            clock,
+            database,
+            store,
+            Reservations(store),
+            aiohttp_client,
         )
