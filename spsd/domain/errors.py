@@ -87,3 +87,39 @@ class FetchNotCancellableError(RequestError):
     """The image is being installed; from here on a job can only finish or fail."""
 
     type = "FetchNotCancellable"
+
+
+class NoEmptySlotError(RequestError):
+    """Every slot is full or reserved, so an upload has nowhere to go."""
+
+    type = "NoEmptySlot"
+
+
+class InsufficientStorageError(RequestError):
+    """The state directory's file system has no room for the upload."""
+
+    type = "InsufficientStorage"
+
+
+class StorageFailedError(RequestError):
+    """The state directory could not be read or written."""
+
+    type = "StorageFailed"
+
+
+class ChecksumMismatchError(RequestError):
+    """The uploaded bytes do not have the digest that came with them."""
+
+    type = "ChecksumMismatch"
+
+
+class NotAnImageError(RequestError):
+    """The uploaded bytes are no image that the slots accept."""
+
+    type = "NotAnImage"
+
+
+class RequestTimeoutError(RequestError):
+    """The client stopped sending in the middle of a body."""
+
+    type = "RequestTimeout"

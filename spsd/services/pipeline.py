@@ -24,6 +24,7 @@ from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
 from spsd.services.completion import to_completion
 from spsd.services.download import Download
+from spsd.services.held_image import held_image
 from spsd.services.ports import ImageInspector, JobRepository, Now, Partial, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
 
@@ -80,14 +81,13 @@ class _Run:
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
-        for number, image in (await self._with.slots.slots()).items():
-            if not isinstance(image, InstalledImage) or image.sha256 != self.job.sha256:
-                continue
-            if await self._with.slots.intact(number):
-                await self._move(self.job.found(number, image.size, now=self._with.now()))
-                await self._with.staging.discard(self._key)
-                return True
-        return False
+        held = await held_image(self._with.slots, self.job.sha256)
+        if held is None:
+            return False
+        number, image = held
+        await self._move(self.job.found(number, image.size, now=self._with.now()))
+        await self._with.staging.discard(self._key)
+        return True
 
     async def _prove(self) -> None:
         """Fetch until the digest is right.

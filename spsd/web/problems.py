@@ -8,12 +8,18 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from spsd.domain.errors import (
+    ChecksumMismatchError,
     FetchNotCancellableError,
     IncompleteRequestBodyError,
+    InsufficientStorageError,
     InvalidRequestBodyError,
+    NoEmptySlotError,
+    NotAnImageError,
     RequestError,
+    RequestTimeoutError,
     ResourceNotFoundError,
     SlotInUseError,
+    StorageFailedError,
     TooManyAttemptsError,
     UnauthenticatedError,
     UnauthorizedError,
@@ -32,6 +38,12 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     FetchNotCancellableError: HTTPStatus.CONFLICT,
     SlotInUseError: HTTPStatus.CONFLICT,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+    NoEmptySlotError: HTTPStatus.CONFLICT,
+    ChecksumMismatchError: HTTPStatus.BAD_REQUEST,
+    NotAnImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RequestTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
+    InsufficientStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
+    StorageFailedError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 _ABOUT_THE_PATH = (
