@@ -43,6 +43,7 @@ from spsd.services.recovery import recover
 from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
+from spsd.services.uploads import Uploads
 from spsd.web.app import build_app
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,9 @@ async def serve(settings: Settings) -> None:
         app = build_app(
             fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
             slots=Slots(pipeline.slots, reservations, current=current),
+            uploads=Uploads(
+                pipeline.staging, pipeline.slots, pipeline.inspector, reservations, now=now
+            ),
             accounts=_accounts(settings, database),
             secure=not settings.server.plain_http,
         )

@@ -5,7 +5,8 @@ from aiohttp import web
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.slots import Slots
-from spsd.web import authentication, firmware_fetch, firmware_slots, listings
+from spsd.services.uploads import Uploads
+from spsd.web import authentication, firmware_fetch, firmware_slots, listings, upload
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, LOG_IN, SECURE, renewal
 from spsd.web.auth import authentication as authenticated
@@ -16,7 +17,7 @@ BODY_LIMIT = 64 * 1024
 
 
 def build_app(
-    *, fetching: Fetching, slots: Slots, accounts: Accounts, secure: bool
+    *, fetching: Fetching, slots: Slots, uploads: Uploads, accounts: Accounts, secure: bool
 ) -> web.Application:
     """The REST API; ``secure`` says that clients reach it over TLS."""
     app = web.Application(
@@ -25,6 +26,7 @@ def build_app(
     )
     app[firmware_fetch.FETCHING] = fetching
     app[firmware_slots.SLOTS] = slots
+    app[upload.UPLOADS] = uploads
     app[ACCOUNTS] = accounts
     app[SECURE] = secure
     app.add_routes(
@@ -41,6 +43,8 @@ def build_app(
             web.get(firmware_slots.PATH, firmware_slots.list_all),
             web.get(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.get),
             web.delete(f"{firmware_slots.PATH}/{{slot}}", firmware_slots.delete),
+            web.post(upload.PATH, upload.receive, expect_handler=upload.keep_expecting),
         ]
     )
+    app.on_response_prepare.append(upload.close_unless_read)
     return app

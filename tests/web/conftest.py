@@ -12,16 +12,19 @@ from aiohttp.web import Application
 
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
 from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.progress import ProgressBoard
 from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
+from spsd.services.uploads import Uploads
 from spsd.web.app import build_app
 
 PASSWORD = "correct horse"
@@ -55,6 +58,7 @@ class Api:
     database: Database
     store: SlotDirectory
     reservations: Reservations
+    uploads: Uploads
     connect: Callable[[Application], Awaitable[TestClient]]
     current: int | None = None
     clients: list[TestClient] = field(default_factory=list)
@@ -66,6 +70,7 @@ class Api:
         app = build_app(
             fetching=fetching,
             slots=Slots(self.store, self.reservations, current=self.current),
+            uploads=self.uploads,
             accounts=self.accounts,
             secure=False,
         )
@@ -92,7 +97,11 @@ async def api(
         accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
-        store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
+        staging = tmp_path / "staging"
+        staging.mkdir()
+        (tmp_path / "slots").mkdir()
+        store = SlotDirectory(tmp_path / "slots", staging, count=3)
+        reservations = Reservations(store)
         yield Api(
             SqliteJobs(database),
             accounts,
@@ -100,6 +109,13 @@ async def api(
             clock,
             database,
             store,
-            Reservations(store),
+            reservations,
+            Uploads(
+                StagingDirectory(staging, boot="this"),
+                store,
+                IsoInspector(staging, accept_any=False),
+                reservations,
+                now=clock,
+            ),
             aiohttp_client,
         )

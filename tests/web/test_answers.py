@@ -249,7 +249,7 @@ async def test_a_touched_session_renews_its_cookie_with_whatever_answer(api: Api
 
 @pytest.mark.parametrize("secure", [True, False])
 async def test_secure_is_for_tls(api: Api, aiohttp_client, secure: bool) -> None:
-    app = build_app(fetching=None, slots=None, accounts=api.accounts, secure=secure)
+    app = build_app(fetching=None, slots=None, uploads=None, accounts=api.accounts, secure=secure)
     client = await aiohttp_client(app)
     opened = await client.get(LOG_IN, headers=basic("admin", PASSWORD))
     cookie = opened.cookies["session_id"]
