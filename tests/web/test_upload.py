@@ -408,3 +408,17 @@ async def test_no_malformed_form_is_our_failure(
     assert response.status in (400, 422), await response.text()
     assert (await response.json())["error"]["type"] in (INCOMPLETE, INVALID, "NotAnImage")
     nothing_is_left(api, tmp_path)
+
+
+async def test_a_refusal_reaches_a_client_that_did_not_wait_for_it(
+    api: Api, tmp_path: Path
+) -> None:
+    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+        pass
+    raw = await Raw.post(await api.client(), "Content-Length: 5000000")
+    await raw.send(bytes(5_000_000))
+    head, document = await raw.answer()
+    assert head.startswith(b"HTTP/1.1 409 ")
+    assert document["error"]["type"] == "NoEmptySlot"
+    assert list((tmp_path / "staging").iterdir()) == []
+    await raw.close()
