@@ -41,9 +41,11 @@ from spsd.services.integrity import CHECK_EVERY_S, Integrity
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
+from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
+from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
 
 _log = logging.getLogger(__name__)
@@ -81,7 +83,8 @@ async def serve(settings: Settings) -> None:
             boot_id=await asyncio.to_thread(boot_id),
             named=await asyncio.to_thread(booted_slot),
         )
-        slots = Slots(pipeline.slots, pipeline.jobs, choice)
+        reservations = Reservations(pipeline.slots)
+        slots = Slots(pipeline.slots, reservations, choice)
         integrity = Integrity(
             pipeline.slots,
             current=lambda: slots.current,
@@ -90,7 +93,9 @@ async def serve(settings: Settings) -> None:
         )
         reboot = RebootCommand(settings.upgrade.reboot_command)
         upgrade = _upgrade(settings, state, pipeline, slots, reboot)
-        scheduler = Scheduler(pipeline, concurrent=settings.fetch.concurrent, tell=notifier.status)
+        scheduler = Scheduler(
+            pipeline, reservations, concurrent=settings.fetch.concurrent, tell=notifier.status
+        )
         app = build_app(
             Services(
                 accounts=_accounts(settings, database),
@@ -99,6 +104,9 @@ async def serve(settings: Settings) -> None:
                 integrity=integrity,
                 slots=slots,
                 upgrade=upgrade,
+                uploads=Uploads(
+                    pipeline.staging, pipeline.slots, pipeline.inspector, reservations, now=now
+                ),
             ),
             secure=not settings.server.plain_http,
             config_hash=fingerprint_of(settings),

@@ -9,9 +9,9 @@ import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
 from spsd.adapters.partial_file import IMAGE
-from spsd.domain.digest import Sha256
 from spsd.domain.failure import FailureCode, ImageError
 from spsd.domain.image import ImageInfo, from_disk_info, from_firmware_toml, from_volume_id
+from spsd.domain.staging_key import StagingKey
 
 _FILE_LIMIT = 64 * 1024
 _PLAIN_NAMES = {"/firmware.toml": "/FIRMWARE.TOM;1", "/.disk/info": "/_DISK/INFO.;1"}
@@ -24,13 +24,13 @@ class IsoInspector:
         self._staging = staging
         self._accept_any = accept_any
 
-    async def inspect(self, digest: Sha256) -> ImageInfo:
+    async def inspect(self, key: StagingKey) -> ImageInfo:
         """Look into the sealed partial.
 
         Raises:
             ImageError: it is no ISO 9660 volume, and only those are accepted.
         """
-        return await asyncio.to_thread(self._inspect, self._staging / digest / IMAGE)
+        return await asyncio.to_thread(self._inspect, self._staging / key / IMAGE)
 
     def _inspect(self, path: Path) -> ImageInfo:
         try:

@@ -18,6 +18,7 @@ import msgspec
 from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
 from spsd.adapters.partial_file import IMAGE
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
+from spsd.domain.staging_key import StagingKey
 
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"
@@ -67,12 +68,12 @@ class SlotDirectory:
                 file.close()
         return digest.hexdigest() == image.sha256
 
-    async def install(self, slot: int, image: InstalledImage) -> None:
-        """Move the sealed partial of ``image.sha256`` into the empty slot, durably and at once."""
-        await asyncio.to_thread(self._install, slot, image)
+    async def install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
+        """Move the sealed partial into the empty slot, durably and at once."""
+        await asyncio.to_thread(self._install, slot, image, staged)
 
-    def _install(self, slot: int, image: InstalledImage) -> None:
-        source, target = self._staging / image.sha256, self._root / str(slot)
+    def _install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
+        source, target = self._staging / staged, self._root / str(slot)
         with as_appliance_errors(f"installing into slot {slot}"):
             write_durably(source / MANIFEST, msgspec.json.encode(image))
             (source / IMAGE).chmod(0o400)

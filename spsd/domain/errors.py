@@ -78,7 +78,7 @@ class ResourceNotFoundError(RequestError):
 
 
 class SlotInUseError(RequestError):
-    """The slot's firmware is running or chosen for a boot, or a download has reserved the slot."""
+    """The slot is running, chosen for a boot, or reserved by a download or an upload."""
 
     type = "SlotInUse"
 
@@ -97,3 +97,39 @@ class FirmwareTestFailedError(RequestError):
     """
 
     type = "FirmwareTestFailed"
+
+
+class NoEmptySlotError(RequestError):
+    """Every slot is full or reserved, so an upload has nowhere to go."""
+
+    type = "NoEmptySlot"
+
+
+class InsufficientStorageError(RequestError):
+    """The state directory's file system has no room for the upload."""
+
+    type = "InsufficientStorage"
+
+
+class StorageFailedError(RequestError):
+    """The state directory could not be read or written."""
+
+    type = "StorageFailed"
+
+
+class ChecksumMismatchError(RequestError):
+    """The uploaded bytes do not have the digest that came with them."""
+
+    type = "ChecksumMismatch"
+
+
+class NotAnImageError(RequestError):
+    """The uploaded bytes are no image that the slots accept."""
+
+    type = "NotAnImage"
+
+
+class RequestTimeoutError(RequestError):
+    """The client stopped sending in the middle of a body."""
+
+    type = "RequestTimeout"

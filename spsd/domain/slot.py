@@ -9,12 +9,15 @@ from spsd.domain.image import ImageInfo
 
 @dataclass(frozen=True, slots=True)
 class InstalledImage:
-    """What a slot's manifest says: proven when it was installed, by whom, and when."""
+    """What a slot's manifest says: proven when it was installed, by whom, and when.
+
+    ``job`` is the key of the download that brought it; None: it was uploaded.
+    """
 
     sha256: Sha256
     size: int
     info: ImageInfo
-    job: str
+    job: str | None
     installed_at: int
 
 

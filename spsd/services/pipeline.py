@@ -21,8 +21,10 @@ from spsd.domain.job import Job, Progress
 from spsd.domain.lifecycle import JobState, Trigger
 from spsd.domain.retry import RetryPolicy, backoff_s, gained
 from spsd.domain.slot import InstalledImage
+from spsd.domain.staging_key import download_key
 from spsd.services.completion import to_completion
 from spsd.services.download import Download
+from spsd.services.held_image import held_image
 from spsd.services.ports import ImageInspector, JobRepository, Now, Partial, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
 
@@ -61,6 +63,7 @@ class _Run:
     def __init__(self, pipeline: Pipeline, job: Job) -> None:
         self._with = pipeline
         self.job = job
+        self._key = download_key(job.sha256)
         self._longest = 0
 
     async def to_the_end(self) -> None:
@@ -74,18 +77,17 @@ class _Run:
         except JobError as error:
             await self._move(self._after(error, gained_bytes=False))
             if not EXPLANATIONS[error.code].keeps_partial:
-                await self._with.staging.discard(self.job.sha256)
+                await self._with.staging.discard(self._key)
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
-        for number, image in (await self._with.slots.slots()).items():
-            if not isinstance(image, InstalledImage) or image.sha256 != self.job.sha256:
-                continue
-            if await self._with.slots.intact(number):
-                await self._move(self.job.found(number, image.size, now=self._with.now()))
-                await self._with.staging.discard(self.job.sha256)
-                return True
-        return False
+        held = await held_image(self._with.slots, self.job.sha256)
+        if held is None:
+            return False
+        number, image = held
+        await self._move(self.job.found(number, image.size, now=self._with.now()))
+        await self._with.staging.discard(self._key)
+        return True
 
     async def _prove(self) -> None:
         """Fetch until the digest is right.
@@ -93,7 +95,7 @@ class _Run:
         A mismatch over bytes of several connections may be an object that was swapped between
         them; it gets exactly one clean retry from byte 0.
         """
-        async with self._with.staging.open(self.job.sha256) as partial:
+        async with self._with.staging.open(self._key) as partial:
             self._longest = partial.length
             clean_retries = 1
             while True:
@@ -153,11 +155,11 @@ class _Run:
         image = InstalledImage(
             sha256=job.sha256,
             size=job.progress.total,
-            info=await pipeline.inspector.inspect(job.sha256),
+            info=await pipeline.inspector.inspect(self._key),
             job=job.key,
             installed_at=pipeline.now(),
         )
-        await pipeline.slots.install(job.slot, image)
+        await pipeline.slots.install(job.slot, image, self._key)
         await self._move(job.installed(now=pipeline.now()))
 
     def _after(self, error: JobError, *, gained_bytes: bool) -> Job:

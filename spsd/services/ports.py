@@ -17,6 +17,7 @@ from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.program import ProgramOutcome
 from spsd.domain.resume import Ask, Kept, Reply
 from spsd.domain.slot import InstalledImage, SlotContent
+from spsd.domain.staging_key import StagingKey
 
 Now = Callable[[], int]
 """Whole seconds since the epoch, UTC."""
@@ -111,16 +112,16 @@ class Partial(Protocol):
 
 
 class Staging(Protocol):
-    """Where partial files live, named by digest."""
+    """Where images lie until they are installed."""
 
-    def open(self, digest: Sha256) -> AbstractAsyncContextManager[Partial]:
+    def open(self, key: StagingKey) -> AbstractAsyncContextManager[Partial]:
         """Open or create, cut to what can be trusted, and hash what is there."""
 
-    async def discard(self, digest: Sha256) -> None:
+    async def discard(self, key: StagingKey) -> None:
         """Remove the partial file, if there is one."""
 
-    async def digests(self) -> Collection[Sha256]:
-        """Whose partial files lie here."""
+    async def keys(self) -> Collection[StagingKey]:
+        """What lies here."""
 
     async def free_bytes(self) -> int:
         """Room on the file system, for an unprivileged writer."""
@@ -135,8 +136,8 @@ class SlotStore(Protocol):
     async def intact(self, slot: int) -> bool:
         """Hash the slot's image again: is it what its manifest says?"""
 
-    async def install(self, slot: int, image: InstalledImage) -> None:
-        """Move the sealed partial of ``image.sha256`` into the empty slot, durably and at once.
+    async def install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
+        """Move the sealed partial into the empty slot, durably and at once.
 
         Raises:
             ApplianceError: the slot is not empty, or the disk refuses.
@@ -152,7 +153,7 @@ class SlotStore(Protocol):
 class ImageInspector(Protocol):
     """Reads what an image says of itself."""
 
-    async def inspect(self, digest: Sha256) -> ImageInfo:
+    async def inspect(self, key: StagingKey) -> ImageInfo:
         """Look into the sealed partial.
 
         Raises:

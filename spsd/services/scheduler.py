@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from spsd.domain.digest import Sha256
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
-from spsd.domain.slot import lowest_empty
+from spsd.domain.staging_key import download_key
 from spsd.services.pipeline import Pipeline
+from spsd.services.reservations import Holder, Reservations
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,17 @@ class _Running:
 class Scheduler:
     """Claims queued rows and owns the tasks that work on them."""
 
-    def __init__(self, pipeline: Pipeline, *, concurrent: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        reservations: Reservations,
+        *,
+        concurrent: int,
+        tell: Callable[[str], None],
+    ) -> None:
         """``tell`` is given a line for the operator whenever the number of running jobs changes."""
         self._with = pipeline
+        self._reservations = reservations
         self._tell = tell
         self._concurrent = concurrent
         self._running: dict[JobKey, _Running] = {}
@@ -62,7 +71,7 @@ class Scheduler:
             return
         self._discarding.add(digest)
         try:
-            await self._with.staging.discard(digest)
+            await self._with.staging.discard(download_key(digest))
         finally:
             self._discarding.discard(digest)
             self.wake()
@@ -76,12 +85,19 @@ class Scheduler:
             job = await self._with.jobs.next_queued(without=self._busy())
             if job is None:
                 return None
-            reserved = {running.job.slot for running in self._running.values() if running.job.slot}
-            slot = lowest_empty(await self._with.slots.slots(), reserved)
-            if (
-                claimed := await self._with.jobs.move(job, job.start(slot, now=self._with.now()))
-            ) is not None:
+            slot = await self._reservations.claim(Holder.DOWNLOAD)
+            claimed = None
+            try:
+                claimed = await self._with.jobs.move(job, job.start(slot, now=self._with.now()))
+            finally:
+                if claimed is None:
+                    self._release(slot)
+            if claimed is not None:
                 return claimed
+
+    def _release(self, slot: int | None) -> None:
+        if slot is not None:
+            self._reservations.release(slot)
 
     async def _work(self, job: Job) -> None:
         try:
@@ -92,6 +108,7 @@ class Scheduler:
         finally:
             self._with.board.wipe(job.key)
             del self._running[job.key]
+            self._release(job.slot)
             self.wake()
 
     async def _settle(self, key: JobKey) -> None:
@@ -102,4 +119,4 @@ class Scheduler:
         if job.state in ACTIVE:
             await self._with.jobs.move(job, job.stopped(now=self._with.now()))
         elif job.state is JobState.CANCELLED:
-            await self._with.staging.discard(job.sha256)
+            await self._with.staging.discard(download_key(job.sha256))

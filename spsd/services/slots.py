@@ -12,7 +12,8 @@ from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
 from spsd.domain.failure import ApplianceError
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.services.completion import to_completion
-from spsd.services.ports import BootChoice, JobRepository, SlotStore
+from spsd.services.ports import BootChoice, SlotStore
+from spsd.services.reservations import Reservations
 
 T = TypeVar("T")
 
@@ -20,9 +21,9 @@ T = TypeVar("T")
 class Slots:
     """The use cases behind ``/api/firmware/slots``."""
 
-    def __init__(self, store: SlotStore, jobs: JobRepository, choice: BootChoice) -> None:
+    def __init__(self, store: SlotStore, reservations: Reservations, choice: BootChoice) -> None:
         self._store = store
-        self._jobs = jobs
+        self._reservations = reservations
         self._choice = choice
         self._changing = asyncio.Lock()
 
@@ -114,8 +115,8 @@ class Slots:
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            SlotInUseError: its firmware runs now or after the next reboot, or a running download
-                has reserved it.
+            SlotInUseError: its firmware runs now or after the next reboot, or a download or an
+                upload has reserved it.
         """
         await self._alone(self._empty(slot))
 
@@ -123,8 +124,8 @@ class Slots:
         content = await self.get(slot)
         if slot == self.current:
             raise SlotInUseError(f"Slot {slot} holds the firmware that is running now.")
-        if slot in {job.slot for job in await self._jobs.active()}:
-            raise SlotInUseError(f"Slot {slot} is reserved by a running download.")
+        if (holder := self._reservations.holder(slot)) is not None:
+            raise SlotInUseError(f"Slot {slot} is reserved by {holder}.")
         if content is None:
             raise ResourceNotFoundError(f"Slot {slot} is empty.")
         chosen = await self.chosen()

@@ -11,6 +11,7 @@ from spsd.services.integrity import Integrity
 from spsd.services.ports import Host
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
+from spsd.services.uploads import Uploads
 from spsd.web import (
     description,
     firmware_fetch,
@@ -18,12 +19,13 @@ from spsd.web import (
     firmware_upgrade,
     health,
     info,
+    upload,
 )
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.docs import page
-from spsd.web.expectation import expectation, later
+from spsd.web.expectation import close_unless_read, expectation, later
 from spsd.web.openapi import document
 from spsd.web.paths import OPENAPI, STYLE
 from spsd.web.problems import problems
@@ -43,6 +45,7 @@ class Services:
     integrity: Integrity
     slots: Slots
     upgrade: Upgrade
+    uploads: Uploads
 
 
 def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Application:
@@ -60,6 +63,7 @@ def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Appl
     app[health.INTEGRITY] = services.integrity
     app[firmware_slots.SLOT_STORE] = services.slots
     app[firmware_upgrade.UPGRADES] = services.upgrade
+    app[upload.UPLOADS] = services.uploads
     app[SECURE] = secure
     app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
@@ -71,6 +75,7 @@ def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Appl
         for one in operations:
             for method in _methods(one):
                 resource.add_route(method, one.handler, expect_handler=later)
+    app.on_response_prepare.append(close_unless_read)
     app.router.register_resource(SpareSlashes(app.router))
     return app
 

@@ -28,6 +28,13 @@ async def expectation(request: web.Request, handler: Handler) -> web.StreamRespo
     return await handler(request)
 
 
+async def close_unless_read(request: web.Request, response: web.StreamResponse) -> None:
+    """After an answer that did not wait for the whole body nothing else can be read."""
+    if not request.content.is_eof():
+        response.headers[hdrs.CONNECTION] = "close"
+        response.force_close()
+
+
 async def go_ahead(request: web.Request) -> None:
     """The body is wanted: say so, if the client waits to hear it."""
     if _expected(request) is not None:

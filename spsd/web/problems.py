@@ -7,13 +7,19 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.domain.errors import (
+    ChecksumMismatchError,
     FetchNotCancellableError,
     FirmwareTestFailedError,
     IncompleteRequestBodyError,
+    InsufficientStorageError,
     InvalidRequestBodyError,
+    NoEmptySlotError,
+    NotAnImageError,
     RequestError,
+    RequestTimeoutError,
     ResourceNotFoundError,
     SlotInUseError,
+    StorageFailedError,
     TooManyAttemptsError,
     UnauthenticatedError,
     UnauthorizedError,
@@ -42,7 +48,13 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+    NoEmptySlotError: HTTPStatus.CONFLICT,
+    ChecksumMismatchError: HTTPStatus.BAD_REQUEST,
+    NotAnImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RequestTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    StorageFailedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    InsufficientStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
 _ABOUT_THE_PATH = (

@@ -9,6 +9,7 @@ from spsd.web import (
     health,
     info,
     listings,
+    upload,
     user,
 )
 from spsd.web.contract import Operation
@@ -21,6 +22,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *firmware_fetch.OPERATIONS,
     *firmware_slots.OPERATIONS,
+    *upload.OPERATIONS,
     *firmware_upgrade.OPERATIONS,
     *description.OPERATIONS,
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, assert_never
 
 from msgspec import Meta
 
+from spsd.domain.image import ImageInfo
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.web.answers import Shape, one_of
 from spsd.web.links import ResourceMeta
@@ -109,18 +110,26 @@ def body_of(number: int, content: SlotContent, running: Running) -> SlotBody | E
     match content:
         case None:
             return EmptySlotBody()
-        case BrokenSlot():
-            news, notes, version = None, content.reason, "unreadable"
-        case InstalledImage(info=info):
-            news, notes, version = info.upgrade_news, info.upgrade_notes, info.version
+        case BrokenSlot(reason=reason):
+            return _body(number, ImageInfo("unreadable", reason), running)
+        case InstalledImage():
+            return image_body(number, content, running)
         case _:
             assert_never(content)
+
+
+def image_body(number: int, image: InstalledImage, running: Running) -> SlotBody:
+    """What is shown of a slot with an image."""
+    return _body(number, image.info, running)
+
+
+def _body(number: int, info: ImageInfo, running: Running) -> SlotBody:
     return SlotBody(
         after_reboot=number == running.after_reboot,
         current=number == running.current,
-        upgrade_news=news,
-        upgrade_notes=notes,
-        version=version,
+        upgrade_news=info.upgrade_news,
+        upgrade_notes=info.upgrade_notes,
+        version=info.version,
     )
 
 

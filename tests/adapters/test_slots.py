@@ -1,5 +1,6 @@
 """The slot directory and the inspector."""
 
+import dataclasses
 import hashlib
 
 import pytest
@@ -31,7 +32,7 @@ async def slots(tmp_path):
 
 async def test_an_installed_image_stands_in_one_place(slots, tmp_path):
     assert await slots.slots() == {1: None, 2: None}
-    await slots.install(2, IMAGE)
+    await slots.install(2, IMAGE, DIGEST)
     assert await slots.slots() == {1: None, 2: IMAGE}
     assert (tmp_path / "slots" / "2" / "image").read_bytes() == DATA
     assert list((tmp_path / "staging").iterdir()) == []
@@ -43,7 +44,7 @@ async def test_a_slot_that_is_not_empty_is_refused_and_the_source_stays(slots, t
     (tmp_path / "slots" / "1").mkdir()
     (tmp_path / "slots" / "1" / "something").write_bytes(b"x")
     with pytest.raises(ApplianceError):
-        await slots.install(1, IMAGE)
+        await slots.install(1, IMAGE, DIGEST)
     assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
     assert [p.name for p in (tmp_path / "slots" / "1").iterdir()] == ["something"]
     assert isinstance((await slots.slots())[1], BrokenSlot)
@@ -51,7 +52,7 @@ async def test_a_slot_that_is_not_empty_is_refused_and_the_source_stays(slots, t
 
 
 async def test_a_flipped_byte_is_seen(slots, tmp_path):
-    await slots.install(1, IMAGE)
+    await slots.install(1, IMAGE, DIGEST)
     path = tmp_path / "slots" / "1" / "image"
     path.chmod(0o600)
     path.write_bytes(b"x" + DATA[1:])
@@ -100,3 +101,18 @@ def test_a_damaged_iso_is_read_or_refused(tmp_path_factory, damage):
         assert read_iso(path).version
     except ImageError as error:
         assert error.code is FailureCode.NOT_AN_IMAGE  # noqa: PT017 - either end is right
+
+
+async def test_an_uploaded_image_has_no_job(slots):
+    uploaded = dataclasses.replace(IMAGE, job=None)
+    await slots.install(1, uploaded, DIGEST)
+    assert (await slots.slots())[1] == uploaded
+
+
+async def test_manifests_of_earlier_versions_are_read(slots, tmp_path):
+    await slots.install(1, IMAGE, DIGEST)
+    (tmp_path / "slots" / "1" / "manifest.json").write_text(
+        f'{{"sha256":"{DIGEST}","size":{len(DATA)},"job":"job","installed_at":5,'
+        '"info":{"version":"1","upgrade_notes":"n","upgrade_news":null}}'
+    )
+    assert (await slots.slots())[1] == IMAGE

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import threading
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -15,8 +16,10 @@ from spsd.adapters.partial_file import DEPTH
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.resume import Kept, Reply
+from spsd.domain.staging_key import upload_key
 
 DIGEST = "d" * 64
+UPLOAD = upload_key(UUID(int=7))
 URL = "http://x/y"
 REPLY = Reply(200, {"etag": '"a"'})
 
@@ -70,14 +73,16 @@ async def test_clear_forgets_everything(staging):
         assert await partial.seal() == hashlib.sha256(b"x").hexdigest()
 
 
-async def test_discard_and_digests(staging, tmp_path):
-    async with staging.open(DIGEST):
-        pass
+async def test_discard_and_keys(staging, tmp_path):
+    for key in (DIGEST, UPLOAD):
+        async with staging.open(key):
+            pass
     (tmp_path / "lost+found").mkdir()
-    assert list(await staging.digests()) == [DIGEST]
-    await staging.discard(DIGEST)
-    await staging.discard(DIGEST)
-    assert list(await staging.digests()) == []
+    (tmp_path / "upload-of-mine").mkdir()
+    assert set(await staging.keys()) == {DIGEST, UPLOAD}
+    for key in (DIGEST, UPLOAD, DIGEST):
+        await staging.discard(key)
+    assert list(await staging.keys()) == []
 
 
 async def test_a_full_disk_is_said_so(tmp_path):

@@ -22,6 +22,7 @@ from spsd.domain.retry import RetryPolicy
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
+from spsd.services.reservations import Reservations
 from spsd.testing.origin import Origin
 from tests.iso import build_iso
 
@@ -35,6 +36,7 @@ class Bench:
     pipeline: Pipeline
     root: Path
     content: bytes
+    reservations: Reservations
 
     def __post_init__(self):
         self.sha256 = hashlib.sha256(self.content).hexdigest()
@@ -86,6 +88,7 @@ async def open_bench(root, content):
     limits = Limits(
         connect_timeout_s=2, minimum_bytes_per_s=1000, stall_window_s=0.3, rate_limit_bytes_per_s=0
     )
+    directory = SlotDirectory(slots, staging, count=2)
     async with (
         open_database(root / "db") as database,
         open_origin(AddressPolicy(["127.0.0.0/8"]), _trust, limits) as origin,
@@ -95,7 +98,7 @@ async def open_bench(root, content):
             Pipeline(
                 jobs=SqliteJobs(database),
                 staging=store,
-                slots=SlotDirectory(slots, staging, count=2),
+                slots=directory,
                 inspector=IsoInspector(staging, accept_any=False),
                 download=Download(origin, store, now=lambda: 1_700_000_000),
                 board=ProgressBoard(),
@@ -104,4 +107,5 @@ async def open_bench(root, content):
             ),
             root,
             content,
+            Reservations(directory),
         )

@@ -18,6 +18,7 @@ from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.resume import Ask, Reply
 from spsd.domain.retry import RetryPolicy
+from spsd.domain.staging_key import StagingKey
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
@@ -48,7 +49,7 @@ class StartsOver:
 
 
 class NoInspector:
-    async def inspect(self, digest: Sha256) -> ImageInfo:
+    async def inspect(self, key: StagingKey) -> ImageInfo:
         raise AssertionError("nothing is ever proven here")
 
 

@@ -12,10 +12,12 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.integrity import Finding, Verdict
 from spsd.domain.slot import InstalledImage
+from spsd.domain.staging_key import download_key
 from spsd.services.integrity import Integrity
 
 DATA = b"firmware" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
+KEY = download_key(DIGEST)
 NEVER_S = 3600.0
 
 
@@ -31,11 +33,11 @@ async def store(tmp_path):
     """Three slots: an image in 1, nothing in 2 and 3."""
     for name in ("staging", "slots"):
         (tmp_path / name).mkdir()
-    async with StagingDirectory(tmp_path / "staging", boot="b").open(DIGEST) as partial:
+    async with StagingDirectory(tmp_path / "staging", boot="b").open(KEY) as partial:
         await partial.append(DATA)
         await partial.seal()
     slots = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
-    await slots.install(1, InstalledImage(DIGEST, len(DATA), ImageInfo("1"), "job", 5))
+    await slots.install(1, InstalledImage(DIGEST, len(DATA), ImageInfo("1"), "job", 5), KEY)
     return slots
 
 

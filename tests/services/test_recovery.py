@@ -1,9 +1,12 @@
+from uuid import uuid4
+
 import pytest
 
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import InstalledImage
+from spsd.domain.staging_key import upload_key
 from spsd.services.recovery import recover
 
 BUDGET = 3
@@ -29,7 +32,7 @@ async def installing(bench):
 async def install(bench, job_key):
     await put(bench, bench.sha256)
     image = InstalledImage(bench.sha256, 4, ImageInfo("1"), job_key, 103)
-    await bench.pipeline.slots.install(1, image)
+    await bench.pipeline.slots.install(1, image, bench.sha256)
 
 
 async def test_installed_but_not_said_so_is_finished(bench):
@@ -72,7 +75,7 @@ async def test_who_crashes_the_daemon_too_often_is_given_up(bench):
 
 async def test_partials_that_nobody_wants_go(bench):
     orphan, done = "1" * 64, "2" * 64
-    for digest in (orphan, done, bench.sha256):
+    for digest in (orphan, done, upload_key(uuid4()), bench.sha256):
         await put(bench, digest)
     await bench.queued(URL)
     over = Job.submitted(JobKey("over"), URL, done, now=1)

@@ -10,7 +10,9 @@ from spsd.testing.origin import Hang, Origin, Whole
 
 @asynccontextmanager
 async def working(bench, *, concurrent=2):
-    scheduler = Scheduler(bench.pipeline, concurrent=concurrent, tell=lambda _: None)
+    scheduler = Scheduler(
+        bench.pipeline, bench.reservations, concurrent=concurrent, tell=lambda _: None
+    )
     fetching = Fetching(
         bench.pipeline.jobs, scheduler, bench.pipeline.board, now=bench.pipeline.now
     )

@@ -10,13 +10,12 @@ import pytest
 from spsd.domain.boot import Activation
 from spsd.domain.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
 from spsd.services import upgrade as service
-from tests.services.upgrading import open_rig
+from tests.services.upgrading import make_rig
 
 
 @pytest.fixture
-async def rig(tmp_path):
-    async with open_rig(tmp_path / "appliance") as made:
-        yield made
+def rig(tmp_path):
+    return make_rig(tmp_path / "appliance")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ A *cut* stops the world before or after the step: nothing of that life happens a
 is a disk that refuses one step and works again. Afterwards a new life starts from what is left.
 """
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from spsd.adapters.hooks import HookRunner
 from spsd.domain.errors import FirmwareTestFailedError
 from spsd.domain.failure import ApplianceError
-from tests.services.upgrading import Asked, Rig, open_rig
+from tests.services.upgrading import Asked, Rig, make_rig
 
 EFFECTS = ("symlink", "replace", "rename", "unlink", "fsync", "open")
 
@@ -145,19 +146,19 @@ async def afterwards(rig: Rig, ran: Path, *, good: bool) -> None:
 @pytest.mark.parametrize("how", ["cut before", "cut after", "fault"])
 async def test_every_step(tmp_path: Path, how: str, *, good: bool) -> None:
     for strikes_at in itertools.count(1):
-        async with open_rig(tmp_path / str(strikes_at)) as rig:
-            first = await rig.start("boot-0", named=1)
-            await first.upgrade(1, message=None, account="ann")
-            ran = rig.root / "ran"
-            rig.activate_hook = rig.hook("activate", f"echo run >> {ran}; exit {0 if good else 1}")
-            world = await life(rig, strikes_at, how)
-            await afterwards(rig, ran, good=good)
-            if not world.struck:
-                # As it is without a strike; every step of it had its turn.
-                note = ["unlink", "open", "fsync", "replace", "fsync"]
-                link = ["unlink", "symlink", "replace", "fsync"]
-                back = [] if good else link
-                end = ["reboot"] if good else []
-                assert world.trace == [*note, *link, "hook", *back, *note, *end]
-                assert strikes_at == world.count + 1
-                return
+        rig = await asyncio.to_thread(make_rig, tmp_path / str(strikes_at))
+        first = await rig.start("boot-0", named=1)
+        await first.upgrade(1, message=None, account="ann")
+        ran = rig.root / "ran"
+        rig.activate_hook = rig.hook("activate", f"echo run >> {ran}; exit {0 if good else 1}")
+        world = await life(rig, strikes_at, how)
+        await afterwards(rig, ran, good=good)
+        if not world.struck:
+            # As it is without a strike; every step of it had its turn.
+            note = ["unlink", "open", "fsync", "replace", "fsync"]
+            link = ["unlink", "symlink", "replace", "fsync"]
+            back = [] if good else link
+            end = ["reboot"] if good else []
+            assert world.trace == [*note, *link, "hook", *back, *note, *end]
+            assert strikes_at == world.count + 1
+            return

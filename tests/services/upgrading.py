@@ -1,24 +1,19 @@
 """Two real images in two of three real slots, real hooks, and all that an upgrade needs."""
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from spsd.adapters.boot_choice import open_boot_choice
-from spsd.adapters.database import open_database
 from spsd.adapters.hooks import HookRunner
-from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.migrations import migrate
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
+from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from tests.iso import build_iso
@@ -41,7 +36,6 @@ class Rig:
     """One appliance: ``root`` stays, everything else is made anew by each start."""
 
     root: Path
-    jobs: SqliteJobs
     limit_s: float = 20
     accept_any: bool = False
     test_hooks: list[str] = field(default_factory=list)
@@ -57,7 +51,7 @@ class Rig:
         store = SlotDirectory(self.slots_root, self.root / "staging", count=3)
         choice = await open_boot_choice(self.slots_root, boot_id=boot_id, named=named)
         return Upgrade(
-            slots=Slots(store, self.jobs, choice),
+            slots=Slots(store, Reservations(store), choice),
             store=store,
             inspector=SlotVolume(self.slots_root, accept_any=self.accept_any),
             room=StagingDirectory(self.root, boot=boot_id),
@@ -99,15 +93,12 @@ class Rig:
         return whole and str(target.readlink()) in {"1", "2", "3"}
 
 
-@asynccontextmanager
-async def open_rig(root: Path) -> AsyncIterator[Rig]:
+def make_rig(root: Path) -> Rig:
     root.mkdir(exist_ok=True)
     for name in ("slots", "staging"):
         (root / name).mkdir()
-    await asyncio.to_thread(migrate, root / "db")
-    async with open_database(root / "db") as database:
-        rig = Rig(root, SqliteJobs(database))
-        for slot, version in VERSIONS.items():
-            iso = build_iso(root / "iso", version=version, payload=b"x" * 5000)
-            rig.fill(slot, iso.read_bytes(), version)
-        yield rig
+    rig = Rig(root)
+    for slot, version in VERSIONS.items():
+        iso = build_iso(root / "iso", version=version, payload=b"x" * 5000)
+        rig.fill(slot, iso.read_bytes(), version)
+    return rig

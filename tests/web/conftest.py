@@ -16,6 +16,7 @@ from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
+from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
@@ -28,8 +29,10 @@ from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
 from spsd.services.progress import ProgressBoard
+from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
+from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
 from tests.web.contract import CheckedClient
 
@@ -63,8 +66,8 @@ class Api:
     clock: Clock
     database: Database
     store: SlotDirectory
-    host: Machine
     root: Path
+    host: Machine
     connect: Callable[[Application], Awaitable[TestClient]]
     current: int | None = None
     test_hooks: tuple[str, ...] = ()
@@ -72,6 +75,15 @@ class Api:
     clients: list[TestClient] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.staging = StagingDirectory(self.root / "staging", boot="b")
+        self.reservations = Reservations(self.store)
+        self.uploads = Uploads(
+            self.staging,
+            self.store,
+            IsoInspector(self.root / "staging", accept_any=False),
+            self.reservations,
+            now=self.clock,
+        )
         self.integrity = Integrity(
             self.store, current=lambda: self.current, clock=self.clock, every_s=3600
         )
@@ -91,12 +103,12 @@ class Api:
         scheduler: object = Parked()
         fetching = Fetching(self.jobs, scheduler, self.board, now=self.clock)
         choice = await open_boot_choice(self.root / "slots", boot_id="b", named=self.current)
-        slots = Slots(self.store, self.jobs, choice)
+        slots = Slots(self.store, self.reservations, choice)
         upgrade = Upgrade(
             slots=slots,
             store=self.store,
             inspector=SlotVolume(self.root / "slots", accept_any=False),
-            room=StagingDirectory(self.root, boot="b"),
+            room=self.staging,
             hooks=HookRunner(self.root / "slots", limit_s=5),
             reboot=RebootCommand(()),
             test_hooks=self.test_hooks,
@@ -108,6 +120,7 @@ class Api:
             integrity=self.integrity,
             slots=slots,
             upgrade=upgrade,
+            uploads=self.uploads,
         )
         app = build_app(self.services, secure=False, config_hash="c" * 64)
         client = await self.connect(app)
@@ -140,7 +153,8 @@ async def api(
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
         host = await asyncio.to_thread(Machine, tmp_path)
-        (tmp_path / "slots").mkdir(exist_ok=True)
+        for name in ("slots", "staging"):
+            (tmp_path / name).mkdir(exist_ok=True)
         store = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=3)
         yield Api(
             SqliteJobs(database),
@@ -149,7 +163,7 @@ async def api(
             clock,
             database,
             store,
-            host,
             tmp_path,
+            host,
             aiohttp_client,
         )

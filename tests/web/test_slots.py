@@ -8,8 +8,8 @@ import pytest
 from spsd.adapters.boot import slot_named
 from spsd.domain.digest import Sha256
 from spsd.domain.image import ImageInfo
-from spsd.domain.job import Job, JobKey
 from spsd.domain.slot import InstalledImage
+from spsd.services.reservations import Holder
 from tests.web.conftest import Api
 
 SLOTS = "/api/firmware/slots"
@@ -108,12 +108,16 @@ async def test_an_image_is_taken_out_once(api: Api, filled: Path) -> None:
 async def test_what_must_not_go(api: Api, filled: Path) -> None:
     api.current = 1
     client = await api.client()
-    job = Job.submitted(JobKey("k"), "http://a.example/", Sha256("b" * 64), now=1)
-    await api.jobs.add(job.start(3, now=1))
-    for number in (1, 3):
-        response = await client.delete(f"{SLOTS}/{number}")
-        assert response.status == 409
-        assert (await response.json())["error"]["type"] == "SlotInUse"
+    for holder in Holder:
+        assert await api.reservations.claim(holder) == 3
+        for number, why in ((1, "running now"), (3, f"reserved by {holder}")):
+            response = await client.delete(f"{SLOTS}/{number}")
+            assert response.status == 409
+            error = (await response.json())["error"]
+            assert error["type"] == "SlotInUse"
+            assert why in error["message"]
+        api.reservations.release(3)
+    assert (await client.delete(f"{SLOTS}/3")).status == 404
     viewer = await api.client("viewer")
     assert (await viewer.delete(f"{SLOTS}/2")).status == 403
     assert slots_in(filled) == ["1", "2"]

@@ -1,0 +1,181 @@
+"""An image that a client sends: received, proven and installed within one request.
+
+Nothing of it is kept unless it is installed: a client that gives up sends it again from the start.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+from spsd.domain.digest import Sha256
+from spsd.domain.errors import (
+    ChecksumMismatchError,
+    IncompleteRequestBodyError,
+    InsufficientStorageError,
+    NoEmptySlotError,
+    NotAnImageError,
+    RequestError,
+    StorageFailedError,
+)
+from spsd.domain.failure import ApplianceError, FailureCode, ImageError
+from spsd.domain.slot import InstalledImage
+from spsd.domain.staging_key import StagingKey, upload_key
+from spsd.services.completion import to_completion
+from spsd.services.download import SPARE_BYTES
+from spsd.services.held_image import held_image
+from spsd.services.ports import ImageInspector, Now, Partial, SlotStore, Staging
+from spsd.services.reservations import Holder, Reservations
+
+_log = logging.getLogger(__name__)
+
+
+class Uploads:
+    """The use case behind ``POST /api/upload/firmware``."""
+
+    def __init__(
+        self,
+        staging: Staging,
+        slots: SlotStore,
+        inspector: ImageInspector,
+        reservations: Reservations,
+        *,
+        now: Now,
+    ) -> None:
+        self._staging = staging
+        self._slots = slots
+        self._inspector = inspector
+        self._reservations = reservations
+        self._now = now
+        self._installing = asyncio.Lock()
+
+    async def receive(
+        self, blocks: AsyncIterator[bytes], *, length: int | None, expected: Sha256 | None
+    ) -> tuple[int, InstalledImage]:
+        """Install what ``blocks`` bring, and tell where; or leave nothing behind.
+
+        The iterator is not touched before a slot is reserved and room is there for ``length``
+        bytes, the most that will come (None: nobody knows). An image that a slot holds already,
+        intact, is not installed again: that slot is the answer.
+
+        Raises:
+            NoEmptySlotError: every slot is full or reserved.
+            InsufficientStorageError: the image does not fit on the disk.
+            IncompleteRequestBodyError: it has no bytes.
+            ChecksumMismatchError: it does not have the ``expected`` digest.
+            NotAnImageError: it is no image that the slots accept.
+            StorageFailedError: the disk refuses.
+        """
+        slot = await self._reservations.claim(Holder.UPLOAD)
+        if slot is None:
+            raise NoEmptySlotError(
+                "No firmware slot is empty. Delete an image from a slot and upload again."
+            )
+        try:
+            return await self._staged(slot, blocks, length, expected)
+        except ImageError as error:
+            raise _not_an_image(error) from error
+        except ApplianceError as error:
+            raise _storage(error) from error
+        finally:
+            self._reservations.release(slot)
+
+    async def _staged(
+        self,
+        slot: int,
+        blocks: AsyncIterator[bytes],
+        length: int | None,
+        expected: Sha256 | None,
+    ) -> tuple[int, InstalledImage]:
+        key = upload_key(uuid.uuid4())
+        try:
+            _must_fit(length or 0, await self._staging.free_bytes())
+            size, computed = await self._take(key, blocks)
+            _must_be(expected, computed, size)
+            return await self._keep(slot, key, size, computed)
+        finally:
+            # Once installed it stands there no more, and this finds nothing to do.
+            await to_completion(self._staging.discard(key))
+
+    async def _take(self, key: StagingKey, blocks: AsyncIterator[bytes]) -> tuple[int, Sha256]:
+        async with AsyncExitStack() as stack:
+            # Else a cancel could leave the directory to be made after it was discarded.
+            partial = await to_completion(stack.enter_async_context(self._staging.open(key)))
+            await self._write(partial, blocks)
+            return partial.length, await partial.seal()
+
+    async def _write(self, partial: Partial, blocks: AsyncIterator[bytes]) -> None:
+        async for block in blocks:
+            # Looked at each time: others write to the same disk meanwhile.
+            _must_fit(len(block), await self._staging.free_bytes())
+            await partial.append(block)
+
+    async def _keep(
+        self, slot: int, key: StagingKey, size: int, computed: Sha256
+    ) -> tuple[int, InstalledImage]:
+        image = InstalledImage(
+            sha256=computed,
+            size=size,
+            info=await self._inspector.inspect(key),
+            job=None,
+            installed_at=self._now(),
+        )
+        # One at a time, so that the same image sent twice at once is installed once.
+        async with self._installing:
+            if (held := await held_image(self._slots, computed)) is not None:
+                _log.info("an uploaded image was in slot %d already", held[0])
+                return held
+            await to_completion(self._slots.install(slot, image, key))
+        _log.info("an uploaded image of %d bytes is in slot %d", size, slot)
+        return slot, image
+
+
+def _must_fit(size: int, free: int) -> None:
+    if size > free - SPARE_BYTES:
+        raise InsufficientStorageError(
+            f"The image does not fit into the state directory: {size} more bytes are to come and "
+            f"{max(0, free - SPARE_BYTES)} are free. Free space on its file system, or empty a "
+            "slot, and upload again.",
+            needed_bytes=size,
+            free_bytes=max(0, free - SPARE_BYTES),
+        )
+
+
+def _must_be(expected: Sha256 | None, computed: Sha256, size: int) -> None:
+    if size == 0:
+        raise IncompleteRequestBodyError(
+            "The upload has no bytes. Send the image as the body, or as the form's file part "
+            "`firmware`.",
+            field="firmware",
+        )
+    if expected is not None and computed != expected:
+        raise ChecksumMismatchError(
+            f"The {size} bytes that came have the SHA-256 {computed}, not {expected} as the "
+            "request's header says. Compare the file with its publisher's checksum and upload "
+            "it again.",
+            expected=expected,
+            computed=computed,
+            bytes=size,
+        )
+
+
+def _not_an_image(error: ImageError) -> NotAnImageError:
+    facts = ", ".join(f"{name} {value}" for name, value in error.evidence.items())
+    return NotAnImageError(
+        f"The upload was refused: {error.what} ({facts}). Check that the file is a firmware "
+        'image, or set [slots] accept = "any".',
+        **{name.replace(" ", "_"): value for name, value in error.evidence.items()},
+    )
+
+
+def _storage(error: ApplianceError) -> RequestError:
+    if error.code is FailureCode.DISK_FULL:
+        return InsufficientStorageError(
+            f"The disk became full: {error.what}. Free space on the state directory's file "
+            "system, or empty a slot, and upload again."
+        )
+    return StorageFailedError(
+        f"The state directory cannot be used: {error.what}. Check its file system and the "
+        "kernel's log."
+    )

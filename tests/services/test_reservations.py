@@ -1,0 +1,80 @@
+"""Two never get one slot, whatever happens while the slots are listed."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage, SlotContent
+from spsd.domain.staging_key import StagingKey
+from spsd.services.reservations import Holder, Reservations
+
+IMAGE = InstalledImage("a" * 64, 1, ImageInfo("1"), None, 1)
+
+
+class LateListing(SlotDirectory):
+    """A listing that is read at once and delivered when the gate opens."""
+
+    gate: asyncio.Event
+    listed: asyncio.Event
+
+    async def slots(self) -> Mapping[int, SlotContent]:
+        held = await super().slots()
+        self.listed.set()
+        await self.gate.wait()
+        return held
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LateListing:
+    for name in ("slots", "staging"):
+        (tmp_path / name).mkdir()
+    store = LateListing(tmp_path / "slots", tmp_path / "staging", count=2)
+    store.gate = asyncio.Event()
+    store.gate.set()
+    store.listed = asyncio.Event()
+    return store
+
+
+async def test_each_gets_another_one_until_there_is_none(store: LateListing) -> None:
+    reservations = Reservations(store)
+    got = await asyncio.gather(*(reservations.claim(Holder.UPLOAD) for _ in range(3)))
+    assert got == [1, 2, None]
+    reservations.release(1)
+    assert reservations.holder(1) is None
+    assert await reservations.claim(Holder.DOWNLOAD) == 1
+    assert (reservations.holder(1), reservations.holder(2)) == (Holder.DOWNLOAD, Holder.UPLOAD)
+
+
+async def test_a_slot_that_was_filled_during_the_listing_is_not_given_again(
+    store: LateListing, tmp_path: Path
+) -> None:
+    reservations = Reservations(store)
+    assert await reservations.claim(Holder.UPLOAD) == 1
+    store.gate.clear()
+    store.listed.clear()
+    late = asyncio.create_task(reservations.claim(Holder.DOWNLOAD))
+    later = asyncio.create_task(reservations.claim(Holder.DOWNLOAD))
+    await store.listed.wait()
+    staged = tmp_path / "staging" / "s"
+    staged.mkdir()
+    (staged / "image").write_bytes(b"x")
+    await store.install(1, IMAGE, StagingKey("s"))
+    reservations.release(1)
+    store.gate.set()
+    assert await late == 2
+    assert await later is None
+
+
+async def test_a_claim_that_is_cancelled_holds_nothing(store: LateListing) -> None:
+    reservations = Reservations(store)
+    store.gate.clear()
+    claim = asyncio.create_task(reservations.claim(Holder.UPLOAD))
+    await asyncio.sleep(0)
+    claim.cancel()
+    await asyncio.wait([claim])
+    store.gate.set()
+    assert await reservations.claim(Holder.UPLOAD) == 1

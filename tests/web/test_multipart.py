@@ -1,0 +1,167 @@
+"""The form's parts, whatever the borders of the pieces and whatever the bytes."""
+
+import itertools
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from spsd.domain.errors import InvalidRequestBodyError
+from spsd.web.multipart import HEAD_LIMIT, FormParser, PartBegins, PartData, parse_header
+
+BOUNDARY = "b0undary"
+CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
+Part = tuple[str | None, bytes]
+
+
+def parsed(body: bytes, cuts: list[int] = []) -> list[Part]:  # noqa: B006 - read only
+    form = FormParser(CONTENT_TYPE)
+    parts: list[tuple[str | None, bytearray]] = []
+    borders = [0, *sorted(cuts), len(body)]
+    for start, end in itertools.pairwise(borders):
+        for event in form.feed(body[start:end]):
+            match event:
+                case PartBegins(name=name):
+                    parts.append((name, bytearray()))
+                case PartData(content=content):
+                    assert content
+                    parts[-1][1].extend(content)
+    form.close()
+    return [(name, bytes(content)) for name, content in parts]
+
+
+def form_of(parts: list[tuple[str, bytes]]) -> bytes:
+    body = b""
+    for name, content in parts:
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        body += head.encode() + content + b"\r\n"
+    return body + f"--{BOUNDARY}--\r\n".encode()
+
+
+NEAR = st.lists(
+    st.sampled_from([b"\r", b"\n", b"-", b"--", b"b0undary", b"\r\n", b"\r\n--b0undar", b"x"])
+).map(b"".join)
+CONTENTS = (st.binary(max_size=200) | NEAR).filter(
+    lambda content: f"\r\n--{BOUNDARY}".encode() not in b"\r\n" + content + b"\r\n"
+)
+PARTS = st.lists(st.tuples(st.sampled_from(["firmware", "other", "x y"]), CONTENTS), max_size=4)
+
+
+@given(st.data(), PARTS)
+def test_parts_come_out_as_they_went_in(data: st.DataObject, parts: list[Part]) -> None:
+    body = form_of(parts)
+    cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=8))
+    assert parsed(body, cuts) == parts
+    assert parsed(body, list(range(len(body)))) == parts
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (b"--b0undary--", []),
+        (b"--b0undary--\r\nepilogue --b0undary", []),
+        (b"preamble\r\n--b0undary--", []),
+        (b"preamble --b0undary\r\n--b0undary--", []),
+        (b"--b0undary \t\r\n\r\nx\r\n--b0undary--", [(None, b"x")]),
+        (b"--b0undary\r\n\r\n--b0undary--", [(None, b"")]),
+        (b"--b0undary\r\n\r\n\r\n--b0undary--", [(None, b"")]),
+        (b"--b0undary\r\n\r\n\r\n\r\n--b0undary--", [(None, b"\r\n")]),
+        (b"--b0undary\r\na: b\r\n\r\n--b0undary--", [(None, b"")]),
+    ],
+)
+def test_corners(body: bytes, parts: list[Part]) -> None:
+    assert parsed(body) == parts
+    assert parsed(body, list(range(len(body)))) == parts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"--b0undary",
+        b"--b0undary-",
+        b"--b0undary-x",
+        b"--b0undaryx\r\n\r\n",
+        b"--b0undary\r\n",
+        b"--b0undary\r\n\r\nx",
+        b"--b0undary\r\n\r\nx--b0undary--",
+        b"--b0undary\r\n\r\nx\n--b0undary--",
+        b"--b0undary\r\nno field\r\n\r\nx\r\n--b0undary--",
+        b"--b0undary\r\n: empty\r\n\r\nx\r\n--b0undary--",
+        b"--b0undary\r\n\r\nx\r\n--b0undary \r\r\n",
+        b"--b0undary\r\na: " + b"b" * HEAD_LIMIT,
+        b"--b0undary" + b" " * 300,
+        b"--B0UNDARY--",
+    ],
+)
+def test_what_is_no_form(body: bytes) -> None:
+    for cuts in ([], list(range(len(body)))):
+        with pytest.raises(InvalidRequestBodyError, match="form cannot be read"):
+            parsed(body, cuts)
+
+
+SHREDS = st.lists(
+    st.sampled_from(
+        [
+            *(b"--b0undary", b"--", b"\r\n", b"\r", b"\n", b" ", b"a: b", b":"),
+            *(b"Content-Disposition: form-data; ", b'name="firmware"', b"\xff", b"x" * 300),
+        ]
+    ),
+    max_size=40,
+).map(b"".join)
+
+
+@given(SHREDS | st.binary(max_size=300))
+@example(b"--b0undary\r\nContent-Disposition: form-data; name=\xff\r\n\r\n\r\n--b0undary--")
+def test_borders_change_nothing_and_nothing_else_is_raised(body: bytes) -> None:
+    def outcome(cuts: list[int]) -> list[Part] | None:
+        try:
+            return parsed(body, cuts)
+        except InvalidRequestBodyError:
+            return None
+
+    assert outcome([]) == outcome(list(range(len(body))))
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        'multipart/form-data; boundary=" "',
+        "multipart/form-data; boundary=a b",
+        "multipart/form-data; boundary=ä",
+        "multipart/form-data; boundary=" + "x" * 71,
+        "multipart/mixed; boundary=x",
+        "multipart/; boundary=x",
+    ],
+)
+def test_content_types_that_are_no_form(content_type: str) -> None:
+    with pytest.raises(InvalidRequestBodyError, match="with a boundary"):
+        FormParser(content_type)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "parameters"),
+    [
+        ("Form-Data", "form-data", {}),
+        ('form-data; name="a"; filename="b"', "form-data", {"name": "a", "filename": "b"}),
+        ('form-data;NAME=a ; filename="x; name=firmware";', "form-data", None),
+        ('form-data; filename="\\"; name=\\"b"; name="a"', "form-data", None),
+        ("form-data; name=a; filename*=UTF-8''b%20c", "form-data", None),
+        ("form-data; name=a; name=firmware", "form-data", {"name": "a"}),
+        ('form-data; name="a', "", {}),
+        ('form-data; name="a"b', "", {}),
+        ("form-data name=a", "", {}),
+        ("", "", {}),
+        ("; name=a", "", {}),
+    ],
+)
+def test_header_values(text: str, value: str, parameters: dict[str, str] | None) -> None:
+    got, found = parse_header(text)
+    assert got == value
+    if parameters is None:
+        assert found["name"] == "a"
+    else:
+        assert found == parameters

@@ -1,0 +1,424 @@
+"""Uploads over a real server: both ways to send, what is refused, and what is left of it."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spsd.services.reservations import Holder
+from spsd.web import upload
+from tests.iso import NEWS, NOTES, build_iso
+from tests.web.conftest import Api
+from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
+
+UPLOAD = "/api/upload/firmware"
+ISO_TYPE = {"Content-Type": "application/x-iso9660-image"}
+HEAD = b'--x\r\nContent-Disposition: form-data; name="firmware"\r\n\r\n'
+INCOMPLETE, INVALID = "IncompleteRequestBodyError", "InvalidRequestBodyError"
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("iso") / "image.iso"
+    # Longer than two blocks, so that it comes in several.
+    return build_iso(path, payload=bytes(range(256)) * 400, size=2_500_000).read_bytes()
+
+
+def told(slot: int, *, empty: int, current: bool = False) -> dict[str, object]:
+    return {
+        "body": {
+            "after_reboot": False,
+            "current": current,
+            "upgrade_news": NEWS,
+            "upgrade_notes": NOTES,
+            "version": "2.5.0",
+        },
+        "key": str(slot),
+        "meta": {
+            "href": UPLOAD,
+            "slot": f"/api/firmware/slots/{slot}",
+            "test": "/api/firmware/test",
+            "upgrade": "/api/firmware/upgrade",
+            "number_of_empty_slots": empty,
+        },
+    }
+
+
+def image_in(root: Path, slot: int) -> bytes:
+    return (root / "slots" / str(slot) / "image").read_bytes()
+
+
+def nothing_is_left(api: Api, root: Path) -> None:
+    assert list((root / "staging").iterdir()) == []
+    assert [path for path in (root / "slots").iterdir() if path.name.isdecimal()] == []
+    assert [api.reservations.holder(slot) for slot in (1, 2, 3)] == [None] * 3
+
+
+def form(content: bytes, name: str = "firmware", **more: str) -> aiohttp.FormData:
+    """A form with a field before the image, and with ``more`` fields after it."""
+    data = aiohttp.FormData()
+    data.add_field("comment", "x" * 3000)
+    data.add_field(name, BytesIO(content), filename="image.iso")
+    for field, value in more.items():
+        data.add_field(field, value)
+    return data
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        *(None, "application/x-iso9660-image", "application/octet-stream", "no type at all"),
+        *("application/x-www-form-urlencoded", "text/x; charset=utf-8"),
+    ],
+)
+async def test_the_whole_body(
+    api: Api, image: bytes, tmp_path: Path, content_type: str | None
+) -> None:
+    client = await api.client()
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    response = await client.post(UPLOAD, data=BytesIO(image), headers=headers)
+    assert response.status == 200
+    assert await response.json() == told(1, empty=2)
+    has_what_every_answer_has(response, "POST")
+    assert image_in(tmp_path, 1) == image
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+async def test_a_form(api: Api, image: bytes, tmp_path: Path) -> None:
+    client = await api.client()
+    response = await client.post(UPLOAD, data=form(image, after="y", _charset_="utf-8"))
+    assert response.status == 200
+    assert await response.json() == told(1, empty=2)
+    assert image_in(tmp_path, 1) == image
+
+
+async def test_a_body_without_a_length(api: Api, image: bytes, tmp_path: Path) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for at in range(0, len(image), 100_000):
+            yield image[at : at + 100_000]
+
+    client = await api.client()
+    assert (await client.post(UPLOAD, data=pieces(), headers=ISO_TYPE)).status == 200
+    assert image_in(tmp_path, 1) == image
+
+
+async def test_an_image_that_is_here_already(api: Api, image: bytes) -> None:
+    api.current = 1
+    client = await api.client()
+    for _ in range(2):
+        response = await client.post(UPLOAD, data=BytesIO(image))
+        assert await response.json() == told(1, empty=2, current=True)
+
+
+async def test_both_header_fields(api: Api, image: bytes, tmp_path: Path) -> None:
+    digest = hashlib.sha256(image)
+    encoded = base64.b64encode(digest.digest()).decode()
+    fields = {
+        "Repr-Digest": f"sha-512=:AAAA:, sha-256=:{encoded}:",
+        "X-Checksum-Sha256": digest.hexdigest().upper(),
+    }
+    client = await api.client()
+    for data in (BytesIO(image), form(image)):
+        assert (await client.post(UPLOAD, data=data, headers=fields)).status == 200
+    assert image_in(tmp_path, 1) == image
+
+
+@pytest.mark.parametrize("as_form", [False, True])
+@pytest.mark.parametrize("field", ["Repr-Digest", "X-Checksum-Sha256"])
+async def test_another_digest(
+    api: Api, image: bytes, tmp_path: Path, field: str, as_form: bool
+) -> None:
+    other = hashlib.sha256(b"other")
+    encoded = base64.b64encode(other.digest()).decode()
+    value = f"sha-256=:{encoded}:" if field == "Repr-Digest" else other.hexdigest()
+    client = await api.client()
+    data = form(image) if as_form else BytesIO(image)
+    response = await client.post(UPLOAD, data=data, headers={field: value})
+    computed = hashlib.sha256(image).hexdigest()
+    details = {"expected": other.hexdigest(), "computed": computed, "bytes": len(image)}
+    await is_problem(response, 400, "ChecksumMismatch", UPLOAD, **details)
+    nothing_is_left(api, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"Repr-Digest": "sha-256=AAAA"}, "Repr-Digest"),
+        ({"X-Checksum-Sha256": "a" * 63}, "X-Checksum-Sha256"),
+        ({"X-Checksum-Sha256": "a" * 64, "Repr-Digest": f"sha-256=:{'A' * 43}=:"}, "Repr-Digest"),
+    ],
+)
+async def test_header_fields_that_cannot_be_used(
+    api: Api, image: bytes, tmp_path: Path, headers: dict[str, str], named: str
+) -> None:
+    client = await api.client()
+    response = await client.post(UPLOAD, data=BytesIO(image), headers=headers)
+    said = await is_problem(response, 400, INVALID, UPLOAD, field=named)
+    assert f"`{named}`" in said
+    nothing_is_left(api, tmp_path)
+
+
+async def test_what_is_no_image(api: Api, tmp_path: Path) -> None:
+    client = await api.client()
+    for data in (b"no image" * 10_000, form(b"no image" * 10_000)):
+        response = await client.post(UPLOAD, data=data)
+        details = {"bytes": 80_000, "begins_with": "6e6f20696d6167656e6f20696d616765"}
+        said = await is_problem(response, 422, "NotAnImage", UPLOAD, **details)
+        assert "begins with 6e6f" in said
+    nothing_is_left(api, tmp_path)
+
+
+async def test_no_bytes_or_no_part(api: Api, image: bytes, tmp_path: Path) -> None:
+    client = await api.client()
+    for data in (b"", form(b""), form(image, name="image"), form(image, name="Firmware")):
+        response = await client.post(UPLOAD, data=data)
+        said = await is_problem(
+            response, 400, INCOMPLETE, UPLOAD, field="firmware", resource=UPLOAD
+        )
+        assert "`firmware`" in said
+    nothing_is_left(api, tmp_path)
+
+
+async def test_forms_that_cannot_be_used(api: Api, image: bytes, tmp_path: Path) -> None:
+    client = await api.client()
+    coded = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: Base64\r\n\r\n")
+    for data, headers, why in [
+        (form(image, firmware="again"), {}, "more than one"),
+        (coded + b"QUJD\r\n--x--", {"Content-Type": "multipart/form-data; boundary=x"}, "as they"),
+    ]:
+        response = await client.post(UPLOAD, data=data, headers=headers)
+        assert why in await is_problem(response, 400, INVALID, UPLOAD, field="firmware")
+    for content_type in ("multipart/form-data", "multipart/mixed; boundary=x", "Multipart/ x"):
+        response = await client.post(
+            UPLOAD, data=BytesIO(image), headers={"Content-Type": content_type}
+        )
+        assert "boundary" in await is_problem(response, 400, INVALID, UPLOAD)
+    nothing_is_left(api, tmp_path)
+
+
+async def test_a_body_that_is_not_coded_as_it_says(api: Api, tmp_path: Path) -> None:
+    client = await api.client()
+    response = await client.post(UPLOAD, data=b"no gzip", headers={"Content-Encoding": "gzip"})
+    await is_problem(response, 400, INVALID, UPLOAD)
+    nothing_is_left(api, tmp_path)
+
+
+async def test_who_may(api: Api, image: bytes, tmp_path: Path) -> None:
+    viewer, stranger = await api.client("viewer"), await api.client(None)
+    for client, status, kind in [(viewer, 403, "Unauthorized"), (stranger, 401, "Unauthenticated")]:
+        response = await client.post(UPLOAD, data=BytesIO(image))
+        await is_problem(response, status, kind, UPLOAD, resource=UPLOAD)
+    nothing_is_left(api, tmp_path)
+
+
+async def test_other_methods(api: Api) -> None:
+    client = await api.client()
+    for method in ("GET", "PUT", "DELETE"):
+        await is_problem(
+            await client.request(method, UPLOAD), 405, "MethodNotAllowed", UPLOAD, allow="POST"
+        )
+
+
+class Raw:
+    """A connection on which a test sends what it likes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def post(cls, client: TestClient, *fields: str, version: str = "1.1") -> "Raw":
+        raw = cls(*await asyncio.open_connection(client.host, client.port))
+        cookies = client.session.cookie_jar.filter_cookies(client.make_url("/"))
+        cookie = [f"Cookie: session_id={token_of(client)}"] if cookies else []
+        lines = [f"POST {UPLOAD} HTTP/{version}", "Host: x", *cookie, *fields]
+        raw.writer.write("\r\n".join([*lines, "", ""]).encode())
+        await raw.writer.drain()
+        return raw
+
+    async def send(self, content: bytes) -> None:
+        self.writer.write(content)
+        await self.writer.drain()
+
+    async def head(self) -> bytes:
+        return await self.reader.readuntil(b"\r\n\r\n")
+
+    async def answer(self) -> tuple[bytes, dict]:
+        """Head and document of an answer."""
+        head = await self.head()
+        length = re.search(rb"Content-Length: (\d+)", head)
+        return head, json.loads(await self.reader.readexactly(int(length[1])))
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+
+EXPECT = "Expect: 100-continue"
+
+
+async def test_the_bytes_are_asked_for_when_there_is_a_slot(
+    api: Api, image: bytes, tmp_path: Path
+) -> None:
+    raw = await Raw.post(await api.client(), EXPECT, f"Content-Length: {len(image)}")
+    assert await raw.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert api.reservations.holder(1) is Holder.UPLOAD
+    await raw.send(image)
+    head, document = await raw.answer()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"close" not in head
+    assert document == told(1, empty=2)
+    assert image_in(tmp_path, 1) == image
+    await raw.close()
+
+
+@pytest.mark.parametrize("name", ["admin", "viewer", None])
+async def test_a_refusal_comes_without_a_byte(api: Api, tmp_path: Path, name: str | None) -> None:
+    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+        pass
+    raw = await Raw.post(await api.client(name), EXPECT, "Content-Length: 1000000000")
+    head, document = await raw.answer()
+    status, kind = {"admin": (409, "NoEmptySlot"), "viewer": (403, "Unauthorized")}.get(
+        name, (401, "Unauthenticated")
+    )
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"Connection: close" in head
+    assert document["error"]["type"] == kind
+    await raw.close()
+
+
+async def test_other_expectations_are_not_met(api: Api, tmp_path: Path) -> None:
+    raw = await Raw.post(await api.client(), "Expect: 200-ok", "Content-Length: 5")
+    head, document = await raw.answer()
+    assert head.startswith(b"HTTP/1.1 417 ")
+    assert document["error"]["type"] == "ExpectationFailed"
+    await raw.close()
+    nothing_is_left(api, tmp_path)
+
+
+async def test_an_old_client_is_not_asked(api: Api, tmp_path: Path) -> None:
+    """RFC 9110 section 10.1.1: an HTTP/1.0 client would not understand a 100."""
+    raw = await Raw.post(await api.client(), EXPECT, "Content-Length: 5", version="1.0")
+    await raw.send(b"bytes")
+    head, document = await raw.answer()
+    assert b" 422 " in head
+    assert document["error"]["type"] == "NotAnImage"
+    await raw.close()
+    nothing_is_left(api, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "start"),
+    [("application/octet-stream", b""), ("multipart/form-data; boundary=x", HEAD)],
+)
+async def test_a_client_that_hangs_up_leaves_nothing(
+    api: Api, image: bytes, tmp_path: Path, content_type: str, start: bytes, caplog
+) -> None:
+    client = await api.client()
+    length = f"Content-Length: {len(image) + len(start)}"
+    raw = await Raw.post(client, length, f"Content-Type: {content_type}")
+    await raw.send(start + image[:1_500_000])
+    async with asyncio.timeout(10):
+        while not list((tmp_path / "staging").iterdir()):
+            await asyncio.sleep(0.005)
+    raw.writer.transport.abort()
+    async with asyncio.timeout(10):
+        while api.reservations.holder(1) is not None:
+            await asyncio.sleep(0.005)
+    nothing_is_left(api, tmp_path)
+    assert not caplog.records
+    assert (await client.post(UPLOAD, data=BytesIO(image))).status == 200
+
+
+async def test_a_client_that_stops_sending_is_dropped(
+    api: Api, image: bytes, tmp_path: Path, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(upload, "IDLE_S", 0.2)
+    raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
+    await raw.send(image[:1_500_000])
+    head, document = await raw.answer()
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in head
+    assert document["error"]["type"] == "RequestTimeout"
+    assert "0.2 seconds" in document["error"]["message"]
+    nothing_is_left(api, tmp_path)
+    assert not caplog.records
+    await raw.close()
+
+
+async def test_the_slot_of_an_upload_under_way_is_in_use(
+    api: Api, image: bytes, tmp_path: Path
+) -> None:
+    client = await api.client()
+    raw = await Raw.post(client, EXPECT, f"Content-Length: {len(image)}")
+    await raw.head()
+    path = "/api/firmware/slots/1"
+    said = await is_problem(await client.delete(path), 409, "SlotInUse", path, resource=path)
+    assert "a running upload" in said
+    await raw.send(image)
+    head, _ = await raw.answer()
+    assert head.startswith(b"HTTP/1.1 200 ")
+    await raw.close()
+
+
+SHREDS = st.lists(
+    st.sampled_from(
+        [
+            *(HEAD, b"--x", b"--x--", b"--", b"\r\n", b"\r\n\r\n", b"\n", b"\x00\xff", b"y" * 9000),
+            *(b"Content-Disposition: form-data; ", b'name="firmware"', b'name="', b"name*=u'x"),
+            *(b"Content-Type: multipart/mixed; boundary=y\r\n", b"Content-Length: -1\r\n"),
+            *(b"Content-Transfer-Encoding: base64\r\n", b"Content-Encoding: gzip\r\n"),
+            *(b'name="_charset_"', b"\r\n\r\n" + b"z" * 40),
+        ]
+    ),
+    max_size=12,
+).map(b"".join)
+TYPES = st.sampled_from(
+    [
+        *["multipart/form-data; boundary=x"] * 8,
+        *("multipart/form-data; boundary", 'multipart/form-data;boundary="x', "multipart/"),
+        *("multipart/form-data; boundary*=undefined'x'y", "multipart/mixed; boundary=x"),
+    ]
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(content_type=TYPES, body=SHREDS | st.binary(max_size=200))
+async def test_no_malformed_form_is_our_failure(
+    api: Api, tmp_path: Path, content_type: str, body: bytes
+) -> None:
+    client = api.clients[0] if api.clients else await api.client()
+    api.clients = [client]
+    response = await client.post(UPLOAD, data=body, headers={"Content-Type": content_type})
+    # No image is among them, so none may be installed.
+    assert response.status in (400, 422), await response.text()
+    assert (await response.json())["error"]["type"] in (INCOMPLETE, INVALID, "NotAnImage")
+    nothing_is_left(api, tmp_path)
+
+
+async def test_a_refusal_reaches_a_client_that_did_not_wait_for_it(
+    api: Api, tmp_path: Path
+) -> None:
+    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+        pass
+    raw = await Raw.post(await api.client(), "Content-Length: 5000000")
+    await raw.send(bytes(5_000_000))
+    head, document = await raw.answer()
+    assert head.startswith(b"HTTP/1.1 409 ")
+    assert document["error"]["type"] == "NoEmptySlot"
+    assert list((tmp_path / "staging").iterdir()) == []
+    await raw.close()
