@@ -4,12 +4,13 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from spsd.adapters.durable import as_appliance_errors, sync_directory
 from spsd.adapters.partial_file import IMAGE, PartialFile, open_directory
 from spsd.domain.staging_key import StagingKey, parse_staging_key
+from spsd.services.completion import to_completion
 
 
 class StagingDirectory:
@@ -26,12 +27,16 @@ class StagingDirectory:
         Within one boot the file's length is the truth: the page cache outlives a killed process.
         After a reboot only what was synced is.
         """
-        partial, trusted = await asyncio.to_thread(self._open, key)
-        try:
+        async with AsyncExitStack() as stack:
+            # A cancel does not stop the thread: who discards afterwards must find it at rest.
+            partial, trusted = await to_completion(self._opened(stack, key))
             await partial.trust(trusted)
             yield partial
-        finally:
-            await partial.close()
+
+    async def _opened(self, stack: AsyncExitStack, key: StagingKey) -> tuple[PartialFile, int]:
+        partial, trusted = await asyncio.to_thread(self._open, key)
+        stack.push_async_callback(partial.close)
+        return partial, trusted
 
     def _open(self, key: StagingKey) -> tuple[PartialFile, int]:
         directory = self.directory(key)

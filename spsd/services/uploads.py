@@ -7,7 +7,6 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 from spsd.domain.digest import Sha256
 from spsd.domain.errors import (
@@ -99,9 +98,7 @@ class Uploads:
             await to_completion(self._staging.discard(key))
 
     async def _take(self, key: StagingKey, blocks: AsyncIterator[bytes]) -> tuple[int, Sha256]:
-        async with AsyncExitStack() as stack:
-            # Else a cancel could leave the directory to be made after it was discarded.
-            partial = await to_completion(stack.enter_async_context(self._staging.open(key)))
+        async with self._staging.open(key) as partial:
             await self._write(partial, blocks)
             return partial.length, await partial.seal()
 

@@ -138,3 +138,33 @@ async def test_after_a_failed_write_nothing_more_is_written(tmp_path, monkeypatc
             await partial.seal()
     assert caught.value.code is FailureCode.DISK
     assert (tmp_path / DIGEST / "image").read_bytes() == bytes(1000)
+
+
+class SlowToOpen(StagingDirectory):
+    begun = threading.Event()
+    disk = threading.Event()
+
+    def _open(self, key):
+        self.begun.set()
+        self.disk.wait()
+        return super()._open(key)
+
+
+async def test_a_cancelled_open_leaves_nothing_to_come(tmp_path):
+    """Else the directory is made while it is discarded, or after."""
+    staging = SlowToOpen(tmp_path, boot="this boot")
+
+    async def opened():
+        async with staging.open(UPLOAD):
+            pytest.fail("it was cancelled")
+
+    opening = asyncio.create_task(opened())
+    await asyncio.to_thread(staging.begun.wait)
+    opening.cancel()
+    threading.Timer(0.05, staging.disk.set).start()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    await staging.discard(UPLOAD)
+    await asyncio.to_thread(lambda: None)
+    assert staging.disk.is_set()
+    assert list(tmp_path.iterdir()) == []
