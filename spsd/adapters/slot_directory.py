@@ -56,9 +56,9 @@ class SlotDirectory:
             return False
         digest = hashlib.sha256()
         path = self._root / str(slot) / IMAGE
-        if not await asyncio.to_thread(path.is_file):
-            return False
         with as_appliance_errors(f"reading slot {slot}"):
+            if not await asyncio.to_thread(path.is_file):
+                return False
             file = await asyncio.to_thread(path.open, "rb", buffering=0)
             try:
                 # In short steps, so that a cancel never waits for a whole image.

@@ -69,7 +69,7 @@ class Integrity:
         try:
             content = (await self._store.slots()).get(slot)
             verdict = judge(content, intact=await self._store.intact(slot))
-        except (JobError, OSError) as error:
+        except JobError as error:
             # What cannot be read cannot be booted again either, whatever the disk calls it.
             _log.error("slot %d, the running firmware, cannot be checked: %s", slot, error)
             return Verdict.CORRUPTED
