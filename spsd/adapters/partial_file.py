@@ -21,6 +21,7 @@ from spsd.adapters.durable import as_appliance_errors, sync_directory, write_dur
 from spsd.domain.digest import Sha256
 from spsd.domain.failure import ApplianceError
 from spsd.domain.resume import Kept, Reply
+from spsd.services.completion import to_completion
 
 T = TypeVar("T")
 
@@ -136,7 +137,8 @@ class PartialFile:
 
     async def close(self) -> None:
         """Wait for both threads and close the file; what they failed at was told or is moot."""
-        await asyncio.to_thread(self._shut)
+        # A cancel that comes just now would leave both threads and the file for ever.
+        await to_completion(asyncio.to_thread(self._shut))
 
     def _shut(self) -> None:
         # What was appended is written: it counts as here, and a gap would shift what follows.
