@@ -137,7 +137,7 @@ class PartialFile:
 
     async def close(self) -> None:
         """Wait for both threads and close the file; what they failed at was told or is moot."""
-        # Nobody may go on while the threads still write: not even one who is cancelled just now.
+        # A cancel that comes just now would leave both threads and the file for ever.
         await to_completion(asyncio.to_thread(self._shut))
 
     def _shut(self) -> None:

@@ -168,3 +168,20 @@ async def test_a_cancelled_open_leaves_nothing_to_come(tmp_path):
     await asyncio.to_thread(lambda: None)
     assert staging.disk.is_set()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_cancel_while_it_is_closed_leaves_no_thread(tmp_path):
+    """The alarm for threads that survive a test is what fails."""
+    staging = StagingDirectory(tmp_path, boot="this boot")
+    closing = asyncio.Event()
+
+    async def written():
+        async with staging.open(UPLOAD) as partial:
+            await partial.append(b"abcd")
+            closing.set()
+
+    writing = asyncio.create_task(written())
+    await closing.wait()
+    writing.cancel()
+    await asyncio.wait([writing])
+    assert writing.cancelled()
