@@ -12,6 +12,7 @@ import pytest
 from spsd.web.docs.page import page, paragraphs, style, with_code
 from spsd.web.docs.types import Document
 from spsd.web.docs.view import view_of
+from spsd.web.paths import STYLE
 from tests.web.openapi_sample import DOCUMENT
 
 HOSTILE = """<script>alert("x")</script><img src=x onerror='y'>&amp;"'{{ 7 * 7 }}"""
@@ -106,7 +107,7 @@ def documents():
 
 @pytest.fixture(scope="module", params=documents().items(), ids=documents())
 def html(request):
-    return page(request.param[1], source="/api/openapi.json")
+    return page(request.param[1], stylesheet=STYLE, source="/api/openapi.json")
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def tree(html):
 
 @pytest.fixture(scope="module")
 def sample():
-    return Tree(page(DOCUMENT)).root
+    return Tree(page(DOCUMENT, stylesheet=STYLE)).root
 
 
 def test_ids_are_unique_and_every_inner_link_and_label_has_its_target(tree):
@@ -178,7 +179,7 @@ def test_there_are_landmarks_a_language_and_a_way_past_the_contents(tree):
 
 
 def test_hostile_text_is_shown_and_means_nothing():
-    html = page(hostile())
+    html = page(hostile(), stylesheet=STYLE)
     tree = Tree(html).root
     assert "<script" not in html
     assert "<img" not in html

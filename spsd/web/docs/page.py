@@ -14,14 +14,11 @@ from markupsafe import Markup, escape
 
 from spsd.web.docs.view import view_of
 
-STYLESHEET = "/api/docs.css"
-"""Where the page looks for :func:`style`."""
-
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 
 
-def page(document: Mapping[str, Any], *, stylesheet: str = STYLESHEET, source: str = "") -> str:
-    """The document as HTML; ``source`` is where the document itself is, and is then linked."""
+def page(document: Mapping[str, Any], *, stylesheet: str, source: str = "") -> str:
+    """The document as HTML, with links to a style sheet and to ``source``, the document itself."""
     return _TEMPLATE.render(view=view_of(document), stylesheet=stylesheet, source=source)
 
 
