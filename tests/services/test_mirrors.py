@@ -133,12 +133,19 @@ async def test_a_dead_one_before_it_changes_nothing_about_that(bench):
     assert [len(one) for one in asked] == [1, 1, 1]
 
 
-async def test_wrong_bytes_of_two_get_one_clean_retry_without_mixing(bench):
-    # Whose bytes are wrong nobody can tell; the third had no part in them.
-    job, (first, second, third), _ = await fetch(bench, [WRONG, CUT], [WRONG], [CUT, Whole()])
-    assert_finished(bench, job)
-    job_requests = (len(first), len(second), len(third))
-    assert job_requests[0] + job_requests[1] + job_requests[2] <= 6
+async def test_wrong_bytes_of_two_are_fetched_anew_from_one_who_had_no_part_in_them(bench):
+    other = bytes(byte ^ 1 for byte in bench.content)
+    async with (
+        Origin({PATH: other}, [CUT]) as first,
+        Origin({PATH: other}) as second,
+        Origin({PATH: bench.content}, [CUT]) as third,
+    ):
+        job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        asked = [[one.range for one in origin.requests] for origin in (first, second, third)]
+    # Cut as well, the third is asked again, and nobody else goes on with its bytes.
+    assert asked == [[None], ["bytes=200000-"], [None, "bytes=200000-"]]
 
 
 @pytest.mark.parametrize("cut_is_wrong", [True, False])
