@@ -116,6 +116,38 @@ def test_a_lone_source_waits_as_its_budget_says(spent, gains):
         assert (turn.index, turn.wait_s, turn.drops) == (0, before, False)
 
 
+def test_a_piece_is_a_connection_that_brought_bytes():
+    made = Provenance(0)
+    made.begin(0, 0)
+    made.reached(0)
+    assert made.pieces == []
+    for done in (2, 3):
+        made.reached(done)
+    assert (made.pieces, made.glued) == ([0], False)
+    made.begin(1, 3)
+    made.reached(3)
+    assert made.pieces == [0]
+    made.reached(5)
+    assert (made.pieces, made.glued) == ([0, 1], True)
+
+
+def test_who_starts_over_has_all_the_bytes():
+    made = Provenance(5)
+    assert (made.pieces, made.glued) == ([None], True)
+    made.begin(1, 5)
+    for done in (0, 5):
+        made.reached(done)
+    assert (made.pieces, made.glued) == ([1], False)
+    made.begin(0, 0)
+    assert made.pieces == []
+
+
+@pytest.mark.parametrize(("mirrors", "state"), [(2, JobState.QUEUED), (0, JobState.FAILED)])
+def test_a_crash_leaves_an_attempt_for_each_source(mirrors, state):
+    job = Job.submitted(JobKey("k"), URLS[0], "0" * 64, mirrors=URLS[1 : mirrors + 1], now=0)
+    assert job.start(1, now=0).interrupted(budget=1, now=0).state is state
+
+
 # What a source does when it is asked, of an object of SIZE bytes: the bytes that it sends before
 # it breaks off (as many as there are: it is through), or that it is of no use at all; and whether
 # it goes on where the prefix ends or starts over.

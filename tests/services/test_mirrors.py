@@ -23,6 +23,7 @@ from spsd.testing.origin import (
     Refuse,
     Status,
     TooLong,
+    TooLongChunked,
     TooShort,
     Whole,
 )
@@ -131,6 +132,65 @@ async def test_a_dead_one_before_it_changes_nothing_about_that(bench):
     job, asked, _ = await fetch(bench, [Status(500)], [WRONG], [Whole()], pipeline=hurried(bench))
     assert_finished(bench, job)
     assert [len(one) for one in asked] == [1, 1, 1]
+
+
+async def test_a_failure_without_bytes_is_no_part_of_a_wrong_object(bench):
+    slow = replace(bench.pipeline, retry=replace(bench.pipeline.retry, initial_s=0.4, limit_s=0.4))
+    job, asked, _ = await fetch(bench, [Status(500), Whole()], [WRONG], pipeline=slow)
+    assert_finished(bench, job)
+    assert [len(one) for one in asked] == [2, 1]
+
+
+async def test_who_starts_over_is_blamed_alone(bench):
+    other = bytes(byte ^ 1 for byte in bench.content)
+    async with (
+        Origin({PATH: bench.content}, [CUT]) as first,
+        Origin({PATH: other}, always=IgnoreRange()) as second,
+    ):
+        job = await add(bench, [first.url(PATH), second.url(PATH)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        assert [one.range for one in first.requests] == [None, None]
+        assert len(second.requests) == 1
+
+
+async def test_after_the_clean_retry_nobody_goes_on_with_anothers_bytes(bench):
+    other = bytes(byte ^ 1 for byte in bench.content)
+    async with (
+        Origin({PATH: other}, [CUT]) as first,
+        Origin({PATH: bench.content}) as second,
+        Origin({PATH: other}, [CutAfter(100_000)], always=Status(404)) as third,
+    ):
+        job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        assert [one.range for one in third.requests] == [None, "bytes=100000-"]
+        assert {one.range for one in first.requests} == {None}
+        assert [one.range for one in second.requests] == ["bytes=200000-", None]
+
+
+async def test_the_bytes_of_one_who_sends_too_many_are_not_gone_on_with(bench):
+    job, (first, second), _ = await fetch(bench, [CUT, Whole()], [TooLongChunked(100)])
+    assert_finished(bench, job)
+    assert [one.range for one in first] == [None, None]
+    assert len(second) == 1
+
+
+async def test_one_who_asks_for_time_is_left_alone_while_the_other_is_asked(bench):
+    job, asked, _ = await fetch(bench, [Status(503, retry_after=3000)], [Status(500)])
+    assert job.state is JobState.FAILED
+    assert [len(one) for one in asked] == [1, BUDGET - 1]
+
+
+async def test_with_nobody_else_to_ask_any_second_attempt_gets_a_clean_retry(bench):
+    job, (asked,), _ = await fetch(bench, [Status(500), WRONG, Whole()])
+    assert_finished(bench, job)
+    assert len(asked) == 3
+
+
+async def test_after_a_clean_retry_bytes_are_new_again(bench):
+    job, _, _ = await fetch(bench, [CUT, WRONG, CutAfter(30_000)])
+    assert_finished(bench, job)
 
 
 async def test_wrong_bytes_of_two_are_fetched_anew_from_one_who_had_no_part_in_them(bench):
