@@ -11,7 +11,7 @@ from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 
 _COLUMNS = (
     "key, url, sha256, state, cause, attempt, spent, slot, bytes_downloaded, bytes_total, "
-    "error, evidence, created_at, started_at, changed_at"
+    "error, evidence, created_at, started_at, changed_at, mirrors"
 )
 _ADD = f"INSERT INTO job ({_COLUMNS}) VALUES ({', '.join(':' + c for c in _COLUMNS.split(', '))})"
 _MOVE = f"""
@@ -113,6 +113,7 @@ def _row(job: Job) -> dict[str, object]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "changed_at": job.changed_at,
+        "mirrors": json.dumps(job.mirrors),
     }
 
 
@@ -136,4 +137,5 @@ def _job(row: sqlite3.Row) -> Job:
         created_at=row["created_at"],
         started_at=row["started_at"],
         changed_at=row["changed_at"],
+        mirrors=tuple(json.loads(row["mirrors"])),
     )

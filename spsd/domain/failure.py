@@ -159,6 +159,10 @@ class JobError(SpsdError):
         self.evidence: Evidence = evidence or {}
         self.transient = transient
 
+    def restated(self, evidence: Evidence, *, transient: bool) -> "JobError":
+        """The same failure as the whole job sees it, with more evidence."""
+        return JobError(self.code, self.what, {**self.evidence, **evidence}, transient=transient)
+
     def sentence(self) -> str:
         """The job's ``error``: code, what happened, evidence, and what to do."""
         facts = ", ".join(f"{name} {value}" for name, value in self.evidence.items())

@@ -57,9 +57,12 @@ class Job:
     progress: Progress = NO_PROGRESS
     error: str | None = None
     evidence: str | None = None
+    mirrors: tuple[str, ...] = ()
 
     @classmethod
-    def submitted(cls, key: JobKey, url: str, sha256: Sha256, *, now: int) -> "Job":
+    def submitted(
+        cls, key: JobKey, url: str, sha256: Sha256, *, mirrors: tuple[str, ...] = (), now: int
+    ) -> "Job":
         """A new job at the end of the queue."""
         return cls(
             key=key,
@@ -69,7 +72,13 @@ class Job:
             cause=Trigger.SUBMIT,
             created_at=now,
             changed_at=now,
+            mirrors=mirrors,
         )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Every URL that the image may come from, the requested one first."""
+        return (self.url, *self.mirrors)
 
     def start(self, slot: int | None, *, now: int) -> "Job":
         """Claimed, with ``slot`` reserved (None: no slot is empty); the attempt is charged."""
@@ -106,10 +115,10 @@ class Job:
         """The attempt failed: the job waits for the next one, or is over.
 
         ``gained`` tells whether the attempt brought bytes that count; they refund the budget of
-        ``budget`` attempts.
+        ``budget`` attempts. Every source is worth one, however small the budget.
         """
         spent = 0 if gained else self.spent
-        may_retry = error.transient and spent < budget
+        may_retry = error.transient and spent < max(budget, len(self.sources))
         moved = self._moved(Trigger.FAIL, now, may_retry=may_retry, evidence=error.sentence())
         if moved.state is JobState.FAILED:
             return replace(moved, slot=None, progress=progress, error=_last_word(error, spent))
@@ -121,7 +130,7 @@ class Job:
 
     def interrupted(self, *, budget: int, now: int) -> "Job":
         """Found after a daemon that ended without a word: queued again, while the budget lasts."""
-        may_retry = self.spent < budget
+        may_retry = self.spent < max(budget, len(self.sources))
         moved = replace(self._moved(Trigger.INTERRUPT, now, may_retry=may_retry), slot=None)
         if moved.state is JobState.QUEUED:
             return replace(moved, progress=NO_PROGRESS)

@@ -1,12 +1,16 @@
 """Where an image comes from: the URL of a request, and what of it may be shown again."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from spsd.domain.errors import InvalidRequestBodyError
 
 URL_LIMIT = 8 * 1024
 """Longest accepted URL in bytes; RFC 9110 section 4.1 asks for 8,000 at least."""
+
+MIRROR_LIMIT = 16
+"""Most mirrors that a request may name."""
 
 _SCHEMES = ("http", "https")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
@@ -21,6 +25,11 @@ def parse_source_url(text: str, *, field: str = "url") -> str:
     if (problem := _problem(text)) is not None:
         raise InvalidRequestBodyError(f"`{field}` {problem}.", field=field)
     return text
+
+
+def distinct_mirrors(url: str, mirrors: Sequence[str]) -> tuple[str, ...]:
+    """The mirrors in their order, without what is named twice or is ``url`` itself."""
+    return tuple(mirror for mirror in dict.fromkeys(mirrors) if mirror != url)
 
 
 def _problem(text: str) -> str | None:
@@ -57,6 +66,11 @@ def displayed(url: str) -> str:
     if "@" not in parts.netloc:
         return url
     return urlunsplit(_without_userinfo(parts))
+
+
+def authority(url: str) -> str:
+    """The URL's host, and port if it names one: enough to tell mirrors apart, and no secret."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _without_userinfo(parts: SplitResult) -> SplitResult:

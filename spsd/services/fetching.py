@@ -23,9 +23,10 @@ class Fetching:
         self._board = board
         self._now = now
 
-    async def submit(self, url: str, sha256: Sha256) -> Job:
+    async def submit(self, url: str, sha256: Sha256, mirrors: tuple[str, ...] = ()) -> Job:
         """Queue a job; when this returns it is on disk."""
-        job = Job.submitted(JobKey(str(uuid.uuid4())), url, sha256, now=self._now())
+        key = JobKey(str(uuid.uuid4()))
+        job = Job.submitted(key, url, sha256, mirrors=mirrors, now=self._now())
         await self._jobs.add(job)
         self._scheduler.wake()
         return job

@@ -1,38 +1,19 @@
-"""The way of one job, from claimed to over.
+"""The way of one job, from claimed to over: find it, or fetch and prove it, then install it."""
 
-Each step moves the row. When a move finds that somebody else moved first (a cancel), the run ends
-without a word: the row says what happened.
-"""
-
-import asyncio
-import logging
-import random
 from dataclasses import dataclass
 
-from spsd.domain.failure import (
-    EXPLANATIONS,
-    ApplianceError,
-    FailureCode,
-    ImageError,
-    JobError,
-    OriginError,
-)
-from spsd.domain.job import Job, Progress
-from spsd.domain.lifecycle import JobState, Trigger
-from spsd.domain.retry import RetryPolicy, backoff_s, gained
+from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, JobError
+from spsd.domain.job import Job
+from spsd.domain.retry import RetryPolicy
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
+from spsd.services.claim import Claim, SupersededError
 from spsd.services.completion import to_completion
 from spsd.services.download import Download
 from spsd.services.held_image import held_image
-from spsd.services.ports import ImageInspector, JobRepository, Now, Partial, SlotStore, Staging
+from spsd.services.ports import ImageInspector, JobRepository, Now, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
-
-_log = logging.getLogger(__name__)
-
-
-class SupersededError(Exception):
-    """Somebody else has moved the row; this run is over."""
+from spsd.services.proving import Proving
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,106 +31,53 @@ class Pipeline:
 
     async def run(self, claimed: Job) -> None:
         """Take a claimed job to one of its ends."""
-        run = _Run(self, claimed)
+        claim = Claim(claimed, self.jobs, self.board, retry=self.retry, now=self.now)
         try:
-            await run.to_the_end()
+            await _Run(self, claim).to_the_end()
         except SupersededError:
             return
 
 
 class _Run:
-    """One claimed job under way; ``job`` is the row as it was moved last."""
+    """One claimed job under way."""
 
-    def __init__(self, pipeline: Pipeline, job: Job) -> None:
+    def __init__(self, pipeline: Pipeline, claim: Claim) -> None:
         self._with = pipeline
-        self.job = job
-        self._key = download_key(job.sha256)
-        self._longest = 0
+        self._claim = claim
+        self._key = download_key(claim.job.sha256)
 
     async def to_the_end(self) -> None:
         try:
             if await self._found():
                 return
-            if self.job.slot is None:
+            if self._claim.job.slot is None:
                 raise ApplianceError(FailureCode.NO_SLOT, "there is no empty slot")
             await self._prove()
             await to_completion(self._install())
         except JobError as error:
-            await self._move(self._after(error, gained_bytes=False))
+            await self._claim.fail(error)
             if not EXPLANATIONS[error.code].keeps_partial:
                 await self._with.staging.discard(self._key)
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
-        held = await held_image(self._with.slots, self.job.sha256)
+        job = self._claim.job
+        held = await held_image(self._with.slots, job.sha256)
         if held is None:
             return False
         number, image = held
-        await self._move(self.job.found(number, image.size, now=self._with.now()))
+        await self._claim.move(job.found(number, image.size, now=self._with.now()))
         await self._with.staging.discard(self._key)
         return True
 
     async def _prove(self) -> None:
-        """Fetch until the digest is right.
-
-        A mismatch over bytes of several connections may be an object that was swapped between
-        them; it gets exactly one clean retry from byte 0.
-        """
         async with self._with.staging.open(self._key) as partial:
-            self._longest = partial.length
-            clean_retries = 1
-            while True:
-                glued = partial.length > 0
-                first_attempt = self.job.attempt
-                evidence = await self._fetch(partial)
-                glued = glued or self.job.attempt > first_attempt
-                computed = await partial.seal()
-                if computed == self.job.sha256:
-                    break
-                error = ImageError(
-                    FailureCode.DIGEST,
-                    "the image does not have the requested SHA-256",
-                    {"expected": self.job.sha256, "computed": computed, "bytes": partial.length},
-                    transient=glued and clean_retries > 0,
-                )
-                clean_retries -= 1
-                await self._retry(error, gained_bytes=True)
-                await partial.clear()
-                self._longest = 0
-            told = ", ".join(f"{name} {value}" for name, value in evidence.items())
-            await self._move(self.job.verified(partial.length, told, now=self._with.now()))
-
-    async def _fetch(self, partial: Partial) -> dict[str, str | int]:
-        """Attempts, until the origin has sent everything or the budget is spent."""
-        while True:
-            # An origin that starts over brings what was here before; that refunds nothing.
-            before = max(partial.length, self._longest)
-
-            async def report(progress: Progress, before: int = before) -> None:
-                self._with.board.post(self.job.key, progress)
-                new_bytes = partial.length - before
-                if self.job.spent > 0 and new_bytes > self._with.retry.stall_floor:
-                    await self._move(self.job.advanced(progress, now=self._with.now()))
-
-            try:
-                return await self._with.download.attempt(self.job.url, partial, report)
-            except OriginError as error:
-                new_bytes = partial.length - self._longest
-                self._longest = max(self._longest, partial.length)
-                await self._retry(
-                    error, gained_bytes=gained(self._with.retry, error.code, new_bytes)
-                )
-                await asyncio.sleep(
-                    backoff_s(
-                        self._with.retry,
-                        max(1, self.job.spent - 1),
-                        spread=random.random(),  # noqa: S311 - spreads load, hides nothing
-                        retry_after=error.retry_after,
-                    )
-                )
+            evidence = await Proving(self._claim, partial, self._with.download).to_the_proof()
+            job = self._claim.job
+            await self._claim.move(job.verified(partial.length, evidence, now=self._with.now()))
 
     async def _install(self) -> None:
-        job, pipeline = self.job, self._with
+        job, pipeline = self._claim.job, self._with
         if job.slot is None:
             raise ValueError("a job is installed into the slot that it has reserved")
         image = InstalledImage(
@@ -160,35 +88,4 @@ class _Run:
             installed_at=pipeline.now(),
         )
         await pipeline.slots.install(job.slot, image, self._key)
-        await self._move(job.installed(now=pipeline.now()))
-
-    def _after(self, error: JobError, *, gained_bytes: bool) -> Job:
-        return self.job.failed(
-            error,
-            self._with.board.of(self.job),
-            gained=gained_bytes,
-            budget=self._with.retry.budget,
-            now=self._with.now(),
-        )
-
-    async def _retry(self, error: JobError, *, gained_bytes: bool) -> None:
-        """Note a failed attempt and go on; raises ``error`` if there is to be no other."""
-        after = self._after(error, gained_bytes=gained_bytes)
-        if after.state is JobState.FAILED:
-            raise error
-        await self._move(after)
-
-    async def _move(self, to: Job) -> None:
-        moved = await self._with.jobs.move(self.job, to)
-        if moved is None:
-            raise SupersededError
-        self.job = moved
-        _log.log(
-            logging.WARNING if moved.cause is Trigger.FAIL else logging.INFO,
-            "job %s: %s, %s%s",
-            moved.key,
-            moved.cause,
-            moved.state,
-            f" ({moved.evidence})" if moved.evidence else "",
-            extra={"job_id": moved.key, "action": moved.cause},
-        )
+        await self._claim.move(job.installed(now=pipeline.now()))

@@ -23,8 +23,8 @@ FETCHING = web.AppKey("fetching", Fetching)
 
 async def submit(request: web.Request) -> web.Response:
     """Queue a download."""
-    url, sha256 = (await read_json(request, Submission)).parsed()
-    job = await request.app[FETCHING].submit(url, sha256)
+    url, sha256, mirrors = (await read_json(request, Submission)).parsed()
+    job = await request.app[FETCHING].submit(url, sha256, mirrors)
     response = answer(downloads.accepted(job), status=HTTPStatus.ACCEPTED)
     response.headers[hdrs.LOCATION] = downloads.href_of(job)
     return response

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from spsd.domain.digest import Sha256, parse_sha256
 from spsd.domain.errors import IncompleteRequestBodyError, InvalidRequestBodyError
-from spsd.domain.source import parse_source_url
+from spsd.domain.source import MIRROR_LIMIT, distinct_mirrors, parse_source_url
 from spsd.web.expectation import go_ahead
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -40,17 +40,29 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
         ),
     ]
     checksum: Checksum
+    mirrors: Annotated[
+        list[Annotated[str, Meta(extra_json_schema={"format": "uri"})]],
+        Meta(
+            max_length=MIRROR_LIMIT,
+            description="Where else the same image is, each as `url` is; asked in this order when "
+            "`url` fails. What is named twice counts once. A member of spsd's own.",
+            examples=[["https://mirror.example.org/appliance-2.iso"]],
+        ),
+    ] = []
 
-    def parsed(self) -> tuple[str, Sha256]:
-        """The URL and the digest.
+    def parsed(self) -> tuple[str, Sha256, tuple[str, ...]]:
+        """The URL, the digest, and the mirrors without repetitions.
 
         Raises:
             InvalidRequestBodyError: one of them is wrong; the error names it.
         """
-        return (
-            parse_source_url(self.url, field="url"),
-            parse_sha256(self.checksum.sha256, field="checksum.sha256"),
-        )
+        url = parse_source_url(self.url, field="url")
+        mirrors = [
+            parse_source_url(mirror, field=f"mirrors[{number}]")
+            for number, mirror in enumerate(self.mirrors)
+        ]
+        sha256 = parse_sha256(self.checksum.sha256, field="checksum.sha256")
+        return url, sha256, distinct_mirrors(url, mirrors)
 
 
 SlotId = Annotated[

@@ -40,6 +40,15 @@ async def test_a_row_comes_back_as_it_went(jobs):
     assert await jobs.get(JobKey("none")) is None
 
 
+async def test_mirrors_come_back_in_their_order(jobs):
+    mirrors = ('http://ü/a?b="c"', "https://b/")
+    job = Job.submitted(JobKey("k"), "http://x/y", A, mirrors=mirrors, now=1)
+    await jobs.add(job)
+    moved = await jobs.move(job, job.start(1, now=2))
+    assert await jobs.get(job.key) == moved
+    assert moved.sources == ("http://x/y", *mirrors)
+
+
 async def test_a_stale_view_moves_nothing(jobs):
     job = await added(jobs, "k")
     started = await jobs.move(job, job.start(1, now=2))

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -64,6 +65,50 @@ def test_numbers_have_no_gap(tmp_path, scripts):
     (scripts / "0003_gap.sql").write_text("CREATE TABLE c (x);")
     with pytest.raises(StateError, match="numbered"):
         migrate(tmp_path / "db", scripts)
+
+
+def test_jobs_from_before_mirrors_have_none_and_lose_nothing(tmp_path):
+    path, first = tmp_path / "db", tmp_path / "first"
+    first.mkdir()
+    shutil.copy(migrations_directory() / "0001_jobs_and_accounts.sql", first)
+    migrate(path, first)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO job (key, url, sha256, state, cause, attempt, spent, slot, "
+            "bytes_downloaded, bytes_total, error, created_at, changed_at) "
+            "VALUES (?, 'http://x/y', ?, ?, 'c', 1, 1, ?, 5, 9, ?, 7, 8)",
+            [
+                ("waits", "a" * 64, "queued", None, None),
+                ("runs", "b" * 64, "downloading", 1, None),
+                ("done", "c" * 64, "finished", 2, None),
+                ("failed", "d" * 64, "failed", None, "dns: no"),
+            ],
+        )
+        before = connection.execute("SELECT * FROM job ORDER BY seq").fetchall()
+        history = connection.execute("SELECT * FROM job_history").fetchall()
+    migrate(path)
+    with closing(sqlite3.connect(path)) as connection:
+        after = connection.execute("SELECT * FROM job ORDER BY seq").fetchall()
+        assert after == [(*row, "[]") for row in before]
+        assert connection.execute("SELECT * FROM job_history").fetchall() == history
+        connection.execute("UPDATE job SET state = 'cancelled' WHERE key = 'runs'")
+        assert len(connection.execute("SELECT * FROM job_history").fetchall()) == len(history) + 1
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("value", [None, "", "{}", '"http://x/"', "[", 3, b"[]"])
+def test_mirrors_are_a_json_array(tmp_path, value):
+    migrate(tmp_path / "db")
+    insert = (
+        "INSERT INTO job (key, url, sha256, state, cause, attempt, spent, bytes_downloaded, "
+        f"bytes_total, created_at, changed_at, mirrors) VALUES ('k', 'u', '{'a' * 64}', 'queued', "
+        "'c', 0, 0, 0, 0, 1, 1, ?)"
+    )
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        connection.execute(insert, ('["http://x/"]',))
+        connection.rollback()
+        with pytest.raises(sqlite3.Error):
+            connection.execute(insert, (value,))
 
 
 def test_what_is_no_database_is_refused(tmp_path):

@@ -82,8 +82,8 @@ async def bench(tmp_path, content):
 @asynccontextmanager
 async def open_bench(root, content):
     staging, slots = root / "staging", root / "slots"
-    staging.mkdir()
-    slots.mkdir()
+    staging.mkdir(exist_ok=True)
+    slots.mkdir(exist_ok=True)
     await asyncio.to_thread(migrate, root / "db")
     limits = Limits(
         connect_timeout_s=2, minimum_bytes_per_s=1000, stall_window_s=0.3, rate_limit_bytes_per_s=0

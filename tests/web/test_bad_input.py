@@ -72,6 +72,17 @@ INCOMPLETE, INVALID = "IncompleteRequestBodyError", "InvalidRequestBodyError"
         (body(url="http://" + "a" * 64 + ".com/"), INVALID, "`url`"),
         (body(url="https://example.com/" + "a" * 8192), INVALID, "`url`"),
         (body(slot=3), INVALID, "slot"),
+        (json.dumps(GOOD | {"mirrors": None}), INVALID, "$.mirrors"),
+        (body(mirrors="https://example.com/a.iso"), INVALID, "$.mirrors"),
+        (body(mirrors={}), INVALID, "$.mirrors"),
+        (body(mirrors=[1]), INVALID, "$.mirrors[0]"),
+        (body(mirrors=[None]), INVALID, "$.mirrors[0]"),
+        (body(mirrors=[f"https://{n}.example/" for n in range(17)]), INVALID, "$.mirrors"),
+        (body(mirrors=["https://b/", "https://c/", "ftp://d/"]), INVALID, "`mirrors[2]`"),
+        (body(mirrors=["https://b/", ""]), INVALID, "`mirrors[1]`"),
+        (body(mirrors=["https://b/" + "a" * 8192]), INVALID, "`mirrors[0]`"),
+        (body(mirrors=["file:///etc/passwd"]), INVALID, "`mirrors[0]`"),
+        (body(url="ftp://a/", mirrors=["ftp://b/"]), INVALID, "`url`"),
     ],
 )
 async def test_a_bad_body(api: Api, content: str | bytes, kind: str, named: str) -> None:
@@ -100,6 +111,32 @@ async def test_upper_case_is_lowered_and_any_content_type_taken(api: Api) -> Non
         key = (await response.json())["key"]
         assert response.headers["Location"] == f"{FETCH}/{key}"
     assert [job.sha256 for job in await api.jobs.list()] == ["a" * 64] * 2
+
+
+async def test_mirrors_are_kept_once_each_and_not_shown(api: Api) -> None:
+    client = await api.client()
+    most = [f"https://{number}.example/a.iso" for number in range(16)]
+    for sent, kept in [
+        ([], []),
+        (["https://b/", GOOD["url"], "https://c/", "https://b/"], ["https://b/", "https://c/"]),
+        (most, most),
+        ([most[0]] * 16, most[:1]),
+    ]:
+        response = await client.post(FETCH, data=body(mirrors=sent))
+        assert response.status == 202, await response.text()
+        shown = await (await client.get(response.headers["Location"])).json()
+        assert shown["body"]["url"] == GOOD["url"]
+        assert len(shown["body"]) == 8
+        job = (await api.jobs.list())[-1]
+        assert list(job.mirrors) == kept
+
+
+async def test_a_wrong_mirror_is_named_for_programs_too(api: Api) -> None:
+    client = await api.client()
+    response = await client.post(FETCH, data=body(mirrors=["https://b/", "x"]))
+    error = await refused(response, 400, INVALID)
+    assert error["details"] == {"field": "mirrors[1]"}
+    await nothing_queued(client)
 
 
 async def test_unknown_places(api: Api) -> None:
@@ -166,7 +203,9 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["url", "checksum", "sha256", "x"]), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["url", "checksum", "sha256", "mirrors", "x"]), inner, max_size=4
+        )
     ),
     max_leaves=8,
 )

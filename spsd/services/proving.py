@@ -1,0 +1,150 @@
+"""Attempt after attempt at the sources of a job, until its digest is right.
+
+Whom to ask and whom to leave is decided in :mod:`spsd.domain.mirror`; here it is done.
+"""
+
+import asyncio
+import random
+
+from spsd.domain.failure import (
+    EXPLANATIONS,
+    ApplianceError,
+    Evidence,
+    FailureCode,
+    ImageError,
+    JobError,
+    OriginError,
+)
+from spsd.domain.job import Progress
+from spsd.domain.mirror import Provenance, Sources
+from spsd.domain.retry import gained
+from spsd.domain.source import authority
+from spsd.services.claim import Claim
+from spsd.services.download import Download
+from spsd.services.ports import Partial
+
+
+class Proving:
+    """The fetching of one claimed job into its open partial."""
+
+    def __init__(self, claim: Claim, partial: Partial, download: Download) -> None:
+        self._claim = claim
+        self._partial = partial
+        self._download = download
+        self._sources = Sources.of(claim.job.sources, spent=claim.job.spent)
+        self._provenance = Provenance(partial.length)
+        self._longest = partial.length
+
+    async def to_the_proof(self) -> str:
+        """Fetch until the digest is right; gives the evidence for it.
+
+        Raises:
+            JobError: there is to be no other attempt.
+        """
+        while True:
+            kept, first_attempt = self._partial.length > 0, self._claim.job.attempt
+            evidence = await self._fetch()
+            computed = await self._partial.seal()
+            if computed == self._claim.job.sha256:
+                shown: Evidence = {**evidence, **self._bytes_from()}
+                return ", ".join(f"{name} {value}" for name, value in shown.items())
+            # With nobody else to ask, any second attempt is worth a clean retry.
+            again = kept or self._claim.job.attempt > first_attempt
+            glued = self._provenance.glued if self._sources.several else again
+            await self._mismatch(computed, glued=glued)
+
+    async def _fetch(self) -> Evidence:
+        """Attempts, until a source has sent everything or nothing more is to be had."""
+        partial = self._partial
+        while True:
+            turn = self._sources.turn(now=_clock(), holding=partial.length > 0)
+            await asyncio.sleep(turn.wait_s)
+            if turn.drops:
+                await partial.clear()
+            self._sources = self._sources.asked(turn.index)
+            self._provenance.begin(turn.index, partial.length)
+            # An origin that starts over brings what was here before; that refunds nothing.
+            before = max(partial.length, self._longest)
+
+            async def report(progress: Progress, before: int = before) -> None:
+                self._provenance.reached(progress.done)
+                await self._claim.report(progress, partial.length - before)
+
+            url = self._sources.each[turn.index].url
+            try:
+                return await self._download.attempt(url, partial, report)
+            except OriginError as error:
+                await self._failed(error, retry_after=error.retry_after)
+            except ApplianceError as error:
+                if error.code is not FailureCode.DISK_FULL:
+                    raise
+                # The source's own word, or its endless body: another's may fit.
+                await self._failed(error)
+
+    async def _failed(self, error: JobError, *, retry_after: float | None = None) -> None:
+        """Note it and go on, with what is left; raises if nothing is."""
+        policy = self._claim.retry_policy
+        refunds = gained(policy, error.code, self._partial.length - self._longest)
+        self._longest = max(self._longest, self._partial.length)
+        if error.transient:
+            await self._claim.retry(self._seen(error, transient=True), gained_bytes=refunds)
+            self._sources = self._sources.failed(
+                policy,
+                gained=refunds,
+                retry_after=retry_after,
+                spread=random.random(),  # noqa: S311 - spreads load, hides nothing
+                now=_clock(),
+            )
+            return
+        left = self._sources.failed_for_good()
+        await self._claim.retry(self._seen(error, transient=left.any_left), gained_bytes=refunds)
+        self._sources = left
+        if not EXPLANATIONS[error.code].keeps_partial:
+            await self._start_over()
+
+    async def _mismatch(self, computed: str, *, glued: bool) -> None:
+        left = self._sources.mismatched(self._provenance.pieces, glued=glued)
+        error = ImageError(
+            FailureCode.DIGEST,
+            "the image does not have the requested SHA-256",
+            {
+                "expected": self._claim.job.sha256,
+                "computed": computed,
+                "bytes": self._partial.length,
+                **self._bytes_from(),
+                **self._tried(),
+            },
+            transient=left.any_left,
+        )
+        await self._claim.retry(error, gained_bytes=True)
+        self._sources = left
+        await self._start_over()
+
+    async def _start_over(self) -> None:
+        await self._partial.clear()
+        self._longest = 0
+
+    def _seen(self, error: JobError, *, transient: bool) -> JobError:
+        """The error as it is, of a lone source; else with the source that it is about."""
+        if not self._sources.several:
+            return error
+        url = self._sources.each[self._sources.current].url
+        return error.restated({"source": authority(url), **self._tried()}, transient=transient)
+
+    def _tried(self) -> Evidence:
+        sources = self._sources
+        told = f"{sources.tried} of {len(sources.each)}"
+        return {"sources tried": told} if sources.several else {}
+
+    def _bytes_from(self) -> Evidence:
+        if not self._sources.several:
+            return {}
+        names = [
+            "an earlier run" if piece is None else authority(self._sources.each[piece].url)
+            for piece in self._provenance.pieces
+        ]
+        return {"bytes from": " and ".join(dict.fromkeys(names))} if names else {}
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
