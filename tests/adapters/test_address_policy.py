@@ -1,7 +1,8 @@
 import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.adapters.http_origin import Limits, open_origin
+from spsd.adapters.origin_tls import Trust
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.resume import Ask
 
