@@ -26,11 +26,6 @@ def follow(url: str, headers: Mapping[str, str], *, hops: int, secure_only: bool
         raise OriginError(
             FailureCode.REDIRECT, "the origin redirects without a Location", transient=False
         )
-    if hops >= REDIRECT_LIMIT:
-        what = f"the origin redirects more than {REDIRECT_LIMIT} times"
-        raise OriginError(
-            FailureCode.REDIRECT, what, {"last target": told(location)}, transient=False
-        )
     try:
         target = parse_source_url(urljoin(_without_fragment(url), location.strip()))
     except (InvalidRequestBodyError, ValueError) as error:
@@ -38,6 +33,11 @@ def follow(url: str, headers: Mapping[str, str], *, hops: int, secure_only: bool
         why = f": {error}" if isinstance(error, InvalidRequestBodyError) else ""
         what = f"the origin redirects to an address that cannot be fetched{why}"
         raise OriginError(FailureCode.REDIRECT, what, transient=False) from error
+    if hops >= REDIRECT_LIMIT:
+        what = f"the origin redirects more than {REDIRECT_LIMIT} times"
+        raise OriginError(
+            FailureCode.REDIRECT, what, {"last target": told(target)}, transient=False
+        )
     if secure_only and urlsplit(url).scheme == "https" and urlsplit(target).scheme == "http":
         raise OriginError(
             FailureCode.POLICY,
