@@ -75,9 +75,17 @@ class _Run:
             await self._prove()
             await to_completion(self._install())
         except JobError as error:
-            await self._move(self._after(error, gained_bytes=False))
+            # First of all: on a full disk the row needs the room.
             if not EXPLANATIONS[error.code].keeps_partial:
-                await self._with.staging.discard(self._key)
+                await self._discard()
+            await self._move(self._after(error, gained_bytes=False))
+
+    async def _discard(self) -> None:
+        try:
+            await self._with.staging.discard(self._key)
+        except ApplianceError as error:
+            # What the job failed of is to be told, and not this; the next start tidies up.
+            _log.warning("job %s: %s", self.job.key, error)
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
