@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.http_origin import Limits, OriginSettings
+from spsd.adapters.origin_attempt import Limits, OriginSettings
 from spsd.adapters.origin_tls import Trust
 from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings
