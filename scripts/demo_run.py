@@ -52,6 +52,7 @@ port = 0
 directory = "{state}"
 [fetch]
 allow = ["127.0.0.0/8"]             # the origin of the demo is on loopback
+proxy = ""                          # so no proxy leads there
 rate_limit_bytes_per_s = {rate}   # so that there is something to see
 """
 
@@ -168,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     # Ended from outside, the demo still ends its children.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     console = Console(record=options.picture is not None, width=110 if options.picture else None)
     try:
         with ExitStack() as stack:

@@ -67,10 +67,10 @@ def cli() -> None:
 @cli.command()
 @_config
 def serve(config: Path) -> None:
-    """Run the daemon until SIGTERM."""
+    """Run the daemon until SIGTERM; SIGHUP reads [fetch] of the configuration again."""
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ)])
     logging.getLogger("transitions").setLevel(logging.WARNING)
-    asyncio.run(daemon.serve(load(config)))
+    asyncio.run(daemon.serve(load(config), lambda: load(config)))
 
 
 @cli.command("check-config")

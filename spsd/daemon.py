@@ -14,13 +14,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.boot import boot_id, booted_slot
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
-from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.adapters.http_origin import HttpOrigin, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
@@ -31,9 +30,9 @@ from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
-from spsd.config import Settings, fingerprint_of
-from spsd.domain.retry import RetryPolicy
+from spsd.config import FetchSettings, Settings, fingerprint_of
 from spsd.listening import listening, server_tls
+from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
 from spsd.services.accounts import Accounts
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
@@ -56,8 +55,10 @@ def now() -> int:
     return int(time.time())
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, reread: Reread) -> None:
     """Run the daemon until SIGTERM or SIGINT; returns after a polite stop.
+
+    At SIGHUP ``reread`` gives the settings anew, of which ``[fetch]`` is taken over.
 
     Raises:
         ConfigurationError, StateError: it cannot start.
@@ -66,11 +67,13 @@ async def serve(settings: Settings) -> None:
     state = StateDirectory(Path(settings.state.directory))
     async with AsyncExitStack() as stack:
         stopping = stack.enter_context(_stop_signals())
+        hang_up = stack.enter_context(hang_ups())
         await asyncio.to_thread(state.prepare)
         stack.enter_context(state.locked())
         await asyncio.to_thread(migrate, state.database)
         database = await stack.enter_async_context(open_database(state.database))
-        pipeline = await _pipeline(stack, settings, state, database)
+        origin = await stack.enter_async_context(_origin(settings))
+        pipeline = await _pipeline(settings, state, database, origin)
         await recover(
             pipeline.jobs,
             pipeline.staging,
@@ -96,6 +99,12 @@ async def serve(settings: Settings) -> None:
         scheduler = Scheduler(
             pipeline, reservations, concurrent=settings.fetch.concurrent, tell=notifier.status
         )
+
+        async def apply(fetch: FetchSettings) -> None:
+            origin.use(await asyncio.to_thread(origin_settings, fetch, os.environ))
+            scheduler.use(concurrent=fetch.concurrent, retry=retry_policy(fetch))
+
+        reloading = Reloading(settings, reread, apply, notifier=notifier)
         app = build_app(
             Services(
                 accounts=_accounts(settings, database),
@@ -109,7 +118,7 @@ async def serve(settings: Settings) -> None:
                 ),
             ),
             secure=not settings.server.plain_http,
-            config_hash=fingerprint_of(settings),
+            config_hash=lambda: fingerprint_of(reloading.settings),
         )
         context = await asyncio.to_thread(server_tls, settings, state)
         async with asyncio.TaskGroup() as group:
@@ -123,6 +132,7 @@ async def serve(settings: Settings) -> None:
             async with listening(app, settings, context) as url:
                 print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
                 notifier.ready(f"ready on {url}")
+                background.append(group.create_task(reloading.run(hang_up), name="reload"))
                 await stopping.wait()
                 _log.info("stopping")
                 notifier.stopping()
@@ -153,19 +163,16 @@ def _accounts(settings: Settings, database: Database) -> Accounts:
     )
 
 
+@asynccontextmanager
+async def _origin(settings: Settings) -> AsyncIterator[HttpOrigin]:
+    wanted = await asyncio.to_thread(origin_settings, settings.fetch, os.environ)
+    async with open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies) as origin:
+        yield origin
+
+
 async def _pipeline(
-    stack: AsyncExitStack, settings: Settings, state: StateDirectory, database: Database
+    settings: Settings, state: StateDirectory, database: Database, origin: HttpOrigin
 ) -> Pipeline:
-    fetch = settings.fetch
-    limits = Limits(
-        connect_timeout_s=fetch.connect_timeout_s,
-        minimum_bytes_per_s=fetch.minimum_bytes_per_s,
-        stall_window_s=fetch.stall_window_s,
-        rate_limit_bytes_per_s=fetch.rate_limit_bytes_per_s,
-    )
-    ca_file = Path(fetch.ca_file) if fetch.ca_file is not None else None
-    trust = await asyncio.to_thread(Trust.of, fetch.tls, ca_file)
-    origin = await stack.enter_async_context(open_origin(AddressPolicy(fetch.allow), trust, limits))
     staging = StagingDirectory(state.staging, boot=await asyncio.to_thread(boot_id))
     return Pipeline(
         jobs=SqliteJobs(database),
@@ -174,12 +181,7 @@ async def _pipeline(
         inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),
         download=Download(origin, staging, now=now),
         board=ProgressBoard(),
-        retry=RetryPolicy(
-            budget=fetch.attempts,
-            initial_s=fetch.backoff_initial_s,
-            limit_s=fetch.backoff_limit_s,
-            stall_floor=int(fetch.minimum_bytes_per_s * fetch.stall_window_s),
-        ),
+        retry=retry_policy(settings.fetch),
         now=now,
     )
 

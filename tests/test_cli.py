@@ -128,7 +128,7 @@ def test_without_a_terminal_the_password_must_come_from_stdin(spsd, config, acco
 def test_serve_gets_the_settings(spsd, config, monkeypatch, tmp_path):
     seen = []
 
-    async def serve(settings):
+    async def serve(settings, _reread):
         seen.append((settings.state.directory, os.umask(0o077)))
 
     monkeypatch.setattr(daemon, "serve", serve)
@@ -138,7 +138,7 @@ def test_serve_gets_the_settings(spsd, config, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("kind", "code"), [(StateError, 1), (ConfigurationError, 2)])
 def test_an_error_from_a_task_group_is_one_line(spsd, config, monkeypatch, kind, code):
-    async def serve(_settings):
+    async def serve(_settings, _reread):
         async with asyncio.TaskGroup():
             raise kind("it is so")
 
@@ -147,7 +147,7 @@ def test_an_error_from_a_task_group_is_one_line(spsd, config, monkeypatch, kind,
 
 
 def test_a_bug_keeps_its_traceback(spsd, config, monkeypatch):
-    async def serve(_settings):
+    async def serve(_settings, _reread):
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.sleep(99))
             raise ExceptionGroup("", [StateError("x"), KeyError("y")])

@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from spsd.config import Settings, load, reference
+from spsd.config import Settings, fingerprint_of, load, reference
 from spsd.domain.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[1] / "systemd" / "spsd.toml"
@@ -60,6 +60,14 @@ def test_values_are_taken(file):
         ("[fetch]\nbackoff_limit_s = 0.5", "fetch.backoff_limit_s: is less than"),
         ('[fetch]\nca_file = "/nowhere.pem"', "fetch.ca_file: '/nowhere.pem' is no file"),
         ('[fetch]\nca_file = "/etc/passwd"', "fetch.ca_file: '/etc/passwd' holds no certificates"),
+        ('[fetch]\nproxy = "socks5://p:1"', "fetch.proxy: the scheme of the proxy is socks5, and"),
+        (
+            '[fetch]\nproxy = "http://p:99999"',
+            "fetch.proxy: the URL of the proxy is no valid URL: ",
+        ),
+        ('[fetch]\nproxy = "http://u:w@"', "fetch.proxy: the URL of the proxy names no host"),
+        ('[fetch]\nno_proxy = ["a,b"]', "fetch.no_proxy: 'a,b' is no host, no domain and no net"),
+        ('[fetch]\nno_proxy = ["10.0.0.0/33"]', "fetch.no_proxy: '10.0.0.0/33' is no network"),
         ('[server]\ncertificate = "/c.pem"', "server.key: is missing"),
         ('[server]\nkey = "/k.pem"', "server.certificate: is missing"),
         (
@@ -88,6 +96,23 @@ def test_an_error_is_one_line_with_file_and_key(file, text, problem):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("proxy", ["", "proxy.example:3128", "http://u:p%40w@[::1]:3128/"])
+def test_a_proxy_is_taken(file, proxy):
+    file.write_text(f'[fetch]\nproxy = "{proxy}"\nno_proxy = [".lab", "10.0.0.0/8", "*"]')
+    assert load(file).fetch.proxy == proxy
+
+
+def test_the_fingerprint_holds_no_password(file):
+    """Else whoever sees it could try passwords against it."""
+
+    def fingerprint(proxy):
+        file.write_text(f'[fetch]\nproxy = "{proxy}"')
+        return fingerprint_of(load(file))
+
+    assert fingerprint("http://u:one@p:1") == fingerprint("http://u:two@p:1")
+    assert fingerprint("http://u:one@p:1") != fingerprint("http://u:one@p:2")
+
+
 def test_a_key_with_a_line_end_still_gives_one_line(file):
     file.write_text('[server]\n"a\\nb" = 1')
     with pytest.raises(ConfigurationError) as raised:
@@ -113,7 +138,8 @@ def test_the_example_holds_the_defaults():
 
 def test_the_example_holds_every_key():
     # The optional ones stand there as comments, ready to be used.
-    optional = {("server", "certificate"), ("server", "key"), ("fetch", "ca_file")}
+    optional = {("server", "certificate"), ("server", "key")}
+    optional |= {("fetch", "ca_file"), ("fetch", "proxy"), ("fetch", "no_proxy")}
     text = EXAMPLE.read_text()
     given = {(section, key) for section, table in tomllib.loads(text).items() for key in table}
     assert given == keys() - optional

@@ -8,6 +8,7 @@ import errno
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import unquote
 
 from aiohappyeyeballs import AddrInfoType
 
@@ -37,6 +38,14 @@ class AddressPolicy:
         }
         return next((kind for kind, holds in kinds.items() if holds), None)
 
+    def refuses_host(self, host: str) -> str | None:
+        """Why a host must not be asked of a proxy, None if it may: judged is what is an address.
+
+        In every spelling that ``inet_aton`` takes: ``2130706433``, ``0177.0.0.1``, ``0x7f.1``.
+        """
+        address = _literal(host)
+        return None if address is None else self.refuses(address)
+
     def socket(self, info: AddrInfoType) -> socket.socket:
         """A socket for one connection; the connector calls it with the very address it dials.
 
@@ -54,3 +63,23 @@ def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def _literal(host: str) -> str | None:
+    """The address that a host in a URL is or, being ``localhost`` (RFC 6761 section 6.3), has."""
+    try:
+        # What the proxy would make of it: full-width digits and dots are mapped (RFC 3490).
+        name = unquote(host).encode("idna").decode() if ":" not in host else host
+    except UnicodeError:
+        name = host
+    name = name.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return str(ip_address(name.strip("[]").partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except (OSError, ValueError):
+        return None

@@ -37,8 +37,11 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def as_appliance_errors(doing: str) -> Iterator[None]:
+def as_appliance_errors(doing: str, *, into: Path | None = None, need: int = 0) -> Iterator[None]:
     """Rename what the file system raises.
+
+    Where the disk is full, the evidence is the ``need`` in bytes of what was to be written, and
+    what is free on the file system of the directory ``into``.
 
     Raises:
         ApplianceError: ``disk_full`` or ``disk``.
@@ -46,5 +49,17 @@ def as_appliance_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = FailureCode.DISK_FULL if error.errno in _FULL else FailureCode.DISK
-        raise ApplianceError(code, f"{doing} failed: {error.strerror or error}") from error
+        what = f"{doing} failed: {error.strerror or error}"
+        if error.errno not in _FULL:
+            raise ApplianceError(FailureCode.DISK, what) from error
+        evidence = {"needed bytes": need} | free_bytes(into) if into is not None else {}
+        raise ApplianceError(FailureCode.DISK_FULL, what, evidence) from error
+
+
+def free_bytes(directory: Path) -> dict[str, int]:
+    """Evidence: what is free on the directory's file system; empty if nobody can tell."""
+    try:
+        status = os.statvfs(directory)
+    except OSError:
+        return {}
+    return {"free bytes": status.f_bavail * status.f_frsize}

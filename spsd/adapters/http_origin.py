@@ -1,27 +1,25 @@
-"""Origins over HTTP, by aiohttp's client.
+"""Origins over HTTP: answers as heads and blocks, at the rate that the operator allows.
 
-The client is told to leave everything alone: no content coding (the digest is over the object's
-own bytes), no cookies, no total time limit, and no redirects of its own, since each hop has to be
-judged. The address policy sits where sockets are made.
+aiohttp's client is told to leave everything alone: no content coding (the digest is over the
+object's own bytes), no cookies, no total time limit, and no redirects of its own, since each hop
+has to be judged.
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
-from yarl import URL
+from aiohttp.abc import AbstractResolver
 
-from spsd import __version__
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.origin_errors import as_origin_errors, tls_reason
-from spsd.adapters.resolver import InterruptibleResolver
+from spsd.adapters.origin_attempt import Attempt, Limits, OriginSettings, Proven, fields_of
+from spsd.adapters.origin_client import OriginClient, open_client
+from spsd.adapters.origin_errors import as_origin_errors
+from spsd.adapters.origin_tls import Trust
 from spsd.adapters.token_bucket import TokenBucket
-from spsd.domain import redirect
 from spsd.domain.failure import FailureCode, OriginError
+from spsd.domain.proxy import NO_PROXIES, ProxySettings
 from spsd.domain.rate import RateWatch
 from spsd.domain.resume import Ask, Reply
 
@@ -30,45 +28,14 @@ _FLUSH_S = 0.25
 """A slow origin's bytes are handed on after this long, so that they are counted and kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long an origin may take, and how fast it may be."""
-
-    connect_timeout_s: float
-    minimum_bytes_per_s: int
-    stall_window_s: float
-    rate_limit_bytes_per_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """TLS contexts: one that verifies, and one for where the digest is proof enough."""
-
-    verifying: ssl.SSLContext
-    digest_only: ssl.SSLContext | None
-
-    @classmethod
-    def of(cls, policy: str, ca_file: Path | None) -> "Trust":
-        """For ``[fetch] tls``: ``strict`` never goes on without verification."""
-        verifying = ssl.create_default_context(cafile=ca_file)
-        if policy == "strict":
-            return cls(verifying, None)
-        unverified = ssl.create_default_context()
-        unverified.check_hostname = False
-        unverified.verify_mode = ssl.CERT_NONE
-        return cls(verifying, unverified)
-
-
 class HttpAnswer:
     """An open response; its connection goes when the context that gave it ends."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, limits: Limits, bucket: TokenBucket, tls: str | None
+        self, response: aiohttp.ClientResponse, limits: Limits, bucket: TokenBucket, proven: Proven
     ) -> None:
-        self.reply = Reply(response.status, _joined(response))
-        self.evidence: dict[str, str | int] = {"status": response.status} | (
-            {"tls": tls} if tls else {}
-        )
+        self.reply = Reply(response.status, fields_of(response))
+        self.evidence: dict[str, str | int] = {"status": response.status, **proven}
         self._response = response
         self._limits = limits
         self._bucket = bucket
@@ -123,13 +90,26 @@ class HttpAnswer:
 
 
 class HttpOrigin:
-    """Sends requests through one session, which :func:`open_origin` owns."""
+    """Asks origins through one client, which :func:`open_origin` owns.
 
-    def __init__(self, session: aiohttp.ClientSession, trust: Trust, limits: Limits) -> None:
-        self._session = session
-        self._trust = trust
-        self._limits = limits
-        self._bucket = TokenBucket(limits.rate_limit_bytes_per_s)
+    What :meth:`use` is given holds from the next attempt on. Two things change at once: the rate,
+    under the downloads that run, and what may be dialled.
+    """
+
+    def __init__(self, client: OriginClient, settings: OriginSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._bucket = TokenBucket(settings.limits.rate_limit_bytes_per_s)
+
+    @property
+    def policy(self) -> AddressPolicy:
+        """What may be dialled now."""
+        return self._settings.policy
+
+    def use(self, settings: OriginSettings) -> None:
+        """Go on with other settings."""
+        self._settings = settings
+        self._bucket.change(settings.limits.rate_limit_bytes_per_s)
 
     @asynccontextmanager
     async def open(self, url: str, ask: Ask) -> AsyncIterator[HttpAnswer]:
@@ -138,66 +118,25 @@ class HttpOrigin:
         Raises:
             OriginError: there is no answer.
         """
-        response, tls = await self._follow(url, ask)
+        settings = self._settings
+        response, proven = await Attempt(self._client, settings, ask).follow(url)
         try:
-            yield HttpAnswer(response, self._limits, self._bucket, tls)
+            yield HttpAnswer(response, settings.limits, self._bucket, proven)
         finally:
             response.close()
-
-    async def _follow(self, url: str, ask: Ask) -> tuple[aiohttp.ClientResponse, str | None]:
-        hops = 0
-        while True:
-            response, tls = await self._get(url, ask)
-            if response.status not in redirect.STATUSES:
-                return response, tls
-            response.close()
-            url = redirect.follow(
-                url, _joined(response), hops=hops, secure_only=self._trust.digest_only is None
-            )
-            hops += 1
-
-    async def _get(self, url: str, ask: Ask) -> tuple[aiohttp.ClientResponse, str | None]:
-        limits = self._limits
-        with as_origin_errors(url):
-            async with asyncio.timeout(limits.connect_timeout_s + limits.stall_window_s):
-                if not url.startswith("https:"):
-                    return await self._send(url, ask, self._trust.verifying), None
-                try:
-                    return await self._send(url, ask, self._trust.verifying), "verified"
-                except aiohttp.ClientConnectorCertificateError as error:
-                    if self._trust.digest_only is None:
-                        raise
-                    reason = tls_reason(error)
-                response = await self._send(url, ask, self._trust.digest_only)
-                return response, f"not verified ({reason})"
-
-    async def _send(self, url: str, ask: Ask, context: ssl.SSLContext) -> aiohttp.ClientResponse:
-        return await self._session.get(
-            URL(url, encoded=True), headers=ask.headers(), ssl=context, allow_redirects=False
-        )
 
 
 @asynccontextmanager
 async def open_origin(
-    policy: AddressPolicy, trust: Trust, limits: Limits
+    policy: AddressPolicy,
+    trust: Trust,
+    limits: Limits,
+    proxies: ProxySettings = NO_PROXIES,
+    *,
+    resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[HttpOrigin]:
-    """The one client session of the daemon."""
-    connector = aiohttp.TCPConnector(
-        limit=0,
-        force_close=True,
-        resolver=InterruptibleResolver(),
-        socket_factory=policy.socket,
-        use_dns_cache=False,
-    )
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_s),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"Accept-Encoding": "identity", "User-Agent": f"spsd/{__version__}"},
-    ) as session:
-        yield HttpOrigin(session, trust, limits)
-
-
-def _joined(response: aiohttp.ClientResponse) -> dict[str, str]:
-    return {name.lower(): value for name, value in response.headers.items()}
+    """The daemon's way to every origin; ``resolver`` looks their names up."""
+    settings = OriginSettings(policy, trust, limits, proxies)
+    async with open_client(lambda: origin.policy, resolver) as client:
+        origin = HttpOrigin(client, settings)
+        yield origin

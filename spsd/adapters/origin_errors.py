@@ -2,30 +2,78 @@
 
 import errno
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from spsd.adapters.origin_tls import tls_reason
 from spsd.domain.failure import FailureCode, OriginError
 
 
 @contextmanager
-def as_origin_errors(url: str) -> Iterator[None]:
-    """Rename what goes wrong between us and the origin of ``url``.
+def as_origin_errors(url: str, proxy: str | None = None) -> Iterator[None]:
+    """Rename what goes wrong between us and the origin of ``url``, or the proxy on the way to it.
 
     Raises:
-        OriginError: with the code for it, and the host as evidence.
+        OriginError: with the code for it, and the host as evidence, and the proxy if it is used.
     """
     try:
         yield
     except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError, ValueError) as error:
-        raise _named(error, urlsplit(url).hostname or "") from error
+        host = urlsplit(url).hostname or ""
+        if proxy is None:
+            raise _named(error, {"host": host}) from error
+        where = {"host": host, "proxy": address_of(proxy)}
+        plain = urlsplit(url).scheme != "https"
+        named = _by_proxy(error, where, plain=plain) or _named(error, where)
+        raise named from error
 
 
-def _named(error: Exception, host: str) -> OriginError:
-    where = {"host": host}
+def address_of(proxy: str) -> str:
+    """The proxy's host and port, and nothing secret."""
+    return urlsplit(proxy).netloc.rpartition("@")[2]
+
+
+def proxy_refusal(status: int, where: Mapping[str, str]) -> OriginError:
+    """What an answer of the proxy's own means."""
+    told = f"{status} {HTTPStatus(status).phrase}" if status in _STATUSES else str(status)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        what = f"the proxy {where['proxy']} does not take the user or password ({told})"
+        return OriginError(FailureCode.PROXY_AUTH, what, where, transient=False)
+    what = f"the proxy {where['proxy']} makes no connection to {where['host']} ({told})"
+    return OriginError(FailureCode.PROXY, what, where, transient=status >= 500)
+
+
+_STATUSES = frozenset(HTTPStatus)
+
+
+def _by_proxy(error: Exception, where: Mapping[str, str], *, plain: bool) -> OriginError | None:
+    """The error if it is the proxy's, None if it is the origin's beyond it."""
+    name = where["proxy"]
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return proxy_refusal(error.status, where)
+        case aiohttp.ClientConnectorDNSError():
+            reason = error.os_error.strerror or "no answer"
+            what = f"the proxy {name} cannot be resolved: {reason}"
+        case aiohttp.ClientProxyConnectionError():
+            reason = error.os_error.strerror or str(error.os_error)
+            what = f"no connection to the proxy {name}: {reason}"
+        case aiohttp.ConnectionTimeoutError():
+            what = f"the proxy {name} makes no connection in time"
+        # Without a tunnel the proxy itself is what answers.
+        case aiohttp.ClientResponseError() if plain or error.request_info.method == "CONNECT":
+            what = f"the proxy {name} does not speak HTTP: {error.message}"
+        case _:
+            return None
+    return OriginError(FailureCode.PROXY, what, where)
+
+
+def _named(error: Exception, where: Mapping[str, str]) -> OriginError:
+    host = where["host"]
     match error:
         case aiohttp.ClientConnectorDNSError():
             reason = error.os_error.strerror or "no answer"
@@ -49,16 +97,9 @@ def _named(error: Exception, host: str) -> OriginError:
             what = f"{host} does not speak HTTP: {error.message}"
             return OriginError(FailureCode.PROTOCOL, what, where)
         case aiohttp.InvalidURL():
-            what = f"the URL cannot be requested: {error}"
+            # Not the whole of it: it repeats the URL, which may be a signed one.
+            what = f"the URL cannot be requested: {error.description or 'it is not valid'}"
             return OriginError(FailureCode.PROTOCOL, what, where, transient=False)
         case _:
             reason = str(error) or type(error).__name__
             return OriginError(FailureCode.CUT_OFF, f"{host} broke off: {reason}", where)
-
-
-def tls_reason(error: BaseException) -> str:
-    """Why a certificate was not accepted, in OpenSSL's words."""
-    inner = getattr(error, "certificate_error", error)
-    if isinstance(inner, ssl.SSLCertVerificationError):
-        return inner.verify_message
-    return str(getattr(inner, "reason", None) or inner)

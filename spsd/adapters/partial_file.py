@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,8 @@ SYNC_WINDOW = 32 * 1024 * 1024
 DEPTH = 4
 IMAGE = "image"
 RECORD = "partial.json"
+RECORD_ROOM = 4096
+"""More than a record ever takes, in bytes."""
 _READ = 1024 * 1024
 
 
@@ -158,7 +161,7 @@ class PartialFile:
 
     async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         def guarded() -> T:
-            with as_appliance_errors("writing the partial file"):
+            with self._as_errors():
                 return work()
 
         return await asyncio.get_running_loop().run_in_executor(executor, guarded)
@@ -173,7 +176,7 @@ class PartialFile:
             raise
 
     def _write_all(self, block: bytes) -> None:
-        with as_appliance_errors("writing the partial file"):
+        with self._as_errors():
             rest = memoryview(block)
             while rest:
                 size = os.pwrite(self._descriptor, rest, self._written)
@@ -181,6 +184,11 @@ class PartialFile:
                 rest = rest[size:]
             if self._written - self._synced >= SYNC_WINDOW:
                 self._sync()
+
+    def _as_errors(self) -> AbstractContextManager[None]:
+        # All that is still to come, where that is known, and the record beside it at least.
+        need = max(RECORD_ROOM, (self._record.total or 0) - self._written)
+        return as_appliance_errors("writing the partial file", into=self._directory, need=need)
 
     def _sync(self) -> None:
         os.fdatasync(self._descriptor)

@@ -74,8 +74,11 @@ class SlotDirectory:
 
     def _install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
         source, target = self._staging / staged, self._root / str(slot)
-        with as_appliance_errors(f"installing into slot {slot}"):
-            write_durably(source / MANIFEST, msgspec.json.encode(image))
+        manifest = msgspec.json.encode(image)
+        with as_appliance_errors(
+            f"installing into slot {slot}", into=self._root, need=len(manifest)
+        ):
+            write_durably(source / MANIFEST, manifest)
             (source / IMAGE).chmod(0o400)
             source.rename(target)
             sync_directory(self._root)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from spsd.adapters.durable import as_appliance_errors, sync_directory
-from spsd.adapters.partial_file import IMAGE, PartialFile, open_directory
+from spsd.adapters.partial_file import IMAGE, RECORD_ROOM, PartialFile, open_directory
 from spsd.domain.staging_key import StagingKey, parse_staging_key
 from spsd.services.completion import to_completion
 
@@ -40,7 +40,7 @@ class StagingDirectory:
 
     def _open(self, key: StagingKey) -> tuple[PartialFile, int]:
         directory = self.directory(key)
-        with as_appliance_errors("opening the partial file"):
+        with as_appliance_errors("opening the partial file", into=self._root, need=RECORD_ROOM):
             record = open_directory(directory)
             image = directory / IMAGE
             length = image.stat().st_size if image.exists() else 0

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ class Notifier:
     def ready(self, status: str) -> None:
         """Start-up is done."""
         self._send(f"READY=1\n{_status_line(status)}")
+
+    def reloading(self) -> None:
+        """The configuration is being read again; :meth:`ready` says that it is done."""
+        # systemd tells by the time whether a reload is the one it asked for.
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def status(self, text: str) -> None:
         """One line for ``systemctl status``."""

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.config.settings import Settings
+from spsd.config.settings import FetchSettings, Settings
 from spsd.domain.errors import ConfigurationError
+from spsd.domain.proxy import exception_problem, proxy_problem, proxy_settings
+from spsd.domain.source import displayed
 
 
 def load(path: Path) -> Settings:
@@ -37,8 +39,15 @@ def load(path: Path) -> Settings:
 
 
 def fingerprint_of(settings: Settings) -> str:
-    """SHA-256 in hexadecimal digits of what is in force, be it spelt out or a default."""
-    return hashlib.sha256(msgspec.json.encode(settings)).hexdigest()
+    """SHA-256 in hexadecimal digits of what is in force, be it spelt out or a default.
+
+    The proxy's user and password are left out.
+    """
+    fetch = settings.fetch
+    # Whoever sees the fingerprint could try passwords against it.
+    shown = msgspec.structs.replace(fetch, proxy=fetch.proxy and displayed(fetch.proxy))
+    named = msgspec.structs.replace(settings, fetch=shown)
+    return hashlib.sha256(msgspec.json.encode(named)).hexdigest()
 
 
 def _failure(path: Path, problem: str) -> ConfigurationError:
@@ -67,19 +76,29 @@ def _problems(settings: Settings) -> Iterator[str]:
         yield "server.plain_http: is true, although server.certificate is set; remove one"
     yield from _unreadable("server.certificate", server.certificate)
     yield from _unreadable("server.key", server.key)
-    yield from _unreadable("fetch.ca_file", fetch.ca_file)
-    yield from _unfit_authorities(fetch.ca_file)
     yield from _relative("state.directory", settings.state.directory)
     yield from _relative("upgrade.test_hooks", *upgrade.test_hooks)
     if upgrade.activate_hook:
         yield from _relative("upgrade.activate_hook", upgrade.activate_hook)
     if upgrade.reboot_command and not upgrade.reboot_command[0]:
         yield "upgrade.reboot_command: names no program"
+    yield from _fetch_problems(fetch)
+
+
+def _fetch_problems(fetch: FetchSettings) -> Iterator[str]:
+    yield from _unreadable("fetch.ca_file", fetch.ca_file)
+    yield from _unfit_authorities(fetch.ca_file)
     for text in fetch.allow:
         try:
             ip_network(text, strict=False)
         except ValueError as error:
             yield f"fetch.allow: {error}"
+    wanted = proxy_settings(fetch.proxy, fetch.no_proxy, {})
+    if wanted.http is not None and (problem := proxy_problem(wanted.http)) is not None:
+        yield f"fetch.proxy: {problem}"
+    for text in fetch.no_proxy or ():
+        if (problem := exception_problem(text)) is not None:
+            yield f"fetch.no_proxy: {problem}"
     if fetch.backoff_limit_s < fetch.backoff_initial_s:
         yield "fetch.backoff_limit_s: is less than fetch.backoff_initial_s"
 

@@ -54,6 +54,16 @@ class FetchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     allow: Annotated[
         tuple[str, ...], Meta(description="Networks to connect to beside public and private ones.")
     ] = ()
+    proxy: Annotated[
+        str | None,
+        Meta(
+            description='`http://user:password@host:port`; `""`: none; unset: the environment\'s.'
+        ),
+    ] = None
+    no_proxy: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Hosts, domains, networks without proxy; unset: the environment's."),
+    ] = None
     connect_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Longest wait for a connection.")
     ] = 30.0

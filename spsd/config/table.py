@@ -25,7 +25,7 @@ def reference() -> str:
 def _type(kind: object, meta: Meta) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in get_args(kind))
-    if get_origin(kind) is tuple:
+    if any(get_origin(one) is tuple for one in (kind, *get_args(kind))):
         return "list of strings"
     words: dict[object, str] = {int: "integer", float: "number", bool: "`true` or `false`"}
     lowest = meta.ge if meta.gt is None else f"over {meta.gt}"

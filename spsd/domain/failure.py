@@ -18,6 +18,8 @@ class FailureCode(StrEnum):
 
     DNS = "dns"
     REFUSED = "refused"
+    PROXY = "proxy"
+    PROXY_AUTH = "proxy_auth"
     TLS = "tls"
     PORTAL = "portal"
     STALL = "stall"
@@ -54,6 +56,16 @@ EXPLANATIONS: dict[FailureCode, Explanation] = {
     FailureCode.REFUSED: Explanation(
         "no connection to the origin could be made",
         "Check that the origin runs, the port, and the firewalls between.",
+        keeps_partial=True,
+    ),
+    FailureCode.PROXY: Explanation(
+        "the proxy cannot be reached, or did not let the request through",
+        "Check [fetch] proxy (or the environment's), and that the proxy reaches the origin.",
+        keeps_partial=True,
+    ),
+    FailureCode.PROXY_AUTH: Explanation(
+        "the proxy wants another user or password (407)",
+        "Put the proxy's user and password into the URL of [fetch] proxy.",
         keeps_partial=True,
     ),
     FailureCode.TLS: Explanation(

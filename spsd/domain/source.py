@@ -1,8 +1,9 @@
 """Where an image comes from: the URL of a request, and what of it may be shown again."""
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from spsd.domain.errors import InvalidRequestBodyError
 
@@ -37,12 +38,17 @@ def _problem(text: str) -> str | None:
         return f"is longer than {URL_LIMIT} bytes"
     if _FORBIDDEN.search(text):
         return "contains a space or a control character; write it percent-encoded"
+    # What the library says of a bad URL repeats a part of it, which may be the password.
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
+        host = parts.hostname
         text.encode()
-    except (ValueError, UnicodeError) as error:
-        return f"is no valid URL: {error}"
+    except (ValueError, UnicodeError):
+        return "is no valid URL"
+    try:
+        _ = parts.port
+    except ValueError:
+        return "is no valid URL: its port is no number up to 65535"
     if parts.scheme not in _SCHEMES:
         return f"must begin with http:// or https://, not {parts.scheme or 'nothing'}"
     if not host:
@@ -61,11 +67,42 @@ def _host_problem(host: str) -> str | None:
 
 
 def displayed(url: str) -> str:
-    """The URL as it may be shown, logged and stored in history: without credentials."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
+    """The URL as it may be shown again to whoever asked for it: without credentials."""
+    scheme, slashes, rest = url.partition("//")
+    authority, after = _split(rest)
+    return f"{scheme}{slashes}{authority.rpartition('@')[2]}{after}"
+
+
+def told(url: str) -> str:
+    """The URL as it may stand in a log or an error: without credentials, query and fragment.
+
+    The query of a signed URL lets whoever reads it fetch.
+    """
+    return re.split("[?#]", displayed(url), maxsplit=1)[0]
+
+
+def authorization(url: str) -> str | None:
+    """The credentials in the URL as Basic (RFC 7617), in UTF-8; None if there are none."""
+    userinfo, at, _ = _split(url.partition("//")[2])[0].rpartition("@")
+    user, _, password = userinfo.partition(":")
+    if not at or not (user or password):
+        return None
+    pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
+    return f"Basic {b64encode(pair).decode()}"
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether scheme, host and port are the same (RFC 6454 section 5)."""
+    return _origin(one) == _origin(other)
+
+
+def with_credentials_of(source: str, url: str) -> str:
+    """``url`` with the user and password in ``source``, unless it has its own."""
+    userinfo, at, _ = _split(source.partition("//")[2])[0].rpartition("@")
+    scheme, slashes, rest = url.partition("//")
+    if not at or "@" in _split(rest)[0]:
         return url
-    return urlunsplit(_without_userinfo(parts))
+    return f"{scheme}{slashes}{userinfo}@{rest}"
 
 
 def authority(url: str) -> str:
@@ -73,5 +110,12 @@ def authority(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _without_userinfo(parts: SplitResult) -> SplitResult:
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2])
+def _split(rest: str) -> tuple[str, str]:
+    """What stands before the path, query or fragment, and those."""
+    end = next((at for at, sign in enumerate(rest) if sign in "/?#"), len(rest))
+    return rest[:end], rest[end:]
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -1,5 +1,6 @@
 """The way of one job, from claimed to over: find it, or fetch and prove it, then install it."""
 
+import logging
 from dataclasses import dataclass
 
 from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, JobError
@@ -14,6 +15,8 @@ from spsd.services.held_image import held_image
 from spsd.services.ports import ImageInspector, JobRepository, Now, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
 from spsd.services.proving import Proving
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,17 @@ class _Run:
             await self._prove()
             await to_completion(self._install())
         except JobError as error:
-            await self._claim.fail(error)
+            # First of all: on a full disk the row needs the room.
             if not EXPLANATIONS[error.code].keeps_partial:
-                await self._with.staging.discard(self._key)
+                await self._discard()
+            await self._claim.fail(error)
+
+    async def _discard(self) -> None:
+        try:
+            await self._with.staging.discard(self._key)
+        except ApplianceError as error:
+            # What the job failed of is to be told, and not this; the next start tidies up.
+            _log.warning("job %s: %s", self._claim.job.key, error)
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""

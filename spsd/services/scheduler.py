@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spsd.domain.digest import Sha256
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
+from spsd.domain.retry import RetryPolicy
 from spsd.domain.staging_key import download_key
 from spsd.services.pipeline import Pipeline
 from spsd.services.reservations import Holder, Reservations
@@ -37,6 +38,15 @@ class Scheduler:
         self._running: dict[JobKey, _Running] = {}
         self._discarding: set[Sha256] = set()
         self._wake = asyncio.Event()
+
+    def use(self, *, concurrent: int, retry: RetryPolicy) -> None:
+        """Go on with another limit, and with another budget for the jobs that start from now on.
+
+        Running jobs run on, even if they are more than ``concurrent``.
+        """
+        self._concurrent = concurrent
+        self._with = replace(self._with, retry=retry)
+        self.wake()
 
     def wake(self) -> None:
         """The queue, or what stands in its way, has changed."""

@@ -1,5 +1,6 @@
 """The server: the routes, and what every request passes through."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -48,10 +49,13 @@ class Services:
     uploads: Uploads
 
 
-def build_app(services: Services, *, secure: bool, config_hash: str) -> web.Application:
+def build_app(
+    services: Services, *, secure: bool, config_hash: Callable[[], str]
+) -> web.Application:
     """The REST API.
 
-    ``secure`` says that clients reach it over TLS, ``config_hash`` names the settings in force.
+    ``secure`` says that clients reach it over TLS, ``config_hash`` names the settings in force
+    at that moment.
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,

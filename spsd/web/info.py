@@ -1,5 +1,6 @@
 """``/api/info``: what this appliance is; strangers see less."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from aiohttp import hdrs, web
@@ -18,7 +19,7 @@ from spsd.web.firmware_slots import SLOT_STORE
 from spsd.web.paths import DOCS, INFO, ROOT
 
 HOST = web.AppKey("host", Host)
-CONFIG_HASH = web.AppKey("config_hash", str)
+CONFIG_HASH: web.AppKey[Callable[[], str]] = web.AppKey("config_hash")
 
 
 class PluginSdkVersion(Shape):
@@ -74,7 +75,7 @@ async def info(request: web.Request) -> web.Response:
     if session is None:
         return _answer(_public(name), UNSET)
     version = await _firmware_version(request.app[SLOT_STORE])
-    body = _full(name, session, config_hash=request.app[CONFIG_HASH], firmware_version=version)
+    body = _full(name, session, config_hash=request.app[CONFIG_HASH](), firmware_version=version)
     return _answer(body, session.remaining_s)
 
 

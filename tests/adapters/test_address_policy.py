@@ -1,9 +1,15 @@
+import socket
+
 import pytest
+from aiohttp.abc import AbstractResolver
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.adapters.http_origin import Limits, open_origin
+from spsd.adapters.origin_tls import Trust
 from spsd.domain.failure import FailureCode, OriginError
+from spsd.domain.proxy import ProxySettings
 from spsd.domain.resume import Ask
+from spsd.testing.origin import Origin, Redirect
 
 LIMITS = Limits(
     connect_timeout_s=2, minimum_bytes_per_s=1, stall_window_s=2, rate_limit_bytes_per_s=0
@@ -70,3 +76,103 @@ async def test_no_spelling_gets_past_the_connector(host, code):
                 pass
     assert caught.value.code is code
     assert not caught.value.transient
+
+
+class Names(AbstractResolver):
+    """Answers with what the script says, one list of addresses for each look-up."""
+
+    def __init__(self, *script):
+        self.script = list(script)
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+            for address in self.script.pop(0)
+        ]
+
+    async def close(self):
+        """Nothing is held."""
+
+
+GOOD, BAD = "127.0.0.5", "127.0.0.6"
+ONLY_GOOD = AddressPolicy([f"{GOOD}/32"])
+
+
+@pytest.fixture
+async def both():
+    """One origin at each address, on the same port."""
+    async with (
+        Origin({"/a": b"good"}, host=GOOD) as good,
+        Origin({"/a": b"bad"}, host=BAD, port=good.port) as bad,
+    ):
+        yield good, bad
+
+
+async def fetched(url, *script):
+    async with (
+        open_origin(ONLY_GOOD, TRUST, LIMITS, resolver=Names(*script)) as origin,
+        origin.open(url, Ask()) as answer,
+    ):
+        return b"".join([block async for block in answer.blocks()])
+
+
+@pytest.mark.parametrize(
+    "addresses", [[GOOD, BAD], [BAD, GOOD], [BAD, "::1", GOOD], [f"::ffff:{BAD}", BAD, GOOD]]
+)
+async def test_of_several_addresses_only_the_good_one_is_used(both, addresses):
+    good, bad = both
+    assert await fetched(f"http://mixed.test:{good.port}/a", addresses) == b"good"
+    assert bad.requests == []
+
+
+@pytest.mark.parametrize("addresses", [[BAD], [BAD, "::1"], [f"::ffff:{BAD}"]])
+async def test_a_name_with_bad_addresses_only(both, addresses):
+    good, bad = both
+    with pytest.raises(OriginError) as caught:
+        await fetched(f"http://bad.test:{good.port}/a", addresses)
+    assert caught.value.code is FailureCode.POLICY
+    assert (good.requests, bad.requests) == ([], [])
+
+
+async def test_a_name_that_changes_between_two_look_ups(both):
+    """A redirect back to the name that was good a moment ago: it is judged by what it is now."""
+    good, bad = both
+    url = f"http://rebound.test:{good.port}/a"
+    good.script(Redirect(url))
+    with pytest.raises(OriginError) as caught:
+        await fetched(url, [GOOD], [BAD])
+    assert caught.value.code is FailureCode.POLICY
+    assert (len(good.requests), bad.requests) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "host", [BAD, f"[::ffff:{BAD}]", "2130706438", "0177.0.0.6", "0x7f.6", "%31%32%37.0.0.6"]
+)
+async def test_no_redirect_leads_to_a_bad_address(both, host):
+    good, bad = both
+    good.script(*[Redirect("/a")] * 3, Redirect(f"http://{host}:{good.port}/a"))
+    with pytest.raises(OriginError) as caught:
+        await fetched(f"http://{GOOD}:{good.port}/a", [BAD])
+    assert caught.value.code in (FailureCode.POLICY, FailureCode.PROTOCOL)
+    assert (len(good.requests), bad.requests) == (4, [])
+
+
+async def test_a_proxy_may_stand_where_no_origin_may(both):
+    """The operator named it; the origin's address is judged all the same."""
+    good, bad = both
+    proxies = ProxySettings(http=f"http://{BAD}:{bad.port}")
+    async with open_origin(AddressPolicy([]), TRUST, LIMITS, proxies) as origin:
+        async with origin.open("http://name.test/a", Ask()) as answer:
+            assert b"".join([block async for block in answer.blocks()]) == b"bad"
+        with pytest.raises(OriginError) as caught:
+            async with origin.open(f"http://{GOOD}:{good.port}/a", Ask()):
+                pass
+    assert caught.value.code is FailureCode.POLICY
+    assert good.requests == []

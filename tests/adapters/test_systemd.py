@@ -2,6 +2,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 
 import pytest
 
@@ -30,6 +31,14 @@ def test_readiness_status_and_stop_are_sent(manager):
         b"STATUS=two lines",
         b"STOPPING=1",
     ]
+
+
+def test_a_reload_is_sent_with_its_time(manager):
+    before = time.monotonic_ns() // 1000
+    Notifier.from_environment(environ(manager)).reloading()
+    first, second = manager.recv(999).decode().split("\n")
+    assert first == "RELOADING=1"
+    assert before <= int(second.removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
 def test_an_abstract_socket_is_reached():

@@ -14,7 +14,14 @@ from spsd.domain.image import (
     from_volume_id,
 )
 from spsd.domain.slot import BrokenSlot, InstalledImage, lowest_empty
-from spsd.domain.source import URL_LIMIT, displayed, parse_source_url
+from spsd.domain.source import (
+    URL_LIMIT,
+    authorization,
+    displayed,
+    parse_source_url,
+    told,
+    with_credentials_of,
+)
 from spsd.domain.throttle import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
 
 DIGEST = Sha256("0123456789abcdef" * 4)
@@ -219,3 +226,29 @@ def test_the_throttle_forgets_the_oldest():
             throttle.failed(str(peer), "name", now=0.0)
     assert throttle.wait_s("0", "name", now=0.0) == 0
     assert throttle.wait_s("1", "name", now=0.0) > 0
+
+
+USERINFO = st.text(st.sampled_from("abc:%40@!$&'()*+,;=-._~"), min_size=1)
+REST = st.sampled_from(["", "/", "/a/b@c", "?q=a@b/c", "#f@g", "/a?b#c", "/?//u:p@x"])
+
+
+@given(USERINFO, st.sampled_from(["h.example", "127.0.0.1:80", "[::1]:8080"]), REST)
+def test_credentials_are_taken_out_and_nothing_else(userinfo, host, rest):
+    url = f"http://{userinfo}@{host}{rest}"
+    parse_source_url(url)
+    assert displayed(url) == f"http://{host}{rest}"
+    assert told(url) == f"http://{host}{rest}".split("?")[0].split("#")[0]
+    assert with_credentials_of(url, displayed(url)) == url
+    assert authorization(displayed(url)) is None
+    if userinfo != ":":
+        assert authorization(url) is not None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://u:word@h\u2100st/", "http://u:wo/word@h/", "http://u:word@[::1/"],
+)
+def test_what_is_wrong_with_a_url_is_told_without_it(url):
+    with pytest.raises(InvalidRequestBodyError) as caught:
+        parse_source_url(url)
+    assert "word" not in str(caught.value)

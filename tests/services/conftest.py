@@ -11,10 +11,11 @@ import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.database import open_database
-from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
+from spsd.adapters.origin_tls import Trust
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.job import Job, JobKey

@@ -122,7 +122,7 @@ class Api:
             upgrade=upgrade,
             uploads=self.uploads,
         )
-        app = build_app(self.services, secure=False, config_hash="c" * 64)
+        app = build_app(self.services, secure=False, config_hash=lambda: "c" * 64)
         client = await self.connect(app)
         if name is not None:
             response = await client.get("/api/authentication", headers=basic(name, PASSWORD))

@@ -251,7 +251,7 @@ async def test_a_touched_session_renews_its_cookie_with_whatever_answer(api: Api
 @pytest.mark.parametrize("secure", [True, False])
 async def test_secure_is_for_tls(api: Api, aiohttp_client, secure: bool) -> None:
     await api.client(None)
-    app = build_app(api.services, secure=secure, config_hash="")
+    app = build_app(api.services, secure=secure, config_hash=str)
     client = await aiohttp_client(app)
     opened = await client.get(LOG_IN, headers=basic("admin", PASSWORD))
     cookie = opened.cookies["session_id"]

@@ -1,0 +1,186 @@
+"""What TLS proved of an origin, and what is told when it proved nothing."""
+
+import asyncio
+import hashlib
+import ssl
+import sys
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from spsd.adapters.address_policy import AddressPolicy
+from spsd.adapters.http_origin import Limits, open_origin
+from spsd.adapters.origin_tls import Trust
+from spsd.domain.failure import FailureCode, OriginError
+from spsd.domain.resume import Ask
+from spsd.testing.origin import Origin
+
+LIMITS = Limits(
+    connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=5, rate_limit_bytes_per_s=0
+)
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+class Authority:
+    """A certificate authority with one certificate to its name."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the lab")])
+        usage = x509.BasicConstraints(ca=True, path_length=None)
+        self.certificate = self.signed(self.name, self.key, usage, NOW - 9 * DAY, NOW + 9 * DAY)
+        self.file = directory / "authority.pem"
+        self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
+
+    def signed(self, name, key, extension, begins, ends):
+        builder = x509.CertificateBuilder(
+            self.name, name, key.public_key(), x509.random_serial_number(), begins, ends
+        ).add_extension(extension, critical=extension.oid == x509.BasicConstraints.oid)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def context(self, begins=NOW - DAY, ends=NOW + DAY, host="127.0.0.1"):
+        """The server side, and the DER of its certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
+        own = self.signed(name, key, names, begins, ends)
+        pem = self.directory / "pair.pem"
+        pem.write_bytes(
+            own.public_bytes(serialization.Encoding.PEM)
+            + self.certificate.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        return context, own.public_bytes(serialization.Encoding.DER)
+
+
+@pytest.fixture
+async def authority(tmp_path):
+    return await asyncio.to_thread(Authority, tmp_path)
+
+
+@asynccontextmanager
+async def serving(authority, **settings):
+    context, der = await asyncio.to_thread(lambda: authority.context(**settings))
+    async with Origin({"/a": b"a"}, ssl_context=context) as origin:
+        yield origin, hashlib.sha256(der).digest().hex(":").upper()
+
+
+async def evidence(url, policy, ca_file=None):
+    trust = await asyncio.to_thread(Trust.of, policy, ca_file)
+    async with (
+        open_origin(AddressPolicy(["127.0.0.0/8"]), trust, LIMITS) as origin,
+        origin.open(url, Ask()) as answer,
+    ):
+        assert [block async for block in answer.blocks()] == [b"a"]
+        return answer.evidence
+
+
+async def failure(url, policy, ca_file=None):
+    with pytest.raises(OriginError) as caught:
+        await evidence(url, policy, ca_file)
+    return caught.value
+
+
+@pytest.mark.parametrize("policy", ["checksum", "strict"])
+async def test_verified_with_the_configured_authorities(authority, policy):
+    async with serving(authority) as (origin, fingerprint):
+        told = await evidence(origin.url("/a"), policy, authority.file)
+        shown = told.pop("certificate sha256").split()
+        assert told == {"status": 200, "tls": "verified"}
+        assert shown[0] == fingerprint
+        # Before 3.13 there is no public way to the rest of the chain.
+        assert len(shown) == (2 if sys.version_info >= (3, 13) else 1)
+
+
+async def test_another_authority_is_not_enough(authority):
+    async with serving(authority) as (origin, fingerprint):
+        told = await evidence(origin.url("/a"), "checksum")
+        assert told["tls"].startswith("not verified (")
+        assert told["certificate sha256"].split()[0] == fingerprint
+        assert "our clock" not in told
+        seen = len(origin.requests)
+        error = await failure(origin.url("/a"), "strict")
+        assert error.code is FailureCode.TLS
+        assert len(origin.requests) == seen
+
+
+async def test_the_wrong_host(authority):
+    async with serving(authority, host="127.0.0.9") as (origin, _):
+        error = await failure(origin.url("/a"), "strict", authority.file)
+        assert "IP address mismatch" in error.what
+        assert origin.requests == []
+
+
+TIMES = [
+    pytest.param(NOW - 3 * DAY, NOW - DAY, "certificate has expired", id="expired"),
+    pytest.param(NOW + DAY, NOW + 3 * DAY, "certificate is not yet valid", id="early"),
+]
+
+
+def told_of_time(begins, ends):
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    return {"certificate valid from": begins.strftime(form), "until": ends.strftime(form)}
+
+
+@pytest.mark.parametrize(("begins", "ends", "reason"), TIMES)
+async def test_a_certificate_of_another_time_is_told_with_both_clocks(
+    authority, begins, ends, reason
+):
+    async with serving(authority, begins=begins, ends=ends) as (origin, _):
+        told = await evidence(origin.url("/a"), "checksum", authority.file)
+        assert told["tls"] == f"not verified ({reason})"
+        assert told.items() >= told_of_time(begins, ends).items()
+        assert abs(datetime.fromisoformat(told["our clock"]) - NOW) < DAY
+        assert abs(told["ahead of the origin's by seconds"]) < 5
+
+
+@pytest.mark.parametrize(("begins", "ends", "reason"), TIMES)
+async def test_strict_looks_without_giving_anything_away(authority, begins, ends, reason):
+    async with serving(authority, begins=begins, ends=ends) as (origin, _):
+        url = origin.url("/secret/a").replace("//", "//ann:word@") + "?signed"
+        error = await failure(url, "strict", authority.file)
+        assert error.code is FailureCode.TLS
+        assert error.what.endswith(reason)
+        assert error.evidence.items() >= told_of_time(begins, ends).items()
+        assert abs(error.evidence["ahead of the origin's by seconds"]) < 5
+        assert "word" not in error.sentence()
+        assert "signed" not in error.sentence()
+        [asked] = origin.requests
+        assert (asked.method, asked.path) == ("HEAD", "/")
+        assert "authorization" not in asked.headers
+        assert "signed" not in str(asked)
+
+
+async def test_strict_without_a_second_answer_tells_our_clock(authority):
+    """The origin is gone by the time of the second look."""
+    context, _ = await asyncio.to_thread(
+        lambda: authority.context(begins=NOW - 3 * DAY, ends=NOW - DAY)
+    )
+    closing: list[asyncio.AbstractServer] = []
+
+    async def once(reader, writer):
+        closing[0].close()
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0, ssl=context)
+    closing.append(server)
+    port = server.sockets[0].getsockname()[1]
+    # Only the handshake is served, and it fails on our side; the next connection is refused or cut.
+    error = await failure(f"https://127.0.0.1:{port}/a", "strict", authority.file)
+    server.close()
+    assert error.code is FailureCode.TLS
+    assert "our clock" in error.evidence
