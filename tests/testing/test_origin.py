@@ -452,6 +452,39 @@ async def test_swap_under_the_old_etag(tmp_path: Path) -> None:
         assert second.headers["last-modified"] == first.headers["last-modified"]
 
 
+async def test_swap_between_two_requests() -> None:
+    async with serving() as origin:
+        first = await ask(origin)
+        origin.swap("/a.bin", OTHER, keep_etag=True)
+        second = await ask(origin)
+        origin.swap("/a.bin", CONTENT)
+        third = await ask(origin)
+    assert (second.body, second.headers["etag"]) == (OTHER, first.headers["etag"])
+    assert third.body == CONTENT
+    assert third.headers["last-modified"] != first.headers["last-modified"]
+
+
+async def test_validators_can_be_left_out_of_every_reply() -> None:
+    async with Origin({"/a.bin": CONTENT}, [CutAfter(3)], validators=False) as origin:
+        for answer in (await ask(origin), await ask(origin, Range="bytes=3-")):
+            assert not {"etag", "last-modified"} & set(answer.headers)
+    assert answer.body == CONTENT[3:]
+
+
+async def test_a_small_send_buffer_counts_little_that_is_not_read() -> None:
+    """The client takes the head, and no byte more than its own buffer holds of the body."""
+    content = bytes(64 * 1024 * 1024)
+    async with Origin({"/a.bin": content}, send_buffer=4096) as origin:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        with client:
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", origin.port))
+            await send(client, "GET", "/a.bin", {})
+            await head_of(client)
+        assert 0 < origin.bytes_sent < 1024 * 1024
+
+
 async def test_swap_makes_an_object_where_there_was_none() -> None:
     async with serving(Swap(OTHER)) as origin:
         assert (await ask(origin, "/new")).body == OTHER
