@@ -23,10 +23,13 @@ _AT_A_TIME: Final = 6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(f"{case.name:<25} {case.what}" for case in CASES))
         return 0
+    if options.write and (options.act or SPSD not in options.only):
+        parser.error("--write is for the whole table")
     cases = [case for case in CASES if not options.act or case.name in options.act]
     peers = [peer for name in options.only if name != SPSD and (peer := _present(name))]
     # Ended from outside, the league still ends its children.
@@ -65,7 +68,7 @@ async def play(
 
     async def meet(peer: Peer, case: Case) -> Result:
         async with few:
-            return await peer.meets(case, directory / f"{peer.name}-{case.name}")
+            return await peer.meets(case, directory / f"{peer.name} {case.name}")
 
     for peer in peers:
         met = await asyncio.gather(*(meet(peer, case) for case in cases))
@@ -109,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         *("--only", "-o"),
         type=_names,
         default=[SPSD, *PEERS],
-        metavar="TOOL,…",
+        metavar="TOOL,...",
         help=f"of {', '.join([SPSD, *PEERS])}; default: all that are installed",
     )
     parser.add_argument(

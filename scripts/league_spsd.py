@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from scripts.league_cases import PATH, Case
+from scripts.league_cases import PATH, STALL_S, Case
 from scripts.league_peers import LIMIT_S, SEND_BUFFER
 from scripts.league_table import Result, Run, result
 from spsd.testing.origin import CutAfter, Hang, Origin
@@ -39,7 +39,7 @@ connections = 1
 connect_timeout_s = 5
 minimum_bytes_per_s = 1024
 stall_window_s = {stall_window_s}
-attempts = 4
+attempts = 3
 backoff_initial_s = 0.2
 backoff_limit_s = 1
 """
@@ -63,6 +63,7 @@ class _Daemon:
         return self.directory / "spsd.toml"
 
     def configure(self, *, stall_window_s: float) -> None:
+        self.directory.mkdir(exist_ok=True)
         state = self.directory / "state"
         text = _CONFIG.format(state=state, stall_window_s=stall_window_s)
         self.config.write_text(text, encoding="utf-8")
@@ -169,7 +170,6 @@ async def results(cases: Sequence[Case], directory: Path) -> Mapping[str, Result
     Raises:
         PreparationError: it never came to that.
     """
-    directory.mkdir()
     daemon = _Daemon(directory)
     async with AsyncExitStack() as stack:
         meetings = [await stack.enter_async_context(_meeting(case)) for case in cases]
@@ -183,7 +183,7 @@ async def results(cases: Sequence[Case], directory: Path) -> Mapping[str, Result
             await daemon.kill()
         for meeting in meetings:
             _set_the_scene(meeting)
-        daemon.configure(stall_window_s=2)
+        daemon.configure(stall_window_s=STALL_S)
         await daemon.start()
         await daemon.log_in()
         met = await asyncio.gather(*(meeting.run(daemon) for meeting in meetings))

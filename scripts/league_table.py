@@ -73,8 +73,6 @@ def table(cases: Sequence[Case], results: Mapping[str, Mapping[str, Result]]) ->
     for outcome in Outcome:
         counts = [_count(by_case, outcome) for by_case in results.values()]
         lines.append(_row([f"**{outcome}**", "how often", *map(str, counts)]))
-    wasted = [sum(one.wasted for one in by_case.values()) for by_case in results.values()]
-    lines.append(_row(["**wasted**", "MiB in all", *(f"{one / 2**20:.1f}" for one in wasted)]))
     return "\n".join(lines)
 
 

@@ -1104,6 +1104,7 @@ async def test_command_explains_every_act() -> None:
         ["/does/not/exist"],
         [__file__, __file__],
         ["--key", __file__, __file__],
+        ["--certificate", __file__, "--key", __file__, __file__],
         [],
     ],
 )
@@ -1112,3 +1113,55 @@ async def test_command_refuses_nonsense(arguments: list[str]) -> None:
         _, errors = await process.communicate()
     assert process.returncode == 2
     assert b"Traceback" not in errors
+
+
+async def test_command_says_that_a_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with command("--port", str(port), __file__) as process:
+            output, errors = await process.communicate()
+    assert (process.returncode, output) == (1, b"")
+    line = f"cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert errors.decode() == f"python -m spsd.testing.origin: {line}\n"
+
+
+async def test_command_tells_each_request_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(OTHER)
+    acts = ("--act", "cut-after:4", "--act", "refuse")
+    async with command(*acts, file) as process:
+        url = await url_of(process)
+        await fetch(url, 'If-Range: "v"', "Range: bytes=3-")
+        with pytest.raises(ConnectionResetError):
+            await fetch(url)
+        await fetch(url)
+        process.send_signal(signal.SIGINT)
+        output, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert output.decode().splitlines() == [
+        'GET /a.bin, Range bytes=3-, If-Range "v": 200, 4 bytes sent',
+        "a connection, refused",
+        f"GET /a.bin: 200, {len(OTHER)} bytes sent",
+    ]
+
+
+async def test_command_is_quiet_when_told_and_serves_when_nobody_reads(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(OTHER)
+    async with command("--quiet", file) as process:
+        await fetch(await url_of(process))
+        process.terminate()
+        assert await process.communicate() == (b"", b"")
+    reading, writing = os.pipe()
+    words = (sys.executable, "-m", "spsd.testing.origin", str(file))
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    url = (await asyncio.to_thread(os.read, reading, 1000)).decode().strip()
+    os.close(reading)
+    for _ in range(2):
+        assert (await fetch(url)).body == OTHER
+    process.terminate()
+    _, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")

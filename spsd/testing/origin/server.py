@@ -105,8 +105,13 @@ class Origin:
             raise BaseExceptionGroup("the origin failed", failures)
 
     @property
+    def host(self) -> str:
+        """Return the address that is listened on."""
+        return self._host
+
+    @property
     def port(self) -> int:
-        """Return the port that is listened on."""
+        """Return the port that is listened on, or is meant to be."""
         return self._port
 
     @property
