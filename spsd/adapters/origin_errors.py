@@ -46,7 +46,8 @@ def _named(error: Exception, host: str) -> OriginError:
         case TimeoutError():
             return OriginError(FailureCode.STALL, f"{host} sends nothing", where)
         case aiohttp.ClientResponseError():
-            what = f"{host} does not speak HTTP: {error.message}"
+            # aiohttp points into the line it could not read, on several lines of its own.
+            what = f"{host} does not speak HTTP: {' '.join(error.message.split())}"
             return OriginError(FailureCode.PROTOCOL, what, where)
         case aiohttp.InvalidURL():
             what = f"the URL cannot be requested: {error}"
@@ -57,8 +58,8 @@ def _named(error: Exception, host: str) -> OriginError:
 
 
 def tls_reason(error: BaseException) -> str:
-    """Why a certificate was not accepted, in OpenSSL's words."""
-    inner = getattr(error, "certificate_error", error)
+    """Why a handshake failed or a certificate was not accepted, in OpenSSL's words."""
+    inner = getattr(error, "certificate_error", getattr(error, "os_error", error))
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
     return str(getattr(inner, "reason", None) or inner)
