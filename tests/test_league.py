@@ -1,5 +1,6 @@
 """spsd against every act of the hostile origin, and the form of the table of it."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -109,6 +110,24 @@ def test_the_document_has_the_acts_as_they_are() -> None:
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \|", text, re.MULTILINE))
     assert rows == {case.name: case.what for case in CASES}, "run scripts/league --write"
     assert re.search(r"^\d{4}-\d\d-\d\d: spsd \d", text, re.MULTILINE)
+
+
+def test_the_command_prints_a_table_and_cleans_up(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [ROOT / "scripts" / "league", "--only", "spsd", "--act", "plain", "--act", "resume"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    _, _, head, rule, *rows = done.stdout.splitlines()
+    assert (head, rule) == ("| Act | The origin | spsd |", "| --- | --- | --- |")
+    assert rows[:2] == [
+        "| `plain` | behaves well | right |",
+        "| `resume` | behaves well to a resumed download | right |",
+    ]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
