@@ -94,7 +94,8 @@ def _named(error: Exception, where: Mapping[str, str]) -> OriginError:
         case TimeoutError():
             return OriginError(FailureCode.STALL, f"{host} sends nothing", where)
         case aiohttp.ClientResponseError():
-            what = f"{host} does not speak HTTP: {error.message}"
+            # aiohttp points into the line it could not read, on several lines of its own.
+            what = f"{host} does not speak HTTP: {' '.join(error.message.split())}"
             return OriginError(FailureCode.PROTOCOL, what, where)
         case aiohttp.InvalidURL():
             # Not the whole of it: it repeats the URL, which may be a signed one.

@@ -100,8 +100,8 @@ def failed_on_time(error: aiohttp.ClientConnectorCertificateError) -> bool:
 
 
 def tls_reason(error: BaseException) -> str:
-    """Why a certificate was not accepted, in OpenSSL's words."""
-    inner = getattr(error, "certificate_error", error)
+    """Why a handshake failed or a certificate was not accepted, in OpenSSL's words."""
+    inner = getattr(error, "certificate_error", getattr(error, "os_error", error))
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
     return str(getattr(inner, "reason", None) or inner)

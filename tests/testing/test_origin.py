@@ -452,6 +452,39 @@ async def test_swap_under_the_old_etag(tmp_path: Path) -> None:
         assert second.headers["last-modified"] == first.headers["last-modified"]
 
 
+async def test_swap_between_two_requests() -> None:
+    async with serving() as origin:
+        first = await ask(origin)
+        origin.swap("/a.bin", OTHER, keep_etag=True)
+        second = await ask(origin)
+        origin.swap("/a.bin", CONTENT)
+        third = await ask(origin)
+    assert (second.body, second.headers["etag"]) == (OTHER, first.headers["etag"])
+    assert third.body == CONTENT
+    assert third.headers["last-modified"] != first.headers["last-modified"]
+
+
+async def test_validators_can_be_left_out_of_every_reply() -> None:
+    async with Origin({"/a.bin": CONTENT}, [CutAfter(3)], validators=False) as origin:
+        for answer in (await ask(origin), await ask(origin, Range="bytes=3-")):
+            assert not {"etag", "last-modified"} & set(answer.headers)
+    assert answer.body == CONTENT[3:]
+
+
+async def test_a_small_send_buffer_counts_little_that_is_not_read() -> None:
+    """The client takes the head, and no byte more than its own buffer holds of the body."""
+    content = bytes(64 * 1024 * 1024)
+    async with Origin({"/a.bin": content}, send_buffer=4096) as origin:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setblocking(False)
+        with client:
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", origin.port))
+            await send(client, "GET", "/a.bin", {})
+            await head_of(client)
+        assert 0 < origin.bytes_sent < 1024 * 1024
+
+
 async def test_swap_makes_an_object_where_there_was_none() -> None:
     async with serving(Swap(OTHER)) as origin:
         assert (await ask(origin, "/new")).body == OTHER
@@ -1071,6 +1104,7 @@ async def test_command_explains_every_act() -> None:
         ["/does/not/exist"],
         [__file__, __file__],
         ["--key", __file__, __file__],
+        ["--certificate", __file__, "--key", __file__, __file__],
         [],
     ],
 )
@@ -1079,3 +1113,55 @@ async def test_command_refuses_nonsense(arguments: list[str]) -> None:
         _, errors = await process.communicate()
     assert process.returncode == 2
     assert b"Traceback" not in errors
+
+
+async def test_command_says_that_a_port_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with command("--port", str(port), __file__) as process:
+            output, errors = await process.communicate()
+    assert (process.returncode, output) == (1, b"")
+    line = f"cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert errors.decode() == f"python -m spsd.testing.origin: {line}\n"
+
+
+async def test_command_tells_each_request_in_a_line(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(OTHER)
+    acts = ("--act", "cut-after:4", "--act", "refuse")
+    async with command(*acts, file) as process:
+        url = await url_of(process)
+        await fetch(url, 'If-Range: "v"', "Range: bytes=3-")
+        with pytest.raises(ConnectionResetError):
+            await fetch(url)
+        await fetch(url)
+        process.send_signal(signal.SIGINT)
+        output, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert output.decode().splitlines() == [
+        'GET /a.bin, Range bytes=3-, If-Range "v": 200, 4 bytes sent',
+        "a connection, refused",
+        f"GET /a.bin: 200, {len(OTHER)} bytes sent",
+    ]
+
+
+async def test_command_is_quiet_when_told_and_serves_when_nobody_reads(tmp_path: Path) -> None:
+    file = tmp_path / "a.bin"
+    file.write_bytes(OTHER)
+    async with command("--quiet", file) as process:
+        await fetch(await url_of(process))
+        process.terminate()
+        assert await process.communicate() == (b"", b"")
+    reading, writing = os.pipe()
+    words = (sys.executable, "-m", "spsd.testing.origin", str(file))
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=writing, stderr=asyncio.subprocess.PIPE
+    )
+    os.close(writing)
+    url = (await asyncio.to_thread(os.read, reading, 1000)).decode().strip()
+    os.close(reading)
+    for _ in range(2):
+        assert (await fetch(url)).body == OTHER
+    process.terminate()
+    _, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")

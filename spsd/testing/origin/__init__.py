@@ -33,6 +33,7 @@ from spsd.testing.origin.acts import (
 from spsd.testing.origin.asked import Asked
 from spsd.testing.origin.server import Origin
 from spsd.testing.origin.spelling import parse, spell
+from spsd.testing.origin.threaded import ThreadedOrigin
 
 __all__ = [
     "ACTS",
@@ -58,6 +59,7 @@ __all__ = [
     "SlowHeaders",
     "Status",
     "Swap",
+    "ThreadedOrigin",
     "TooLong",
     "TooLongChunked",
     "TooShort",

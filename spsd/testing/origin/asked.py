@@ -29,6 +29,18 @@ class Asked:
         """Return the If-Range field as it came."""
         return self.headers.get("if-range")
 
+    def __str__(self) -> str:
+        """Return a line for people."""
+        if not self.method:
+            return "a connection, refused"
+        conditions = [
+            f", {name} {value}"
+            for name, value in (("Range", self.range), ("If-Range", self.if_range))
+            if value is not None
+        ]
+        status = "no reply" if self.status is None else str(self.status)
+        return f"{self.method} {self.path}{''.join(conditions)}: {status}, {self.sent} bytes sent"
+
     def record(self) -> dict[str, str | int | None]:
         """Return what a log tells of the request."""
         return {

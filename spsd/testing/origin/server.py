@@ -6,6 +6,7 @@ import ssl
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,7 @@ from urllib.parse import quote
 from spsd.testing.origin.acts import Act, Refuse, Swap, Whole
 from spsd.testing.origin.asked import Asked
 from spsd.testing.origin.plan import plan
-from spsd.testing.origin.reply import rejection
+from spsd.testing.origin.reply import rejection, without
 from spsd.testing.origin.request import MalformedError, Request, parse_head
 from spsd.testing.origin.stored import OCTETS, Shelf, store
 from spsd.testing.origin.wire import Wire
@@ -24,8 +25,11 @@ class Origin:
     """An HTTP/1.1 file server that does what its script says, one act per request.
 
     `acts` is the script; past its end every request meets `always`, which is to behave well unless
-    said otherwise. `etag` (quotes included) and `content_type` hold for every object. `on_finished`
-    is called with each request when its reply has ended, however it ended.
+    said otherwise. `etag` (quotes included) and `content_type` hold for every object; without
+    `validators` no reply has an ETag or a Last-Modified. `on_finished` is called with each request
+    when its reply has ended, however it ended. `send_buffer` is the size in bytes of the kernel's
+    buffer for what is on its way out: with a small one little is counted as sent that the client
+    never reads.
 
     The n-th of `requests` met the n-th act. What cannot be read as a request is answered 400 (431
     if its head is too long), consumes no act and is not recorded.
@@ -39,6 +43,8 @@ class Origin:
         always: Act | None = None,
         etag: str | None = None,
         content_type: str = OCTETS,
+        validators: bool = True,
+        send_buffer: int | None = None,
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -52,6 +58,8 @@ class Origin:
         )
         self._acts = deque(acts)
         self._always: Act = Whole() if always is None else always
+        self._hidden = () if validators else ("ETag", "Last-Modified")
+        self._send_buffer = send_buffer
         self._ssl_context = ssl_context
         self._host, self._port = host, port
         self._on_finished = on_finished
@@ -65,6 +73,8 @@ class Origin:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         self._listener = socket.create_server((self._host, self._port), family=family, backlog=128)
         self._listener.settimeout(0)
+        if self._send_buffer is not None:  # accepted connections inherit it
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer)
         self._port = self._listener.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return self
@@ -95,8 +105,13 @@ class Origin:
             raise BaseExceptionGroup("the origin failed", failures)
 
     @property
+    def host(self) -> str:
+        """Return the address that is listened on."""
+        return self._host
+
+    @property
     def port(self) -> int:
-        """Return the port that is listened on."""
+        """Return the port that is listened on, or is meant to be."""
         return self._port
 
     @property
@@ -113,6 +128,13 @@ class Origin:
     def script(self, *acts: Act) -> None:
         """Replace what is left of the script."""
         self._acts = deque(acts)
+
+    def swap(self, path: str, content: bytes, *, keep_etag: bool = False) -> None:
+        """Put these bytes in an object's place between two requests, as the act Swap does at one.
+
+        They have a new ETag and Last-Modified unless `keep_etag` is set.
+        """
+        self._shelf.swap(path, content, keep_etag=keep_etag)
 
     async def asked(self, n: int) -> None:
         """Wait until at least n requests have been received."""
@@ -185,7 +207,9 @@ class Origin:
             self._shelf.swap(request.path, act.content, keep_etag=act.keep_etag)
         source, entity = self._shelf.open(request.path)
         with source:
-            return await wire.perform(plan(act, request, entity), source, asked)
+            reply = plan(act, request, entity)
+            reply = replace(reply, headers=without(reply.headers, *self._hidden))
+            return await wire.perform(reply, source, asked)
 
     def _received(self, asked: Asked) -> Asked:
         self.requests.append(asked)

@@ -1,0 +1,143 @@
+"""Each failure code as a job gets it: from a real daemon, over a real wire."""
+
+import ast
+import asyncio
+import hashlib
+import re
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spsd.domain.digest import Sha256
+from spsd.domain.failure import EXPLANATIONS, FailureCode
+from spsd.domain.staging_key import download_key
+from spsd.testing.origin import (
+    Act,
+    CutAfter,
+    Gzip,
+    Hang,
+    Html,
+    Origin,
+    Redirect,
+    Status,
+    TooLong,
+    Whole,
+)
+from tests.daemon.driver import running
+
+TESTS = Path(__file__).parents[1]
+WRONG_DIGEST = "a" * 64
+MUCH = 10**15
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an origin does to a job, unless the job's URL or digest is the trouble.
+
+    In a URL ``{port}`` is that of the scene's origin, ``{closed}`` one where nobody listens, and
+    ``{ssh}`` one where no HTTP is spoken.
+    """
+
+    always: Act = field(default_factory=Whole)
+    first: tuple[Act, ...] = ()
+    url: str = "http://127.0.0.1:{port}/image.iso"
+    digest: str | None = None
+
+
+SCENES: Mapping[FailureCode, Scene] = {
+    FailureCode.DNS: Scene(url="http://nowhere.invalid/image.iso"),
+    FailureCode.REFUSED: Scene(url="http://127.0.0.1:{closed}/image.iso"),
+    FailureCode.TLS: Scene(url="https://127.0.0.1:{ssh}/image.iso"),
+    FailureCode.PORTAL: Scene(Html("<html>log in</html>")),
+    FailureCode.STALL: Scene(Hang(0)),
+    FailureCode.ORIGIN_STATUS: Scene(Status(404)),
+    FailureCode.PROTOCOL: Scene(url="http://127.0.0.1:{ssh}/image.iso"),
+    FailureCode.REDIRECT: Scene(Redirect("/image.iso")),
+    FailureCode.CUT_OFF: Scene(CutAfter(0)),
+    FailureCode.TOO_LONG: Scene(TooLong(10), (CutAfter(1000),)),
+    FailureCode.CODED: Scene(Gzip()),
+    FailureCode.DIGEST: Scene(digest=WRONG_DIGEST),
+    FailureCode.DISK_FULL: Scene(TooLong(MUCH)),
+    FailureCode.DISK: Scene(digest="b" * 64),
+    FailureCode.NOT_AN_IMAGE: Scene(),
+    FailureCode.POLICY: Scene(url="http://169.254.1.1/image.iso"),
+}
+
+# Those that need a daemon to themselves; the test named here must have the code in its text.
+ELSEWHERE: Mapping[FailureCode, str] = {
+    FailureCode.PROXY: "adapters/test_proxy.py::test_no_proxy_there",
+    FailureCode.PROXY_AUTH: "adapters/test_proxy.py::test_a_proxy_that_asks_for_a_password",
+    FailureCode.NO_SLOT: "daemon/test_origins.py::test_what_is_no_iso_and_no_slot",
+    FailureCode.GAVE_UP: (
+        "daemon/test_crash.py::test_an_image_that_always_crashes_the_daemon_is_given_up"
+    ),
+}
+
+
+def test_every_code_has_a_test() -> None:
+    assert {*SCENES, *ELSEWHERE} == set(FailureCode)
+    assert set(SCENES) & set(ELSEWHERE) == set()
+    for code, node in ELSEWHERE.items():
+        file, _, name = node.partition("::")
+        text = (TESTS / file).read_text(encoding="utf-8")
+        functions = (
+            one
+            for one in ast.walk(ast.parse(text))
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == name
+        )
+        source = ast.get_source_segment(text, next(functions)) or ""
+        assert re.search(rf'"{code}: |FailureCode\.{code.name}\b', source), f"{node}: no {code}"
+
+
+async def test_each_code_comes_over_the_wire(tmp_path: Path) -> None:
+    async with (
+        AsyncExitStack() as stack,
+        _ssh() as ssh,
+        running(
+            tmp_path,
+            fetch={"concurrent": 32, "attempts": 2, "stall_window_s": 1},
+            slots={"count": 32},
+        ) as daemon,
+    ):
+        (daemon.state / "staging" / download_key(Sha256("b" * 64))).write_text("in the way")
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            closed = unused.getsockname()[1]
+
+        async def error_of(code: FailureCode, scene: Scene) -> str:
+            content = f"the image of {code}".encode() * 200
+            origin = Origin({"/image.iso": content}, scene.first, always=scene.always)
+            await stack.enter_async_context(origin)
+            url = scene.url.format(port=origin.port, closed=closed, ssh=ssh)
+            digest = scene.digest or hashlib.sha256(content).hexdigest()
+            body = await daemon.over(await daemon.submit(url, digest))
+            assert body["status"] == "failed", (code, body)
+            return str(body["error"])
+
+        errors = await asyncio.gather(*(error_of(*scene) for scene in SCENES.items()))
+        assert daemon.filled() == []
+    told = dict(zip(SCENES, errors, strict=True))
+    assert {code: error.partition(": ")[0] for code, error in told.items()} == {
+        code: code.value for code in SCENES
+    }, told
+    without_advice = {
+        code: error for code, error in told.items() if EXPLANATIONS[code].advice not in error
+    }
+    assert without_advice == {}
+    # For people: one line each, and nothing of the program's insides.
+    assert [error for error in errors if not error.isprintable() or " at 0x" in error] == []
+
+
+@asynccontextmanager
+async def _ssh() -> AsyncIterator[int]:
+    """The port of something that speaks first, and no HTTP."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]

@@ -1,0 +1,178 @@
+"""Downloads from the servers that images really lie on, over a wire that is cut."""
+
+import asyncio
+import hashlib
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.certificate import ensure_self_signed
+from tests.daemon.driver import Daemon, running
+from tests.iso import build_iso
+from tests.servers.relay import Relay
+from tests.servers.serving import KINDS, Kind, Server, serving
+
+MIB = 1024 * 1024
+SIZE = 5 * MIB
+CUT = 2 * MIB
+HEAD = 1024
+"""No head of these servers is longer."""
+FETCH = {"connections": 1}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return _image(tmp_path_factory, b"first")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return _image(tmp_path_factory, b"other")
+
+
+def _image(factory: pytest.TempPathFactory, word: bytes) -> bytes:
+    path = factory.mktemp("iso") / "image.iso"
+    return build_iso(path, payload=word * (4 * MIB // len(word)), size=SIZE).read_bytes()
+
+
+def _kind(name: str) -> Kind:
+    if KINDS[name].path is None:
+        pytest.skip(f"{name} is not installed")
+    return KINDS[name]
+
+
+@pytest.fixture(params=sorted(KINDS))
+def server(request: pytest.FixtureRequest, image: bytes) -> Iterator[Server]:
+    with serving(_kind(request.param)) as one:
+        one.put("image.iso", image)
+        yield one
+
+
+@pytest.fixture
+def nginx(image: bytes) -> Iterator[Server]:
+    with serving(_kind("nginx")) as one:
+        one.put("image.iso", image)
+        yield one
+
+
+async def fetched(daemon: Daemon, url: str, content: bytes) -> None:
+    digest = hashlib.sha256(content).hexdigest()
+    body = await daemon.over(await daemon.submit(url, digest))
+    assert body["status"] == "finished", body
+    installed = await asyncio.to_thread(daemon.image(body["slot_id"]).read_bytes)
+    assert installed == content
+
+
+async def test_after_a_cut_only_the_rest_is_asked_for(
+    server: Server, image: bytes, tmp_path: Path
+) -> None:
+    async with (
+        Relay(server.port, cuts=[CUT, MIB]) as relay,
+        running(tmp_path, fetch=FETCH) as daemon,
+    ):
+        await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.iso", image)
+    whole, *parts = relay.passed
+    assert whole.header("Range") is None
+    assert whole.header("Accept-Encoding") == "identity"
+    etag = whole.answer_header("ETag")
+    assert etag is not None
+    assert etag.startswith('"')
+    assert [one.status for one in relay.passed] == [200, 206, 206]
+    assert [one.header("If-Range") for one in parts] == [etag, etag]
+    offsets = [int((one.header("Range") or "").removeprefix("bytes=")[:-1]) for one in parts]
+    assert CUT - HEAD < offsets[0] < CUT
+    assert CUT + MIB - 2 * HEAD < offsets[1] < CUT + MIB
+    assert SIZE < relay.received < SIZE + 3 * HEAD  # no byte of the image twice
+
+
+async def test_without_a_validator_the_rest_is_asked_for_as_well(
+    image: bytes, tmp_path: Path
+) -> None:
+    with serving(_kind("lighttpd")) as lighttpd:
+        lighttpd.put("image.of-no-type", image)
+        async with (
+            Relay(lighttpd.port, cuts=[CUT]) as relay,
+            running(tmp_path, fetch=FETCH) as daemon,
+        ):
+            await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.of-no-type", image)
+    assert [one.status for one in relay.passed] == [200, 206]
+    assert {one.answer_header("ETag") for one in relay.passed} == {None}
+    assert relay.passed[1].header("If-Range") is None
+    assert relay.received < SIZE + 2 * HEAD
+
+
+async def test_an_image_replaced_in_mid_download_is_noticed(
+    server: Server, image: bytes, other: bytes, tmp_path: Path
+) -> None:
+    """Of the same size, too; whoever wants the new one gets it, and nothing glued."""
+
+    def replace() -> None:
+        server.put("image.iso", other, age_s=60)
+
+    async with (
+        Relay(server.port, cuts=[CUT], at_cut=replace) as relay,
+        running(tmp_path, fetch=FETCH) as daemon,
+    ):
+        await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.iso", other)
+    assert [one.status for one in relay.passed] == [200, 200]
+    assert relay.passed[1].header("If-Range") == relay.passed[0].answer_header("ETag")
+    assert relay.received < CUT + SIZE + 2 * HEAD
+
+
+async def test_a_server_killed_in_mid_download_and_started_again(
+    server: Server, image: bytes, tmp_path: Path
+) -> None:
+    settings = FETCH | {"attempts": 500}
+    async with (
+        Relay(server.port, cuts=[CUT], at_cut=lambda: server.end(signal.SIGKILL)) as relay,
+        running(tmp_path, fetch=settings) as daemon,
+    ):
+        digest = hashlib.sha256(image).hexdigest()
+        key = await daemon.submit(f"http://127.0.0.1:{relay.port}/image.iso", digest)
+        while len(relay.passed) < 3:  # at least one attempt finds nobody
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(server.start)
+        body = await daemon.over(key)
+        assert body["status"] == "finished", body
+    assert relay.passed[-1].status == 206
+    assert relay.received < SIZE + 2 * HEAD
+
+
+async def test_https_with_a_certificate_of_its_own(image: bytes, tmp_path: Path) -> None:
+    pair = await asyncio.to_thread(ensure_self_signed, tmp_path, hostname="localhost")
+    with serving(_kind("nginx"), keys=pair) as nginx:
+        nginx.put("image.iso", image)
+        async with (
+            # The first connection ends in the handshake, for the certificate does not verify.
+            Relay(nginx.port, cuts=[None, CUT]) as relay,
+            running(tmp_path, fetch=FETCH) as daemon,
+        ):
+            await fetched(daemon, f"https://127.0.0.1:{relay.port}/image.iso", image)
+            with closing(sqlite3.connect(daemon.state / "spsd.sqlite")) as database:
+                rows = database.execute("SELECT evidence FROM job_history WHERE cause = 'verify'")
+                assert "tls not verified (self-signed certificate)" in rows.fetchone()[0]
+        log = nginx.log()
+    assert log[0] == '200 "-" "-"'
+    status, asked_range, if_range = log[-1].split()
+    assert (status, if_range[:5]) == ("206", '"\\x22')  # nginx logs the quotes of the tag so
+    # A record of TLS that is not whole cannot be read: up to 16 KiB come twice.
+    assert CUT - 100_000 < int(asked_range.removeprefix('"bytes=').removesuffix('-"')) < CUT
+    assert relay.received < SIZE + 100_000
+
+
+async def test_a_redirect_is_followed_anew_after_the_cut(
+    nginx: Server, image: bytes, tmp_path: Path
+) -> None:
+    async with (
+        Relay(nginx.port, cuts=[10_000, CUT]) as relay,
+        running(tmp_path, fetch=FETCH) as daemon,
+    ):
+        await fetched(daemon, f"http://127.0.0.1:{relay.port}/old.iso", image)
+    assert [one.status for one in relay.passed] == [302, 200, 302, 206]
+    etag = relay.passed[1].answer_header("ETag")
+    assert relay.passed[3].header("If-Range") == etag
+    assert relay.received < SIZE + 4 * HEAD
