@@ -317,7 +317,7 @@ ACTS = st.sampled_from(
 SCRIPTS = st.lists(st.lists(ACTS, min_size=1, max_size=4), min_size=1, max_size=3)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(scripts=SCRIPTS)
 async def test_whatever_they_do_it_ends_and_only_the_right_bytes_are_installed(
     tmp_path_factory, content, scripts
