@@ -21,9 +21,9 @@ from spsd.adapters.origin_errors import as_origin_errors, tls_reason
 from spsd.adapters.resolver import InterruptibleResolver
 from spsd.adapters.token_bucket import TokenBucket
 from spsd.domain import redirect
+from spsd.domain.exchange import Ask, Reply
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.rate import RateWatch
-from spsd.domain.resume import Ask, Reply
 
 BLOCK = 1024 * 1024
 _FLUSH_S = 0.25

@@ -19,11 +19,12 @@ from spsd.domain.failure import (
 )
 from spsd.domain.job import Job, Progress
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.domain.receiving import PAGE_BYTES, Finished, judge_digest
 from spsd.domain.retry import RetryPolicy, backoff_s, gained
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
 from spsd.services.completion import to_completion
-from spsd.services.download import Download
+from spsd.services.download import Download, Fetched
 from spsd.services.held_image import held_image
 from spsd.services.ports import ImageInspector, JobRepository, Now, Partial, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
@@ -76,7 +77,7 @@ class _Run:
             await to_completion(self._install())
         except JobError as error:
             await self._move(self._after(error, gained_bytes=False))
-            if not EXPLANATIONS[error.code].keeps_partial:
+            if isinstance(error, ImageError) or not EXPLANATIONS[error.code].keeps_partial:
                 await self._with.staging.discard(self._key)
 
     async def _found(self) -> bool:
@@ -99,27 +100,26 @@ class _Run:
             self._longest = partial.length
             clean_retries = 1
             while True:
-                glued = partial.length > 0
-                first_attempt = self.job.attempt
-                evidence = await self._fetch(partial)
-                glued = glued or self.job.attempt > first_attempt
-                computed = await partial.seal()
-                if computed == self.job.sha256:
-                    break
-                error = ImageError(
-                    FailureCode.DIGEST,
-                    "the image does not have the requested SHA-256",
-                    {"expected": self.job.sha256, "computed": computed, "bytes": partial.length},
-                    transient=glued and clean_retries > 0,
+                fetched = await self._fetch(partial)
+                finished = Finished(
+                    expected=self.job.sha256,
+                    computed=await partial.seal(),
+                    length=partial.length,
+                    glued=fetched.glued,
+                    clean_retries=clean_retries,
+                    media_type=fetched.media_type,
+                    beginning=await partial.read(0, PAGE_BYTES),
                 )
+                if (error := judge_digest(finished)) is None:
+                    break
                 clean_retries -= 1
                 await self._retry(error, gained_bytes=True)
                 await partial.clear()
                 self._longest = 0
-            told = ", ".join(f"{name} {value}" for name, value in evidence.items())
+            told = ", ".join(f"{name} {value}" for name, value in fetched.evidence.items())
             await self._move(self.job.verified(partial.length, told, now=self._with.now()))
 
-    async def _fetch(self, partial: Partial) -> dict[str, str | int]:
+    async def _fetch(self, partial: Partial) -> Fetched:
         """Attempts, until the origin has sent everything or the budget is spent."""
         while True:
             # An origin that starts over brings what was here before; that refunds nothing.

@@ -2,8 +2,8 @@ import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
-from spsd.domain.resume import Ask
 
 LIMITS = Limits(
     connect_timeout_s=2, minimum_bytes_per_s=1, stall_window_s=2, rate_limit_bytes_per_s=0

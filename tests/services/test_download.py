@@ -8,9 +8,9 @@ import pytest
 
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
+from spsd.domain.exchange import Ask, Reply
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.job import Progress
-from spsd.domain.resume import Ask, Reply
 from spsd.services.download import SPARE_BYTES, Download
 
 DIGEST = Sha256("a" * 64)

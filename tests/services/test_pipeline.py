@@ -67,7 +67,7 @@ def assert_failed(job, code):
         ([CUT, NoContentRange()], 3),
         ([CUT, WrongTotal(7)], 3),
         ([CUT, Multipart()], 3),
-        ([CUT, NoValidator()], 2),
+        ([CUT, NoValidator()], 3),
         ([CUT, Chunked()], 2),
         ([Hang(200_000)], 2),
         ([CUT, Status(500), CutAfter(50_000), Refuse()], 5),
@@ -238,5 +238,5 @@ async def test_a_failure_that_may_pass_keeps_the_bytes(bench):
     assert bench.partials() == [bench.sha256]
     job, asked = await bench.fetch()
     assert_finished(bench, job)
-    assert asked[0].range == "bytes=200000-"
-    assert asked[0].if_range is None  # another port, another origin: its ETags say nothing
+    # Another port, another origin: its ETags say nothing, so a quarter is compared.
+    assert (asked[0].range, asked[0].if_range) == ("bytes=150000-", None)
