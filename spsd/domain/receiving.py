@@ -1,11 +1,18 @@
 """What the bytes of a body mean: as they begin, as they come, and when all are here."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spsd.domain.decision import Outcome, Row, Table
 from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, FailureCode, ImageError, JobError, OriginError
+from spsd.domain.failure import (
+    ApplianceError,
+    Evidence,
+    FailureCode,
+    ImageError,
+    JobError,
+    OriginError,
+)
 
 PAGE_BYTES = 4096
 """Enough of the beginning to tell a web page."""
@@ -45,7 +52,10 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All bytes are here; ``glued`` tells whether they came over several connections."""
+    """All bytes are here; ``glued`` tells whether they came over several connections.
+
+    ``notes`` tell how the last attempt went.
+    """
 
     expected: Sha256
     computed: Sha256
@@ -54,6 +64,7 @@ class Finished:
     clean_retries: int
     media_type: str
     beginning: bytes
+    notes: Evidence = field(default_factory=dict)
 
 
 def judge_opening(opening: Opening) -> JobError | None:
@@ -118,6 +129,7 @@ def _digests(finished: Finished) -> dict[str, str | int]:
         "expected": finished.expected,
         "computed": finished.computed,
         "bytes": finished.length,
+        **finished.notes,
     }
 
 

@@ -42,6 +42,7 @@ class Fetched:
     """All that an origin sent; ``glued`` to what an earlier connection had brought."""
 
     evidence: Evidence
+    notes: Evidence
     media_type: str
     glued: bool
 
@@ -88,7 +89,7 @@ class Download:
                 )
                 ask = await run.take(answer, verdict)
                 evidence, media_type = dict(answer.evidence), answer.reply.media_type
-        return Fetched(evidence | run.notes, media_type, run.glued)
+        return Fetched(evidence | run.notes, run.notes, media_type, run.glued)
 
 
 class _Attempt:

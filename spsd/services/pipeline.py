@@ -109,6 +109,7 @@ class _Run:
                     clean_retries=clean_retries,
                     media_type=fetched.media_type,
                     beginning=await partial.read(0, PAGE_BYTES),
+                    notes=fetched.notes,
                 )
                 if (error := judge_digest(finished)) is None:
                     break

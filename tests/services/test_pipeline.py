@@ -196,6 +196,47 @@ async def test_and_only_one(bench):
     assert bench.partials() == []
 
 
+@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8"])
+async def test_an_image_that_is_called_a_page_is_an_image(bench, content_type):
+    job, asked = await bench.fetch(CUT, IgnoreRange(), content_type=content_type)
+    assert_finished(bench, job)
+    assert len(asked) == 3  # the first 200 has the ETag that was asked for
+    assert bench.installed() == bench.content
+
+
+PAGE = b"\xef\xbb\xbf\n<!doctype html><title>log in</title>"
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "text/html", ""])
+async def test_a_page_is_told_by_its_bytes(bench, content_type):
+    bench.content = PAGE
+    job, asked = await bench.fetch(sha256="0" * 64, content_type=content_type)
+    assert_failed(job, "portal")
+    assert f"content type {content_type or 'none'}" in job.error
+    assert len(asked) == 1
+    assert bench.partials() == []
+
+
+@pytest.mark.parametrize("page", [Html("log in"), Html(PAGE.decode())])
+async def test_a_page_never_costs_the_bytes_that_are_here(bench, page):
+    job, _ = await bench.fetch(CUT, always=page)
+    assert_failed(job, "portal")
+    assert "kept bytes 200000" in job.error
+    assert bench.partials() == [bench.sha256]
+    job, asked = await bench.fetch()
+    assert_finished(bench, job)
+    assert asked[0].range == "bytes=150000-"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 451])
+async def test_what_is_gone_in_the_middle_is_not_asked_for_again_and_stays(bench, status):
+    job, asked = await bench.fetch(CUT, always=Status(status))
+    assert_failed(job, "origin_status")
+    assert "kept bytes 200000" in job.error
+    assert [one.status for one in asked] == [200, status]
+    assert bench.partials() == [bench.sha256]
+
+
 async def test_no_slot_is_said_before_any_request(bench):
     job, asked = await bench.fetch(slot=None)
     assert_failed(job, "no_slot")
