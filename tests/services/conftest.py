@@ -102,7 +102,9 @@ async def open_bench(root, content):
                 inspector=IsoInspector(staging, accept_any=False),
                 download=Download(origin, store, now=lambda: 1_700_000_000),
                 board=ProgressBoard(),
-                retry=RetryPolicy(budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300),
+                retry=RetryPolicy(
+                    budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300, cut_floor=10
+                ),
                 now=lambda: 200,
             ),
             root,

@@ -44,6 +44,9 @@ CURABLE = (
 )  # fmt: skip
 """What costs at most an attempt, and never the job."""
 
+THRIFTY = (Whole, Refuse, Status, Chunked, NoLength, SlowHeaders, Drip, Swap)
+"""What wastes no byte, as a cut in good order does not either."""
+
 STATUSES = (204, 304, 400, 403, 404, 408, 412, 416, 425, 429, 500, 503)
 ETAGS = (None, None, '"same"', 'W/"same"', " ")
 """What the origin shows: a strong ETag for each content, the same for all, a weak one, none."""
@@ -68,6 +71,15 @@ class Sequence:
         curable = all(isinstance(act, CURABLE) for act in self.acts)
         return curable and self.always == Whole() and self.wanted == self.content
 
+    @property
+    def is_thrifty(self) -> bool:
+        """Whether every byte that is sent is to be kept."""
+        return self.wanted == self.content and all(
+            (isinstance(act, THRIFTY) or (isinstance(act, CutAfter) and not act.reset))
+            and (not isinstance(act, Swap) or act.content == self.content)
+            for act in (*self.acts, self.always)
+        )
+
     def __str__(self) -> str:
         shown = ", ".join(_short(act) for act in self.acts)
         same = "what is there" if self.wanted == self.content else "what is swapped in"
@@ -83,8 +95,10 @@ def sequence(number: int) -> Sequence:
     # Each image is another, so that no slot holds it already.
     content = b"\0" + random.randbytes(random.randint(SMALLEST, LARGEST) - 1)
     other = _other(random, content)
-    acts = tuple(_act(random, content, other) for _ in range(random.randint(0, 8)))
-    always = Whole() if random.random() < 0.8 else _act(random, content, other)
+    # Half of them do nothing that ends a job at once, so that they go on for longer.
+    kinds = (*(ACTS if random.random() < 0.5 else (*CURABLE, Swap)), CutAfter, CutAfter, Swap)
+    acts = tuple(_act(random, kinds, content, other) for _ in range(random.randint(0, 8)))
+    always = Whole() if random.random() < 0.8 else _act(random, ACTS, content, other)
     wanted = content if random.random() < 0.7 else other
     return Sequence(number, content, wanted, random.choice(ETAGS), acts, always)
 
@@ -103,9 +117,9 @@ def _other(random: Random, content: bytes) -> bytes:
             return content[: random.randint(SMALLEST, len(content))]
 
 
-def _act(random: Random, content: bytes, other: bytes) -> Act:
+def _act(random: Random, kinds: tuple[type[Act], ...], content: bytes, other: bytes) -> Act:
     size = len(content)
-    kind = random.choice((*ACTS, CutAfter, CutAfter, CutAfter, Swap))
+    kind = random.choice(kinds)
     arguments: dict[type[Act], tuple[object, ...]] = {
         Swap: (random.choice((content, other)), random.random() < 0.5),
         Status: (random.choice(STATUSES), random.choice((None, 0, "soon"))),

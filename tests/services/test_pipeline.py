@@ -30,6 +30,7 @@ from spsd.testing.origin import (
     WrongOffset,
     WrongTotal,
 )
+from tests.services.conftest import BUDGET
 
 CUT = CutAfter(200_000)
 
@@ -122,6 +123,8 @@ async def test_a_coded_answer_after_a_cut_keeps_the_bytes(bench):
     [
         (Status(503, retry_after=0), "origin_status"),
         (CutAfter(0), "cut_off"),
+        (CutAfter(2), "cut_off"),
+        (CutAfter(2, reset=True), "cut_off"),
         (Hang(0), "stall"),
         (Drip(1, 0.02), "stall"),
     ],
@@ -131,7 +134,18 @@ async def test_the_budget_ends(bench, always, code):
     job, asked = await bench.fetch(always=always)
     assert_failed(job, code)
     assert len(asked) == 3
-    assert "attempt 3 in a row without a new byte" in job.error
+    assert "attempt 3 in a row without getting ahead" in job.error
+
+
+async def test_a_slow_but_honest_origin_is_let_go_on(bench):
+    """50 kB/s for two seconds: seven stall windows of the bench, which has scaled a minute down
+    to 0.3 s; the drip above is scaled alike, from a byte each 0.2 s."""
+    bench.content = bench.content[:60_000] + bytes(40_000)
+    job, asked = await bench.fetch(
+        always=Drip(1000, 0.02), sha256=hashlib.sha256(bench.content).hexdigest()
+    )
+    assert job.progress.done == len(bench.content), job.error
+    assert len(asked) == 1
 
 
 async def test_connections_that_are_reset_end(bench):
@@ -152,6 +166,28 @@ async def test_new_bytes_refund_the_budget_once(bench):
     job, asked = await bench.fetch(CUT, Status(500), Status(500), Status(500))
     assert_failed(job, "origin_status")
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize("etag", [None, " "])
+async def test_outages_within_the_budget_are_outlived_as_often_as_bytes_come_between(bench, etag):
+    outage = [Refuse(), Status(503, retry_after=0)]
+    assert len(outage) == BUDGET - 1
+    pieces = 12
+    job, asked = await bench.fetch(*[CutAfter(25_000), *outage] * pieces, etag=etag)
+    # Without a validator a quarter of what is here, up to a window, comes with each piece.
+    while job.state is JobState.FAILED and etag is not None:
+        pytest.fail(job.error)
+    assert_finished(bench, job)
+    assert len(asked) >= pieces * BUDGET - len(outage)
+
+
+async def test_an_outage_as_long_as_the_budget_ends_the_job(bench):
+    outage = [Refuse(), Status(503, retry_after=0), Status(503, retry_after=0)]
+    assert len(outage) == BUDGET
+    job, asked = await bench.fetch(CUT, *outage)
+    assert_failed(job, "origin_status")
+    assert f"attempt {BUDGET} in a row without getting ahead" in job.error
+    assert len(asked) == 1 + BUDGET
 
 
 async def test_small_steps_arrive(bench):

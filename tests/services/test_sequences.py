@@ -2,8 +2,14 @@
 
 A sequence is up to eight acts of the hostile origin's whole vocabulary, and then a good origin or
 one act for ever; the objects are small, and so are the windows, so that every rule comes to bear.
-The runs are real: sockets, files, a database. SPSD_SEQUENCES says how many; 10,000 take about
-{} minutes on two cores, so the usual run is a sample.
+The runs are real: sockets, files, a database. 10,000 take 75 s on two cores; `scripts/test --fast`
+does the first 300. SPSD_SEQUENCES=50000 does more, SPSD_FIRST_SEQUENCE=7 with SPSD_SEQUENCES=1 the
+one that failed.
+
+The budget of bytes: an origin answers a request with one object at most, and there are at most as
+many requests as `most_requests` says. Where the origin cuts in good order and nothing else, the
+bytes are those of the image, and what is compared for want of a validator: twice a window for each
+request, and no byte at all with a strong ETag.
 """
 
 import asyncio
@@ -12,6 +18,8 @@ import tempfile
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.database import open_database
@@ -32,9 +40,11 @@ from spsd.services.progress import ProgressBoard
 from spsd.testing.origin import ACTS, Origin, Whole
 from tests.services.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
 
-COUNT = int(os.environ.get("SPSD_SEQUENCES", "1000"))
+COUNT = int(os.environ.get("SPSD_SEQUENCES", "10000"))
 FIRST = int(os.environ.get("SPSD_FIRST_SEQUENCE", "0"))
+SAMPLE = 300
 LANES = 16
+WINDOW = 64
 BUDGET = 3
 HANGS_AFTER_S = 30.0
 ASKS = 5
@@ -64,9 +74,11 @@ async def open_pipeline():
                 staging=store,
                 slots=SlotDirectory(slots, staging, count=LANES),
                 inspector=IsoInspector(staging, accept_any=True),
-                download=Download(origin, store, now=lambda: 0, windows=Windows(64)),
+                download=Download(origin, store, now=lambda: 0, windows=Windows(WINDOW)),
                 board=ProgressBoard(),
-                retry=RetryPolicy(budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=50),
+                retry=RetryPolicy(
+                    budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=50, cut_floor=WINDOW
+                ),
                 now=lambda: 0,
             ),
         )
@@ -74,11 +86,18 @@ async def open_pipeline():
 
 def most_requests(seq: Sequence) -> int:
     """Each act of the script is for one request. After it, a good origin ends the run in one
-    attempt and one clean retry; another one may bring a quarter of the windows' length at a time,
-    and takes the budget from there, ten redirects with each."""
+    attempt and one clean retry. Another one ends it in one attempt, in a loop of redirects for
+    example, or has to bring more than a floor of new bytes for each budget of attempts, twice."""
     if isinstance(seq.always, Whole):
         return len(seq.acts) + ASKS + 1
-    return len(seq.acts) + 600
+    budgets = 2 * ((LARGEST + EXTRA) // WINDOW + 1)
+    return len(seq.acts) + budgets * BUDGET * ASKS
+
+
+async def stalled(pipeline: Pipeline, job: Job) -> bool:
+    """Whether this machine was too busy for the short stall window; what was under way is lost."""
+    steps = await pipeline.jobs.history(job.key)
+    return any((step.evidence or "").startswith("stall: ") for step in steps)
 
 
 async def run(pipeline: Pipeline, root: Path, seq: Sequence, lane: int) -> str:
@@ -92,6 +111,9 @@ async def run(pipeline: Pipeline, root: Path, seq: Sequence, lane: int) -> str:
         ended = await pipeline.jobs.get(job.key)
     assert len(origin.requests) <= most_requests(seq)
     assert origin.bytes_sent <= len(origin.requests) * (LARGEST + 2 * EXTRA)
+    if seq.is_thrifty and not await stalled(pipeline, job):
+        compared = 0 if seq.etag in (None, '"same"') else WINDOW * len(origin.requests)
+        assert origin.bytes_sent <= len(seq.content) + compared
     if ended.state is JobState.FINISHED:
         assert (root / "slots" / str(lane) / "image").read_bytes() == seq.wanted
         await pipeline.slots.empty(lane)
@@ -130,8 +152,14 @@ def test_a_sequence_is_its_number():
     assert {type(act) for seq in made for act in (*seq.acts, seq.always)} == set(ACTS)
 
 
+async def test_a_sample_of_random_origins():
+    ends = await run_all(range(SAMPLE))
+    assert ends["finished"] > SAMPLE / 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 async def test_random_origins():
     ends = await run_all(range(FIRST, FIRST + COUNT))
     print(dict(ends))
     assert ends.total() == COUNT
-    assert ends["finished"] > COUNT / 4
