@@ -44,7 +44,7 @@ CURABLE = (
 )  # fmt: skip
 """What costs at most an attempt, and never the job."""
 
-THRIFTY = (Whole, Refuse, Status, Chunked, NoLength, SlowHeaders, Drip, Swap)
+THRIFTY = (Whole, Refuse, Status, Chunked, NoLength, SlowHeaders, Drip)
 """What wastes no byte, as a cut in good order does not either."""
 
 STATUSES = (204, 304, 400, 403, 404, 408, 412, 416, 425, 429, 500, 503)
@@ -75,8 +75,7 @@ class Sequence:
     def is_thrifty(self) -> bool:
         """Whether every byte that is sent is to be kept."""
         return self.wanted == self.content and all(
-            (isinstance(act, THRIFTY) or (isinstance(act, CutAfter) and not act.reset))
-            and (not isinstance(act, Swap) or act.content == self.content)
+            isinstance(act, THRIFTY) or (isinstance(act, CutAfter) and not act.reset)
             for act in (*self.acts, self.always)
         )
 

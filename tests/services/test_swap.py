@@ -14,6 +14,8 @@ from spsd.testing.origin import (
     IgnoreRange,
     NeverSatisfyIfRange,
     Origin,
+    Status,
+    Swap,
     Whole,
     WrongTotal,
 )
@@ -228,6 +230,21 @@ async def test_a_mirror_with_another_image_of_that_size_costs_one_window(bench, 
     assert job.error.startswith("digest: ")
     assert [one.range for one in mirror.requests] == [PROBE, WHOLE]
     assert "on the origin is not the one kept" in await told(bench, job)
+
+
+async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, images):
+    """The comparison fails, and then the origin is gone: what was answered last says nothing."""
+    old, new = images
+    acts = [CutAfter(CUT), Swap(new), Status(404)]
+    async with Origin({PATH: old}, acts, etag=NONE) as origin:
+        for state in (JobState.FAILED, JobState.FINISHED):
+            job = await bench.claimed(origin.url(PATH), hashlib.sha256(new).hexdigest())
+            await bench.pipeline.run(job)
+            job = await bench.pipeline.jobs.get(job.key)
+            assert job.state is state
+    assert_ended(bench, job, new, new)
+    ranges = [WHOLE, PROBE, WHOLE, PROBE, WHOLE]
+    assert [(one.range, one.if_range) for one in origin.requests] == [(r, None) for r in ranges]
 
 
 @pytest.mark.parametrize("act", [Flip(5), Flip(WINDOW - 1), WrongTotal(7), IgnoreRange()], ids=repr)
