@@ -232,10 +232,12 @@ async def test_a_mirror_with_another_image_of_that_size_costs_one_window(bench, 
     assert "on the origin is not the one kept" in await told(bench, job)
 
 
-async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, images):
+@pytest.mark.parametrize("compared", [[PROBE], [PROBE, OVERLAP]], ids=repr)
+async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, images, compared):
     """The comparison fails, and then the origin is gone: what was answered last says nothing."""
-    old, new = images
-    acts = [CutAfter(CUT), Swap(new), Status(404)]
+    old = images[0]
+    new = images[1] if compared == [PROBE] else changed(old, CUT - K)
+    acts = [CutAfter(CUT), *[Swap(new)] * len(compared), Status(404)]
     async with Origin({PATH: old}, acts, etag=NONE) as origin:
         for state in (JobState.FAILED, JobState.FINISHED):
             job = await bench.claimed(origin.url(PATH), hashlib.sha256(new).hexdigest())
@@ -243,7 +245,7 @@ async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, 
             job = await bench.pipeline.jobs.get(job.key)
             assert job.state is state
     assert_ended(bench, job, new, new)
-    ranges = [WHOLE, PROBE, WHOLE, PROBE, WHOLE]
+    ranges = [WHOLE, *[*compared, WHOLE] * 2]
     assert [(one.range, one.if_range) for one in origin.requests] == [(r, None) for r in ranges]
 
 
