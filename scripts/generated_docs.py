@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spsd.config import reference
+from spsd.domain.answering import HEAD
+from spsd.domain.asking import PLAN
 from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.lifecycle import diagram
+from spsd.domain.receiving import BODY, DIGEST, OPENING
+from spsd.domain.redirect import REDIRECTS
 from spsd.web.problems import error_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +35,12 @@ PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "diagram", state_diagram),
     ("docs/errors.md", "errors", error_table),
     ("docs/failures.md", "failures", failures),
+    ("docs/resume.md", "plan", PLAN.markdown),
+    ("docs/resume.md", "redirects", REDIRECTS.markdown),
+    ("docs/resume.md", "head", HEAD.markdown),
+    ("docs/resume.md", "opening", OPENING.markdown),
+    ("docs/resume.md", "body", BODY.markdown),
+    ("docs/resume.md", "digest", DIGEST.markdown),
     ("docs/settings.md", "settings", reference),
 )
 
@@ -51,13 +61,16 @@ def renewed(text: str, name: str, part: str) -> str:
 
 def stale(root: Path = ROOT) -> list[tuple[Path, str]]:
     """The documents that are not as the code prints them, with the text they should have."""
-    found = []
+    fresh: dict[Path, str] = {}
     for name, marker, part in PARTS:
         path = root / name
-        text = path.read_text(encoding="utf-8")
-        if (wanted := renewed(text, marker, part())) != text:
-            found.append((path, wanted))
-    return found
+        text = fresh.get(path) or path.read_text(encoding="utf-8")
+        fresh[path] = renewed(text, marker, part())
+    return [
+        (path, wanted)
+        for path, wanted in fresh.items()
+        if path.read_text(encoding="utf-8") != wanted
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -105,6 +105,7 @@ def retry_policy(fetch: FetchSettings) -> RetryPolicy:
         initial_s=fetch.backoff_initial_s,
         limit_s=fetch.backoff_limit_s,
         stall_floor=int(fetch.minimum_bytes_per_s * fetch.stall_window_s),
+        cut_floor=int(fetch.minimum_bytes_per_s * fetch.backoff_initial_s),
     )
 
 

@@ -18,10 +18,10 @@ from spsd.adapters.origin_client import OriginClient, open_client
 from spsd.adapters.origin_errors import as_origin_errors
 from spsd.adapters.origin_tls import Trust
 from spsd.adapters.token_bucket import TokenBucket
+from spsd.domain.exchange import Ask, Reply
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import NO_PROXIES, ProxySettings
 from spsd.domain.rate import RateWatch
-from spsd.domain.resume import Ask, Reply
 
 BLOCK = 1024 * 1024
 _FLUSH_S = 0.25

@@ -18,9 +18,9 @@ from spsd.adapters.origin_errors import address_of, as_origin_errors, proxy_refu
 from spsd.adapters.origin_tls import Trust, failed_on_time, proof, tls_reason, validity
 from spsd.domain import redirect
 from spsd.domain.certificate_time import time_evidence
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings, proxy_for
-from spsd.domain.resume import Ask
 from spsd.domain.source import displayed
 
 Proven = dict[str, str | int]

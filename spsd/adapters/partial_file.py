@@ -20,8 +20,8 @@ import msgspec
 
 from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
 from spsd.domain.digest import Sha256
+from spsd.domain.exchange import Kept, Reply
 from spsd.domain.failure import ApplianceError
-from spsd.domain.resume import Kept, Reply
 from spsd.services.completion import to_completion
 
 T = TypeVar("T")
@@ -131,6 +131,13 @@ class PartialFile:
             (self._writer.submit(self._write, block), self._hasher.submit(self._hash.update, block))
         )
         self._length += len(block)
+
+    async def read(self, first: int, length: int) -> bytes:
+        """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
+        await self._drain()
+        if length == 0:
+            return b""
+        return await self._on(self._writer, lambda: os.pread(self._descriptor, length, first))
 
     async def seal(self) -> Sha256:
         """Write everything out, durably, and give the digest of the file's bytes."""

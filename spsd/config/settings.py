@@ -74,7 +74,7 @@ class FetchSettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, le=3600, description="Time over which the rate is measured.")
     ] = 60.0
     attempts: Annotated[
-        int, Meta(ge=1, le=1000, description="Failures in a row without a new byte.")
+        int, Meta(ge=1, le=1000, description="Failures in a row without getting ahead.")
     ] = 10
     backoff_initial_s: Annotated[
         float, Meta(gt=0, le=3600, description="Wait after the first failure; it then doubles.")

@@ -156,4 +156,4 @@ class Job:
 def _last_word(error: JobError, spent: int) -> str:
     if not error.transient or spent < 2:
         return error.sentence()
-    return f"{error.sentence()} This was attempt {spent} in a row without a new byte."
+    return f"{error.sentence()} This was attempt {spent} in a row without getting ahead."

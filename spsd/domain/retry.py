@@ -9,16 +9,18 @@ from spsd.domain.failure import FailureCode
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how soon; ``budget`` counts attempts in a row without a new byte.
+    """How often and how soon; ``budget`` counts attempts in a row without getting ahead.
 
-    ``stall_floor`` is the bytes of one stall window at the minimum rate: less than that before a
-    stall is a drip, and refunds nothing.
+    ``stall_floor`` is the bytes of one stall window at the minimum rate, ``cut_floor`` those of
+    the shortest wait between two attempts at it: not more than that before a stall, or before
+    anything else, is a drip, and refunds nothing.
     """
 
     budget: int
     initial_s: float
     limit_s: float
     stall_floor: int
+    cut_floor: int = 0
 
 
 def gained(policy: RetryPolicy, code: FailureCode, new_bytes: int) -> bool:
@@ -27,7 +29,7 @@ def gained(policy: RetryPolicy, code: FailureCode, new_bytes: int) -> bool:
     ``new_bytes`` are those past the longest prefix so far: an origin that starts over and is cut
     at the same place each time brings none.
     """
-    return new_bytes > (policy.stall_floor if code is FailureCode.STALL else 0)
+    return new_bytes > (policy.stall_floor if code is FailureCode.STALL else policy.cut_floor)
 
 
 RETRY_AFTER_LIMIT_S = 3600.0

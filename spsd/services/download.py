@@ -1,24 +1,30 @@
-"""One attempt at an image: ask, judge, append.
+"""One attempt at an image: ask, judge, compare, append.
 
-What to do is decided in :mod:`spsd.domain.resume`; here it is done.
+What to do is decided in :mod:`spsd.domain.resume` and :mod:`spsd.domain.receiving`; here it is
+done.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import assert_never
 
-from spsd.domain.failure import ApplianceError, FailureCode, OriginError
-from spsd.domain.job import Progress
-from spsd.domain.resume import (
+from spsd.domain.exchange import (
     Append,
+    Ask,
     AskAgain,
+    Compare,
     Complete,
     Reject,
     StartOver,
-    judge,
-    plan,
+    Verdict,
+    Windows,
 )
+from spsd.domain.failure import ApplianceError, FailureCode, JobError
+from spsd.domain.job import Progress
+from spsd.domain.receiving import Opening, Received, judge_body, judge_opening
+from spsd.domain.resume import WINDOWS, difference, judge, plan
 from spsd.services.ports import Answer, Now, Origin, Partial, Staging
 
 _log = logging.getLogger(__name__)
@@ -27,93 +33,179 @@ SPARE_BYTES = 16 * 1024 * 1024
 """Left free on the file system, for the database and the manifests."""
 
 Report = Callable[[Progress], Awaitable[None]]
+Evidence = dict[str, str | int]
+_DONE = Complete()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """All that an origin sent; ``glued`` to what an earlier connection had brought."""
+
+    evidence: Evidence
+    notes: Evidence
+    media_type: str
+    glued: bool
 
 
 class Download:
     """Fetches into a partial over one connection at a time."""
 
-    def __init__(self, origin: Origin, staging: Staging, *, now: Now) -> None:
+    def __init__(
+        self, origin: Origin, staging: Staging, *, now: Now, windows: Windows = WINDOWS
+    ) -> None:
         self._origin = origin
         self._staging = staging
         self._now = now
+        self._windows = windows
 
-    async def attempt(self, url: str, partial: Partial, report: Report) -> dict[str, str | int]:
-        """Continue the partial until the origin has sent all of it; gives the evidence.
+    async def attempt(
+        self, url: str, partial: Partial, report: Report, *, breaks: int = 0
+    ) -> Fetched:
+        """Continue the partial until the origin has sent all of it.
 
+        After ``breaks`` of the line in a row without a new byte, fewer bytes are compared.
         ``report`` is told after each block how far the download is.
 
         Raises:
             OriginError: the attempt is over; what has come is kept in the partial.
             ApplianceError: the disk is full or broken.
         """
-        ask = plan(partial.kept(url))
+        run = _Attempt(url, partial, report, self._staging)
+        try:
+            return await self._attempt(run, url, partial, self._windows.after(breaks))
+        except JobError as error:
+            error.evidence = {**error.evidence, **run.notes}
+            raise
+
+    async def _attempt(
+        self, run: "_Attempt", url: str, partial: Partial, windows: Windows
+    ) -> Fetched:
+        ask = plan(partial.kept(url), windows)
+        evidence: Evidence = {"kept": "every byte was here already"}
+        media_type = ""
         while not isinstance(ask, Complete):
             async with self._origin.open(url, ask) as answer:
-                verdict = judge(ask, partial.kept(url), answer.reply, now=self._now())
-                match verdict:
-                    case Complete():
-                        return dict(answer.evidence)
-                    case AskAgain(ask=better, why=why):
-                        _log.info("asking again: %s", why)
-                        ask = better
-                    case Reject(error=error):
-                        raise error
-                    case StartOver(total=total):
-                        await partial.clear()
-                        await self._receive(url, answer, partial, total, report)
-                        return dict(answer.evidence)
-                    case Append(total=total):
-                        await self._receive(url, answer, partial, total, report)
-                        return dict(answer.evidence)
-                    case _:
-                        assert_never(verdict)
-        return {"kept": "every byte was here already"}
+                verdict = judge(
+                    ask,
+                    partial.kept(url),
+                    answer.reply,
+                    now=self._now(),
+                    windows=windows,
+                )
+                ask = await run.take(answer, verdict)
+                evidence, media_type = dict(answer.evidence), answer.reply.media_type
+        return Fetched(evidence | run.notes, run.notes, media_type, run.glued)
+
+
+class _Attempt:
+    """One attempt under way; ``notes`` tell what a person should know of how it went."""
+
+    def __init__(self, url: str, partial: Partial, report: Report, staging: Staging) -> None:
+        self._url = url
+        self._partial = partial
+        self._report = report
+        self._staging = staging
+        self.notes: Evidence = {}
+        self.glued = partial.length > 0
+
+    async def take(self, answer: Answer, verdict: Verdict) -> Ask | Complete:
+        """Do what the verdict says; gives what to ask next."""
+        async with aclosing(answer.blocks()) as blocks:
+            match verdict:
+                case Complete():
+                    return _DONE
+                case AskAgain():
+                    return self._again(verdict)
+                case Reject(error=error):
+                    raise error
+                case Compare(length=length, then=then):
+                    found, _ = await self._compared(blocks, 0, length)
+                    return then if found is None else self._again(found)
+                case StartOver(total=total, why=why):
+                    await self._start_over(answer, blocks, total, why)
+                    return _DONE
+                case Append(offset=offset, total=total, overlap=overlap):
+                    found, rest = await self._compared(blocks, offset - overlap, overlap)
+                    if found is not None:
+                        return self._again(found)
+                    await self._receive(answer, blocks, total, rest)
+                    return _DONE
+                case _:
+                    assert_never(verdict)
+
+    def _again(self, verdict: AskAgain) -> Ask:
+        _log.info("asking again: %s", verdict.why)
+        if verdict.ask.offset == 0:
+            self._note(verdict.why)
+        return verdict.ask
+
+    def _note(self, why: str) -> None:
+        if self._partial.length:
+            self.notes.setdefault("started over", why)
+
+    async def _compared(
+        self, blocks: AsyncGenerator[bytes, None], first: int, length: int
+    ) -> tuple[AskAgain | None, bytes]:
+        """Compare the body's first bytes with those kept; gives the body's bytes after them."""
+        theirs = bytearray()
+        if length:
+            async for block in blocks:
+                theirs += block
+                if len(theirs) >= length:
+                    break
+        mine = await self._partial.read(first, length)
+        return difference(first, mine, bytes(theirs[:length])), bytes(theirs[length:])
+
+    async def _start_over(
+        self, answer: Answer, blocks: AsyncGenerator[bytes, None], total: int | None, why: str
+    ) -> None:
+        # What is kept goes when there is something better, not when it was only announced.
+        beginning = await anext(blocks, b"")
+        media_type, kept = answer.reply.media_type, self._partial.length
+        if (error := judge_opening(Opening(media_type, beginning, kept))) is not None:
+            raise error
+        self._note(why)
+        await self._partial.clear()
+        self.glued = False
+        await self._receive(answer, blocks, total, beginning)
 
     async def _receive(
-        self, url: str, answer: Answer, partial: Partial, total: int | None, report: Report
+        self,
+        answer: Answer,
+        blocks: AsyncGenerator[bytes, None],
+        total: int | None,
+        beginning: bytes,
     ) -> None:
-        room = await self._room(partial, total)
-        await partial.describe(url, answer.reply, total)
-        await report(Progress(partial.length, total or 0))
-        async with aclosing(answer.blocks()) as blocks:
-            async for block in blocks:
-                if (error := _overrun(partial.length + len(block), total, room)) is not None:
-                    raise error
-                await partial.append(block)
-                await report(Progress(partial.length, total or 0))
-        if total is not None and partial.length < total:
-            raise OriginError(
-                FailureCode.CUT_OFF,
-                "the origin closed the connection before the end",
-                {"bytes": partial.length, "of": total},
-            )
+        room = await self._room(total)
+        await self._partial.describe(self._url, answer.reply, total)
+        await self._report(Progress(self._partial.length, total or 0))
+        if beginning:
+            await self._append(beginning, total, room)
+        async for block in blocks:
+            await self._append(block, total, room)
+        self._check(Received(self._partial.length, total, room, ended=True))
 
-    async def _room(self, partial: Partial, total: int | None) -> int:
+    async def _append(self, block: bytes, total: int | None, room: int) -> None:
+        self._check(Received(self._partial.length + len(block), total, room))
+        await self._partial.append(block)
+        await self._report(Progress(self._partial.length, total or 0))
+
+    def _check(self, received: Received) -> None:
+        if (error := judge_body(received)) is not None:
+            raise error
+
+    async def _room(self, total: int | None) -> int:
         """How long the partial may become on this disk.
 
         Raises:
             ApplianceError: the object is known not to fit.
         """
+        length = self._partial.length
         free = await self._staging.free_bytes() - SPARE_BYTES
-        if total is not None and total - partial.length > free:
+        if total is not None and total - length > free:
             raise ApplianceError(
                 FailureCode.DISK_FULL,
                 "the image does not fit",
-                {"needed bytes": total - partial.length, "free bytes": max(0, free)},
+                {"needed bytes": total - length, "free bytes": max(0, free)},
             )
-        return partial.length + max(0, free)
-
-
-def _overrun(length: int, total: int | None, room: int) -> OriginError | ApplianceError | None:
-    if total is not None and length > total:
-        return OriginError(
-            FailureCode.TOO_LONG,
-            "more bytes came than announced",
-            {"announced": total, "got at least": length},
-            transient=False,
-        )
-    if length > room:
-        return ApplianceError(
-            FailureCode.DISK_FULL, "the image has no end before the disk has", {"bytes": length}
-        )
-    return None
+        return length + max(0, free)

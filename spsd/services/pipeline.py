@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, JobError
+from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
 from spsd.domain.job import Job
 from spsd.domain.retry import RetryPolicy
 from spsd.domain.slot import InstalledImage
@@ -59,7 +59,7 @@ class _Run:
             await to_completion(self._install())
         except JobError as error:
             # First of all: on a full disk the row needs the room.
-            if not EXPLANATIONS[error.code].keeps_partial:
+            if isinstance(error, ImageError) or not EXPLANATIONS[error.code].keeps_partial:
                 await self._discard()
             await self._claim.fail(error)
 

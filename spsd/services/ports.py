@@ -11,11 +11,11 @@ from typing import Protocol
 from spsd.domain.account import Account, Role
 from spsd.domain.boot import Activation
 from spsd.domain.digest import Sha256
+from spsd.domain.exchange import Ask, Kept, Reply
 from spsd.domain.host import HostName, Load
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.program import ProgramOutcome
-from spsd.domain.resume import Ask, Kept, Reply
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
 
@@ -106,6 +106,9 @@ class Partial(Protocol):
         Raises:
             ApplianceError: the disk is full or broken; the partial is of no use any more.
         """
+
+    async def read(self, first: int, length: int) -> bytes:
+        """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
 
     async def seal(self) -> Sha256:
         """Write everything out, durably, and give the digest of the file's bytes."""

@@ -17,10 +17,11 @@ from spsd.domain.failure import (
 )
 from spsd.domain.job import Progress
 from spsd.domain.mirror import Provenance, Sources
+from spsd.domain.receiving import PAGE_BYTES, Finished, judge_digest
 from spsd.domain.retry import gained
 from spsd.domain.source import authority
 from spsd.services.claim import Claim
-from spsd.services.download import Download
+from spsd.services.download import Download, Fetched
 from spsd.services.ports import Partial
 
 
@@ -34,6 +35,7 @@ class Proving:
         self._sources = Sources.of(claim.job.sources, spent=claim.job.spent)
         self._provenance = Provenance(partial.length)
         self._longest = partial.length
+        self._breaks = 0
 
     async def to_the_proof(self) -> str:
         """Fetch until the digest is right; gives the evidence for it.
@@ -42,18 +44,23 @@ class Proving:
             JobError: there is to be no other attempt.
         """
         while True:
-            kept, first_attempt = self._partial.length > 0, self._claim.job.attempt
-            evidence = await self._fetch()
-            computed = await self._partial.seal()
-            if computed == self._claim.job.sha256:
-                shown: Evidence = {**evidence, **self._bytes_from()}
+            fetched = await self._fetch()
+            finished = Finished(
+                expected=self._claim.job.sha256,
+                computed=await self._partial.seal(),
+                length=self._partial.length,
+                glued=self._provenance.glued if self._sources.several else fetched.glued,
+                clean_retries=0 if self._sources.unmixed else 1,
+                media_type=fetched.media_type,
+                beginning=await self._partial.read(0, PAGE_BYTES),
+                notes={**fetched.notes, **self._bytes_from()},
+            )
+            if (error := judge_digest(finished)) is None:
+                shown: Evidence = {**fetched.evidence, **self._bytes_from()}
                 return ", ".join(f"{name} {value}" for name, value in shown.items())
-            # With nobody else to ask, any second attempt is worth a clean retry.
-            again = kept or self._claim.job.attempt > first_attempt
-            glued = self._provenance.glued if self._sources.several else again
-            await self._mismatch(computed, glued=glued)
+            await self._mismatch(error, glued=finished.glued)
 
-    async def _fetch(self) -> Evidence:
+    async def _fetch(self) -> Fetched:
         """Attempts, until a source has sent everything or nothing more is to be had."""
         partial = self._partial
         while True:
@@ -72,7 +79,7 @@ class Proving:
 
             url = self._sources.each[turn.index].url
             try:
-                return await self._download.attempt(url, partial, report)
+                return await self._download.attempt(url, partial, report, breaks=self._breaks)
             except OriginError as error:
                 await self._failed(error, retry_after=error.retry_after)
             except ApplianceError as error:
@@ -86,6 +93,10 @@ class Proving:
         policy = self._claim.retry_policy
         refunds = gained(policy, error.code, self._partial.length - self._longest)
         self._longest = max(self._longest, self._partial.length)
+        if refunds:
+            self._breaks = 0
+        elif error.code in (FailureCode.CUT_OFF, FailureCode.STALL):
+            self._breaks += 1
         if error.transient:
             await self._claim.retry(self._seen(error, transient=True), gained_bytes=refunds)
             self._sources = self._sources.failed(
@@ -102,21 +113,11 @@ class Proving:
         if not EXPLANATIONS[error.code].keeps_partial:
             await self._start_over()
 
-    async def _mismatch(self, computed: str, *, glued: bool) -> None:
+    async def _mismatch(self, error: JobError, *, glued: bool) -> None:
         left = self._sources.mismatched(self._provenance.pieces, glued=glued)
-        error = ImageError(
-            FailureCode.DIGEST,
-            "the image does not have the requested SHA-256",
-            {
-                "expected": self._claim.job.sha256,
-                "computed": computed,
-                "bytes": self._partial.length,
-                **self._bytes_from(),
-                **self._tried(),
-            },
-            transient=left.any_left,
-        )
-        await self._claim.retry(error, gained_bytes=True)
+        evidence = {**error.evidence, **self._tried()}
+        again = ImageError(error.code, error.what, evidence, transient=left.any_left)
+        await self._claim.retry(again, gained_bytes=True)
         self._sources = left
         await self._start_over()
 

@@ -6,9 +6,9 @@ from aiohttp.abc import AbstractResolver
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
-from spsd.domain.resume import Ask
 from spsd.testing.origin import Origin, Redirect
 
 LIMITS = Limits(

@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
-from spsd.domain.resume import Ask
 from spsd.testing.origin import Origin
 
 LIMITS = Limits(

@@ -10,9 +10,9 @@ from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
-from spsd.domain.resume import Ask
 from spsd.testing.origin import Origin, Redirect
 from tests.squid import BINARY, CLOSED, MISSING, NAME, PASSWORD, USER, running_squid
 

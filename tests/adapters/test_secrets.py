@@ -10,8 +10,8 @@ from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import OriginError
-from spsd.domain.resume import Ask
 from spsd.testing.origin import Origin, Redirect
 
 LIMITS = Limits(

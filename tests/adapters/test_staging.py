@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from spsd.adapters.partial_file import DEPTH
 from spsd.adapters.staging import StagingDirectory
+from spsd.domain.exchange import Kept, Reply
 from spsd.domain.failure import ApplianceError, FailureCode
-from spsd.domain.resume import Kept, Reply
 from spsd.domain.staging_key import upload_key
 
 DIGEST = "d" * 64
@@ -51,6 +51,17 @@ async def test_what_was_there_is_hashed_again(staging):
         assert not partial.kept("http://mirror/y").same_url
         await partial.append(b"efgh")
         assert await partial.seal() == hashlib.sha256(b"abcdefgh").hexdigest()
+
+
+async def test_what_was_appended_can_be_read_at_once(staging):
+    async with staging.open(DIGEST) as partial:
+        for _ in range(2 * DEPTH):
+            await partial.append(b"abcd")
+        assert await partial.read(0, 6) == b"abcdab"
+        assert await partial.read(8 * DEPTH - 3, 100) == b"bcd"
+        assert await partial.read(1000, 5) == await partial.read(0, 0) == b""
+        await partial.append(b"e")
+        assert await partial.seal() == hashlib.sha256(b"abcd" * 2 * DEPTH + b"e").hexdigest()
 
 
 async def test_after_a_reboot_only_what_was_synced_counts(staging, tmp_path):

@@ -129,6 +129,15 @@ class Daemon:
             await asyncio.sleep(POLL_S)
         return body
 
+    async def moved_by(self, key: str, cause: str, times: int = 1) -> None:
+        """Wait until the job's history has so many lines with that cause."""
+        causes: list[str] = []
+        while causes.count(cause) < times:
+            await asyncio.sleep(POLL_S)
+            status, document = await self.call("GET", f"{FETCH}/{key}/history")
+            assert status == 200, document
+            causes = [line["cause"] for line in document["body"]["history"]]
+
     async def over(self, key: str) -> dict:
         return await self.until(
             key, lambda body: body["status"] in ("finished", "failed", "cancelled")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.testing.origin import Act, Hang, Origin, Refuse, SlowHeaders, Whole
+from spsd.testing.origin import Act, CutAfter, Hang, Origin, Refuse, SlowHeaders, Status, Whole
 from tests.daemon.driver import FETCH, Daemon, running
 from tests.iso import build_iso
 
@@ -48,16 +48,25 @@ async def test_while_a_name_is_looked_up_and_a_stop_in_it(tmp_path: Path) -> Non
             assert await daemon.stop() == 0
 
 
-async def test_while_waiting_for_the_next_attempt(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "act",
+    [Refuse(), Status(503, retry_after=3600), CutAfter(100_000)],
+    ids=lambda a: type(a).__name__,
+)
+async def test_while_waiting_for_the_next_attempt(act: Act, tmp_path: Path) -> None:
     settings = {"fetch": {"backoff_initial_s": 30, "backoff_limit_s": 60}}
+    payload = bytes(200_000)
     async with (
-        Origin({"/a": b"a"}, always=Refuse()) as origin,
+        Origin({"/a": payload}, always=act) as origin,
         running(tmp_path, **settings) as daemon,
     ):
-        key = await daemon.submit(origin.url("/a"), "a" * 64)
-        await origin.asked(1)
+        key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
+        await daemon.moved_by(key, "fail")
+        # The client of aiohttp may have tried a reset connection twice.
+        asked = len(origin.requests)
         await cancel(daemon, key)
         assert daemon.staged() == []
+        assert len(origin.requests) == asked
 
 
 async def test_while_queued_and_while_the_first_of_one_digest_runs(tmp_path: Path) -> None:

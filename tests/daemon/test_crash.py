@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from spsd.testing.origin import Origin
+from spsd.testing.origin import CutAfter, Origin, Status
 from tests.daemon.crashing import POINTS
 from tests.daemon.driver import FETCH, Daemon, running
 from tests.iso import build_iso
@@ -98,6 +98,31 @@ async def test_kills_between_which_bytes_come_spend_nothing(tmp_path: Path) -> N
         assert body["status"] == "finished", body
         assert origin.bytes_sent <= iso.stat().st_size + kills * WINDOW
         assert sha256(daemon.image(body["slot_id"])) == sha256(iso)
+
+
+@pytest.mark.parametrize("polite", [True, False], ids=["stop", "kill"])
+async def test_a_restart_while_waiting_for_the_next_attempt(
+    polite: bool, iso: Path, tmp_path: Path
+) -> None:
+    """The wait is over with the daemon; the bytes and the budget are not."""
+    settings = {"fetch": {"backoff_initial_s": 30, "backoff_limit_s": 60, "attempts": 5}}
+    cut = iso.stat().st_size // 2
+    async with (
+        Origin({"/image.iso": iso}, [CutAfter(cut), Status(503, retry_after=3600)]) as origin,
+        running(tmp_path, **settings) as daemon,
+    ):
+        key = await daemon.submit(origin.url("/image.iso"), sha256(iso))
+        for failures in (1, 2):
+            await daemon.moved_by(key, "fail", failures)
+            assert len(origin.requests) == failures
+            async with asyncio.timeout(5):
+                await (daemon.stop() if polite else daemon.kill())
+            await daemon.start()
+        body = await daemon.over(key)
+        assert body["status"] == "finished", body
+        assert [one.range for one in origin.requests] == [None, f"bytes={cut}-", f"bytes={cut}-"]
+        assert origin.bytes_sent == iso.stat().st_size
+        assert daemon.image(body["slot_id"]).read_bytes() == iso.read_bytes()
 
 
 async def test_an_image_that_always_crashes_the_daemon_is_given_up(

@@ -104,7 +104,7 @@ def test_the_last_of_many_attempts_says_how_many():
     assert job.state is JobState.FAILED
     assert (job.attempt, job.slot, job.progress) == (BUDGET, None, Progress(7, 9))
     advice = EXPLANATIONS[FailureCode.CUT_OFF].advice
-    last = "This was attempt 4 in a row without a new byte."
+    last = "This was attempt 4 in a row without getting ahead."
     assert job.error == f"cut_off: cut (bytes 7). {advice} {last}"
 
 

@@ -94,3 +94,18 @@ def test_no_retry_after_can_hurt(value):
 )
 def test_which_bytes_refund_the_budget(code, new_bytes, expected):
     assert gained(POLICY, code, new_bytes) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "new_bytes", "expected"),
+    [
+        (FailureCode.CUT_OFF, 0, False),
+        (FailureCode.CUT_OFF, 100, False),
+        (FailureCode.CUT_OFF, 101, True),
+        (FailureCode.STALL, 101, False),
+        (FailureCode.STALL, 1001, True),
+    ],
+)
+def test_a_drip_refunds_nothing_however_each_attempt_ends(code, new_bytes, expected):
+    policy = RetryPolicy(budget=5, initial_s=1.0, limit_s=60.0, stall_floor=1000, cut_floor=100)
+    assert gained(policy, code, new_bytes) is expected

@@ -53,9 +53,9 @@ class Bench:
         job = await self.queued(url, sha256)
         return await self.pipeline.jobs.move(job, job.start(slot, now=101))
 
-    async def fetch(self, *acts, always=None, sha256=None, url=None, slot=1):
+    async def fetch(self, *acts, always=None, sha256=None, url=None, slot=1, **more):
         """Run one job against an origin with that script; gives the row and the requests."""
-        async with Origin({PATH: self.content}, acts, always=always) as origin:
+        async with Origin({PATH: self.content}, acts, always=always, **more) as origin:
             job = await self.claimed(url or origin.url(PATH), sha256, slot=slot)
             await self.pipeline.run(job)
             return await self.pipeline.jobs.get(job.key), origin.requests
@@ -103,7 +103,9 @@ async def open_bench(root, content):
                 inspector=IsoInspector(staging, accept_any=False),
                 download=Download(origin, store, now=lambda: 1_700_000_000),
                 board=ProgressBoard(),
-                retry=RetryPolicy(budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300),
+                retry=RetryPolicy(
+                    budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300, cut_floor=10
+                ),
                 now=lambda: 200,
             ),
             root,

@@ -12,11 +12,11 @@ from spsd.adapters.partial_file import SYNC_WINDOW
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
+from spsd.domain.exchange import Ask, Reply
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
-from spsd.domain.resume import Ask, Reply
 from spsd.domain.retry import RetryPolicy
 from spsd.domain.staging_key import StagingKey
 from spsd.services.download import Download

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from spsd.domain.exchange import Reply
 from spsd.domain.lifecycle import JobState
-from spsd.domain.resume import Reply
 from spsd.services.download import Download
 from tests.disk import fill, free_again, needs_root, small_disk
 from tests.services.conftest import open_bench

@@ -8,9 +8,9 @@ import pytest
 
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
+from spsd.domain.exchange import Ask, Reply
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.job import Progress
-from spsd.domain.resume import Ask, Reply
 from spsd.services.download import SPARE_BYTES, Download
 
 DIGEST = Sha256("a" * 64)
@@ -72,3 +72,20 @@ async def test_what_cannot_fit_is_not_begun(tmp_path: Path) -> None:
         await attempt(tmp_path, Endless(content_length="10001"))
     assert caught.value.evidence == {"needed bytes": 10_001, "free bytes": 10_000}
     assert (tmp_path / DIGEST / "image").stat().st_size == 0
+
+
+class Silent(Endless):
+    """Announces everything, and breaks off before the first byte."""
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        raise OriginError(FailureCode.CUT_OFF, "broken off")
+        yield b""
+
+
+async def test_what_was_only_announced_never_costs_the_bytes_that_are_here(tmp_path: Path) -> None:
+    with pytest.raises(OriginError):
+        await attempt(tmp_path, Endless(content_length="2500"))
+    with pytest.raises(OriginError) as caught:
+        await attempt(tmp_path, Silent(content_length="10000"))
+    assert caught.value.code is FailureCode.CUT_OFF
+    assert (tmp_path / DIGEST / "image").stat().st_size == 2000

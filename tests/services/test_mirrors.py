@@ -35,6 +35,11 @@ NEVER_S = 3600.0
 _numbers = itertools.count(1)
 
 
+def altered(content):
+    """Another object of the same size; where they differ nothing is compared before the digest."""
+    return content[:100_000] + bytes([content[100_000] ^ 1]) + content[100_001:]
+
+
 def hurried(bench):
     """A wait of any backoff would outlast the test."""
     return replace(bench.pipeline, retry=replace(bench.pipeline.retry, initial_s=NEVER_S))
@@ -155,18 +160,18 @@ async def test_who_starts_over_is_blamed_alone(bench):
 
 
 async def test_after_the_clean_retry_nobody_goes_on_with_anothers_bytes(bench):
-    other = bytes(byte ^ 1 for byte in bench.content)
+    other = altered(bench.content)
     async with (
         Origin({PATH: other}, [CUT]) as first,
         Origin({PATH: bench.content}) as second,
-        Origin({PATH: other}, [CutAfter(100_000)], always=Status(404)) as third,
+        Origin({PATH: other}, [CutAfter(120_000)], always=Status(404)) as third,
     ):
         job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
         await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
         assert_finished(bench, await bench.pipeline.jobs.get(job.key))
-        assert [one.range for one in third.requests] == [None, "bytes=100000-"]
+        assert [one.range for one in third.requests] == [None, "bytes=120000-"]
         assert {one.range for one in first.requests} == {None}
-        assert [one.range for one in second.requests] == ["bytes=200000-", None]
+        assert [one.range for one in second.requests] == ["bytes=150000-", None]
 
 
 async def test_the_bytes_of_one_who_sends_too_many_are_not_gone_on_with(bench):
@@ -182,10 +187,11 @@ async def test_one_who_asks_for_time_is_left_alone_while_the_other_is_asked(benc
     assert [len(one) for one in asked] == [1, BUDGET - 1]
 
 
-async def test_with_nobody_else_to_ask_any_second_attempt_gets_a_clean_retry(bench):
+async def test_a_wrong_object_in_one_go_gets_no_clean_retry_whatever_was_before(bench):
     job, (asked,), _ = await fetch(bench, [Status(500), WRONG, Whole()])
-    assert_finished(bench, job)
-    assert len(asked) == 3
+    assert job.state is JobState.FAILED
+    assert job.error.startswith("digest: ")
+    assert len(asked) == 2
 
 
 async def test_after_a_clean_retry_bytes_are_new_again(bench):
@@ -205,7 +211,7 @@ async def test_wrong_bytes_of_two_are_fetched_anew_from_one_who_had_no_part_in_t
         assert_finished(bench, await bench.pipeline.jobs.get(job.key))
         asked = [[one.range for one in origin.requests] for origin in (first, second, third)]
     # Cut as well, the third is asked again, and nobody else goes on with its bytes.
-    assert asked == [[None], ["bytes=200000-"], [None, "bytes=200000-"]]
+    assert asked == [[None], ["bytes=150000-"], [None, "bytes=200000-"]]
 
 
 @pytest.mark.parametrize("cut_is_wrong", [True, False])
@@ -243,7 +249,7 @@ async def test_all_dead_spend_one_budget(bench):
     job, asked, _ = await fetch(bench, [Status(500)], [Refuse()])
     assert job.state is JobState.FAILED
     assert sum(map(len, asked)) == BUDGET
-    assert f"attempt {BUDGET} in a row without a new byte" in job.error
+    assert f"attempt {BUDGET} in a row without getting ahead" in job.error
 
 
 async def test_each_is_asked_once_however_small_the_budget(bench):
@@ -262,14 +268,15 @@ async def test_an_object_that_no_disk_holds_costs_its_source_only(bench):
 async def test_two_that_break_off_each_time_get_there_together(bench):
     job, (first, second), _ = await fetch(bench, [CutAfter(30_000)], [CutAfter(30_000)])
     assert_finished(bench, job)
-    assert len(first) + len(second) == 10
+    # A part of each connection's bytes is compared, and never so many that none are new.
+    assert 10 <= len(first) + len(second) <= 60
     assert len(first) > 1 < len(second)
 
 
 async def test_a_restart_remembers_the_mirrors_and_goes_on_with_the_bytes(tmp_path, content):
     async with (
         Origin({PATH: content}, [Hang(100_000)], always=Status(404)) as first,
-        Origin({PATH: content}) as second,
+        Origin({PATH: content}, [Hang(0)]) as second,
     ):
         async with open_bench(tmp_path, content) as bench:
             pipeline = bench.pipeline
@@ -291,9 +298,11 @@ async def test_a_restart_remembers_the_mirrors_and_goes_on_with_the_bytes(tmp_pa
                 await bench.pipeline.jobs.move(queued, queued.start(1, now=103))
             )
             assert_finished(bench, await bench.pipeline.jobs.get(job.key))
-        (_, gone), (served,) = first.requests, second.requests
+        # The first's bytes are seen when it stalls, and the second may be asked by then.
+        gone, served = first.requests[-1], second.requests[-1]
         assert (gone.status, served.status) == (404, 206)
-        assert served.range == gone.range == f"bytes={kept}-"
+        assert gone.range == f"bytes={kept}-"
+        assert served.range == f"bytes={kept - kept // 4}-"
 
 
 ACTS = st.sampled_from(

@@ -30,6 +30,7 @@ from spsd.testing.origin import (
     WrongOffset,
     WrongTotal,
 )
+from tests.services.conftest import BUDGET
 
 CUT = CutAfter(200_000)
 
@@ -67,7 +68,7 @@ def assert_failed(job, code):
         ([CUT, NoContentRange()], 3),
         ([CUT, WrongTotal(7)], 3),
         ([CUT, Multipart()], 3),
-        ([CUT, NoValidator()], 2),
+        ([CUT, NoValidator()], 3),
         ([CUT, Chunked()], 2),
         ([Hang(200_000)], 2),
         ([CUT, Status(500), CutAfter(50_000), Refuse()], 5),
@@ -122,6 +123,8 @@ async def test_a_coded_answer_after_a_cut_keeps_the_bytes(bench):
     [
         (Status(503, retry_after=0), "origin_status"),
         (CutAfter(0), "cut_off"),
+        (CutAfter(2), "cut_off"),
+        (CutAfter(2, reset=True), "cut_off"),
         (Hang(0), "stall"),
         (Drip(1, 0.02), "stall"),
     ],
@@ -131,7 +134,18 @@ async def test_the_budget_ends(bench, always, code):
     job, asked = await bench.fetch(always=always)
     assert_failed(job, code)
     assert len(asked) == 3
-    assert "attempt 3 in a row without a new byte" in job.error
+    assert "attempt 3 in a row without getting ahead" in job.error
+
+
+async def test_a_slow_but_honest_origin_is_let_go_on(bench):
+    """50 kB/s for two seconds: seven stall windows of the bench, which has scaled a minute down
+    to 0.3 s; the drip above is scaled alike, from a byte each 0.2 s."""
+    bench.content = bench.content[:60_000] + bytes(40_000)
+    job, asked = await bench.fetch(
+        always=Drip(1000, 0.02), sha256=hashlib.sha256(bench.content).hexdigest()
+    )
+    assert job.progress.done == len(bench.content), job.error
+    assert len(asked) == 1
 
 
 async def test_connections_that_are_reset_end(bench):
@@ -152,6 +166,28 @@ async def test_new_bytes_refund_the_budget_once(bench):
     job, asked = await bench.fetch(CUT, Status(500), Status(500), Status(500))
     assert_failed(job, "origin_status")
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize("etag", [None, " "])
+async def test_outages_within_the_budget_are_outlived_as_often_as_bytes_come_between(bench, etag):
+    outage = [Refuse(), Status(503, retry_after=0)]
+    assert len(outage) == BUDGET - 1
+    pieces = 12
+    job, asked = await bench.fetch(*[CutAfter(25_000), *outage] * pieces, etag=etag)
+    # Without a validator a quarter of what is here, up to a window, comes with each piece.
+    while job.state is JobState.FAILED and etag is not None:
+        pytest.fail(job.error)
+    assert_finished(bench, job)
+    assert len(asked) >= pieces * BUDGET - len(outage)
+
+
+async def test_an_outage_as_long_as_the_budget_ends_the_job(bench):
+    outage = [Refuse(), Status(503, retry_after=0), Status(503, retry_after=0)]
+    assert len(outage) == BUDGET
+    job, asked = await bench.fetch(CUT, *outage)
+    assert_failed(job, "origin_status")
+    assert f"attempt {BUDGET} in a row without getting ahead" in job.error
+    assert len(asked) == 1 + BUDGET
 
 
 async def test_small_steps_arrive(bench):
@@ -196,6 +232,47 @@ async def test_and_only_one(bench):
     assert bench.partials() == []
 
 
+@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8"])
+async def test_an_image_that_is_called_a_page_is_an_image(bench, content_type):
+    job, asked = await bench.fetch(CUT, IgnoreRange(), content_type=content_type)
+    assert_finished(bench, job)
+    assert len(asked) == 3  # the first 200 has the ETag that was asked for
+    assert bench.installed() == bench.content
+
+
+PAGE = b"\xef\xbb\xbf\n<!doctype html><title>log in</title>"
+
+
+@pytest.mark.parametrize("content_type", ["application/octet-stream", "text/html", ""])
+async def test_a_page_is_told_by_its_bytes(bench, content_type):
+    bench.content = PAGE
+    job, asked = await bench.fetch(sha256="0" * 64, content_type=content_type)
+    assert_failed(job, "portal")
+    assert f"content type {content_type or 'none'}" in job.error
+    assert len(asked) == 1
+    assert bench.partials() == []
+
+
+@pytest.mark.parametrize("page", [Html("log in"), Html(PAGE.decode())])
+async def test_a_page_never_costs_the_bytes_that_are_here(bench, page):
+    job, _ = await bench.fetch(CUT, always=page)
+    assert_failed(job, "portal")
+    assert "kept bytes 200000" in job.error
+    assert bench.partials() == [bench.sha256]
+    job, asked = await bench.fetch()
+    assert_finished(bench, job)
+    assert asked[0].range == "bytes=150000-"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 451])
+async def test_what_is_gone_in_the_middle_is_not_asked_for_again_and_stays(bench, status):
+    job, asked = await bench.fetch(CUT, always=Status(status))
+    assert_failed(job, "origin_status")
+    assert "kept bytes 200000" in job.error
+    assert [one.status for one in asked] == [200, status]
+    assert bench.partials() == [bench.sha256]
+
+
 async def test_no_slot_is_said_before_any_request(bench):
     job, asked = await bench.fetch(slot=None)
     assert_failed(job, "no_slot")
@@ -238,5 +315,5 @@ async def test_a_failure_that_may_pass_keeps_the_bytes(bench):
     assert bench.partials() == [bench.sha256]
     job, asked = await bench.fetch()
     assert_finished(bench, job)
-    assert asked[0].range == "bytes=200000-"
-    assert asked[0].if_range is None  # another port, another origin: its ETags say nothing
+    # Another port, another origin: its ETags say nothing, so a quarter is compared.
+    assert (asked[0].range, asked[0].if_range) == ("bytes=150000-", None)

@@ -1,0 +1,167 @@
+"""Random origins: every run ends, with the right bytes or a code, within a budget of bytes.
+
+A sequence is up to eight acts of the hostile origin's whole vocabulary, and then a good origin or
+one act for ever; the objects are small, and so are the windows, so that every rule comes to bear.
+The runs are real: sockets, files, a database. 10,000 take 75 s on two cores; `scripts/test --fast`
+does the first 300. SPSD_SEQUENCES=50000 does more, SPSD_FIRST_SEQUENCE=7 with SPSD_SEQUENCES=1 the
+one that failed.
+
+The budget of bytes: an origin answers a request with one object at most, and there are at most as
+many requests as `most_requests` says. Where the origin cuts in good order and nothing else, the
+bytes are those of the image, and what is compared for want of a validator: twice a window for each
+request, and no byte at all with a strong ETag.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.address_policy import AddressPolicy
+from spsd.adapters.database import open_database
+from spsd.adapters.http_origin import Limits, Trust, open_origin
+from spsd.adapters.iso_image import IsoInspector
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.migrations import migrate
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.exchange import Windows
+from spsd.domain.failure import FailureCode
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import JobState
+from spsd.domain.retry import RetryPolicy
+from spsd.services.download import Download
+from spsd.services.pipeline import Pipeline
+from spsd.services.progress import ProgressBoard
+from spsd.testing.origin import ACTS, Origin, Whole
+from tests.services.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
+
+COUNT = int(os.environ.get("SPSD_SEQUENCES", "10000"))
+FIRST = int(os.environ.get("SPSD_FIRST_SEQUENCE", "0"))
+SAMPLE = 300
+LANES = 16
+WINDOW = 64
+BUDGET = 3
+HANGS_AFTER_S = 30.0
+ASKS = 5
+"""The most requests of one attempt, redirects apart; tests/domain/test_resume.py shows it."""
+
+
+@asynccontextmanager
+async def open_pipeline():
+    memory = Path("/dev/shm")
+    root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    limits = Limits(
+        connect_timeout_s=5, minimum_bytes_per_s=500, stall_window_s=0.1, rate_limit_bytes_per_s=0
+    )
+    staging, slots = root / "staging", root / "slots"
+    staging.mkdir()
+    slots.mkdir()
+    await asyncio.to_thread(migrate, root / "db")
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(root / "db"))
+        policy, trust = AddressPolicy(["127.0.0.0/8"]), Trust.of("verify", None)
+        origin = await stack.enter_async_context(open_origin(policy, trust, limits))
+        store = StagingDirectory(staging, boot="this")
+        yield (
+            root,
+            Pipeline(
+                jobs=SqliteJobs(database),
+                staging=store,
+                slots=SlotDirectory(slots, staging, count=LANES),
+                inspector=IsoInspector(staging, accept_any=True),
+                download=Download(
+                    origin, store, now=lambda: 0, windows=Windows(WINDOW, 4 * WINDOW)
+                ),
+                board=ProgressBoard(),
+                retry=RetryPolicy(
+                    budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=50, cut_floor=WINDOW
+                ),
+                now=lambda: 0,
+            ),
+        )
+
+
+def most_requests(seq: Sequence) -> int:
+    """Each act of the script is for one request. After it, a good origin ends the run in one
+    attempt and one clean retry. Another one ends it in one attempt, in a loop of redirects for
+    example, or has to bring more than a floor of new bytes for each budget of attempts, twice."""
+    if isinstance(seq.always, Whole):
+        return len(seq.acts) + ASKS + 1
+    budgets = 2 * ((LARGEST + EXTRA) // WINDOW + 1)
+    return len(seq.acts) + budgets * BUDGET * ASKS
+
+
+async def stalled(pipeline: Pipeline, job: Job) -> bool:
+    """Whether this machine was too busy for the short stall window; what was under way is lost."""
+    steps = await pipeline.jobs.history(job.key)
+    return any((step.evidence or "").startswith("stall: ") for step in steps)
+
+
+async def run(pipeline: Pipeline, root: Path, seq: Sequence, lane: int) -> str:
+    origin = Origin({PATH: seq.content}, seq.acts, always=seq.always, etag=seq.etag)
+    async with origin:
+        job = Job.submitted(JobKey(f"job-{seq.number}"), origin.url(PATH), seq.sha256, now=0)
+        await pipeline.jobs.add(job)
+        job = await pipeline.jobs.move(job, job.start(lane, now=0))
+        async with asyncio.timeout(HANGS_AFTER_S):
+            await pipeline.run(job)
+        ended = await pipeline.jobs.get(job.key)
+    assert len(origin.requests) <= most_requests(seq)
+    assert origin.bytes_sent <= len(origin.requests) * (LARGEST + 2 * EXTRA)
+    if seq.is_thrifty and not await stalled(pipeline, job):
+        compared = 0 if seq.etag in (None, '"same"') else WINDOW * len(origin.requests)
+        assert origin.bytes_sent <= len(seq.content) + compared
+    if ended.state is JobState.FINISHED:
+        assert (root / "slots" / str(lane) / "image").read_bytes() == seq.wanted
+        await pipeline.slots.empty(lane)
+        assert not (root / "staging" / seq.sha256).exists()
+        return "finished"
+    assert ended.state is JobState.FAILED
+    await pipeline.staging.discard(seq.sha256)
+    assert not seq.is_curable or f"attempt {BUDGET} in a row" in ended.error, ended.error
+    code = FailureCode(ended.error.partition(":")[0])
+    assert code not in {FailureCode.DISK, FailureCode.GAVE_UP, FailureCode.NO_SLOT}
+    return code
+
+
+async def run_all(numbers) -> Counter[str]:
+    """Run the sequences in lanes, each with a slot of its own; says which one failed."""
+    left, ends = iter(numbers), Counter()
+
+    async def work(lane):
+        for number in left:
+            seq = sequence(number)
+            try:
+                ends[await run(pipeline, root, seq, lane)] += 1
+            except (AssertionError, TimeoutError) as error:
+                error.add_note(str(seq))
+                raise
+
+    async with open_pipeline() as (root, pipeline), asyncio.TaskGroup() as lanes:
+        for lane in range(1, LANES + 1):
+            lanes.create_task(work(lane))
+    return ends
+
+
+def test_a_sequence_is_its_number():
+    assert sequence(7) == sequence(7)
+    made = [sequence(number) for number in range(300)]
+    assert {type(act) for seq in made for act in (*seq.acts, seq.always)} == set(ACTS)
+
+
+async def test_a_sample_of_random_origins():
+    ends = await run_all(range(SAMPLE))
+    assert ends["finished"] > SAMPLE / 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+async def test_random_origins():
+    ends = await run_all(range(FIRST, FIRST + COUNT))
+    print(dict(ends))
+    assert ends.total() == COUNT
