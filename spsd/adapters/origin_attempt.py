@@ -80,7 +80,8 @@ class Attempt:
         if proxy is None:
             return response, proven
         name = address_of(proxy)
-        if response.status == 407:
+        # What comes through a tunnel is the origin's own, whatever it says.
+        if response.status == 407 and not _is_secure(url):
             response.close()
             raise proxy_refusal(407, {"host": urlsplit(url).hostname or "", "proxy": name})
         return response, {**proven, "proxy": name}

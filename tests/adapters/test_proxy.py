@@ -13,7 +13,7 @@ from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
-from spsd.testing.origin import Origin, Redirect
+from spsd.testing.origin import Origin, Redirect, Status
 from tests.squid import BINARY, CLOSED, MISSING, NAME, PASSWORD, USER, running_squid
 
 LIMITS = Limits(
@@ -127,6 +127,13 @@ async def test_a_proxy_that_asks_for_a_password(squid, pair, secure):
             assert "another" not in error.sentence()
             assert "407" in error.what
         assert len(origin.requests) == 1
+
+
+@needs_squid
+async def test_a_407_through_the_tunnel_is_the_origins(squid, pair):
+    async with serving(pair, always=Status(407)) as (_, url):
+        _, answer = await fetched(url, squid.url)
+        assert answer.reply.status == 407
 
 
 @needs_squid
