@@ -90,6 +90,8 @@ class ThreadedOrigin:
         Raises:
             TimeoutError: There were fewer in this time.
         """
+        if len(self._origin.requests) >= n:
+            return  # however little time there is
         loop = self._ready.result()
         waiting = asyncio.run_coroutine_threadsafe(self._origin.asked(n), loop)
         try:
