@@ -21,7 +21,6 @@ IN_BUFFERS = 1024 * 1024
 # Where spsd is known to do worse than it could; an entry that holds no more may go.
 NOT_RIGHT = {
     "gzip": "a content coding is refused, where it could be taken off",
-    "long-part": "a part with too many bytes fails the job, where one attempt more would do",
 }
 WASTEFUL = {
     "changed-weak": "weak ETags that differ are not taken as a change; the digest notices later",

@@ -54,7 +54,8 @@ class Received:
 class Finished:
     """All bytes are here; ``glued`` tells whether they came over several connections.
 
-    ``notes`` tell how the last attempt went.
+    ``surplus``: more came than was announced, and was not taken. ``notes`` tell how the last
+    attempt went.
     """
 
     expected: Sha256
@@ -64,7 +65,13 @@ class Finished:
     clean_retries: int
     media_type: str
     beginning: bytes
+    surplus: bool = False
     notes: Evidence = field(default_factory=dict)
+
+
+def within(length: int, block: bytes, total: int | None) -> bytes:
+    """As much of the next block as belongs to an object of ``total`` bytes, after ``length``."""
+    return block if total is None else block[: max(0, total - length)]
 
 
 def judge_opening(opening: Opening) -> JobError | None:
@@ -91,15 +98,6 @@ def _portal(opening: Opening) -> JobError:
     )
 
 
-def _too_long(received: Received) -> JobError:
-    return OriginError(
-        FailureCode.TOO_LONG,
-        "more bytes came than announced",
-        {"announced": received.total or 0, "got at least": received.length},
-        transient=False,
-    )
-
-
 def _no_room(received: Received) -> JobError:
     what = "the image has no end before the disk has"
     return ApplianceError(FailureCode.DISK_FULL, what, {"bytes": received.length})
@@ -116,6 +114,11 @@ def _cut_off(received: Received) -> JobError:
 def _wrong(finished: Finished, *, clean_retry: bool) -> JobError:
     what = "the image does not have the requested SHA-256"
     return ImageError(FailureCode.DIGEST, what, _digests(finished), transient=clean_retry)
+
+
+def _surplus(finished: Finished) -> JobError:
+    what = "more bytes came than announced, and those that were announced are not the image"
+    return ImageError(FailureCode.TOO_LONG, what, _digests(finished))
 
 
 def _page(finished: Finished) -> JobError:
@@ -157,13 +160,6 @@ OPENING: Table[Opening, JobError | None] = Table(
 
 BODY: Table[Received, JobError | None] = Table(
     (
-        Row(
-            "too-long",
-            "more bytes than told",
-            lambda seen: seen.total is not None and seen.length > seen.total,
-            Outcome("fail for good: `too_long`", _too_long),
-            "It is not the object that was announced. The bytes go.",
-        ),
         Row(
             "no-room",
             "more bytes than the disk has room for",
@@ -215,6 +211,13 @@ DIGEST: Table[Finished, JobError | None] = Table(
                 lambda seen: _wrong(seen, clean_retry=True),
             ),
             "The object may have been swapped between them where no comparison looked.",
+        ),
+        Row(
+            "surplus",
+            "another, and more bytes came than were told",
+            lambda seen: seen.surplus,
+            Outcome("fail for good: `too_long`", _surplus),
+            "What was told is taken and the rest is not: a part may be too long and right.",
         ),
         Row(
             "page",

@@ -6,7 +6,7 @@ same rows. Only the digest proves bytes; the rules keep spsd from wasting or mix
 """
 
 from spsd.domain.answering import HEAD
-from spsd.domain.asking import PLAN, Prefix
+from spsd.domain.asking import PLAN, WINDOWS, Prefix
 from spsd.domain.exchange import (
     Ask,
     AskAgain,
@@ -17,8 +17,6 @@ from spsd.domain.exchange import (
     Verdict,
     Windows,
 )
-
-WINDOWS = Windows()
 
 
 def plan(kept: Kept, windows: Windows = WINDOWS) -> Ask | Complete:

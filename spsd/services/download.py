@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import assert_never
 
+from spsd.domain.asking import WINDOWS
 from spsd.domain.exchange import (
     Append,
     Ask,
@@ -23,8 +24,8 @@ from spsd.domain.exchange import (
 )
 from spsd.domain.failure import ApplianceError, FailureCode, JobError
 from spsd.domain.job import Progress
-from spsd.domain.receiving import Opening, Received, judge_body, judge_opening
-from spsd.domain.resume import WINDOWS, difference, judge, plan
+from spsd.domain.receiving import Opening, Received, judge_body, judge_opening, within
+from spsd.domain.resume import difference, judge, plan
 from spsd.services.ports import Answer, Now, Origin, Partial, Staging
 
 _log = logging.getLogger(__name__)
@@ -39,12 +40,16 @@ _DONE = Complete()
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """All that an origin sent; ``glued`` to what an earlier connection had brought."""
+    """All that an origin sent; ``glued`` to what an earlier connection had brought.
+
+    ``surplus``: it sent more than it had announced, which was not taken.
+    """
 
     evidence: Evidence
     notes: Evidence
     media_type: str
     glued: bool
+    surplus: bool
 
 
 class Download:
@@ -94,7 +99,7 @@ class Download:
                 )
                 ask = await run.take(answer, verdict)
                 evidence, media_type = dict(answer.evidence), answer.reply.media_type
-        return Fetched(evidence | run.notes, run.notes, media_type, run.glued)
+        return Fetched(evidence | run.notes, run.notes, media_type, run.glued, run.surplus)
 
 
 class _Attempt:
@@ -107,6 +112,7 @@ class _Attempt:
         self._staging = staging
         self.notes: Evidence = {}
         self.glued = partial.length > 0
+        self.surplus = False
 
     async def take(self, answer: Answer, verdict: Verdict) -> Ask | Complete:
         """Do what the verdict says; gives what to ask next."""
@@ -179,10 +185,13 @@ class _Attempt:
         room = await self._room(total)
         await self._partial.describe(self._url, answer.reply, total)
         await self._report(Progress(self._partial.length, total or 0))
-        if beginning:
-            await self._append(beginning, total, room)
-        async for block in blocks:
-            await self._append(block, total, room)
+        async with aclosing(_after(beginning, blocks)) as body:
+            async for block in body:
+                fitting = within(self._partial.length, block, total)
+                await self._append(fitting, total, room)
+                if len(fitting) < len(block):
+                    self.surplus = True
+                    break
         self._check(Received(self._partial.length, total, room, ended=True))
 
     async def _append(self, block: bytes, total: int | None, room: int) -> None:
@@ -209,3 +218,13 @@ class _Attempt:
                 {"needed bytes": total - length, "free bytes": max(0, free)},
             )
         return length + max(0, free)
+
+
+async def _after(
+    beginning: bytes, blocks: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """The body whose beginning has been read already."""
+    if beginning:
+        yield beginning
+    async for block in blocks:
+        yield block

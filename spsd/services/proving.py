@@ -53,6 +53,7 @@ class Proving:
                 clean_retries=0 if self._sources.unmixed else 1,
                 media_type=fetched.media_type,
                 beginning=await self._partial.read(0, PAGE_BYTES),
+                surplus=fetched.surplus,
                 notes={**fetched.notes, **self._bytes_from()},
             )
             if (error := judge_digest(finished)) is None:

@@ -14,6 +14,7 @@ from spsd.domain.receiving import (
     judge_body,
     judge_digest,
     judge_opening,
+    within,
 )
 from spsd.domain.redirect import REDIRECT_LIMIT, REDIRECTS, Hop
 
@@ -50,7 +51,6 @@ OPENINGS = {
     "first-bytes": (Opening("text/html", IMAGE, 5), None),
 }
 BODIES = {
-    "too-long": (Received(11, 10, 99), FailureCode.TOO_LONG),
     "no-room": (Received(100, None, 99), FailureCode.DISK_FULL),
     "under-way": (Received(5, 10, 99), None),
     "too-short": (Received(5, 10, 99, ended=True), FailureCode.CUT_OFF),
@@ -59,6 +59,7 @@ BODIES = {
 DIGESTS = {
     "proven": (Finished(A, A, 5, True, 1, "text/html", PAGE), None),
     "glued": (Finished(A, B, 5, True, 1, "", PAGE), FailureCode.DIGEST),
+    "surplus": (Finished(A, B, 5, False, 1, OCTETS, IMAGE, surplus=True), FailureCode.TOO_LONG),
     "page": (Finished(A, B, 5, False, 1, "", PAGE), FailureCode.PORTAL),
     "wrong": (Finished(A, B, 5, True, 0, OCTETS, IMAGE), FailureCode.DIGEST),
 }
@@ -111,10 +112,19 @@ def test_no_body_is_taken_that_is_not_what_was_told(received):
     known = received.total
     if error is None:
         assert fits
-        assert known is None or received.length <= known
-        assert not received.ended or known in (None, received.length)
+        assert not received.ended or known is None or known <= received.length
     else:
         assert error.transient == (error.code is FailureCode.CUT_OFF)
+
+
+@given(LENGTHS, st.binary(max_size=40), st.none() | LENGTHS)
+def test_no_byte_is_taken_past_what_was_told(length, block, total):
+    taken = within(length, block, total)
+    assert block.startswith(taken)
+    if total is None or length + len(block) <= total:
+        assert taken == block
+    else:
+        assert length + len(taken) == max(length, total)
 
 
 @given(

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsd.domain.answering import HEAD
+from spsd.domain.asking import WINDOWS
 from spsd.domain.exchange import (
     Append,
     Ask,
@@ -21,7 +22,7 @@ from spsd.domain.exchange import (
     Windows,
     is_strong,
 )
-from spsd.domain.resume import WINDOWS, difference, judge, plan
+from spsd.domain.resume import difference, judge, plan
 
 NOW = 1_700_000_000
 TINY = Windows(16, 64)
