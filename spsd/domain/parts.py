@@ -33,7 +33,7 @@ def _past_the_end(test: Callable[[Exchange, int | None], bool]) -> Test:
 
 
 def _is_resized(seen: Exchange, span: Span) -> bool:
-    if span.total is None:
+    if span.total is None or span.total == seen.kept.length:
         return False
     known = seen.kept.total
     return span.total < seen.kept.length if known is None else span.total != known
@@ -89,7 +89,7 @@ PART_ROWS = (
     ),
     HeadRow(
         "part-resized",
-        "206 of an object of another total, or shorter than what is here",
+        "206 of an object of another total, or shorter than what is here, but not just as long",
         _part(_is_resized),
         whole("the object on the origin has another size now"),
         "Another size is another object.",
@@ -100,6 +100,13 @@ PART_ROWS = (
         _part(lambda seen, _: seen.same is Same.NO),
         whole("the object on the origin has changed"),
         "Servers that ignore If-Range answer so for a changed object (section 13.1.5).",
+    ),
+    HeadRow(
+        "part-all-here",
+        "206 of an object that has as many bytes as are here",
+        _part(lambda seen, span: span.total == seen.kept.length),
+        Outcome("complete", lambda _: Complete()),
+        "Nothing of it is missing. The digest has the last word.",
     ),
     HeadRow(
         "part-too-short-to-compare",

@@ -56,7 +56,9 @@ SCENES: Mapping[FailureCode, Scene] = {
     FailureCode.PROTOCOL: Scene(url="http://127.0.0.1:{ssh}/image.iso"),
     FailureCode.REDIRECT: Scene(Redirect("/image.iso")),
     FailureCode.CUT_OFF: Scene(CutAfter(0)),
-    FailureCode.TOO_LONG: Scene(TooLong(10), (CutAfter(1000),), digest=WRONG_DIGEST[:-1] + "c"),
+    FailureCode.TOO_LONG: Scene(
+        TooLong(10), (CutAfter(2000), TooLong(10), CutAfter(2000)), digest=WRONG_DIGEST[:-1] + "c"
+    ),
     FailureCode.CODED: Scene(Gzip()),
     FailureCode.DIGEST: Scene(digest=WRONG_DIGEST),
     FailureCode.DISK_FULL: Scene(TooLong(MUCH)),

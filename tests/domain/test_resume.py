@@ -60,6 +60,8 @@ ROWS = {
     "part-elsewhere": (seen(RANGED, ranged("101-999/1000")), AskAgain),
     "part-resized": (seen(RANGED, ranged("100-999/1001")), AskAgain),
     "part-changed": (seen(RANGED, ranged("100-999/1000", etag='"b"')), AskAgain),
+    "part-all-here": (
+        seen(Ask(8000, overlap=2000), ranged("6000-7999/8000"), Kept(8000, 9000)), Complete()),
     "part-too-short-to-compare": (
         seen(OVERLAPPED[0], ranged("6000-7998/10000"), OVERLAPPED[1]), AskAgain),
     "probe": (seen(PROBED[0], ranged(f"0-{64 * K - 1}/{400 * K}"), PROBED[1]), Compare(

@@ -118,7 +118,7 @@ def _relabelled(act: acts.Relabelling, headers: Headers) -> Headers:
         case acts.NoValidator():
             return without(headers, "ETag", "Last-Modified")
         case acts.WeakValidator():
-            return {**headers, "ETag": f"W/{headers['ETag']}"}
+            return {**headers, "ETag": f"W/{headers['ETag'].removeprefix('W/')}"}
         case _:
             assert_never(act)
 
