@@ -93,6 +93,10 @@ def _named(error: Exception, where: Mapping[str, str]) -> OriginError:
             return OriginError(FailureCode.REFUSED, f"no connection to {host}: {reason}", where)
         case TimeoutError():
             return OriginError(FailureCode.STALL, f"{host} sends nothing", where)
+        case aiohttp.ClientPayloadError():
+            # aiohttp's own words name a status of 400, which nobody has sent.
+            what = f"{host} closed the connection before the end"
+            return OriginError(FailureCode.CUT_OFF, what, where)
         case aiohttp.ClientResponseError():
             # aiohttp points into the line it could not read, on several lines of its own.
             what = f"{host} does not speak HTTP: {' '.join(error.message.split())}"

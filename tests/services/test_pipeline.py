@@ -317,3 +317,14 @@ async def test_a_failure_that_may_pass_keeps_the_bytes(bench):
     assert_finished(bench, job)
     # Another port, another origin: its ETags say nothing, so a quarter is compared.
     assert (asked[0].range, asked[0].if_range) == ("bytes=150000-", None)
+
+
+async def test_a_cut_is_told_in_our_own_words(bench):
+    job, _ = await bench.fetch(CutAfter(1000))
+    assert job.state is JobState.FINISHED
+    steps = await bench.pipeline.jobs.history(job.key)
+    [told] = [step.evidence for step in steps if step.cause is Trigger.FAIL]
+    assert told.startswith(
+        "cut_off: 127.0.0.1 closed the connection before the end (host 127.0.0.1)"
+    )
+    assert "<" not in told
