@@ -22,6 +22,8 @@ from spsd.domain.staging_key import StagingKey
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
+from spsd.testing.origin import CutAfter, Origin
+from tests.services.conftest import PATH
 
 BUDGET = 3
 MIB = 1024 * 1024
@@ -83,3 +85,13 @@ async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> Non
     assert ended.error.startswith("cut_off: ")
     # The first attempt brought new bytes and refunded itself.
     assert origin.asked == BUDGET + 1
+
+
+async def test_a_line_that_breaks_within_a_window_gets_there_without_a_validator(bench):
+    """What is compared shrinks when a connection has brought no new byte."""
+    async with Origin({PATH: bench.content}, always=CutAfter(30_000), validators=False) as origin:
+        job = await bench.claimed(origin.url(PATH))
+        await bench.pipeline.run(job)
+    row = await bench.pipeline.jobs.get(job.key)
+    assert row.state is JobState.FINISHED, row.error
+    assert bench.installed() == bench.content
