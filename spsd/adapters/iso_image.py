@@ -8,6 +8,7 @@ from pathlib import Path
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
+from spsd.adapters.durable import as_appliance_errors
 from spsd.adapters.partial_file import IMAGE
 from spsd.domain.failure import FailureCode, ImageError
 from spsd.domain.image import ImageInfo, from_disk_info, from_firmware_toml, from_volume_id
@@ -29,16 +30,26 @@ class IsoInspector:
 
         Raises:
             ImageError: it is no ISO 9660 volume, and only those are accepted.
+            ApplianceError: it cannot be read.
         """
-        return await asyncio.to_thread(self._inspect, self._staging / key / IMAGE)
+        path = self._staging / key / IMAGE
+        return await asyncio.to_thread(read_image, path, accept_any=self._accept_any)
 
-    def _inspect(self, path: Path) -> ImageInfo:
-        try:
+
+def read_image(path: Path, *, accept_any: bool) -> ImageInfo:
+    """What the image says of itself; with ``accept_any`` what is no ISO is version ``unknown``.
+
+    Raises:
+        ImageError: it is no ISO 9660 volume, and only those are accepted.
+        ApplianceError: it cannot be read.
+    """
+    try:
+        with as_appliance_errors("reading the image"):
             return read_iso(path)
-        except ImageError:
-            if self._accept_any:
-                return ImageInfo(version="unknown")
-            raise
+    except ImageError:
+        if accept_any:
+            return ImageInfo(version="unknown")
+        raise
 
 
 def read_iso(path: Path) -> ImageInfo:

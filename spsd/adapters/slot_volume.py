@@ -3,10 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from spsd.adapters.durable import as_appliance_errors
-from spsd.adapters.iso_image import read_iso
+from spsd.adapters.iso_image import read_image
 from spsd.adapters.partial_file import IMAGE
-from spsd.domain.failure import ImageError
 from spsd.domain.image import ImageInfo
 
 
@@ -24,13 +22,5 @@ class SlotVolume:
             ImageError: it is no ISO 9660 volume, and only those are accepted.
             ApplianceError: it cannot be read.
         """
-        return await asyncio.to_thread(self._inspect, self._root / str(slot) / IMAGE)
-
-    def _inspect(self, path: Path) -> ImageInfo:
-        try:
-            with as_appliance_errors("reading the slot"):
-                return read_iso(path)
-        except ImageError:
-            if self._accept_any:
-                return ImageInfo(version="unknown")
-            raise
+        path = self._root / str(slot) / IMAGE
+        return await asyncio.to_thread(read_image, path, accept_any=self._accept_any)

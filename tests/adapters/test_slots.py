@@ -116,3 +116,11 @@ async def test_manifests_of_earlier_versions_are_read(slots, tmp_path):
         '"info":{"version":"1","upgrade_notes":"n","upgrade_news":null}}'
     )
     assert (await slots.slots())[1] == IMAGE
+
+
+async def test_an_image_that_cannot_be_read_is_the_appliances_fault(tmp_path):
+    for accept_any in (False, True):
+        inspector = IsoInspector(tmp_path, accept_any=accept_any)
+        with pytest.raises(ApplianceError) as caught:
+            await inspector.inspect("a" * 64)
+        assert caught.value.code is FailureCode.DISK
