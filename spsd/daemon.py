@@ -73,7 +73,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
         await asyncio.to_thread(migrate, state.database)
         database = await stack.enter_async_context(open_database(state.database))
         origin = await stack.enter_async_context(_origin(settings))
-        pipeline = await _pipeline(settings, state, database, origin)
+        boot = await asyncio.to_thread(boot_id)
+        pipeline = _pipeline(settings, state, database, origin, boot)
         await recover(
             pipeline.jobs,
             pipeline.staging,
@@ -83,7 +84,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
         )
         choice = await open_boot_choice(
             state.slots,
-            boot_id=await asyncio.to_thread(boot_id),
+            boot_id=boot,
             named=await asyncio.to_thread(booted_slot),
         )
         reservations = Reservations(pipeline.slots)
@@ -170,10 +171,10 @@ async def _origin(settings: Settings) -> AsyncIterator[HttpOrigin]:
         yield origin
 
 
-async def _pipeline(
-    settings: Settings, state: StateDirectory, database: Database, origin: HttpOrigin
+def _pipeline(
+    settings: Settings, state: StateDirectory, database: Database, origin: HttpOrigin, boot: str
 ) -> Pipeline:
-    staging = StagingDirectory(state.staging, boot=await asyncio.to_thread(boot_id))
+    staging = StagingDirectory(state.staging, boot=boot)
     return Pipeline(
         jobs=SqliteJobs(database),
         staging=staging,

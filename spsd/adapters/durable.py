@@ -59,7 +59,12 @@ def as_appliance_errors(doing: str, *, into: Path | None = None, need: int = 0) 
 def free_bytes(directory: Path) -> dict[str, int]:
     """Evidence: what is free on the directory's file system; empty if nobody can tell."""
     try:
-        status = os.statvfs(directory)
+        return {"free bytes": room(directory)}
     except OSError:
         return {}
-    return {"free bytes": status.f_bavail * status.f_frsize}
+
+
+def room(directory: Path) -> int:
+    """Bytes that are free on the directory's file system, for an unprivileged writer."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize

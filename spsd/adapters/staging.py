@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from spsd.adapters.durable import as_appliance_errors, sync_directory
+from spsd.adapters.durable import as_appliance_errors, room, sync_directory
 from spsd.adapters.partial_file import IMAGE, RECORD_ROOM, PartialFile, open_directory
 from spsd.domain.staging_key import StagingKey, parse_staging_key
 from spsd.services.completion import to_completion
@@ -66,8 +66,7 @@ class StagingDirectory:
 
     async def free_bytes(self) -> int:
         """Room on the file system, for an unprivileged writer."""
-        status = await asyncio.to_thread(os.statvfs, self._root)
-        return status.f_bavail * status.f_frsize
+        return await asyncio.to_thread(room, self._root)
 
     def directory(self, key: StagingKey) -> Path:
         """Where that partial lies."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
+import msgspec
 from aiohttp import hdrs, web
 
 from spsd.services.accounts import Accounts
@@ -72,7 +73,7 @@ def build_app(
     app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
     described = document(OPERATIONS)
-    app[description.DOCUMENT] = described
+    app[description.DOCUMENT] = msgspec.json.encode(described)
     app[description.PAGE] = page(described, stylesheet=STYLE, source=OPENAPI).encode()
     for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
         resource = app.router.add_resource(path)

@@ -3,17 +3,13 @@
 Anyone may read it: it tells of spsd, and nothing of the appliance.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
 from aiohttp import hdrs, web
 
 from spsd.web.contract import JSON, Access, Answer, Handler, Operation
 from spsd.web.docs import style
 from spsd.web.paths import DOCS, OPENAPI, STYLE
 
-DOCUMENT = web.AppKey("document", Mapping[str, Any])
+DOCUMENT = web.AppKey("document", bytes)
 PAGE = web.AppKey("page", bytes)
 
 # Nothing but the style sheet is loaded, and nothing runs.
@@ -25,8 +21,7 @@ _POLICY = (
 
 async def openapi(request: web.Request) -> web.Response:
     """The OpenAPI document."""
-    body = msgspec.json.encode(request.app[DOCUMENT])
-    return web.Response(body=body, content_type=JSON)
+    return web.Response(body=request.app[DOCUMENT], content_type=JSON)
 
 
 async def docs(request: web.Request) -> web.Response:
