@@ -1,5 +1,6 @@
 """A real squid as a process of ours: two ports on loopback, of which one asks for a password."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,7 +44,7 @@ hosts_file {here}/hosts
 dns_nameservers 127.0.0.1
 dns_timeout 1 second
 cache deny all
-access_log stdio:{here}/access.log
+access_log stdio:{here}/log
 cache_log {here}/cache.log
 pid_filename none
 netdb_filename none
@@ -58,11 +59,13 @@ max_filedescriptors 256
 
 @dataclass(frozen=True)
 class Squid:
-    """Where it listens, and what it was asked."""
+    """Where it listens, and what it tells of the requests that are over."""
 
     open_port: int
     guarded_port: int
-    log: Path
+    log: int
+    """The reading end of the pipe that it writes its log to; each write is a line."""
+    told: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -76,9 +79,22 @@ class Squid:
         userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return f"http://{userinfo}@127.0.0.1:{self.guarded_port}"
 
-    @property
-    def asked(self) -> str:
-        return self.log.read_text()
+    async def tells(self, request: str) -> None:
+        """Return as soon as the log has told of `request`.
+
+        It tells of a tunnel when that is closed, which is later than its last byte.
+        """
+        loop = asyncio.get_running_loop()
+        there = asyncio.Event()
+        loop.add_reader(self.log, there.set)
+        try:
+            async with asyncio.timeout(20):
+                while not any(request in line for line in self.told):
+                    await there.wait()
+                    there.clear()
+                    self.told.extend(os.read(self.log, 65_536).decode().splitlines())
+        finally:
+            loop.remove_reader(self.log)
 
 
 @contextmanager
@@ -92,6 +108,8 @@ def running_squid() -> Iterator[Squid]:
     helper = here / "helper"
     helper.write_text(HELPER.format(user=USER, word=quote(PASSWORD, safe=":@/")))
     helper.chmod(0o755)
+    os.mkfifo(here / "log")
+    log = os.open(here / "log", os.O_RDONLY | os.O_NONBLOCK)
     as_whom: dict[str, int | list[int]] = {}
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -112,10 +130,11 @@ def running_squid() -> Iterator[Squid]:
         while sum("Accepting" in line for line in told) < 2:
             told.append(process.stderr.readline())
             assert told[-1], f"squid ended: {''.join(told)}"
-        yield Squid(*ports, here / "access.log")
+        yield Squid(*ports, log)
     finally:
         process.terminate()
         process.communicate()
+        os.close(log)
         shutil.rmtree(here)
 
 

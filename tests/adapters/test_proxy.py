@@ -72,7 +72,7 @@ async def test_plain_http_in_absolute_form(squid):
         assert body == CONTENT
         assert answer.evidence == {"status": 200, "proxy": squid.address}
         assert "squid" in origin.requests[0].headers["via"]
-        assert f"GET {url}" in squid.asked
+        await squid.tells(f"GET {url}")
 
 
 @needs_squid
@@ -92,7 +92,7 @@ async def test_https_by_connect_is_verified(squid, pair):
         assert answer.evidence["proxy"] == squid.address
         assert "via" not in origin.requests[0].headers
         assert "proxy-authorization" not in origin.requests[0].headers
-        assert f"CONNECT {NAME}:{origin.port}" in squid.asked
+        await squid.tells(f"CONNECT {NAME}:{origin.port}")
 
 
 @needs_squid
@@ -178,13 +178,14 @@ async def test_an_exception_goes_direct(squid):
     ],
 )
 async def test_an_address_is_refused_although_the_proxy_would_dial_it(squid, host):
-    async with serving() as (origin, _):
+    async with serving() as (origin, known):
         url = f"http://{host}:{origin.port}/a"
-        before = squid.asked
         error = await failure(url, squid.url)
         assert error.code is FailureCode.POLICY, error
         assert origin.requests == []
-        assert squid.asked == before
+        await fetched(known, squid.url)
+        await squid.tells(f"GET {known}")
+        assert len([line for line in squid.told if f":{origin.port}" in line]) == 1
 
 
 @needs_squid
