@@ -3,10 +3,35 @@
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from blockbuster import BlockBuster
+
+_TRIED = pytest.StashKey[Counter[str]]()
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Add to a count that the run prints at its end, such as `tally("kills of a fetch", 40)`."""
+    counts = request.config.stash.setdefault(_TRIED, Counter())
+
+    def add(what: str, count: int = 1) -> None:
+        counts[what] += count
+
+    return add
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what was tried: the figures of docs/proven.md come from these lines."""
+    counts = config.stash.get(_TRIED, Counter())
+    if counts:
+        terminalreporter.section("tried")
+    for what, count in sorted(counts.items()):
+        terminalreporter.line(f"tried: {count:,} {what}")
 
 
 @pytest.fixture(autouse=True)

@@ -161,7 +161,7 @@ async def test_a_sample_of_random_origins():
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-async def test_random_origins():
+async def test_random_origins(tally):
     ends = await run_all(range(FIRST, FIRST + COUNT))
-    print(dict(ends))
+    tally("random sequences of acts of an origin, each to a right end", ends.total())
     assert ends.total() == COUNT

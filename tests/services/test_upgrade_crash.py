@@ -144,7 +144,9 @@ async def afterwards(rig: Rig, ran: Path, *, good: bool) -> None:
 
 @pytest.mark.parametrize("good", [True, False], ids=["good hook", "failing hook"])
 @pytest.mark.parametrize("how", ["cut before", "cut after", "fault"])
-async def test_every_step(tmp_path: Path, how: str, *, good: bool) -> None:
+async def test_every_step(
+    tmp_path: Path, tally: Callable[[str, int], None], how: str, *, good: bool
+) -> None:
     for strikes_at in itertools.count(1):
         rig = await asyncio.to_thread(make_rig, tmp_path / str(strikes_at))
         first = await rig.start("boot-0", named=1)
@@ -161,4 +163,5 @@ async def test_every_step(tmp_path: Path, how: str, *, good: bool) -> None:
             end = ["reboot"] if good else []
             assert world.trace == [*note, *link, "hook", *back, *note, *end]
             assert strikes_at == world.count + 1
+            tally("cuts and disk faults in the steps of an upgrade", world.count)
             return
