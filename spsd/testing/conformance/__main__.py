@@ -1,0 +1,22 @@
+"""`python -m spsd.testing.conformance`, and the console script `spsd-conformance`."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; ends with SystemExit, with status 2 if a package is missing."""
+    try:
+        from spsd.testing.conformance.cli import cli  # noqa: PLC0415 - what it needs may be missing
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("spsd"):
+            raise
+        sys.stderr.write(
+            f"spsd-conformance: the package {error.name} is missing; "
+            "install it with: pip install 'spsd[testing]'\n"
+        )
+        sys.exit(2)
+    cli(prog_name="spsd-conformance")
+
+
+if __name__ == "__main__":
+    main()
