@@ -63,6 +63,36 @@ class Course:
         """Its eight members."""
         return reading.mapping(reading.at(self.alone, "body"), "body")
 
+    def nulls(self, *names: str) -> None:
+        """These members of the body are null."""
+        for name in names:
+            reading.is_at(self.alone, f"body.{name}", None)
+
+    def answered_delete(self) -> Answer:
+        """The answer to the first DELETE."""
+        if self.deleted is None:
+            raise Broken("it was not deleted")
+        return self.deleted
+
+    def after_delete(self) -> Answer:
+        """The download as it was still there after the first DELETE."""
+        if self.after is None:
+            raise Broken("it was not deleted")
+        reading.status(self.after, 200)
+        return self.after
+
+    def was_cancelled(self) -> None:
+        """The first DELETE cancelled it, and left the record."""
+        reading.succeeded(self.answered_delete())
+        reading.is_at(reading.document(self.after_delete()), "body.status", "cancelled")
+
+    def was_removed(self) -> None:
+        """It is neither there nor in the list any more."""
+        if self.gone is None or self.gone.status < 400:
+            raise Broken("it can still be read")
+        if item(self.left, self.key):
+            raise Broken("it is still listed")
+
 
 def submit(target: Target, url: str, sha256: str, **more: Any) -> Course:  # noqa: ANN401
     """Ask for a download; it is taken away at the end of the run."""
@@ -95,9 +125,9 @@ def follow(
         time.sleep(POLL_S)
 
 
-def at_rest(body: Document) -> bool:
-    """It does not change any more."""
-    return body["status"] in AT_REST
+def over(body: Document) -> bool:
+    """It is in none of the states that change by themselves, whatever it calls its own."""
+    return body["status"] not in ("queued", "in-progress")
 
 
 def show(target: Target, course: Course) -> None:
@@ -131,7 +161,7 @@ def unconnected(target: Target) -> Course:
 
     def scene() -> Course:
         course = submit(target, UNCONNECTED, WRONG)
-        course.alone = follow(target, course, at_rest, "over")
+        course.alone = follow(target, course, over, "over")
         show(target, course)
         remove(target, course, cancels=False)
         return course
@@ -146,7 +176,7 @@ def mismatched(target: Target) -> Course:
         origin = target.origin({"/image.iso": secrets.token_bytes(50_000)})
         before = target.now(SLOTS)
         course = submit(target, origin.url("/image.iso"), WRONG)
-        course.alone = follow(target, course, at_rest, "over")
+        course.alone = follow(target, course, over, "over")
         course.slots = before, target.now(SLOTS)
         reached(target, origin, course.body)
         show(target, course)
@@ -193,7 +223,7 @@ def running(target: Target) -> Running:
         held.alone = follow(
             target,
             held,
-            lambda body: at_rest(body) or bool(body.get("bytes_downloaded")),
+            lambda body: body["status"] in AT_REST or bool(body.get("bytes_downloaded")),
             "downloading",
         )
         reached(target, origin, held.body)
@@ -229,68 +259,9 @@ def distrusted(target: Target) -> int:
             {"/image.iso": secrets.token_bytes(5_000)}, ssl_context=untrusted(directory, host)
         )
         course = submit(target, origin.url("/image.iso"), WRONG)
-        follow(target, course, lambda body: at_rest(body) or bool(origin.requests), "over")
+        follow(target, course, lambda body: over(body) or bool(origin.requests), "over")
         asked = len(origin.requests)
         mismatched(target)  # NotTried, if no origin of this run can be reached at all
         return asked
 
     return target.once("distrusted", scene)
-
-
-@dataclass
-class Installed:
-    """A download that has filled a slot, which was emptied afterwards."""
-
-    course: Course
-    size: int
-    slots_before: Document
-    slots: Document
-    slot: Document
-    """The slot by itself, filled."""
-    emptied: Answer
-    slots_after: Document
-    record: Document
-    """The download by itself, when its slot is empty again."""
-    empty_again: Answer
-    """The answer to DELETE of the slot that is empty already."""
-    empty_alone: Answer
-
-
-def installed(target: Target) -> Installed:
-    """An image that fits its digest, followed into its slot and out of it again."""
-
-    def scene() -> Installed:
-        image = target.image()
-        origin = target.origin({"/image.iso": image})
-        before = target.now(SLOTS)
-        target.empty_slot()
-        course = submit(target, origin.url("/image.iso"), hashlib.sha256(image).hexdigest())
-        course.alone = follow(target, course, at_rest, "over")
-        if course.body["status"] != "finished":
-            reached(target, origin, course.body)
-            raise Broken(f"an image that fits its digest is not installed: {course.body}")
-        slot = reading.whole(reading.at(course.body, "slot_id"), "slot_id")
-        if reading.at(slot_item(before, str(slot)), "body") != {}:
-            raise NotTried(f"slot {slot} held the image already")
-        target.owns_slot(str(slot))
-        show(target, course)
-        filled, alone = target.now(SLOTS), target.now(f"{SLOTS}/{slot}")
-        emptied = target.call("DELETE", f"{SLOTS}/{slot}")
-        after, record = target.now(SLOTS), target.now(course.path)
-        again = target.call("DELETE", f"{SLOTS}/{slot}")
-        empty_alone = target.call("GET", f"{SLOTS}/{slot}")
-        remove(target, course, cancels=False)
-        return Installed(
-            *(course, len(image), before, filled, alone, emptied),
-            *(after, record, again, empty_alone),
-        )
-
-    return target.once("installed", scene)
-
-
-def slot_item(slots: Document, key: str) -> Document:
-    """The slot of this key in a list of slots."""
-    found = item(slots, key)
-    if not found:
-        raise Broken(f"no slot {key} is listed")
-    return found

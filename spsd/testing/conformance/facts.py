@@ -1,8 +1,10 @@
 """All the facts, in the order in which they are tried."""
 
 from spsd.testing.conformance import (
+    access,
     authentication,
     dry_run,
+    endings,
     errors,
     fetch,
     info,
@@ -20,11 +22,13 @@ FACTS: tuple[Fact, ...] = tuple(
     for section in (
         transport,
         authentication,
+        access,
         messages,
         info,
         errors,
         fetch,
         jobs,
+        endings,
         slots,
         upload,
         dry_run,

@@ -42,9 +42,10 @@ def succeeded(answer: Answer) -> None:
 
 
 def refused(answer: Answer) -> None:
-    """The client is told that it is at fault."""
+    """The client is told that it is at fault, and of what kind the fault is."""
     if not 400 <= answer.status < 500:
         raise Broken(f"expected a refusal (4xx), got {content(answer)}")
+    error_type(answer)
 
 
 def document(answer: Answer) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from spsd.testing.conformance import downloads, reading
-from spsd.testing.conformance.downloads import slot_item
+from spsd.testing.conformance import downloads, installs, reading
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
+from spsd.testing.conformance.installs import slot_item
 from spsd.testing.conformance.messages import items
 from spsd.testing.conformance.reading import Broken, NotTried
 from spsd.testing.conformance.target import SLOTS, Reach, Target
@@ -23,7 +23,7 @@ def _filled(target: Target) -> list[dict[str, Any]]:
     """What filled slots show; the run fills one, if it may."""
     found = [body for body in _bodies(target) if body]
     if target.reach >= Reach.WRITES:
-        slot = downloads.installed(target).slot
+        slot = installs.installed(target).slot
         found.append(reading.mapping(reading.at(slot, "body"), "body"))
     if not found:
         raise NotTried("no slot holds an image; --writes puts one there")
@@ -185,7 +185,7 @@ def _(target: Target) -> None:
 
 @FACTS.fact("delete", Mark.DOCUMENTED, Need.WRITES, "DELETE empties a slot.")
 def _(target: Target) -> None:
-    done = downloads.installed(target)
+    done = installs.installed(target)
     reading.succeeded(done.emptied)
     key = str(reading.at(done.course.body, "slot_id"))
     if reading.at(slot_item(done.slots, key), "body") == {}:
@@ -197,7 +197,7 @@ def _(target: Target) -> None:
     "delete.count", Mark.SAMPLE, Need.WRITES, "The count of empty slots follows, down and up."
 )
 def _(target: Target) -> None:
-    done = downloads.installed(target)
+    done = installs.installed(target)
     path = "meta.number_of_empty_slots"
     free = reading.whole(reading.at(done.slots_before, path), path)
     reading.is_at(done.slots, path, free - 1)
@@ -206,7 +206,7 @@ def _(target: Target) -> None:
 
 @FACTS.fact("delete.answer", Mark.OURS, Need.WRITES, "It is answered 200 with only `meta`.")
 def _(target: Target) -> None:
-    done = downloads.installed(target)
+    done = installs.installed(target)
     reading.status(done.emptied, 200)
     href = f"{SLOTS}/{reading.at(done.course.body, 'slot_id')}"
     wanted = {"meta": {"href": href, "parent": SLOTS}}
@@ -215,7 +215,7 @@ def _(target: Target) -> None:
 
 @FACTS.fact("delete.empty", Mark.OURS, Need.WRITES, "DELETE of an empty slot: 404.")
 def _(target: Target) -> None:
-    reading.status(downloads.installed(target).empty_again, 404)
+    reading.status(installs.installed(target).empty_again, 404)
 
 
 @FACTS.fact(

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 from spsd.testing.client import Answer
 from spsd.testing.conformance import reading, uploads
-from spsd.testing.conformance.downloads import Document, slot_item
+from spsd.testing.conformance.downloads import Document
 from spsd.testing.conformance.dry_run import outcome
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
+from spsd.testing.conformance.installs import slot_item
 from spsd.testing.conformance.messages import UPGRADE
 from spsd.testing.conformance.target import SLOTS, Target
 

@@ -1,8 +1,8 @@
 """Uploading an image."""
 
 from spsd.testing.conformance import reading, uploads
-from spsd.testing.conformance.downloads import slot_item
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
+from spsd.testing.conformance.installs import slot_item
 from spsd.testing.conformance.messages import TEST, UPGRADE
 from spsd.testing.conformance.reading import Broken
 from spsd.testing.conformance.slots import SLOT

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from spsd.testing.client import Answer
 from spsd.testing.conformance import reading
-from spsd.testing.conformance.downloads import Document, slot_item
+from spsd.testing.conformance.downloads import Document
+from spsd.testing.conformance.installs import slot_item
 from spsd.testing.conformance.reading import NotTried
 from spsd.testing.conformance.target import SLOTS, Target
 
