@@ -8,10 +8,11 @@ def main() -> None:
     try:
         from spsd.testing.conformance.cli import cli  # noqa: PLC0415 - what it needs may be missing
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("spsd"):
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "spsd"):
             raise
         sys.stderr.write(
-            f"spsd-conformance: the package {error.name} is missing; "
+            f"spsd-conformance: the package {missing} is missing; "
             "install it with: pip install 'spsd[testing]'\n"
         )
         sys.exit(2)

@@ -105,8 +105,11 @@ def _holds_path(answer: Answer, status: int, path: str) -> None:
     "A stranger may see how to log in, at `login_methods` or in older versions at `types`.",
 )
 def _(target: Target) -> None:
-    if _stranger(target, METHODS).status != 200:
-        reading.status(_stranger(target, TYPES), 200)
+    answer, name = _stranger(target, METHODS), "login_methods"
+    if answer.status != 200:
+        answer, name = _stranger(target, TYPES), "types"
+    reading.status(answer, 200)
+    reading.at(reading.document(answer), name)
 
 
 @FACTS.fact(

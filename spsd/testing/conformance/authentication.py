@@ -48,10 +48,12 @@ def basic(user: str, password: str) -> dict[str, str]:
 )
 def _(target: Target) -> None:
     reading.status(_opened(target), 200)
+    session_cookie(_opened(target).headers)
 
 
 @FACTS.fact("login.meta", Mark.DOCUMENTED, Need.SESSION, "Its body holds a `meta` object.")
 def _(target: Target) -> None:
+    reading.status(_opened(target), 200)
     reading.mapping(reading.at(reading.document(_opened(target)), "meta"), "meta")
 
 

@@ -18,7 +18,7 @@ from spsd.testing.conformance.fact import Fact, Section
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
 from spsd.testing.conformance.run import Result, Verdict, run, summary
-from spsd.testing.conformance.target import Reach, Target
+from spsd.testing.conformance.target import Reach, Target, log_out
 
 PASSWORD, LIMITED_PASSWORD = "SPSD_PASSWORD", "SPSD_LIMITED_PASSWORD"
 
@@ -69,7 +69,7 @@ class Unusable(click.ClickException):
     "--section",
     "sections",
     multiple=True,
-    type=click.Choice([section.value for section in Section], case_sensitive=False),
+    type=click.Choice([section.name.lower() for section in Section]),
     help="Only facts of this section; may be repeated.",
 )
 @click.option("--patience", default=60.0, show_default=True, help="Seconds to wait for a download.")
@@ -99,7 +99,7 @@ def cli(
     this machine what is not kept. Exit status: 0 if every documented fact that was tried holds,
     1 if one is broken, 2 if the server cannot be tried.
     """
-    facts = [fact for fact in FACTS if not sections or fact.section.value in sections]
+    facts = [fact for fact in FACTS if not sections or fact.section.name.lower() in sections]
     if list_only:
         click.echo("\n".join(f"{one.id:<28} [{report.mark(one)}] {one.sentence}" for one in facts))
         return
@@ -141,6 +141,9 @@ def _tried(target: Target, facts: Sequence[Fact], *, as_json: bool) -> int:
             results.extend(progress)
     finally:
         target.close()
+        for client in (target.session, target.limited):
+            if client is not None:
+                log_out(client)
     if as_json:
         click.echo(report.as_json(target.session.url, results, target.left_behind))
     else:

@@ -156,11 +156,16 @@ def remove(target: Target, course: Course, *, cancels: bool) -> None:
     course.left = target.now(FETCH)
 
 
+def posted(target: Target) -> Course:
+    """A download that is asked for, whatever becomes of it."""
+    return target.once("posted", lambda: submit(target, UNCONNECTED, WRONG))
+
+
 def unconnected(target: Target) -> Course:
-    """A download that fails before there is a connection."""
+    """The same, which fails before there is a connection."""
 
     def scene() -> Course:
-        course = submit(target, UNCONNECTED, WRONG)
+        course = posted(target)
         course.alone = follow(target, course, over, "over")
         show(target, course)
         remove(target, course, cancels=False)

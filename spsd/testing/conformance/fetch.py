@@ -4,7 +4,7 @@ import json
 import re
 
 from spsd.testing.conformance import downloads, reading
-from spsd.testing.conformance.downloads import UNCONNECTED, WRONG, Course
+from spsd.testing.conformance.downloads import UNCONNECTED, WRONG
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
 from spsd.testing.conformance.messages import SIBLINGS
 from spsd.testing.conformance.reading import Broken
@@ -24,44 +24,42 @@ BODY = (
 FACTS = Facts(Section.FETCH, "fetch")
 
 
-def _post(target: Target) -> Course:
-    return downloads.unconnected(target)
-
-
 @FACTS.fact("post.202", Mark.DOCUMENTED, Need.ORIGIN, "A fetch is accepted with 202.")
 def _(target: Target) -> None:
-    reading.status(_post(target).posted, 202)
+    reading.status(downloads.posted(target).posted, 202)
 
 
 @FACTS.fact(
     "post.shape", Mark.SAMPLE, Need.ORIGIN, "The answer has `key` and `meta`, and no `body`."
 )
 def _(target: Target) -> None:
-    reading.exactly(reading.document(_post(target).posted), ("key", "meta"), "the answer")
+    reading.exactly(
+        reading.document(downloads.posted(target).posted), ("key", "meta"), "the answer"
+    )
 
 
 @FACTS.fact("post.key", Mark.SAMPLE, Need.ORIGIN, "The key has the form of a UUID.")
 def _(target: Target) -> None:
-    if not re.fullmatch(_UUID, _post(target).key):
-        raise Broken(f"key is {reading.shown(_post(target).key)}")
+    if not re.fullmatch(_UUID, downloads.posted(target).key):
+        raise Broken(f"key is {reading.shown(downloads.posted(target).key)}")
 
 
 @FACTS.fact("post.href", Mark.SAMPLE, Need.ORIGIN, "`meta.href` is the path of the download.")
 def _(target: Target) -> None:
-    course = _post(target)
+    course = downloads.posted(target)
     reading.is_at(reading.document(course.posted), "meta.href", course.path)
 
 
 @FACTS.fact("post.parent", Mark.SAMPLE, Need.ORIGIN, "`meta.parent` is `/api/firmware` here.")
 def _(target: Target) -> None:
-    reading.is_at(reading.document(_post(target).posted), "meta.parent", "/api/firmware")
+    reading.is_at(reading.document(downloads.posted(target).posted), "meta.parent", "/api/firmware")
 
 
 @FACTS.fact(
     "post.links", Mark.SAMPLE, Need.ORIGIN, "`meta` links to slots, test and upgrade, and no more."
 )
 def _(target: Target) -> None:
-    meta = reading.at(reading.document(_post(target).posted), "meta")
+    meta = reading.at(reading.document(downloads.posted(target).posted), "meta")
     reading.exactly(meta, ("href", "parent", *SIBLINGS), "meta")
     for name, path in SIBLINGS.items():
         reading.is_at(meta, name, path)
@@ -69,7 +67,7 @@ def _(target: Target) -> None:
 
 @FACTS.fact("post.location", Mark.OURS, Need.ORIGIN, "`Location` is the path of the download.")
 def _(target: Target) -> None:
-    course = _post(target)
+    course = downloads.posted(target)
     reading.equal(course.posted.headers.get("Location"), course.path, "Location")
 
 

@@ -74,7 +74,8 @@ def _(target: Target) -> None:
 @FACTS.fact("items", Mark.SAMPLE, Need.SESSION, "Lists hold their members in an array `items`.")
 def _(target: Target) -> None:
     for path in _LISTS:
-        items(target.document(path))
+        for item in items(target.document(path)):
+            reading.having(item, ("key", "meta"), f"an item of {path}")
 
 
 @FACTS.fact(

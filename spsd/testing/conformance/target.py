@@ -55,6 +55,7 @@ class Target:
     _seen: dict[str, object] = field(default_factory=dict)
     _jobs: list[str] = field(default_factory=list)
     _slots: list[str] = field(default_factory=list)
+    _clients: list[Client] = field(default_factory=list)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
@@ -96,6 +97,7 @@ class Target:
     def log_in(self) -> tuple[Client, Answer]:
         """Open another session; the first one stays."""
         client = self.stranger()
+        self._clients.append(client)
         return client, client.log_in(self.user, self.password)
 
     def empty_slot(self) -> str:
@@ -148,6 +150,8 @@ class Target:
             for key in self._slots:
                 with suppress(*FAULTS):
                     self.call("DELETE", f"{SLOTS}/{key}")
+            for client in self._clients:
+                log_out(client)
 
     def _remove(self, path: str) -> None:
         # The first DELETE may cancel only, and a download that installs must first end.
@@ -156,6 +160,12 @@ class Target:
             while self.call("GET", path).status == 200 and time.monotonic() < until:
                 if self.call("DELETE", path).status >= 400:
                     time.sleep(POLL_S)
+
+
+def log_out(client: Client) -> None:
+    """End the session, if the server knows how; else it ends when it has been idle."""
+    with suppress(*FAULTS):
+        client.call("DELETE", "/api/authentication")
 
 
 def local_address(url: str) -> str:

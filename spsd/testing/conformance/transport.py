@@ -16,10 +16,19 @@ FACTS = Facts(Section.TRANSPORT, "transport")
 def _answers(target: Target) -> Iterator[tuple[str, Answer]]:
     """Of every kind: pages, what a stranger gets, and a refusal."""
     for path in PAGES:
-        yield path, target.page(path)
-    stranger = target.once("stranger", lambda: target.stranger().call("GET", FETCH))
-    yield f"{FETCH} without a session", stranger
-    yield "a path that is not there", target.page(f"{FETCH}/no-such-key")
+        answer = target.page(path)
+        reading.status(answer, 200)
+        yield path, answer
+    for what, answer in (
+        (
+            f"{FETCH} without a session",
+            target.once("stranger", lambda: target.stranger().call("GET", FETCH)),
+        ),
+        ("a path that is not there", target.page(f"{FETCH}/no-such-key")),
+    ):
+        if not 400 <= answer.status < 500:
+            raise Broken(f"{what}: {reading.content(answer)}")
+        yield what, answer
 
 
 @FACTS.fact(
