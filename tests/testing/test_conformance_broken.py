@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.client import Client
-from spsd.testing.conformance import FACTS, Fact, Reach, Section, Target, Verdict, run
+from spsd.testing.conformance.fact import Fact, Section
+from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
-from spsd.testing.conformance.run import Result
+from spsd.testing.conformance.run import Result, Verdict, run
+from spsd.testing.conformance.target import Reach, Target
 from tests.daemon.driver import PASSWORD, USER, Daemon, running
 from tests.testing.spoiling import Proxy, proxied
 from tests.testing.spoils import SPOILS

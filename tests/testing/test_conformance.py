@@ -1,0 +1,216 @@
+"""`spsd-conformance` as a process, against the real daemon."""
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from spsd.testing.client import Client
+from spsd.testing.conformance.fact import Mark, Need, Section
+from spsd.testing.conformance.facts import FACTS
+from spsd.testing.conformance.image import fresh_image
+from tests.daemon.driver import FETCH, PASSWORD, USER, Daemon, running
+
+LIMITED = "reader"
+SLOTS = "/api/firmware/slots"
+
+
+@dataclass
+class Run:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def last(self) -> str:
+        return self.out.splitlines()[-1]
+
+
+async def conformance(*arguments: str, password: str = PASSWORD, code: str = "") -> Run:
+    environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    environ |= {"SPSD_PASSWORD": password, "SPSD_LIMITED_PASSWORD": PASSWORD}
+    how = ("-c", code) if code else ("-m", "spsd.testing.conformance")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *how, *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environ,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Run(process.returncode, out.decode(), err.decode())
+
+
+async def runs_an_image(daemon: Daemon, client: Client) -> None:
+    """Slot 1 has an image, runs, and is known to be whole."""
+    kind = {"Content-Type": "application/octet-stream"}
+
+    def upload() -> None:
+        assert client.log_in(USER, PASSWORD).status == 200
+        path = "/api/upload/firmware"
+        assert client.call("POST", path, content=fresh_image(), headers=kind).status == 200
+
+    await asyncio.to_thread(upload)
+    await daemon.stop()
+    await daemon.start()
+    client.url = daemon.url
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_every_fact_holds_at_spsd(
+    tmp_path: Path, tls: bool, tally: Callable[[str, int], None]
+) -> None:
+    daemon = Daemon(tmp_path, tls=tls, boot_id="first", booted_slot=1)
+    daemon.configure()
+    await daemon.add_user()
+    await daemon.add_user(LIMITED, "viewer")
+    try:
+        await daemon.start()
+        trusted: list[str] = []
+        client = Client(daemon.url)
+        if tls:
+            certificate = daemon.state / "tls" / "certificate.pem"
+            trusted = ["--ca-file", str(certificate)]
+            client.context = ssl.create_default_context(cafile=certificate)
+        await runs_an_image(daemon, client)
+        run = await conformance(
+            *(daemon.url, "--user", USER, "--limited-user", LIMITED, "--destructive"), *trusted
+        )
+        slots = (await asyncio.to_thread(client.call, "GET", SLOTS)).document
+        jobs = (await asyncio.to_thread(client.call, "GET", FETCH)).document
+    finally:
+        await daemon.kill()
+        assert daemon.process is not None
+        daemon.process._transport.close()
+    wrong = [line for line in run.out.splitlines() if line.startswith(("broken", "diff", "skip"))]
+    assert (run.status, wrong) == (0, [])
+    assert run.last == (
+        f"conformance: {len(FACTS)} facts hold, 0 broken, 0 differ from our choices, 0 skipped"
+    )
+    assert "left behind: slot 2 is chosen for the next boot" in run.out
+    assert jobs["items"] == []
+    assert slots["meta"]["number_of_empty_slots"] == 3
+    tally("known facts hold at spsd, over TLS" if tls else "known facts hold at spsd", len(FACTS))
+
+
+async def test_what_is_not_asked_for_is_not_touched(tmp_path: Path) -> None:
+    async with running(tmp_path) as daemon:
+        before = [await daemon.call("GET", path) for path in (FETCH, SLOTS)]
+        reads = await conformance(daemon.url, "--user", USER, "--read-only", "--json")
+        default = await conformance(daemon.url, "--user", USER, "--json")
+        writes = await conformance(daemon.url, "--user", USER, "--writes", "--json")
+        after = [await daemon.call("GET", path) for path in (FETCH, SLOTS)]
+        assert before == after
+        assert daemon.staged() == []
+    needs = {fact.id: fact.need for fact in FACTS}
+    for run, left_out in (
+        (reads, set(Need) - {Need.NOTHING, Need.SESSION}),
+        (default, {Need.LIMITED, Need.WRITES, Need.DESTRUCTIVE}),
+        (writes, {Need.LIMITED, Need.DESTRUCTIVE}),
+    ):
+        told = json.loads(run.out)
+        assert (run.status, told["counts"]["broken"], told["counts"]["differs"]) == (0, 0, 0)
+        assert sum(told["counts"].values()) == len(FACTS) == len(told["facts"])
+        skipped = {one["id"] for one in told["facts"] if one["verdict"] == "skipped"}
+        assert {one for one, need in needs.items() if need in left_out} <= skipped
+        assert told["left_behind"] == []
+
+
+async def test_an_origin_that_may_not_be_reached_is_explained(tmp_path: Path) -> None:
+    async with running(tmp_path, fetch={"allow": []}) as daemon:
+        run = await conformance(daemon.url, "--user", USER, "--section", "jobs")
+    assert run.status == 0
+    assert "--origin-host" in run.out
+    assert "[fetch] allow" in run.out
+    assert "policy" in run.out
+    held = [line.split()[1] for line in run.out.splitlines() if line.startswith("holds")]
+    assert "job.failed" in held
+    assert "job.running" not in held
+
+
+async def test_a_server_that_cannot_be_tried_is_one_line_and_2(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        run = await conformance(nobody, "--user", USER)
+    assert (run.status, run.out) == (2, "")
+    assert run.err == f"Error: {nobody} cannot be spoken to: [Errno 111] Connection refused\n"
+    async with running(tmp_path) as daemon:
+        refused = await conformance(daemon.url, "--user", USER, password="sesame")
+    assert (refused.status, refused.out) == (2, "")
+    assert f"does not log {USER} in: it answers 401" in refused.err
+    assert "sesame" not in refused.err
+    assert len(refused.err.splitlines()) == 1
+
+
+async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, tls=True)
+    daemon.configure()
+    await daemon.add_user()
+    try:
+        await daemon.start()
+        refused = await conformance(daemon.url, "--user", USER)
+        insecure = await conformance(
+            daemon.url, "--user", USER, "--insecure", "--section", "transport"
+        )
+    finally:
+        await daemon.kill()
+        assert daemon.process is not None
+        daemon.process._transport.close()
+    assert refused.status == 2
+    assert "--ca-file" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert insecure.status == 0, insecure.out
+
+
+async def test_misuse_is_2_and_says_what_is_missing() -> None:
+    for arguments, said in (
+        ((), "URL --user NAME"),
+        (("http://127.0.0.1:1",), "URL --user NAME"),
+        (("127.0.0.1", "--user", USER), "no URL of a server"),
+        (("http://[", "--user", USER), "no URL of a server"),
+        (("http://127.0.0.1:1", "--user", USER, "--read-only", "--writes"), "excludes"),
+    ):
+        run = await conformance(*arguments)
+        assert run.status == 2, arguments
+        assert said in run.err
+
+
+async def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['pycdlib'] = None\n"
+        "from spsd.testing.conformance.__main__ import main; main()"
+    )
+    run = await conformance(code=code)
+    assert (run.status, run.out) == (2, "")
+    assert run.err == (
+        "spsd-conformance: the package pycdlib is missing; "
+        "install it with: pip install 'spsd[testing]'\n"
+    )
+
+
+async def test_the_list_has_every_fact_and_tries_none() -> None:
+    run = await conformance("--list")
+    assert run.status == 0
+    assert [line.split()[0] for line in run.out.splitlines()] == [fact.id for fact in FACTS]
+
+
+def test_facts_are_rows_with_names_of_their_own() -> None:
+    names = Counter(fact.id for fact in FACTS)
+    assert [name for name, count in names.items() if count > 1] == []
+    assert {fact.mark for fact in FACTS} == set(Mark)
+    assert {fact.section for fact in FACTS} == set(Section)
+    assert {fact.need for fact in FACTS} == set(Need)
+    assert [fact.id for fact in FACTS if not fact.sentence.endswith(".")] == []
+    order = list(Section)
+    places = [order.index(fact.section) for fact in FACTS]
+    assert places == sorted(places)
