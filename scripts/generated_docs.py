@@ -12,6 +12,8 @@ from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.lifecycle import diagram
 from spsd.domain.receiving import BODY, DIGEST, OPENING
 from spsd.domain.redirect import REDIRECTS
+from spsd.testing.conformance.facts import FACTS
+from spsd.testing.conformance.report import markdown
 from spsd.web.problems import error_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,8 +33,15 @@ def state_diagram() -> str:
     return f"```mermaid\n{diagram()}\n```"
 
 
+def facts() -> str:
+    """Every fact that `spsd-conformance` tries, and how many there are."""
+    binding = sum(fact.mark.binds for fact in FACTS)
+    return f"{len(FACTS)} facts; {binding} of them bind.\n\n{markdown(FACTS)}"
+
+
 PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "diagram", state_diagram),
+    ("docs/conformance.md", "facts", facts),
     ("docs/errors.md", "errors", error_table),
     ("docs/failures.md", "failures", failures),
     ("docs/resume.md", "plan", PLAN.markdown),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import socket
 import ssl
 import sys
@@ -18,6 +19,8 @@ from spsd.testing.conformance.fact import Mark, Need, Section
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
 from tests.daemon.driver import FETCH, PASSWORD, USER, Daemon, running
+from tests.testing.spoiling import Proxy, proxied
+from tests.testing.spoils import SPOILS
 
 LIMITED = "reader"
 SLOTS = "/api/firmware/slots"
@@ -123,6 +126,36 @@ async def test_what_is_not_asked_for_is_not_touched(tmp_path: Path) -> None:
         skipped = {one["id"] for one in told["facts"] if one["verdict"] == "skipped"}
         assert {one for one, need in needs.items() if need in left_out} <= skipped
         assert told["left_behind"] == []
+
+
+async def test_one_image_will_do_for_everything(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    image.write_bytes(fresh_image())
+    async with running(tmp_path) as daemon:
+        run = await conformance(
+            *(daemon.url, "--user", USER, "--writes", "--image", str(image)),
+            *("--section", "upload", "--section", "slots", "--section", "test", "--json"),
+        )
+    skipped = [one for one in json.loads(run.out)["facts"] if one["verdict"] != "holds"]
+    # Nobody has said which slot runs.
+    assert {one["id"] for one in skipped} == {"slots.list.current", "slots.list.next"}
+    assert run.status == 0
+
+
+async def test_a_broken_fact_is_1_and_another_choice_is_not(tmp_path: Path) -> None:
+    async with running(tmp_path) as daemon:
+        with proxied(Proxy(daemon.url)) as proxy:
+            arguments = (proxy.url, "--user", USER, "--section", "fetch")
+            proxy.spoils = SPOILS["fetch.post.location"]
+            other = await conformance(*arguments)
+            proxy.spoils = SPOILS["fetch.post.202"]
+            broken = await conformance(*arguments)
+    assert other.status == 0
+    assert "0 broken, 1 differ from our choices, 0 skipped" in other.last
+    assert re.search("^differs +fetch.post.location .*\n +Location: expected", other.out, re.M)
+    assert broken.status == 1
+    assert re.search("^broken +fetch.post.202 .*\n +expected 202, got 200", broken.out, re.M)
+    assert "Traceback" not in broken.err
 
 
 async def test_an_origin_that_may_not_be_reached_is_explained(tmp_path: Path) -> None:

@@ -31,8 +31,10 @@ def table(results: Sequence[Result], console: Console) -> None:
         if not rows:
             continue
         drawn = Table(title=section.value, title_justify="left", expand=True)
-        for name, ratio in (("", None), ("fact", 2), ("what it says", 5), ("known", 2)):
-            drawn.add_column(name, ratio=ratio, overflow="fold")
+        drawn.add_column("", no_wrap=True)
+        drawn.add_column("fact", no_wrap=True)
+        drawn.add_column("what it says", ratio=3, overflow="fold")
+        drawn.add_column("known", ratio=1, overflow="fold")
         for one in rows:
             style = _STYLES[one.verdict]
             said = escape(one.fact.sentence)

@@ -12,6 +12,27 @@ from spsd.testing.conformance.uploads import UPLOAD, Uploaded
 FACTS = Facts(Section.UPLOAD, "upload")
 
 
+# These first: they empty their slot again, so that one image will do for all.
+@FACTS.fact(
+    "raw.iso",
+    Mark.CLIENT,
+    Need.WRITES,
+    "The image may be the whole body, as `application/x-iso9660-image`.",
+)
+def _(target: Target) -> None:
+    uploads.raw(target, "application/x-iso9660-image")
+
+
+@FACTS.fact(
+    "raw.octets",
+    Mark.CLIENT,
+    Need.WRITES,
+    "It may be `application/octet-stream`, and accepted the same; the answer is JSON.",
+)
+def _(target: Target) -> None:
+    uploads.raw(target, "application/octet-stream", Accept="application/octet-stream")
+
+
 def _form(target: Target) -> Uploaded:
     return uploads.by_form(target)
 
@@ -32,26 +53,6 @@ def _(target: Target) -> None:
 @FACTS.fact("200", Mark.OURS, Need.WRITES, "It is answered with 200.")
 def _(target: Target) -> None:
     reading.status(_form(target).answer, 200)
-
-
-@FACTS.fact(
-    "raw.iso",
-    Mark.CLIENT,
-    Need.WRITES,
-    "The image may be the whole body, as `application/x-iso9660-image`.",
-)
-def _(target: Target) -> None:
-    uploads.raw(target, "application/x-iso9660-image")
-
-
-@FACTS.fact(
-    "raw.octets",
-    Mark.CLIENT,
-    Need.WRITES,
-    "It may be `application/octet-stream`, and accepted the same; the answer is JSON.",
-)
-def _(target: Target) -> None:
-    uploads.raw(target, "application/octet-stream", Accept="application/octet-stream")
 
 
 @FACTS.fact("shape", Mark.SAMPLE, Need.WRITES, "The answer has `body`, `key` and `meta`.")
