@@ -77,3 +77,9 @@ def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
             assert process.wait(5) == 0
         finally:
             process.kill()
+
+
+def test_an_installed_conformance_run_lists_its_facts(installed, tmp_path):
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    told = run(installed / "spsd-conformance", "--list", cwd=tmp_path, env=environ)
+    assert "fetch.post.202" in told

@@ -19,7 +19,7 @@ from spsd.testing.conformance.fact import Mark, Need, Section
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
 from tests.daemon.driver import FETCH, PASSWORD, USER, Daemon, running
-from tests.testing.spoiling import Proxy, proxied
+from tests.testing.spoiling import Proxy, proxied, spoil, status
 from tests.testing.spoils import SPOILS
 
 LIMITED = "reader"
@@ -37,18 +37,21 @@ class Run:
         return self.out.splitlines()[-1]
 
 
-async def conformance(*arguments: str, password: str = PASSWORD, code: str = "") -> Run:
+async def conformance(
+    *arguments: str, password: str | None = PASSWORD, code: str = "", given: str = ""
+) -> Run:
     environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    environ |= {"SPSD_PASSWORD": password, "SPSD_LIMITED_PASSWORD": PASSWORD}
+    environ |= {"SPSD_LIMITED_PASSWORD": PASSWORD}
+    environ |= {} if password is None else {"SPSD_PASSWORD": password}
     how = ("-c", code) if code else ("-m", "spsd.testing.conformance")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *how, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environ,
     )
-    out, err = await process.communicate()
+    out, err = await process.communicate(given.encode())
     assert process.returncode is not None
     return Run(process.returncode, out.decode(), err.decode())
 
@@ -142,6 +145,19 @@ async def test_one_image_will_do_for_everything(tmp_path: Path) -> None:
     assert run.status == 0
 
 
+async def test_an_older_server_need_not_know_what_is_newer(tmp_path: Path) -> None:
+    async with running(tmp_path) as daemon:
+        with proxied(Proxy(daemon.url)) as proxy:
+            proxy.spoils = (spoil("GET", "/api/health_status", status(404)),)
+            arguments = (proxy.url, "--user", USER, "--section", "info")
+            newest = await conformance(*arguments)
+            older = await conformance(*arguments, "--api-version", "7.0.4")
+    assert (newest.status, older.status) == (1, 0)
+    assert newest.out.count("broken   info.health") == 3
+    assert older.out.count("known of version 7.2 and later") == 3
+    assert "holds    info.user.name" in older.out
+
+
 async def test_a_broken_fact_is_1_and_another_choice_is_not(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         with proxied(Proxy(daemon.url)) as proxy:
@@ -185,6 +201,18 @@ async def test_a_server_that_cannot_be_tried_is_one_line_and_2(tmp_path: Path) -
     assert len(refused.err.splitlines()) == 1
 
 
+async def test_the_password_may_come_by_standard_input(tmp_path: Path) -> None:
+    async with running(tmp_path) as daemon:
+        arguments = (daemon.url, "--user", USER, "--section", "transport")
+        told = await conformance(
+            *arguments, "--password-stdin", password=None, given=f"{PASSWORD}\n"
+        )
+        untold = await conformance(*arguments, password=None)
+    assert told.status == 0, told.err
+    assert untold.status == 2
+    assert "--password-stdin, or $SPSD_PASSWORD" in untold.err
+
+
 async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, tls=True)
     daemon.configure()
@@ -210,6 +238,7 @@ async def test_misuse_is_2_and_says_what_is_missing() -> None:
         ((), "URL --user NAME"),
         (("http://127.0.0.1:1",), "URL --user NAME"),
         (("127.0.0.1", "--user", USER), "no URL of a server"),
+        (("http://127.0.0.1:1", "--api-version", "new"), "new is no version"),
         (("http://[", "--user", USER), "no URL of a server"),
         (("http://127.0.0.1:1", "--user", USER, "--read-only", "--writes"), "excludes"),
     ):

@@ -28,7 +28,7 @@ def target_at(url: str, cookie: str | None, limited: Client | None = None) -> Ta
         image=fresh_image,
         limited=limited,
         reach=Reach.DESTRUCTIVE,
-        patience_s=10,
+        patience_s=40,
     )
 
 

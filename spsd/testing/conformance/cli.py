@@ -14,7 +14,7 @@ from rich.console import Console
 
 from spsd.testing.client import Client
 from spsd.testing.conformance import report
-from spsd.testing.conformance.fact import Fact, Section
+from spsd.testing.conformance.fact import Fact, Section, versioned
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
 from spsd.testing.conformance.run import Result, Verdict, run, summary
@@ -72,6 +72,12 @@ class Unusable(click.ClickException):
     type=click.Choice([section.name.lower() for section in Section]),
     help="Only facts of this section; may be repeated.",
 )
+@click.option(
+    "--api-version",
+    callback=lambda _context, _option, text: _version(text),
+    metavar="VERSION",
+    help="Leave out what is only known of later versions of the API, such as 7.0.",
+)
 @click.option("--patience", default=60.0, show_default=True, help="Seconds to wait for a download.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--list", "list_only", is_flag=True, help="Print the facts and try none.")
@@ -89,6 +95,7 @@ def cli(
     writes: bool,
     destructive: bool,
     sections: Sequence[str],
+    api_version: tuple[int, ...] | None,
     patience: float,
     as_json: bool,
     list_only: bool,
@@ -123,6 +130,7 @@ def cli(
         image=_image(image),
         reach=_reach(read_only=read_only, writes=writes, destructive=destructive),
         origin_host=origin_host,
+        api_version=api_version,
         patience_s=patience,
     )
     sys.exit(_tried(target, facts, as_json=as_json))
@@ -163,6 +171,13 @@ def _reach(*, read_only: bool, writes: bool, destructive: bool) -> Reach:
     if writes:
         return Reach.WRITES
     return Reach.READS if read_only else Reach.REQUESTS
+
+
+def _version(text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else versioned(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text} is no version, such as 7.0") from error
 
 
 def _image(file: Path | None) -> Callable[[], bytes]:

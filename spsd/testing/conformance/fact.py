@@ -68,7 +68,20 @@ class Fact:
     need: Need
     check: Check
     since: str | None = None
-    """The oldest version whose guide says so, where not all say it."""
+    """The oldest version whose guide is known to say so, where not all do."""
+
+    def newer_than(self, version: tuple[int, ...]) -> bool:
+        """Whether a server of that version need not know of it."""
+        return self.since is not None and versioned(self.since) > version
+
+
+def versioned(text: str) -> tuple[int, ...]:
+    """A version such as ``7.0.4``, to be compared.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return tuple(int(part) for part in text.split("."))
 
 
 class Facts:

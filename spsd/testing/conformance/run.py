@@ -32,7 +32,7 @@ class Result:
 def run(target: Target, facts: Iterable[Fact]) -> Iterator[Result]:
     """Try each fact; a failure of one is its evidence and stops no other."""
     for fact in facts:
-        lacking = obstacle(fact.need, target)
+        lacking = obstacle(fact, target)
         if lacking is not None:
             yield Result(fact, Verdict.SKIPPED, lacking)
             continue
@@ -52,9 +52,11 @@ def _tried(fact: Fact, target: Target) -> Result:
     return Result(fact, Verdict.HOLDS)
 
 
-def obstacle(need: Need, target: Target) -> str | None:
-    """Why a fact with this need is not tried here; None: it is."""
-    match need:
+def obstacle(fact: Fact, target: Target) -> str | None:
+    """Why a fact is not tried here; None: it is."""
+    if target.api_version is not None and fact.newer_than(target.api_version):
+        return f"known of version {fact.since} and later"
+    match fact.need:
         case Need.NOTHING | Need.SESSION:
             return None
         case Need.REQUESTS | Need.ORIGIN:
@@ -68,7 +70,7 @@ def obstacle(need: Need, target: Target) -> str | None:
         case Need.DESTRUCTIVE:
             return None if target.reach >= Reach.DESTRUCTIVE else "needs --destructive"
         case _:
-            assert_never(need)
+            assert_never(fact.need)
 
 
 def summary(results: Iterable[Result]) -> str:

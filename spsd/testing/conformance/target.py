@@ -49,6 +49,8 @@ class Target:
     limited: Client | None = None
     reach: Reach = Reach.REQUESTS
     origin_host: str | None = None
+    api_version: tuple[int, ...] | None = None
+    """What the server claims to speak; None: whatever is known."""
     patience_s: float = 60
     left_behind: list[str] = field(default_factory=list)
     """What the run could not take back, in sentences."""
