@@ -3,6 +3,7 @@
 import json
 
 from tests.testing.spoiling import (
+    Change,
     Exchange,
     Spoil,
     asking,
@@ -70,6 +71,17 @@ def echoing() -> tuple[Spoil, ...]:
         put("body.checksum", {"sha256": digests[-1]})(exchange)
 
     return asking("POST", FETCH, note), get(JOB, show)
+
+
+def after(method: str, pattern: str, where: str, *changes: Change) -> tuple[Spoil, ...]:
+    """GET of `where` is spoiled once there has been such a request."""
+    seen: list[Exchange] = []
+
+    def late(exchange: Exchange) -> None:
+        for change in changes if seen else ():
+            change(exchange)
+
+    return spoil(method, pattern, seen.append), get(where, late)
 
 
 _TRANSPORT = {
@@ -291,3 +303,33 @@ SPOILS: dict[str, tuple[Spoil, ...]] = {
     )
     for name, one in section.items()
 }
+
+_FULL = {
+    "after_reboot": False,
+    "current": False,
+    "upgrade_news": None,
+    "upgrade_notes": "",
+    "version": "9",
+}
+STILL_THERE = (
+    '{"key": "k", "meta": {}, "body": {"status": "cancelled", "error": null, "slot_id": null}}'
+)
+LATE: list[tuple[str, tuple[Spoil, ...]]] = [
+    ("test.dry", after("POST", TEST, SLOTS, put("meta.slot_after_reboot", f"{SLOTS}/9"))),
+    ("job.finished.record", after("DELETE", SLOT, JOB, put("body.slot_id", None))),
+    ("job.finished.unchosen", after("POST", FETCH, SLOTS, put("meta.slot_after_reboot", "/9"))),
+    ("job.finished.delete", after("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
+    ("job.failed.delete", after("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
+    ("job.cancelled.delete", after("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
+    ("job.queued.delete", after("DELETE", JOB, JOB, replaced("cancelled", "queued"))),
+    ("job.running.delete", after("DELETE", JOB, JOB, replaced("cancelled", "failed"))),
+    ("slots.delete", after("DELETE", SLOT, SLOTS, put("items.*.body", _FULL))),
+    ("slots.failed-takes-none", after("POST", FETCH, SLOTS, put("items.3.body", _FULL))),
+    ("upgrade.kept", after("DELETE", SLOT, SLOTS, put("items.*.body", {}))),
+    ("upload.form", after("POST", UPLOAD, SLOTS, put("items.*.body", {}))),
+    ("auth.log-out", (delete(LOG_IN, header("Set-Cookie", None)), get(FETCH, status(200)))),
+    ("fetch.post.key", (post(FETCH, put("key", 7)),)),
+    ("errors.type", (get(f"{FETCH}/.*", drop("error.type")),)),
+    ("slots.no-write", (spoil("PUT", f"{SLOTS}/.*", status(200)),)),
+]
+"""More ways to break a fact: right at first, wrong later."""

@@ -6,7 +6,7 @@ from spsd.testing.conformance.installs import Installed
 from spsd.testing.conformance.reading import Broken
 from spsd.testing.conformance.target import FETCH, SLOTS, Target
 
-FACTS = Facts(Section.JOBS, "job")
+FACTS = Facts(Section.JOBS, "job", since="7.0")
 
 
 @FACTS.fact("failed", Mark.SAMPLE, Need.ORIGIN, "A download that cannot be had is `failed`.")

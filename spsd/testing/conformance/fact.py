@@ -87,8 +87,8 @@ def versioned(text: str) -> tuple[int, ...]:
 class Facts:
     """The rows of a section, beside the functions that try them."""
 
-    def __init__(self, section: Section, prefix: str) -> None:
-        self._section, self._prefix = section, prefix
+    def __init__(self, section: Section, prefix: str, *, since: str | None = None) -> None:
+        self._section, self._prefix, self._since = section, prefix, since
         self.rows: list[Fact] = []
 
     def fact(
@@ -97,8 +97,9 @@ class Facts:
         """Make a row of the function below."""
 
         def note(check: Check) -> Check:
+            known = since or self._since
             self.rows.append(
-                Fact(f"{self._prefix}.{name}", sentence, mark, self._section, need, check, since)
+                Fact(f"{self._prefix}.{name}", sentence, mark, self._section, need, check, known)
             )
             return check
 

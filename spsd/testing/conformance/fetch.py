@@ -21,7 +21,7 @@ BODY = (
     "status",
     "url",
 )
-FACTS = Facts(Section.FETCH, "fetch")
+FACTS = Facts(Section.FETCH, "fetch", since="7.0")
 
 
 @FACTS.fact("post.202", Mark.DOCUMENTED, Need.ORIGIN, "A fetch is accepted with 202.")

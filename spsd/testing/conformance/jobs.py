@@ -6,7 +6,7 @@ from spsd.testing.conformance.fact import Facts, Mark, Need, Section
 from spsd.testing.conformance.reading import Broken, NotTried
 from spsd.testing.conformance.target import Target
 
-FACTS = Facts(Section.JOBS, "job")
+FACTS = Facts(Section.JOBS, "job", since="7.0")
 
 
 def _queued(target: Target) -> Course:

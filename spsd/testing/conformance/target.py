@@ -21,6 +21,7 @@ T = TypeVar("T")
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"
 POLL_S = 0.03
+_REMOVAL_S = 5
 FAULTS = (Broken, NotTried, OSError, http.client.HTTPException, ValueError)
 """What a call to a server may end with."""
 
@@ -157,11 +158,14 @@ class Target:
 
     def _remove(self, path: str) -> None:
         # The first DELETE may cancel only, and a download that installs must first end.
-        until = time.monotonic() + min(self.patience_s, 10)
+        until = time.monotonic() + min(self.patience_s, _REMOVAL_S)
         with suppress(*FAULTS):
-            while self.call("GET", path).status == 200 and time.monotonic() < until:
-                if self.call("DELETE", path).status >= 400:
-                    time.sleep(POLL_S)
+            while self.call("GET", path).status == 200:
+                if time.monotonic() > until:
+                    self.left_behind.append(f"the server does not remove {path}")
+                    return
+                self.call("DELETE", path)
+                time.sleep(POLL_S)
 
 
 def log_out(client: Client) -> None:
