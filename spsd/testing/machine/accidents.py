@@ -77,11 +77,13 @@ class Accidents(Downloads, Images):
         self.model.submitted(None if answer is None else answer.document["key"], job)
         self.model.ended()
 
-    @precondition(lambda machine: machine.process and machine.up and machine.model.jobs)
+    @precondition(lambda machine: machine.process and machine.up and machine.submissions)
     @rule(number=NUMBERS, ms=_DELAYS)
     def kill_at_a_cancel(self, number: int, ms: int) -> None:
         """It was cancelled or removed, or it was not; answered, it was."""
-        key = self.key(number)
+        if (key := self.key(number)) is None:
+            self.kill(ms)
+            return
         job = self.model.jobs[key]
         was_over = job.is_over
         answer = self._cut(lambda: self.ask("DELETE", f"{FETCH}/{key}"), ms)

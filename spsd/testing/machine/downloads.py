@@ -16,16 +16,18 @@ NUMBERS: Final = st.integers(0, 11)
 MOST_JOBS: Final = 3
 NO_DIGEST: Final = "0" * 64
 _UP: Final = precondition(lambda machine: machine.up)
-_HAS_JOBS: Final = precondition(lambda machine: machine.up and machine.model.jobs)
+_HAS_ASKED: Final = precondition(lambda machine: machine.up and machine.submissions)
+"""No precondition may ask how far the server is: a run must be the same the next time."""
 
 
 class Downloads(ServerMachine):
     """Submit, look, wait, cancel, remove."""
 
-    def key(self, number: int) -> str:
-        """One of the jobs."""
-        keys = list(self.model.jobs)
-        return keys[number % len(keys)]
+    def key(self, number: int, *, running: bool = False) -> str | None:
+        """One of the jobs, or of those under way; None: there is none by now."""
+        jobs = self.model.jobs.items()
+        keys = [key for key, job in jobs if not (running and job.is_over)]
+        return keys[number % len(keys)] if keys else None
 
     def order(self, image: int, *, wrong: bool) -> JobModel:
         """A new job that wants an image, or the digest of nothing."""
@@ -40,13 +42,13 @@ class Downloads(ServerMachine):
         body = {"url": job.url, "checksum": {"sha256": job.sha256}}
         return self.ask("POST", FETCH, json_body=body)
 
-    @precondition(lambda machine: machine.up and len(machine.model.running) < MOST_JOBS)
+    @_UP
     @rule(image=NUMBERS, wrong=st.sampled_from([False, False, False, True]))
     def submit(self, image: int, wrong: bool) -> None:  # noqa: FBT001 - a rule's arguments
         """A new job, at times with a digest that nothing has."""
         self._submit(self.order(image, wrong=wrong))
 
-    @precondition(lambda machine: machine.up and len(machine.model.running) < MOST_JOBS)
+    @_UP
     @rule(image=NUMBERS, script=strategies.curable_scripts(20_000, longest=2))
     def submit_to_a_nuisance(self, image: int, script: tuple[Act, ...]) -> None:
         """A new job, which meets acts that cost time."""
@@ -54,18 +56,18 @@ class Downloads(ServerMachine):
         self.note(f"the origin plays {script}")
         self._submit(self.order(image, wrong=False))
 
-    @precondition(
-        lambda machine: machine.up and machine.model.jobs and len(machine.model.running) < MOST_JOBS
-    )
+    @_HAS_ASKED
     @rule(number=NUMBERS)
     def submit_again(self, number: int) -> None:
         """What was asked for already, or is in a slot by now."""
-        again = self.model.jobs[self.key(number)]
-        digests = [*self.paths, NO_DIGEST]
-        image = digests.index(again.sha256)
-        self._submit(self.order(image, wrong=again.sha256 == NO_DIGEST))
+        wanted = [job.sha256 for job in self.model.jobs.values()] or list(self.paths)
+        digest = wanted[number % len(wanted)]
+        image = [*self.paths, NO_DIGEST].index(digest)
+        self._submit(self.order(image, wrong=digest == NO_DIGEST))
 
     def _submit(self, job: JobModel) -> None:
+        if len(self.model.running) >= MOST_JOBS:
+            return
         answer = self.post(job)
         must(answer.status == 202, f"a submission: {answer.status} {answer.content!r}")
         key = answer.document["key"]
@@ -83,22 +85,22 @@ class Downloads(ServerMachine):
         message = answer.document["error"]["message"]
         must(wrong.member in message, f"{message!r} does not name {wrong.member}")
 
-    @_HAS_JOBS
+    @_HAS_ASKED
     @rule(number=NUMBERS, headers=strategies.tolerated_headers())
     def look_at_one(self, number: int, headers: dict[str, str]) -> None:
         """The job alone shows what the list does, later."""
-        key = self.key(number)
+        if (key := self.key(number)) is None:
+            return
         answer = self.ask("GET", f"{FETCH}/{key}", headers=headers)
         must(answer.status == 200, f"the job {key}: {answer.status}")
         self.model.jobs[key].shown(answer.document["body"])
 
-    @precondition(
-        lambda machine: machine.up and machine.model.jobs and type(machine).has_history,
-    )
+    @precondition(lambda machine: machine.up and machine.submissions and machine.has_history)
     @rule(number=NUMBERS)
     def look_at_the_history(self, number: int) -> None:
         """It only grows, along the arrows."""
-        key = self.key(number)
+        if (key := self.key(number)) is None:
+            return
         answer = self.ask("GET", f"{FETCH}/{key}/history")
         must(answer.status == 200, f"the history of {key}: {answer.status}")
         history = answer.document["body"]["history"]
@@ -107,25 +109,28 @@ class Downloads(ServerMachine):
             last = history[-1]["status"]
             must(last == self.status_of(key), f"{key} is {self.status_of(key)}, not {last}")
 
-    @_HAS_JOBS
+    @_HAS_ASKED
     @rule(number=NUMBERS)
     def wait_for_one(self, number: int) -> None:
         """A job comes to an end by itself."""
-        job = self.model.jobs[self.key(number)]
+        if (key := self.key(number)) is None:
+            return
+        job = self.model.jobs[key]
         self.wait_until(lambda: job.is_over, f"{job.url} is stuck: it did not end")
 
-    @_HAS_JOBS
+    @_HAS_ASKED
     @rule(number=NUMBERS)
     def cancel_or_remove(self, number: int) -> None:
         """DELETE cancels what is under way, and removes what is over."""
-        self._delete(self.key(number))
+        if (key := self.key(number)) is not None:
+            self._delete(key)
 
-    @precondition(lambda machine: machine.up and machine.model.running)
+    @_HAS_ASKED
     @rule(number=NUMBERS)
     def cancel(self, number: int) -> None:
         """As the other one, but of what is likely to be under way."""
-        running = [key for key, job in self.model.jobs.items() if not job.is_over]
-        self._delete(running[number % len(running)])
+        if (key := self.key(number, running=True)) is not None:
+            self._delete(key)
 
     def _delete(self, key: str) -> None:
         job = self.model.jobs[key]
