@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from spsd.testing.client import Answer
-from spsd.testing.machine.base import FETCH, SLOTS, UPGRADE
+from spsd.testing.machine.base import CLOCK_JUMPS, FETCH, SLOTS, UPGRADE
 from spsd.testing.machine.downloads import NUMBERS, Downloads
-from spsd.testing.machine.images import Images
+from spsd.testing.machine.images import SLOT_NUMBERS, Images
 from spsd.testing.model import Status, must
 
 _RUNS = precondition(lambda machine: machine.process is not None and machine.up)
 _IS_DOWN = precondition(lambda machine: not machine.up)
+JUMPS = st.sampled_from([0, 0, 0, *CLOCK_JUMPS])
 _DELAYS = st.integers(0, 30)
 """Milliseconds from a request to the kill: most answers take less."""
 
@@ -50,17 +51,19 @@ class Accidents(Downloads, Images):
         self.note("stopped")
 
     @_IS_DOWN
-    @rule()
-    def start(self) -> None:
-        """In the same boot."""
+    @rule(jump_s=JUMPS)
+    def start(self, jump_s: int) -> None:
+        """In the same boot, after a while."""
+        self.jump(jump_s)
         self._start()
 
     @_IS_DOWN
-    @rule()
-    def start_after_a_reboot(self) -> None:
+    @rule(jump_s=JUMPS)
+    def start_after_a_reboot(self, jump_s: int) -> None:
         """In another boot: the choice comes true."""
         if self.process is None:
             return
+        self.jump(jump_s)
         self.boots += 1
         self.process.boot = f"boot {self.boots}"
         self.model.rebooted()
@@ -110,9 +113,10 @@ class Accidents(Downloads, Images):
             must(self.process.slot_image(slot).exists(), f"an upload has left slot {slot}")
 
     @_RUNS
-    @rule(slot=st.integers(1, 3), ms=_DELAYS)
-    def kill_at_an_upgrade(self, slot: int, ms: int) -> None:
+    @rule(number=SLOT_NUMBERS, ms=_DELAYS)
+    def kill_at_an_upgrade(self, number: int, ms: int) -> None:
         """The slot is chosen, or the one before still is."""
+        slot = self.slot(number)
         order = {"slot_id": slot, "message": "a test"}
         answer = self._cut(lambda: self.ask("POST", UPGRADE, json_body=order), ms)
         if answer is None:
@@ -122,9 +126,10 @@ class Accidents(Downloads, Images):
             self.model.chosen = frozenset({slot})
 
     @_RUNS
-    @rule(slot=st.integers(1, 3), ms=_DELAYS)
-    def kill_at_taking_out(self, slot: int, ms: int) -> None:
+    @rule(number=SLOT_NUMBERS, ms=_DELAYS)
+    def kill_at_taking_out(self, number: int, ms: int) -> None:
         """The image is whole or gone."""
+        slot = self.slot(number)
         protected = self.model.protected
         answer = self._cut(lambda: self.ask("DELETE", f"{SLOTS}/{slot}"), ms)
         if answer is None and slot not in protected:

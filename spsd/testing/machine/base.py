@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Final
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from spsd.testing.client import Answer, Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess, Tables
@@ -27,6 +27,8 @@ UPGRADE: Final = "/api/firmware/upgrade"
 UPLOAD: Final = "/api/upload/firmware"
 LOG_IN: Final = "/api/authentication"
 
+CLOCK_JUMPS: Final = (5 * 60, 24 * 3600, -3600)
+"""In seconds: a little, for longer than a session lasts, and back."""
 IDLE_S: Final = 20 * 60
 SLACK_S: Final = 180
 """A session's use is written down now and then only, and a run takes its time."""
@@ -110,8 +112,8 @@ class ServerMachine(RuleBasedStateMachine):
         """Whether the server is there to be asked."""
         return self.process is None or self.process.pid is not None
 
-    @initialize()
-    def _begin(self) -> None:
+    def begin_run(self) -> None:
+        """Begin, and take the server as it is for given."""
         self.tried["runs of the machine"] += 1
         self.client = self.begin()
         before = looked_at(self)
@@ -176,6 +178,15 @@ class ServerMachine(RuleBasedStateMachine):
     def note(self, what: str) -> None:
         """Remember for the account of a failure."""
         self.told.append(what)
+
+    def jump(self, seconds: int) -> None:
+        """Let the daemon's clock jump."""
+        if self.process is None or seconds == 0:
+            return
+        self.process.set_clock(self.process.clock_offset_s + seconds)
+        self.idle_s += seconds
+        self.tried["jumps of the clock"] += 1
+        self.note(f"the clock jumps by {seconds} s")
 
     def status_of(self, key: str) -> Status:
         """What the last look has shown; queued if there was none yet."""

@@ -15,6 +15,7 @@ NUMBERS: Final = st.integers(0, 11)
 """Chooses one of several, whatever their number is."""
 MOST_JOBS: Final = 3
 NO_DIGEST: Final = "0" * 64
+NO_KEY: Final = "00000000-0000-4000-8000-000000000000"
 _UP: Final = precondition(lambda machine: machine.up)
 _HAS_ASKED: Final = precondition(lambda machine: machine.up and machine.submissions)
 """No precondition may ask how far the server is: a run must be the same the next time."""
@@ -46,7 +47,7 @@ class Downloads(ServerMachine):
     @rule(image=NUMBERS, wrong=st.sampled_from([False, False, False, True]))
     def submit(self, image: int, wrong: bool) -> None:  # noqa: FBT001 - a rule's arguments
         """A new job, at times with a digest that nothing has."""
-        self._submit(self.order(image, wrong=wrong))
+        self.put_in_the_queue(self.order(image, wrong=wrong))
 
     @_UP
     @rule(image=NUMBERS, script=strategies.curable_scripts(20_000, longest=2))
@@ -54,7 +55,7 @@ class Downloads(ServerMachine):
         """A new job, which meets acts that cost time."""
         self.origin.script(*script)
         self.note(f"the origin plays {script}")
-        self._submit(self.order(image, wrong=False))
+        self.put_in_the_queue(self.order(image, wrong=False))
 
     @_HAS_ASKED
     @rule(number=NUMBERS)
@@ -63,9 +64,10 @@ class Downloads(ServerMachine):
         wanted = [job.sha256 for job in self.model.jobs.values()] or list(self.paths)
         digest = wanted[number % len(wanted)]
         image = [*self.paths, NO_DIGEST].index(digest)
-        self._submit(self.order(image, wrong=digest == NO_DIGEST))
+        self.put_in_the_queue(self.order(image, wrong=digest == NO_DIGEST))
 
-    def _submit(self, job: JobModel) -> None:
+    def put_in_the_queue(self, job: JobModel) -> None:
+        """Ask for the job, unless there are enough."""
         if len(self.model.running) >= MOST_JOBS:
             return
         answer = self.post(job)
@@ -78,12 +80,15 @@ class Downloads(ServerMachine):
 
     @_UP
     @rule(wrong=strategies.wrong_fetch_bodies())
-    def submit_what_is_wrong(self, wrong: strategies.Wrong) -> None:
-        """Refused, and the member is named."""
+    def ask_for_what_is_wrong(self, wrong: strategies.Wrong) -> None:
+        """Refused, and the member is named; and what is not there is not there."""
         answer = self.ask("POST", FETCH, json_body=wrong.body)
         must(answer.status == 400, f"{wrong}: {answer.status}")
         message = answer.document["error"]["message"]
         must(wrong.member in message, f"{message!r} does not name {wrong.member}")
+        for method in ("GET", "DELETE"):
+            answer = self.ask(method, f"{FETCH}/{NO_KEY}")
+            must(answer.status == 404, f"a job that is not there: {answer.status}")
 
     @_HAS_ASKED
     @rule(number=NUMBERS, headers=strategies.tolerated_headers())
@@ -153,14 +158,6 @@ class Downloads(ServerMachine):
         must(status == Status.CANCELLED, f"{key} was cancelled, but is {status}")
         job.may_be = frozenset({Status.CANCELLED})
         self.tried["cancels"] += 1
-
-    @_UP
-    @rule()
-    def delete_what_is_not_there(self) -> None:
-        """404, and nothing else."""
-        for method in ("GET", "DELETE"):
-            answer = self.ask(method, f"{FETCH}/00000000-0000-4000-8000-000000000000")
-            must(answer.status == 404, f"a job that is not there: {answer.status}")
 
     @_UP
     @rule(script=strategies.curable_scripts(20_000, longest=6))

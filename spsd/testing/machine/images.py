@@ -10,12 +10,19 @@ from spsd.testing.machine.base import SLOTS, TEST, UPGRADE, UPLOAD, ServerMachin
 from spsd.testing.model import must
 
 _UP = precondition(lambda machine: machine.up)
-_SLOTS = st.integers(1, 4)
-"""There are three, unless the server has others."""
+SLOT_NUMBERS = st.integers(0, 11)
+"""Chooses a slot, whatever their number is."""
 
 
 class Images(ServerMachine):
     """What may be done to slots."""
+
+    def slot(self, number: int) -> int:
+        """One of the slots, most often one that is full; or one that there is not."""
+        held = self.model.held
+        full = [slot for slot, image in held.items() if image is not None]
+        slots = [*full, *full, *held, len(held) + 1]
+        return slots[number % len(slots)]
 
     def upload_of(self, content: bytes, checksum: str | None) -> Answer:
         """Send an image; `checksum` goes along."""
@@ -29,7 +36,11 @@ class Images(ServerMachine):
     @_UP
     @rule(number=st.integers(0, 3), checked=st.booleans())
     def upload(self, number: int, checked: bool) -> None:  # noqa: FBT001 - a rule's arguments
-        """An image, with its checksum or without: it is in a slot when the answer is there."""
+        """An image, with its checksum or without."""
+        self.put(number, checked=checked)
+
+    def put(self, number: int, *, checked: bool) -> None:
+        """Upload an image: it is in a slot when the answer is there."""
         digest, content = self.image(number)
         self.model.brought.add(digest)
         answer = self.upload_of(content, digest if checked else None)
@@ -64,16 +75,18 @@ class Images(ServerMachine):
         return True
 
     @_UP
-    @rule(slot=_SLOTS)
-    def test(self, slot: int) -> None:
+    @rule(number=SLOT_NUMBERS)
+    def test(self, number: int) -> None:
         """An image that is in its slot passes."""
+        slot = self.slot(number)
         answer = self.ask("POST", TEST, json_body={"slot_id": slot})
         self._as_held(slot, answer)
 
     @_UP
-    @rule(slot=_SLOTS)
-    def upgrade(self, slot: int) -> None:
+    @rule(number=SLOT_NUMBERS)
+    def upgrade(self, number: int) -> None:
         """The slot is chosen for the next boot."""
+        slot = self.slot(number)
         order = {"slot_id": slot, "message": "a test"}
         answer = self.ask("POST", UPGRADE, json_body=order)
         if self._as_held(slot, answer):
@@ -92,9 +105,10 @@ class Images(ServerMachine):
         return True
 
     @_UP
-    @rule(slot=_SLOTS)
-    def take_out(self, slot: int) -> None:
+    @rule(number=SLOT_NUMBERS)
+    def take_out(self, number: int) -> None:
         """The image is taken out, unless it runs now or after the next reboot."""
+        slot = self.slot(number)
         model = self.model
         held, protected = model.held.get(slot), model.protected
         answer = self.ask("DELETE", f"{SLOTS}/{slot}")

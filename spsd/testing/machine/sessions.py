@@ -4,11 +4,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from spsd.testing.client import Client
-from spsd.testing.machine.base import FETCH, LOG_IN, SLOTS, UPGRADE, UPLOAD, ServerMachine
+from spsd.testing.machine.base import (
+    CLOCK_JUMPS,
+    FETCH,
+    LOG_IN,
+    SLOTS,
+    UPGRADE,
+    UPLOAD,
+    ServerMachine,
+)
 from spsd.testing.model import must
 
 _UP = precondition(lambda machine: machine.up)
-_MINUTE, _DAY = 60, 24 * 3600
 
 
 class Sessions(ServerMachine):
@@ -46,12 +53,8 @@ class Sessions(ServerMachine):
         kind = answer.document["error"]["type"]
         must((answer.status, kind) == (401, "Unauthenticated"), f"{call}: {answer.status} {kind}")
 
-    @precondition(lambda machine: machine.process is not None)
-    @rule(seconds=st.sampled_from([5 * _MINUTE, _DAY, -60 * _MINUTE]))
+    @precondition(lambda machine: machine.process is not None and machine.up)
+    @rule(seconds=st.sampled_from(CLOCK_JUMPS))
     def the_clock_jumps(self, seconds: int) -> None:
         """Forwards, where sessions expire, or backwards, where none does."""
-        if self.process is not None:
-            self.process.set_clock(self.process.clock_offset_s + seconds)
-        self.idle_s += seconds
-        self.tried["jumps of the clock"] += 1
-        self.note(f"the clock jumps by {seconds} s")
+        self.jump(seconds)
