@@ -98,6 +98,7 @@ class Accidents(Downloads, Images):
             self.model.removed(key)
         elif answer.status == 200:
             # It may have come to its end before: then it is removed, and else it is cancelled.
+            self.model.brought.add(job.sha256)
             job.may_be_gone = True
             job.may_be = frozenset({Status.CANCELLED})
 
