@@ -27,7 +27,7 @@ def test_whatever_happens_the_promises_are_kept(tally: Callable[[str, int], None
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=int(MORE or 25),
+                max_examples=int(MORE or 20),
                 stateful_step_count=30,
                 derandomize=MORE is None,
                 database=None,

@@ -33,7 +33,6 @@ IDLE_S: Final = 20 * 60
 SLACK_S: Final = 180
 """A session's use is written down now and then only, and a run takes its time."""
 
-STUCK_AFTER_S: Final = 60.0
 POLL_S: Final = 0.02
 
 SETTINGS: Final[Tables] = {
@@ -57,17 +56,20 @@ class ServerMachine(RuleBasedStateMachine):
     """One run against one server; `FirmwareMachine` has the rules.
 
     To try a server of your own, override `begin` so that it returns a client of it, and set
-    `images`, `user` and `password` as it needs. What only a daemon on this machine can be asked,
+    `images`, `user` and `password` as it needs. Its downloads are removed and its slots emptied.
+    What only a daemon on this machine can be asked,
     such as to be killed or to show its disk, is then left out.
     """
 
     images: ClassVar[tuple[bytes, ...]] = _images()
-    """What may be installed; each is another, and the first ones fill the slots."""
+    """What may be installed; each is another. The first is to have 20,000 bytes or more."""
     settings_of_daemon: ClassVar[Tables] = SETTINGS
     user: ClassVar[str] = USER
     password: ClassVar[str] = PASSWORD
     has_history: ClassVar[bool] = True
     """Whether there is ``…/history``, which is spsd's own."""
+    patience_s: ClassVar[float] = 60
+    """How long a job may take, in seconds, once the origin behaves well."""
     tried: ClassVar[Counter[str]] = Counter()
     """How often each rule did something, over all runs."""
 
@@ -116,8 +118,8 @@ class ServerMachine(RuleBasedStateMachine):
         """Begin, and take the server as it is for given."""
         self.tried["runs of the machine"] += 1
         self.client = self.begin()
+        self._clear()
         before = looked_at(self)
-        must(not before.jobs, "the server has downloads already; remove them first")
         model = self.model
         model.held, model.empty = before.held, before.empty
         model.current = frozenset({before.current})
@@ -202,13 +204,27 @@ class ServerMachine(RuleBasedStateMachine):
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Look again and again; complains if it takes too long."""
-        deadline = time.monotonic() + STUCK_AFTER_S
+        deadline = time.monotonic() + self.patience_s
         while True:
             self.model.looked(looked_at(self))
             if holds():
                 return
-            must(time.monotonic() < deadline, f"{what} within {STUCK_AFTER_S:g} s")
+            must(time.monotonic() < deadline, f"{what} within {self.patience_s:g} s")
             time.sleep(POLL_S)
+
+    def _clear(self) -> None:
+        """Take away what an earlier run has left."""
+        for key in looked_at(self).jobs:
+            # Cancelled, and removed; what is being installed is over soon.
+            self._until_gone(f"{FETCH}/{key}")
+        for slot, held in looked_at(self).held.items():
+            if held is not None:
+                self.ask("DELETE", f"{SLOTS}/{slot}")
+
+    def _until_gone(self, path: str) -> None:
+        deadline = time.monotonic() + self.patience_s
+        while self.ask("DELETE", path).status != 404:
+            must(time.monotonic() < deadline, f"{path} cannot be removed")
 
     def _to_the_end(self) -> None:
         if self.process is not None and not self.up:

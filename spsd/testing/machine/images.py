@@ -125,5 +125,6 @@ class Images(ServerMachine):
             return
         kind = answer.document["error"]["type"]
         must(kind == "SlotInUse", f"{told} {kind}")
-        excused = slot in protected or slot in self.unsettled
-        must(excused or bool(held is None and model.running), f"{told} {kind}")
+        # Whoever fills a slot lets go of it a moment later only.
+        excused = slot in protected or slot in self.unsettled or bool(model.running)
+        must(excused, f"{told} {kind}")
