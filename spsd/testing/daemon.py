@@ -17,7 +17,7 @@ from spsd.testing.client import Client
 
 USER: Final = "operator"
 PASSWORD: Final = "correct horse"  # noqa: S105 - known to everybody, of a daemon on loopback
-START_LIMIT_S: Final = 60.0
+START_LIMIT_S: Final = 120.0
 
 Tables = Mapping[str, Mapping[str, object]]
 

@@ -18,7 +18,7 @@ MORE = os.environ.get("SPSD_MACHINE_EXAMPLES")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(24 * 3600 if MORE else 600)
+@pytest.mark.timeout(24 * 3600 if MORE else 1800)
 def test_whatever_happens_the_promises_are_kept(tally: Callable[[str, int], None]) -> None:
     class Machine(FirmwareMachine):
         tried: ClassVar[Counter[str]] = Counter()
@@ -27,7 +27,7 @@ def test_whatever_happens_the_promises_are_kept(tally: Callable[[str, int], None
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=int(MORE or 20),
+                max_examples=int(MORE or 15),
                 stateful_step_count=30,
                 derandomize=MORE is None,
                 database=None,

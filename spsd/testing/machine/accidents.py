@@ -10,7 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from spsd.testing.client import Answer
 from spsd.testing.machine.base import CLOCK_JUMPS, FETCH, SLOTS, UPGRADE
-from spsd.testing.machine.downloads import NUMBERS, Downloads
+from spsd.testing.machine.downloads import BYTES, NUMBERS, Downloads
 from spsd.testing.machine.images import SLOT_NUMBERS, Images
 from spsd.testing.model import Status, must
 
@@ -38,17 +38,24 @@ class Accidents(Downloads, Images):
     @_RUNS
     @rule()
     def stop(self) -> None:
-        """A polite stop, which is quick and ends well."""
+        """A polite stop, which ends well."""
         if self.process is None:
             return
-        began = time.monotonic()
         code = self.process.stop()
-        took = time.monotonic() - began
         must(code == 0, f"a polite stop ends with {code}")
-        must(took < 30, f"a polite stop takes {took:.1f} s")
         self.model.ended()
         self.tried["polite stops"] += 1
         self.note("stopped")
+
+    @_RUNS
+    @rule(image=NUMBERS, after=BYTES, politely=st.booleans())
+    def end_in_the_middle(self, image: int, after: int, politely: bool) -> None:  # noqa: FBT001
+        """While a job waits for bytes: it goes on later."""
+        self.under_way(image, after)
+        if politely:
+            self.stop()
+        else:
+            self._kill()
 
     @_IS_DOWN
     @rule(jump_s=JUMPS)

@@ -68,7 +68,7 @@ class ServerMachine(RuleBasedStateMachine):
     password: ClassVar[str] = PASSWORD
     has_history: ClassVar[bool] = True
     """Whether there is ``…/history``, which is spsd's own."""
-    patience_s: ClassVar[float] = 60
+    patience_s: ClassVar[float] = 120
     """How long a job may take, in seconds, once the origin behaves well."""
     tried: ClassVar[Counter[str]] = Counter()
     """How often each rule did something, over all runs."""

@@ -9,10 +9,12 @@ from spsd.testing import strategies
 from spsd.testing.client import Answer
 from spsd.testing.machine.base import FETCH, ServerMachine
 from spsd.testing.model import AFTER, JobModel, Status, must
-from spsd.testing.origin import Act
+from spsd.testing.origin import Act, Hang
 
 NUMBERS: Final = st.integers(0, 11)
 """Chooses one of several, whatever their number is."""
+BYTES: Final = st.sampled_from([0, 1, 4096, 19_999])
+"""Where a transfer is broken off; the origin's images are longer, but for one."""
 MOST_JOBS: Final = 3
 NO_DIGEST: Final = "0" * 64
 NO_KEY: Final = "00000000-0000-4000-8000-000000000000"
@@ -47,7 +49,9 @@ class Downloads(ServerMachine):
     @rule(image=NUMBERS, wrong=st.sampled_from([False, False, False, True]))
     def submit(self, image: int, wrong: bool) -> None:  # noqa: FBT001 - a rule's arguments
         """A new job, at times with a digest that nothing has."""
-        self.put_in_the_queue(self.order(image, wrong=wrong))
+        job = self.order(image, wrong=wrong)
+        if len(self.model.running) < MOST_JOBS:
+            self.put_in_the_queue(job)
 
     @_UP
     @rule(image=NUMBERS, script=strategies.curable_scripts(20_000, longest=2))
@@ -55,7 +59,9 @@ class Downloads(ServerMachine):
         """A new job, which meets acts that cost time."""
         self.origin.script(*script)
         self.note(f"the origin plays {script}")
-        self.put_in_the_queue(self.order(image, wrong=False))
+        job = self.order(image, wrong=False)
+        if len(self.model.running) < MOST_JOBS:
+            self.put_in_the_queue(job)
 
     @_HAS_ASKED
     @rule(number=NUMBERS)
@@ -64,19 +70,40 @@ class Downloads(ServerMachine):
         wanted = [job.sha256 for job in self.model.jobs.values()] or list(self.paths)
         digest = wanted[number % len(wanted)]
         image = [*self.paths, NO_DIGEST].index(digest)
-        self.put_in_the_queue(self.order(image, wrong=digest == NO_DIGEST))
+        job = self.order(image, wrong=digest == NO_DIGEST)
+        if len(self.model.running) < MOST_JOBS:
+            self.put_in_the_queue(job)
 
-    def put_in_the_queue(self, job: JobModel) -> None:
-        """Ask for the job, unless there are enough."""
+    @_UP
+    @rule(image=NUMBERS, after=BYTES)
+    def cancel_in_the_middle(self, image: int, after: int) -> None:
+        """While the origin says nothing."""
+        if (key := self.under_way(image, after)) is not None:
+            self._delete(key)
+
+    def under_way(self, image: int, after: int) -> str | None:
+        """A new job that has so many bytes, and waits for more; None: there are enough jobs.
+
+        If a slot holds its image already, or none is empty, it is over.
+        """
         if len(self.model.running) >= MOST_JOBS:
-            return
+            return None
+        self.origin.script(Hang(after))
+        key = self.put_in_the_queue(self.order(image, wrong=False))
+        queued = frozenset({Status.QUEUED})
+        self.wait_until(lambda: self.status_of(key) not in queued, f"{key} did not start")
+        return key
+
+    def put_in_the_queue(self, job: JobModel) -> str:
+        """Ask for the job; its key."""
         answer = self.post(job)
         must(answer.status == 202, f"a submission: {answer.status} {answer.content!r}")
-        key = answer.document["key"]
+        key: str = answer.document["key"]
         must(key not in self.model.jobs, f"the key {key} was given twice")
         self.note(f"  {key} wants {job.sha256[:8]}, {job.url}")
         self.model.submitted(key, job)
         self.tried["submissions"] += 1
+        return key
 
     @_UP
     @rule(wrong=strategies.wrong_fetch_bodies())
