@@ -224,7 +224,7 @@ def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
     if run.returncode != 1 or not failed:
         raise SystemExit(f"the tests did not run:\n{run.stdout}{run.stderr}")
-    reason = re.search(r"^E +(?:\S+: )?(.{,200})", run.stdout, re.MULTILINE)
+    reason = re.search(r"^E +(?:\S+: )?(.{1,200})", run.stdout, re.MULTILINE)
     return f"{failed[0]}: {reason[1] if reason else 'no reason'}"
 
 
