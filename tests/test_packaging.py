@@ -46,6 +46,29 @@ def test_the_wheel_has_migrations_pages_licence_and_types(wheel):
     assert not any(name.startswith("tests/") for name in names)
 
 
+def test_the_extra_has_all_that_the_harness_needs(wheel, tmp_path):
+    environment = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", environment)
+    python = environment / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[testing]")
+    (tmp_path / "test_example.py").write_text(
+        "from hypothesis import given, settings\n"
+        "from spsd.testing.machine import FirmwareMachine\n"
+        "from spsd.testing.strategies import fetch_bodies\n"
+        "pytest_plugins = ['spsd.testing.plugin']\n"
+        "@given(fetch_bodies())\n"
+        "def test_bodies(body):\n"
+        "    assert set(body) == {'url', 'checksum'}\n"
+        "def test_daemon(spsd_daemon, hostile_origin):\n"
+        "    assert spsd_daemon.client().call('GET', '/api/firmware/fetch').status == 200\n"
+        "class TestAll(FirmwareMachine.TestCase):\n"
+        "    settings = settings(max_examples=1, stateful_step_count=3, deadline=None)\n"
+    )
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    said = run(python, "-m", "pytest", "-q", "test_example.py", cwd=tmp_path, env=environ)
+    assert "3 passed" in said
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
     config = tmp_path / "spsd.toml"

@@ -1,4 +1,4 @@
-"""The hostile origin as a fixture: `pytest_plugins = ["spsd.testing.plugin"]`.
+"""A hostile origin and a daemon as fixtures: `pytest_plugins = ["spsd.testing.plugin"]`.
 
 It needs pytest, which `pip install spsd[testing]` brings. There is no entry point, so whoever
 installs spsd for something else does not get a plugin into all test runs.
@@ -12,6 +12,7 @@ from typing import Protocol
 
 import pytest
 
+from spsd.testing.daemon import DaemonProcess
 from spsd.testing.origin import Act, Origin, ThreadedOrigin
 
 
@@ -54,3 +55,10 @@ def hostile_origin() -> Iterator[Serve]:
             return stack.enter_context(ThreadedOrigin(origin))
 
         yield serve
+
+
+@pytest.fixture
+def spsd_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
+    """A daemon that is ready, with a user, in a directory of its own; it ends with the test."""
+    with DaemonProcess(tmp_path_factory.mktemp("spsd")) as daemon:
+        yield daemon

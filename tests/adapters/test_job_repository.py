@@ -7,6 +7,7 @@ import pytest
 from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
+from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
 from spsd.domain.lifecycle import JobState
 
@@ -55,6 +56,29 @@ async def test_a_stale_view_moves_nothing(jobs):
     assert await jobs.move(job, job.cancelled(NO_PROGRESS, now=3)) is None
     assert await jobs.get(job.key) == started
     assert await jobs.remove(job) is False
+
+
+async def test_a_view_of_another_state_moves_nothing(jobs):
+    """A cancel comes as the image is proven: in the same attempt."""
+    job = await added(jobs, "k")
+    seen = await jobs.move(job, job.start(1, now=2))
+    verified = await jobs.move(seen, seen.verified(4, "proof", now=3))
+    assert verified.attempt == seen.attempt
+    assert await jobs.move(seen, seen.cancelled(NO_PROGRESS, now=3)) is None
+    assert await jobs.remove(seen) is False
+    assert await jobs.get(job.key) == verified
+
+
+async def test_a_view_of_another_attempt_moves_nothing(jobs):
+    """Whoever worked on the attempt before has nothing to say: in the same state."""
+    job = await added(jobs, "k")
+    seen = await jobs.move(job, job.start(1, now=2))
+    error = OriginError(FailureCode.STALL, "no byte came")
+    again = await jobs.move(seen, seen.failed(error, NO_PROGRESS, gained=False, budget=9, now=3))
+    assert (again.state, again.attempt) == (seen.state, seen.attempt + 1)
+    assert await jobs.move(seen, seen.verified(4, "proof", now=4)) is None
+    assert await jobs.remove(seen) is False
+    assert await jobs.get(job.key) == again
 
 
 @pytest.mark.parametrize(("digest", "slot"), [(A, 2), (B, 1)])
@@ -114,6 +138,15 @@ async def test_finished_and_cancelled_rows_want_no_partial(jobs):
     await jobs.move(job, job.cancelled(NO_PROGRESS, now=2))
     assert set(await jobs.wanted()) == {B}
     assert other.state is JobState.QUEUED
+
+
+async def test_a_failed_row_wants_its_partial_for_the_next_job(jobs):
+    job = await added(jobs, "k")
+    job = await jobs.move(job, job.start(1, now=2))
+    error = OriginError(FailureCode.ORIGIN_STATUS, "404", transient=False)
+    job = await jobs.move(job, job.failed(error, NO_PROGRESS, gained=False, budget=9, now=3))
+    assert job.state is JobState.FAILED
+    assert set(await jobs.wanted()) == {A}
 
 
 async def test_the_database_itself_refuses_an_error_without_failure(database, jobs):

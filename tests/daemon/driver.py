@@ -12,7 +12,9 @@ from pathlib import Path
 
 import aiohttp
 
-USER, PASSWORD = "operator", "correct horse"
+from spsd.testing import simulated
+from spsd.testing.daemon import DEFAULTS, PASSWORD, USER, configuration
+
 FETCH = "/api/firmware/fetch"
 POLL_S = 0.02
 
@@ -42,18 +44,14 @@ class Daemon:
         return self.root / "spsd.toml"
 
     def configure(self) -> None:
-        fetch = {"allow": ["127.0.0.0/8"], "backoff_initial_s": 0.05, "backoff_limit_s": 0.2}
-        lines = [
-            "[server]",
-            'host = "127.0.0.1"',
-            "port = 0",
-            f"plain_http = {_toml(not self.tls)}",
-        ]
-        lines += ["[state]", f"directory = {_toml(str(self.state))}"]
-        lines += ["[fetch]", *(f"{k} = {_toml(v)}" for k, v in (fetch | self.fetch).items())]
-        lines += ["[slots]", *(f"{k} = {_toml(v)}" for k, v in self.slots.items())]
-        lines += ["[upgrade]", *(f"{k} = {_toml(v)}" for k, v in self.upgrade.items())]
-        self.config.write_text("\n".join(lines) + "\n")
+        settings = {
+            "server": {"plain_http": not self.tls},
+            "state": {"directory": str(self.state)},
+            "fetch": self.fetch,
+            "slots": self.slots,
+            "upgrade": self.upgrade,
+        }
+        self.config.write_text(configuration(DEFAULTS, settings))
 
     async def add_user(self, name: str = USER, role: str = "admin") -> None:
         arguments = ("user", "add", name, "--password-stdin", "--role", role)
@@ -85,10 +83,10 @@ class Daemon:
         environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         environ |= self.environ
         if self.boot_id is not None:
-            launcher = ("tests.daemon.rebooting",)
-            environ["SPSD_TEST_BOOT_ID"] = self.boot_id
+            launcher = (simulated.__name__,)
+            environ[simulated.BOOT] = self.boot_id
             if self.booted_slot is not None:
-                environ["SPSD_TEST_BOOTED_SLOT"] = str(self.booted_slot)
+                environ[simulated.SLOT] = str(self.booted_slot)
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
             stdout=asyncio.subprocess.PIPE,
@@ -188,15 +186,3 @@ async def running(root: Path, *point: str, **settings: object) -> AsyncIterator[
         if daemon.process is not None:
             await daemon.end(signal.SIGKILL)
             daemon.process._transport.close()
-
-
-def _toml(value: object) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return f'"{value}"'
-        case list():
-            return "[" + ", ".join(_toml(one) for one in value) + "]"
-        case _:
-            return str(value)

@@ -32,15 +32,22 @@ def pytest_run(directory: Path, text: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_the_example_of_the_document_runs(tmp_path: Path) -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text("utf-8"), re.M | re.S)
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text("utf-8"), re.M | re.S)
+
+
+def name_of(example: str) -> str:
+    return re.findall(r"^(?:def|class) (\w+)", example, re.M)[-1]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
+def test_the_examples_of_the_document_run(tmp_path: Path, example: str) -> None:
     done = pytest_run(tmp_path, example)
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
 
 
-def test_the_example_can_fail(tmp_path: Path) -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text("utf-8"), re.M | re.S)
+def test_an_example_can_fail(tmp_path: Path) -> None:
+    example = next(one for one in EXAMPLES if name_of(one) == "test_a_cut_is_noticed")
     done = pytest_run(tmp_path, example.replace("CutAfter(1000)", "CutAfter(5000)"))
     assert done.returncode == 1
     assert "DID NOT RAISE" in done.stdout

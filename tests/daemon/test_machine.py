@@ -1,0 +1,42 @@
+"""The machine against the daemon: whatever happens in whatever order, the promises are kept.
+
+SPSD_MACHINE_EXAMPLES=500 makes more runs, and random ones; without it they are the same each time.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from spsd.testing.machine import FirmwareMachine
+
+MORE = os.environ.get("SPSD_MACHINE_EXAMPLES")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(24 * 3600 if MORE else 1800)
+def test_whatever_happens_the_promises_are_kept(tally: Callable[[str, int], None]) -> None:
+    class Machine(FirmwareMachine):
+        tried: ClassVar[Counter[str]] = Counter()
+
+    try:
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=int(MORE or 15),
+                stateful_step_count=30,
+                derandomize=MORE is None,
+                database=None,
+                deadline=None,
+                # What a daemon does takes another time each time: there is little to shrink.
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        for what, count in Machine.tried.items():
+            tally(f"{what} (machine)", count)

@@ -1,0 +1,64 @@
+"""The strategies against the daemon: what they call right is taken, what they call wrong is not."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import find, given, settings
+
+from spsd.testing import strategies
+from spsd.testing.client import Client
+from spsd.testing.daemon import DaemonProcess
+from spsd.testing.origin import ACTS
+
+FETCH = "/api/firmware/fetch"
+RUNS = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with tempfile.TemporaryDirectory() as root, DaemonProcess(Path(root)) as daemon:
+        yield daemon.client()
+
+
+def test_right_bodies_are_taken(client: Client, tally: Callable[[str, int], None]) -> None:
+    @RUNS
+    @given(strategies.fetch_bodies(), strategies.tolerated_headers())
+    def check(body: dict, headers: dict[str, str]) -> None:
+        answer = client.call("POST", FETCH, json_body=body, headers=headers)
+        assert answer.status == 202, answer.content
+        path = f"{FETCH}/{answer.document['key']}"
+        # Cancelled, unless it has failed already; and removed.
+        while client.call("DELETE", path, headers=headers).status != 404:
+            pass
+        tally("right bodies of a request, all taken", 1)
+
+    check()
+
+
+def test_wrong_bodies_are_refused_by_name(
+    client: Client, tally: Callable[[str, int], None]
+) -> None:
+    members = Counter[str]()
+
+    @RUNS
+    @given(strategies.wrong_fetch_bodies())
+    def check(wrong: strategies.Wrong) -> None:
+        answer = client.call("POST", FETCH, json_body=wrong.body)
+        assert answer.status == 400, answer.content
+        assert wrong.member in answer.document["error"]["message"]
+        members[wrong.member] += 1
+        tally("wrong bodies of a request, all refused by name", 1)
+
+    check()
+    assert {"url", "checksum", "sha256"} < set(members)
+    assert client.call("GET", FETCH).document["items"] == []
+
+
+@pytest.mark.parametrize("kind", ACTS, ids=lambda kind: kind.__name__)
+def test_every_act_is_drawn(kind: type) -> None:
+    many = settings(max_examples=5000, database=None)
+    find(strategies.acts(), lambda act: isinstance(act, kind), settings=many, random=Random(0))
