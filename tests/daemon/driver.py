@@ -25,6 +25,7 @@ class Daemon:
     fetch: dict[str, object] = field(default_factory=dict)
     slots: dict[str, object] = field(default_factory=dict)
     upgrade: dict[str, object] = field(default_factory=dict)
+    server: dict[str, object] = field(default_factory=dict)
     tls: bool = False
     boot_id: str | None = None
     booted_slot: int | None = None
@@ -49,6 +50,7 @@ class Daemon:
             "port = 0",
             f"plain_http = {_toml(not self.tls)}",
         ]
+        lines += [f"{k} = {_toml(v)}" for k, v in self.server.items()]
         lines += ["[state]", f"directory = {_toml(str(self.state))}"]
         lines += ["[fetch]", *(f"{k} = {_toml(v)}" for k, v in (fetch | self.fetch).items())]
         lines += ["[slots]", *(f"{k} = {_toml(v)}" for k, v in self.slots.items())]
