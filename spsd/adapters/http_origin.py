@@ -1,4 +1,4 @@
-"""Origins over HTTP: answers as heads and blocks, at the rate that the operator allows.
+"""Origins over HTTP: answers as heads and bodies, at the rate that the operator allows.
 
 aiohttp's client is told to leave everything alone: no content coding (the digest is over the
 object's own bytes), no cookies, no total time limit, and no redirects of its own, since each hop
@@ -6,7 +6,7 @@ has to be judged.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -23,7 +23,6 @@ from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import NO_PROXIES, ProxySettings
 from spsd.domain.rate import RateWatch
 
-BLOCK = 1024 * 1024
 _FLUSH_S = 0.25
 """A slow origin's bytes are handed on after this long, so that they are counted and kept."""
 
@@ -39,46 +38,63 @@ class HttpAnswer:
         self._response = response
         self._limits = limits
         self._bucket = bucket
+        self._clock = asyncio.get_running_loop().time
+        self._left = self._clock()
+        self._watch = RateWatch(
+            minimum_bytes_per_s=limits.minimum_bytes_per_s,
+            window_s=limits.stall_window_s,
+            now=self._left,
+        )
+        self._rest = memoryview(b"")
+        self._failure: OriginError | None = None
 
-    async def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The body, gathered to blocks of about 1 MiB, or less when bytes come slowly.
+    async def read_into(self, room: memoryview) -> int:
+        """Read the body's next bytes to the beginning of ``room``; how many, 0 at the body's end.
+
+        It fills the room, or returns after a quarter of a second with the bytes that came.
 
         Raises:
-            OriginError: it ends early, or is slower than the minimum rate.
+            OriginError: it ends early, or is slower than the minimum rate. What came before has
+                been returned by earlier calls.
         """
-        clock = asyncio.get_running_loop().time
-        watch = RateWatch(
-            minimum_bytes_per_s=self._limits.minimum_bytes_per_s,
-            window_s=self._limits.stall_window_s,
-            now=clock(),
-        )
-        parts: list[bytes] = []
-        size, since = 0, clock()
+        entered = self._clock()
+        self._watch.excuse(entered - self._left)
+        size = 0
+        while size < len(room):
+            if not self._rest:
+                if size and self._clock() - entered >= _FLUSH_S:
+                    break
+                self._rest = await self._next()
+                if not self._rest:
+                    break
+            part = self._rest[: len(room) - size]
+            room[size : size + len(part)] = part
+            size += len(part)
+            self._rest = self._rest[len(part) :]
+        self._left = self._clock()
+        await self._bucket.take(size)
+        if size == 0 and self._failure is not None:
+            raise self._failure
+        return size
+
+    async def _next(self) -> memoryview:
+        """More bytes of the body; none at its end, or when it has failed."""
+        if self._failure is not None:
+            return memoryview(b"")
         try:
-            while part := await self._read(watch):
-                now = clock()
-                watch.count(len(part), now)
-                parts.append(part)
-                size += len(part)
-                if size >= BLOCK or now - since >= _FLUSH_S:
-                    yield b"".join(parts)
-                    await self._bucket.take(size)
-                    watch.excuse(clock() - now)
-                    parts, size, since = [], 0, clock()
-        except OriginError:
+            part = await self._read()
+        except OriginError as error:
             # What has come is worth keeping: the next attempt goes on from there. aiohttp (3.14)
             # raises before it hands out what its buffer holds, and has no public way to it.
-            parts.append(self._response.content._read_nowait(-1))
-            if rest := b"".join(parts):
-                yield rest
-            raise
-        if parts:
-            yield b"".join(parts)
+            self._failure = error
+            return memoryview(self._response.content._read_nowait(-1))
+        self._watch.count(len(part), self._clock())
+        return memoryview(part)
 
-    async def _read(self, watch: RateWatch) -> bytes:
+    async def _read(self) -> bytes:
         with as_origin_errors(str(self._response.url)):
             try:
-                async with asyncio.timeout_at(watch.deadline):
+                async with asyncio.timeout_at(self._watch.deadline):
                     return await self._response.content.readany()
             except TimeoutError as error:
                 limits = self._limits

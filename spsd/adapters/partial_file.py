@@ -1,13 +1,15 @@
 """A partial image on disk: a plain prefix, the hash of exactly its bytes, and a durable mark.
 
-Hashing and writing have a thread each; both release the interpreter lock, so they run side by
-side with the event loop. At most ``DEPTH`` blocks are under way. Every ``SYNC_WINDOW`` bytes the
-writer makes them durable and moves the mark: a power cut takes less than one window.
+Bytes come into a ring of ``DEPTH`` page-aligned buffers of ``BLOCK`` bytes: one is being filled,
+the others are with two threads, one that hashes and one that writes. Both release the interpreter
+lock, so they run side by side with the event loop. Each buffer ends at a block's border in the
+file, whatever a resume or a slow origin has left before it, so that whole pages are written from
+the second one on. Every ``SYNC_WINDOW`` bytes the writer makes them durable and moves the mark: a
+power cut takes less than one window.
 """
 
 import asyncio
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,9 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
-from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
+from spsd.adapters.durable import as_appliance_errors
+from spsd.adapters.image_file import ImageFile, buffers
+from spsd.adapters.partial_record import RECORD_ROOM, Record, origin_of, write_record
 from spsd.domain.digest import Sha256
 from spsd.domain.exchange import Kept, Reply
 from spsd.domain.failure import ApplianceError
@@ -27,30 +31,9 @@ from spsd.services.completion import to_completion
 T = TypeVar("T")
 
 SYNC_WINDOW = 32 * 1024 * 1024
+BLOCK = 1024 * 1024
 DEPTH = 4
 IMAGE = "image"
-RECORD = "partial.json"
-RECORD_ROOM = 4096
-"""More than a record ever takes, in bytes."""
-_READ = 1024 * 1024
-
-
-class Record(msgspec.Struct, frozen=True):
-    """What is known of the object, beside the partial file.
-
-    ``origin`` is a hash of the URL the validators came from: a signed URL is a secret.
-    """
-
-    origin: str = ""
-    etag: str | None = None
-    total: int | None = None
-    synced: int = 0
-    boot_id: str = ""
-
-
-def origin_of(url: str) -> str:
-    """The URL's fingerprint, as kept in a record."""
-    return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 class PartialFile:
@@ -58,12 +41,15 @@ class PartialFile:
 
     def __init__(self, directory: Path, record: Record, *, boot_id: str) -> None:
         self._directory = directory
-        self._record = msgspec.structs.replace(record, boot_id=boot_id)
+        self._record = replace(record, boot_id=boot_id)
         self._hash = hashlib.sha256()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spsd-write")
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="spsd-hash")
-        self._under_way: deque[tuple[Future[None], Future[None]]] = deque()
-        self._descriptor = os.open(directory / IMAGE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = ImageFile(directory / IMAGE)
+        self._free = buffers(DEPTH, BLOCK)
+        self._under_way: deque[tuple[memoryview, Future[None], Future[None]]] = deque()
+        self._filling: memoryview | None = None
+        self._filled = 0
         self._failure: ApplianceError | None = None
         self._length = 0
         self._written = 0
@@ -91,9 +77,9 @@ class PartialFile:
 
     async def trust(self, length: int) -> None:
         """Cut to ``length`` bytes and hash them; cancelled between two reads."""
-        await self._on(self._writer, lambda: os.ftruncate(self._descriptor, length))
+        await self._on(self._writer, lambda: self._file.truncate(length))
         while self._length < length:
-            want = min(_READ, length - self._length)
+            want = min(BLOCK, length - self._length)
             got = await self._on(self._hasher, partial(self._hash_from_disk, want))
             self._length += got
         self._written = length
@@ -105,7 +91,7 @@ class PartialFile:
         # A 206 answers for the same object, and may leave out what is known (RFC 9110, 15.3.7).
         same = reply.status == 206 and self.kept(url).same_url
         known = self._record if same else Record()
-        self._record = msgspec.structs.replace(
+        self._record = replace(
             self._record,
             origin=origin_of(url),
             etag=reply.headers.get("etag", "").strip() or known.etag,
@@ -121,23 +107,46 @@ class PartialFile:
         self._length = self._written = self._synced = 0
         # The mark goes first: it must never promise bytes that are gone.
         await self._on(self._writer, self._write_record)
-        await self._on(self._writer, lambda: os.ftruncate(self._descriptor, 0))
+        await self._on(self._writer, lambda: self._file.truncate(0))
+
+    async def room(self) -> memoryview:
+        """Where the next bytes go, at least one and at most ``BLOCK``; waits for a free buffer.
+
+        Raises:
+            ApplianceError: the disk is full or broken; the partial is of no use any more.
+        """
+        if self._filling is None:
+            while not self._free:
+                await self._settle_oldest()
+            self._filling, self._filled = self._free.pop(), 0
+        border = self._filled + BLOCK - self._length % BLOCK
+        return self._filling[self._filled : min(border, BLOCK)]
+
+    def commit(self, size: int) -> None:
+        """Append the first ``size`` bytes of the room: they are hashed and written from now on."""
+        self._filled += size
+        self._length += size
+        self._hand_over()
 
     async def append(self, block: bytes) -> None:
-        """Write and hash the block; returns when the ring has room for the next."""
-        while len(self._under_way) >= DEPTH:
-            await self._settle_oldest()
-        self._under_way.append(
-            (self._writer.submit(self._write, block), self._hasher.submit(self._hash.update, block))
-        )
-        self._length += len(block)
+        """Append a copy of the block; small ones are gathered before they are written."""
+        rest = memoryview(block)
+        while rest:
+            room = await self.room()
+            size = min(len(rest), len(room))
+            room[:size] = rest[:size]
+            rest = rest[size:]
+            self._filled += size
+            self._length += size
+            if self._length % BLOCK == 0:
+                self._hand_over()
 
     async def read(self, first: int, length: int) -> bytes:
         """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
         await self._drain()
         if length == 0:
             return b""
-        return await self._on(self._writer, lambda: os.pread(self._descriptor, length, first))
+        return await self._on(self._writer, lambda: self._file.read(length, first))
 
     async def seal(self) -> Sha256:
         """Write everything out, durably, and give the digest of the file's bytes."""
@@ -152,19 +161,32 @@ class PartialFile:
 
     def _shut(self) -> None:
         # What was appended is written: it counts as here, and a gap would shift what follows.
+        self._hand_over()
         self._writer.shutdown(wait=True)
         self._hasher.shutdown(wait=True, cancel_futures=True)
-        os.close(self._descriptor)
+        self._file.close()
+
+    def _hand_over(self) -> None:
+        # A room that nothing was committed of keeps its buffer, and what was read into that.
+        if self._filling is None or self._filled == 0:
+            return
+        buffer, self._filling = self._filling, None
+        block = buffer[: self._filled]
+        written = self._writer.submit(self._write, block)
+        self._under_way.append((buffer, written, self._hasher.submit(self._hash.update, block)))
 
     async def _drain(self) -> None:
+        self._hand_over()
         while self._under_way:
             await self._settle_oldest()
 
     async def _settle_oldest(self) -> None:
-        written, hashed = self._under_way.popleft()
+        buffer, written, hashed = self._under_way[0]
         # Shielded: a cancel would reach through and drop a block that still waits for its turn.
         await asyncio.shield(asyncio.wrap_future(written))
         await asyncio.shield(asyncio.wrap_future(hashed))
+        self._under_way.popleft()
+        self._free.append(buffer)
 
     async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         def guarded() -> T:
@@ -173,7 +195,7 @@ class PartialFile:
 
         return await asyncio.get_running_loop().run_in_executor(executor, guarded)
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: memoryview) -> None:
         if self._failure is not None:
             raise self._failure  # a later block must not take the failed one's place
         try:
@@ -182,13 +204,12 @@ class PartialFile:
             self._failure = error
             raise
 
-    def _write_all(self, block: bytes) -> None:
+    def _write_all(self, block: memoryview) -> None:
         with self._as_errors():
-            rest = memoryview(block)
-            while rest:
-                size = os.pwrite(self._descriptor, rest, self._written)
+            while block:
+                size = self._file.write(block, self._written)
                 self._written += size
-                rest = rest[size:]
+                block = block[size:]
             if self._written - self._synced >= SYNC_WINDOW:
                 self._sync()
 
@@ -198,28 +219,17 @@ class PartialFile:
         return as_appliance_errors("writing the partial file", into=self._directory, need=need)
 
     def _sync(self) -> None:
-        os.fdatasync(self._descriptor)
+        self._file.sync()
         self._synced = self._written
         self._write_record()
 
     def _write_record(self) -> None:
-        self._record = msgspec.structs.replace(self._record, synced=self._synced)
-        write_durably(self._directory / RECORD, msgspec.json.encode(self._record))
+        self._record = replace(self._record, synced=self._synced)
+        write_record(self._directory, self._record)
 
     def _hash_from_disk(self, size: int) -> int:
-        block = os.pread(self._descriptor, size, self._length)
+        block = self._file.read(size, self._length)
         if not block:
             raise OSError(None, "the partial file is shorter than it was")
         self._hash.update(block)
         return len(block)
-
-
-def open_directory(directory: Path) -> Record:
-    """Make the partial's directory, durably, and read its record; an unreadable one is none."""
-    if not directory.is_dir():
-        directory.mkdir(mode=0o700)
-        sync_directory(directory.parent)
-    try:
-        return msgspec.json.decode((directory / RECORD).read_bytes(), type=Record)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return Record()

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from spsd.adapters.durable import as_appliance_errors, room, sync_directory
-from spsd.adapters.partial_file import IMAGE, RECORD_ROOM, PartialFile, open_directory
+from spsd.adapters.partial_file import IMAGE, PartialFile
+from spsd.adapters.partial_record import RECORD_ROOM, open_directory
 from spsd.domain.staging_key import StagingKey, parse_staging_key
 from spsd.services.completion import to_completion
 

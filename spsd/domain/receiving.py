@@ -69,9 +69,9 @@ class Finished:
     notes: Evidence = field(default_factory=dict)
 
 
-def within(length: int, block: bytes, total: int | None) -> bytes:
-    """As much of the next block as belongs to an object of ``total`` bytes, after ``length``."""
-    return block if total is None else block[: max(0, total - length)]
+def within(length: int, size: int, total: int | None) -> int:
+    """How many of the next ``size`` bytes belong to an object of ``total``, after ``length``."""
+    return size if total is None else min(size, max(0, total - length))
 
 
 def judge_opening(opening: Opening) -> JobError | None:

@@ -5,8 +5,7 @@ done.
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -116,28 +115,27 @@ class _Attempt:
 
     async def take(self, answer: Answer, verdict: Verdict) -> Ask | Complete:
         """Do what the verdict says; gives what to ask next."""
-        async with aclosing(answer.blocks()) as blocks:
-            match verdict:
-                case Complete():
-                    return _DONE
-                case AskAgain():
-                    return self._again(verdict)
-                case Reject(error=error):
-                    raise error
-                case Compare(length=length, then=then):
-                    found, _ = await self._compared(blocks, 0, length)
-                    return then if found is None else self._again(found)
-                case StartOver(total=total, why=why):
-                    await self._start_over(answer, blocks, total, why)
-                    return _DONE
-                case Append(offset=offset, total=total, overlap=overlap):
-                    found, rest = await self._compared(blocks, offset - overlap, overlap)
-                    if found is not None:
-                        return self._again(found)
-                    await self._receive(answer, blocks, total, rest)
-                    return _DONE
-                case _:
-                    assert_never(verdict)
+        match verdict:
+            case Complete():
+                return _DONE
+            case AskAgain():
+                return self._again(verdict)
+            case Reject(error=error):
+                raise error
+            case Compare(length=length, then=then):
+                found = await self._compared(answer, 0, length)
+                return then if found is None else self._again(found)
+            case StartOver(total=total, why=why):
+                await self._start_over(answer, total, why)
+                return _DONE
+            case Append(offset=offset, total=total, overlap=overlap):
+                found = await self._compared(answer, offset - overlap, overlap)
+                if found is not None:
+                    return self._again(found)
+                await self._receive(answer, total)
+                return _DONE
+            case _:
+                assert_never(verdict)
 
     def _again(self, verdict: AskAgain) -> Ask:
         _log.info("asking again: %s", verdict.why)
@@ -149,54 +147,43 @@ class _Attempt:
         if self._partial.length:
             self.notes.setdefault("started over", why)
 
-    async def _compared(
-        self, blocks: AsyncGenerator[bytes, None], first: int, length: int
-    ) -> tuple[AskAgain | None, bytes]:
-        """Compare the body's first bytes with those kept; gives the body's bytes after them."""
-        theirs = bytearray()
-        if length:
-            async for block in blocks:
-                theirs += block
-                if len(theirs) >= length:
-                    break
+    async def _compared(self, answer: Answer, first: int, length: int) -> AskAgain | None:
+        """Compare the body's next bytes with those kept."""
+        theirs, come = bytearray(length), 0
+        while come < length and (size := await answer.read_into(memoryview(theirs)[come:])):
+            come += size
         mine = await self._partial.read(first, length)
-        return difference(first, mine, bytes(theirs[:length])), bytes(theirs[length:])
+        return difference(first, mine, bytes(theirs[:come]))
 
-    async def _start_over(
-        self, answer: Answer, blocks: AsyncGenerator[bytes, None], total: int | None, why: str
-    ) -> None:
+    async def _start_over(self, answer: Answer, total: int | None, why: str) -> None:
         # What is kept goes when there is something better, not when it was only announced.
-        beginning = await anext(blocks, b"")
+        room = await self._partial.room()
+        size = await answer.read_into(room)
         media_type, kept = answer.reply.media_type, self._partial.length
-        if (error := judge_opening(Opening(media_type, beginning, kept))) is not None:
+        if (error := judge_opening(Opening(media_type, bytes(room[:size]), kept))) is not None:
             raise error
         self._note(why)
         await self._partial.clear()
         self.glued = False
-        await self._receive(answer, blocks, total, beginning)
+        await self._receive(answer, total, size)
 
-    async def _receive(
-        self,
-        answer: Answer,
-        blocks: AsyncGenerator[bytes, None],
-        total: int | None,
-        beginning: bytes,
-    ) -> None:
+    async def _receive(self, answer: Answer, total: int | None, come: int = 0) -> None:
+        """Append the rest of the body, of which ``come`` bytes are in the partial's room."""
         room = await self._room(total)
         await self._partial.describe(self._url, answer.reply, total)
         await self._report(Progress(self._partial.length, total or 0))
-        async with aclosing(_after(beginning, blocks)) as body:
-            async for block in body:
-                fitting = within(self._partial.length, block, total)
-                await self._append(fitting, total, room)
-                if len(fitting) < len(block):
-                    self.surplus = True
-                    break
+        size = come or await answer.read_into(await self._partial.room())
+        while size and not self.surplus:
+            fitting = within(self._partial.length, size, total)
+            self.surplus = fitting < size
+            await self._append(fitting, total, room)
+            if not self.surplus:
+                size = await answer.read_into(await self._partial.room())
         self._check(Received(self._partial.length, total, room, ended=True))
 
-    async def _append(self, block: bytes, total: int | None, room: int) -> None:
-        self._check(Received(self._partial.length + len(block), total, room))
-        await self._partial.append(block)
+    async def _append(self, size: int, total: int | None, room: int) -> None:
+        self._check(Received(self._partial.length + size, total, room))
+        self._partial.commit(size)
         await self._report(Progress(self._partial.length, total or 0))
 
     def _check(self, received: Received) -> None:
@@ -218,13 +205,3 @@ class _Attempt:
                 {"needed bytes": total - length, "free bytes": max(0, free)},
             )
         return length + max(0, free)
-
-
-async def _after(
-    beginning: bytes, blocks: AsyncGenerator[bytes, None]
-) -> AsyncGenerator[bytes, None]:
-    """The body whose beginning has been read already."""
-    if beginning:
-        yield beginning
-    async for block in blocks:
-        yield block

@@ -4,7 +4,7 @@ Adapters raise :class:`~spsd.domain.failure.JobError` for what goes wrong out th
 foreign.
 """
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class JobRepository(Protocol):
 
 
 class Answer(Protocol):
-    """An origin's reply: the head, and the body as blocks."""
+    """An origin's reply: the head, and the body to be read."""
 
     @property
     def reply(self) -> Reply:
@@ -65,11 +65,15 @@ class Answer(Protocol):
     def evidence(self) -> Mapping[str, str | int]:
         """Facts for the job's history."""
 
-    def blocks(self) -> AsyncGenerator[bytes, None]:
-        """The body, gathered to blocks of about 1 MiB, or less when bytes come slowly.
+    async def read_into(self, room: memoryview) -> int:
+        """Read the body's next bytes to the beginning of ``room``; how many, 0 at the body's end.
+
+        It fills the room, or returns after a quarter of a second with the bytes that came. One
+        that is cancelled has left the room alone when it is over.
 
         Raises:
-            OriginError: it ends early, or is slower than the minimum rate.
+            OriginError: it ends early, or is slower than the minimum rate. What came before has
+                been returned by earlier calls.
         """
 
 
@@ -100,8 +104,20 @@ class Partial(Protocol):
     async def clear(self) -> None:
         """Back to no bytes, and nothing known of the object."""
 
+    async def room(self) -> memoryview:
+        """Where to put the next bytes: memory for at least one and at most some MiB.
+
+        It stays the same until something is appended, also after :meth:`clear`.
+
+        Raises:
+            ApplianceError: the disk is full or broken; the partial is of no use any more.
+        """
+
+    def commit(self, size: int) -> None:
+        """Append the first ``size`` bytes of the room."""
+
     async def append(self, block: bytes) -> None:
-        """Write and hash the block; returns when the ring has room for the next.
+        """Append a copy of the block, which may be written later with what follows.
 
         Raises:
             ApplianceError: the disk is full or broken; the partial is of no use any more.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 
 import msgspec
@@ -74,7 +75,9 @@ def build_app(
     app[CONTRACT] = Contract(OPERATIONS)
     described = document(OPERATIONS)
     app[description.DOCUMENT] = msgspec.json.encode(described)
-    app[description.PAGE] = page(described, stylesheet=STYLE, source=OPENAPI).encode()
+    app[description.PAGE] = description.Page(
+        cache(lambda: page(described, stylesheet=STYLE, source=OPENAPI).encode())
+    )
     for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
         resource = app.router.add_resource(path)
         for one in operations:

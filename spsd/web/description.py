@@ -3,14 +3,27 @@
 Anyone may read it: it tells of spsd, and nothing of the appliance.
 """
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from aiohttp import hdrs, web
 
 from spsd.web.contract import JSON, Access, Answer, Handler, Operation
 from spsd.web.docs import style
 from spsd.web.paths import DOCS, OPENAPI, STYLE
 
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The page for people; rendering takes as long as all the rest of a start."""
+
+    render: Callable[[], bytes]
+
+
 DOCUMENT = web.AppKey("document", bytes)
-PAGE = web.AppKey("page", bytes)
+PAGE = web.AppKey("page", Page)
+
 
 # Nothing but the style sheet is loaded, and nothing runs.
 _POLICY = (
@@ -25,8 +38,8 @@ async def openapi(request: web.Request) -> web.Response:
 
 
 async def docs(request: web.Request) -> web.Response:
-    """The document as a page."""
-    return _file(request.app[PAGE], "text/html")
+    """The document as a page, rendered when somebody first asks for it."""
+    return _file(await asyncio.to_thread(request.app[PAGE].render), "text/html")
 
 
 async def docs_style(_: web.Request) -> web.Response:

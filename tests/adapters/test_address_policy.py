@@ -10,6 +10,7 @@ from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
 from spsd.testing.origin import Origin, Redirect
+from tests.adapters.bodies import body_of
 
 LIMITS = Limits(
     connect_timeout_s=2, minimum_bytes_per_s=1, stall_window_s=2, rate_limit_bytes_per_s=0
@@ -120,7 +121,7 @@ async def fetched(url, *script):
         open_origin(ONLY_GOOD, TRUST, LIMITS, resolver=Names(*script)) as origin,
         origin.open(url, Ask()) as answer,
     ):
-        return b"".join([block async for block in answer.blocks()])
+        return await body_of(answer)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ async def test_a_proxy_may_stand_where_no_origin_may(both):
     proxies = ProxySettings(http=f"http://{BAD}:{bad.port}")
     async with open_origin(AddressPolicy([]), TRUST, LIMITS, proxies) as origin:
         async with origin.open("http://name.test/a", Ask()) as answer:
-            assert b"".join([block async for block in answer.blocks()]) == b"bad"
+            assert await body_of(answer) == b"bad"
         with pytest.raises(OriginError) as caught:
             async with origin.open(f"http://{GOOD}:{good.port}/a", Ask()):
                 pass

@@ -20,6 +20,7 @@ from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.testing.origin import Origin
+from tests.adapters.bodies import body_of
 
 LIMITS = Limits(
     connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=5, rate_limit_bytes_per_s=0
@@ -85,7 +86,7 @@ async def evidence(url, policy, ca_file=None):
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, LIMITS) as origin,
         origin.open(url, Ask()) as answer,
     ):
-        assert [block async for block in answer.blocks()] == [b"a"]
+        assert await body_of(answer) == b"a"
         return answer.evidence
 
 

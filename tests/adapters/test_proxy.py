@@ -14,6 +14,7 @@ from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
 from spsd.testing.origin import Origin, Redirect, Status
+from tests.adapters.bodies import body_of
 from tests.squid import BINARY, CLOSED, MISSING, NAME, PASSWORD, USER, running_squid
 
 LIMITS = Limits(
@@ -45,7 +46,7 @@ async def fetched(url, proxy, *, policy=NOTHING, trust=None, direct=(), ask=None
         open_origin(policy, trust, LIMITS, proxies) as origin,
         origin.open(url, ask or Ask()) as answer,
     ):
-        body = b"".join([block async for block in answer.blocks()])
+        body = await body_of(answer)
         return body, answer
 
 

@@ -2,6 +2,8 @@ import asyncio
 import errno
 import hashlib
 import os
+import random
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsd.adapters.partial_file import DEPTH
+from spsd.adapters.partial_file import BLOCK, DEPTH
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.exchange import Kept, Reply
 from spsd.domain.failure import ApplianceError, FailureCode
@@ -111,16 +113,93 @@ async def test_a_full_disk_is_said_so(tmp_path):
         await asyncio.to_thread(subprocess.run, ["umount", str(tmp_path)], check=True)
 
 
-async def test_a_cancelled_append_leaves_a_plain_prefix(tmp_path):
-    """The ring is full and its oldest block still waits for the disk when the cancel comes."""
+async def put(partial, block):
+    """As a download does it: what comes is appended at once, be it ever so short."""
+    rest = memoryview(block)
+    while rest:
+        room = await partial.room()
+        size = min(len(rest), len(room))
+        room[:size] = rest[:size]
+        partial.commit(size)
+        rest = rest[size:]
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(0, 3) | st.integers(BLOCK - 2, 2 * BLOCK + 2)),
+        max_size=6,
+    )
+)
+async def test_whole_pages_and_odd_ends_make_one_prefix(steps):
+    root = await asyncio.to_thread(tempfile.mkdtemp, dir=Path(__file__).parent)
+    try:
+        whole = b""
+        async with StagingDirectory(Path(root), boot="this").open(DIGEST) as partial:
+            for at_once, size in steps:
+                block = random.Random(size).randbytes(size)
+                await (put(partial, block) if at_once else partial.append(block))
+                whole += block
+            assert await partial.seal() == hashlib.sha256(whole).hexdigest()
+        assert (Path(root) / DIGEST / "image").read_bytes() == whole
+    finally:
+        await asyncio.to_thread(shutil.rmtree, root)
+
+
+async def test_a_room_outlives_what_was_kept(staging, tmp_path):
+    """A body that starts over is read before the old bytes go."""
+    async with staging.open(DIGEST) as partial:
+        await put(partial, b"old" * 1000)
+        room = await partial.room()
+        room[:3] = b"new"
+        await partial.clear()
+        partial.commit(3)
+        await put(partial, b"er" * BLOCK)
+        assert await partial.seal() == hashlib.sha256(b"new" + b"er" * BLOCK).hexdigest()
+    assert (tmp_path / DIGEST / "image").read_bytes() == b"new" + b"er" * BLOCK
+
+
+@pytest.mark.parametrize("refuses", ["open", "write", None])
+async def test_with_and_without_the_page_cache(tmp_path, monkeypatch, refuses):
+    """A file system may refuse O_DIRECT when the file is opened, or only when it is written."""
+    real_open, real_write = os.open, os.pwrite
+    direct, lengths = set(), []
+
+    def opened(path, flags, *mode, **where):
+        if flags & os.O_DIRECT and refuses == "open":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        descriptor = real_open(path, flags, *mode, **where)
+        if flags & os.O_DIRECT:
+            direct.add(descriptor)
+        return descriptor
+
+    def pwrite(descriptor, block, offset):
+        if descriptor in direct:
+            if refuses == "write":
+                raise OSError(errno.EINVAL, "Invalid argument")
+            lengths.append(len(block))
+        return real_write(descriptor, block, offset)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    whole = random.Random(7).randbytes(3 * BLOCK + 17)
+    async with StagingDirectory(tmp_path, boot="this boot").open(DIGEST) as partial:
+        await put(partial, whole)
+        assert await partial.seal() == hashlib.sha256(whole).hexdigest()
+    assert (tmp_path / DIGEST / "image").read_bytes() == whole
+    assert lengths == ([BLOCK] * 3 if refuses is None else [])
+
+
+async def test_a_cancel_while_the_ring_is_full_leaves_a_plain_prefix(tmp_path):
+    """The oldest block still waits for the disk when the cancel comes."""
     staging = StagingDirectory(tmp_path, boot="this boot")
     blocks = [bytes([n]) * 1000 for n in range(DEPTH + 1)]
     disk = threading.Event()
     async with staging.open(DIGEST) as partial:
         partial._writer.submit(disk.wait)
         for block in blocks[:-1]:
-            await partial.append(block)
-        waiting = asyncio.create_task(partial.append(blocks[-1]))
+            await put(partial, block)
+        waiting = asyncio.create_task(put(partial, blocks[-1]))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -144,7 +223,7 @@ async def test_after_a_failed_write_nothing_more_is_written(tmp_path, monkeypatc
     monkeypatch.setattr(os, "pwrite", pwrite)
     async with staging.open(DIGEST) as partial:
         for n in range(DEPTH):
-            await partial.append(bytes([n]) * 1000)
+            await put(partial, bytes([n]) * 1000)
         with pytest.raises(ApplianceError) as caught:
             await partial.seal()
     assert caught.value.code is FailureCode.DISK

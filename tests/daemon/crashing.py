@@ -83,7 +83,7 @@ def hang_dns() -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
     "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
-    "after-the-first-chunk": lambda: trap(PartialFile, "append", before=False),
+    "after-the-first-chunk": lambda: trap(PartialFile, "commit", before=False),
     "after-the-last-chunk": lambda: trap(PartialFile, "seal", before=True),
     "after-fsync": lambda: trap(PartialFile, "seal", before=False),
     "after-the-proof": lambda: trap(

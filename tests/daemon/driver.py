@@ -27,6 +27,7 @@ class Daemon:
     fetch: dict[str, object] = field(default_factory=dict)
     slots: dict[str, object] = field(default_factory=dict)
     upgrade: dict[str, object] = field(default_factory=dict)
+    server: dict[str, object] = field(default_factory=dict)
     tls: bool = False
     boot_id: str | None = None
     booted_slot: int | None = None
@@ -45,7 +46,7 @@ class Daemon:
 
     def configure(self) -> None:
         settings = {
-            "server": {"plain_http": not self.tls},
+            "server": {"plain_http": not self.tls} | self.server,
             "state": {"directory": str(self.state)},
             "fetch": self.fetch,
             "slots": self.slots,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Self
 
 from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
@@ -12,7 +13,7 @@ from spsd.adapters.partial_file import SYNC_WINDOW
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
-from spsd.domain.exchange import Ask, Reply
+from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
@@ -24,23 +25,24 @@ from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.testing.origin import CutAfter, Origin
 from tests.services.conftest import PATH
+from tests.services.scripted import ScriptedOrigin
 
 BUDGET = 3
 MIB = 1024 * 1024
 
 
-class StartsOver:
+class StartsOver(ScriptedOrigin):
     """Knows no ranges and breaks off, past two sync windows and past one in turn."""
 
     def __init__(self) -> None:
+        super().__init__(content_length=str(4 * SYNC_WINDOW))
         self.asked = 0
-        self.reply = Reply(200, {"content-length": str(4 * SYNC_WINDOW)})
-        self.evidence: dict[str, str | int] = {}
 
     @asynccontextmanager
-    async def open(self, url: str, ask: Ask) -> AsyncIterator["StartsOver"]:
+    async def open(self, url: str, ask: Ask) -> AsyncIterator[Self]:
         self.asked += 1
-        yield self
+        async with super().open(url, ask):
+            yield self
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         assert self.asked < 20, "this never ends"

@@ -4,16 +4,15 @@ import asyncio
 import hashlib
 import os
 import re
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from spsd.domain.exchange import Reply
 from spsd.domain.lifecycle import JobState
 from spsd.services.download import Download
 from tests.disk import fill, free_again, needs_root, small_disk
 from tests.services.conftest import open_bench
+from tests.services.scripted import ScriptedOrigin
 
 MIB = 1024 * 1024
 
@@ -24,17 +23,12 @@ def disk(tmp_path):
         yield path
 
 
-class Filling:
+class Filling(ScriptedOrigin):
     """An origin that sends the image, and somebody who fills the disk after ``after`` blocks."""
 
     def __init__(self, disk, blocks, after):
+        super().__init__(content_length=str(sum(map(len, blocks))))
         self.disk, self.sent, self.after = disk, blocks, after
-        self.reply = Reply(200, {"content-length": str(sum(map(len, blocks)))})
-        self.evidence = {}
-
-    @asynccontextmanager
-    async def open(self, url, ask):
-        yield self
 
     async def blocks(self):
         for number, block in enumerate([*self.sent, b""]):

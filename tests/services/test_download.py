@@ -1,31 +1,22 @@
 """What a scripted answer does that no framing of a real one lets through."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
-from spsd.domain.exchange import Ask, Reply
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.job import Progress
 from spsd.services.download import SPARE_BYTES, Download
+from tests.services.scripted import ScriptedOrigin
 
 DIGEST = Sha256("a" * 64)
 
 
-class Endless:
+class Endless(ScriptedOrigin):
     """Announces what it is told to, and never stops sending."""
-
-    def __init__(self, **headers: str) -> None:
-        self.reply = Reply(200, {name.replace("_", "-"): value for name, value in headers.items()})
-        self.evidence: dict[str, str | int] = {}
-
-    @asynccontextmanager
-    async def open(self, url: str, ask: Ask) -> AsyncIterator["Endless"]:
-        yield self
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         for _ in range(1000):

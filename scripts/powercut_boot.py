@@ -1,0 +1,145 @@
+"""Starts the daemon on what a cut has left, in this process, and looks at what comes of it."""
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import spsd.daemon
+from scripts.powercut_promises import Seen
+from scripts.powercut_record import FETCH, OVER, PASSWORD, USER, write_config
+from spsd.config import load
+from spsd.testing.client import Client
+from spsd.testing.origin import ThreadedOrigin
+
+LIMIT_S = 30.0
+
+
+class BootError(Exception):
+    """The daemon did not start, ended, or a job never came to its end."""
+
+
+class _ReadyLine(io.TextIOBase):
+    """Standard output, as far as it tells the URL."""
+
+    def __init__(self, url: "asyncio.Future[str]") -> None:
+        self._url = url
+
+    def write(self, text: str) -> int:
+        if text.startswith("spsd ready on ") and not self._url.done():
+            self._url.set_result(text.rsplit(maxsplit=1)[-1])
+        return len(text)
+
+
+@contextmanager
+def log_lines() -> Iterator[list[str]]:
+    """What the daemon logs meanwhile."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    root, handler = logging.getLogger("spsd"), Keep()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    try:
+        yield lines
+    finally:
+        root.removeHandler(handler)
+
+
+def look(root: Path, origin: ThreadedOrigin, cookie: str | None) -> Seen:
+    """Boot on ``root/state``, wait until every job is over, look, and stop.
+
+    Raises:
+        BootError: it does not come to rest.
+    """
+    config = root / "spsd.toml"
+    write_config(config, root / "state")
+    spsd.daemon.boot_id = lambda: "after the cut"
+    spsd.daemon.booted_slot = lambda: None
+    return asyncio.run(_look(root, config, origin, cookie))
+
+
+async def _look(root: Path, config: Path, origin: ThreadedOrigin, cookie: str | None) -> Seen:
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    with contextlib.redirect_stdout(_ReadyLine(url)):
+        serving = asyncio.create_task(spsd.daemon.serve(load(config), lambda: load(config)))
+        try:
+            await asyncio.wait([serving, url], timeout=LIMIT_S, return_when="FIRST_COMPLETED")
+            if not url.done():
+                raise BootError("the daemon did not start")
+            asking = asyncio.create_task(
+                asyncio.to_thread(_ask, Client(url.result(), cookie=cookie), root, origin)
+            )
+            await asyncio.wait([serving, asking], return_when="FIRST_COMPLETED")
+            if serving.done():
+                # Its client finds nobody there any more, and ends.
+                await asyncio.wait([asking])
+                serving.result()
+                raise BootError("the daemon ended")
+            return await asking
+        except BaseExceptionGroup as group:
+            raise BootError(f"the daemon ended: {group.exceptions!r}") from group
+        finally:
+            if not serving.done():
+                os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait([serving])
+
+
+def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:
+    before = origin.bytes_sent
+    logged_in = client.call("GET", FETCH).status == 200
+    if not logged_in:
+        client.cookie = None
+        logged_in = client.log_in(USER, PASSWORD).status == 200
+    jobs, shown, current = {}, {}, None
+    if logged_in:
+        items = _at_rest(client)
+        jobs = {item["key"]: item["body"] for item in items}
+        slots = client.call("GET", "/api/firmware/slots").document
+        shown = {int(item["key"]): bool(item["body"]) for item in slots["items"]}
+        current = _slot(slots["meta"].get("current_slot"))
+    state = root / "state"
+    return Seen(
+        jobs=jobs,
+        shown=shown,
+        digests={
+            int(slot.name): hashlib.sha256((slot / "image").read_bytes()).hexdigest()
+            for slot in (state / "slots").iterdir()
+            if slot.name.isdecimal() and (slot / "image").exists()
+        },
+        current=current,
+        chosen=_slot((state / "slots/next").readlink())
+        if (state / "slots/next").is_symlink()
+        else None,
+        staged=[path.name for path in (state / "staging").iterdir()],
+        logged_in=logged_in,
+        fetched=origin.bytes_sent - before,
+    )
+
+
+def _slot(name: object) -> int | None:
+    found = str(name).rpartition("/")[2]
+    return int(found) if found.isdecimal() else None
+
+
+def _at_rest(client: Client) -> list[dict]:
+    end = time.monotonic() + LIMIT_S
+    while True:
+        items = client.call("GET", FETCH).document["items"]
+        if all(item["body"]["status"] in OVER for item in items):
+            return items
+        if time.monotonic() > end:
+            raise BootError(f"jobs are not over: {json.dumps(items)}")
+        time.sleep(0.005)

@@ -1,0 +1,218 @@
+"""Records a scenario: the real daemon on a recording file system, driven over its real API."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts.powercut_effects import Effect, read
+from scripts.powercut_recorder import MARK
+from spsd.testing.client import Answer, Client
+from spsd.testing.origin import ThreadedOrigin
+
+USER, PASSWORD = "operator", "correct horse"
+FETCH = "/api/firmware/fetch"
+START_S = 30.0
+OVER = ("finished", "failed", "cancelled")
+
+CONFIG = """\
+[server]
+host = "127.0.0.1"
+port = 0
+plain_http = {plain}
+[state]
+directory = "{state}"
+[slots]
+count = 3
+accept = "any"
+[fetch]
+allow = ["127.0.0.0/8"]
+proxy = ""
+backoff_initial_s = 0.02
+backoff_limit_s = 0.05
+[upgrade]
+activate_hook = "{hook}"
+"""
+
+
+class RecordingError(Exception):
+    """The scenario did not get to its end, so there is nothing to cut."""
+
+
+def write_config(path: Path, state: Path, *, plain: bool = True) -> None:
+    """The daemon's configuration for a state directory; its hook does nothing."""
+    text = CONFIG.format(state=state, hook=shutil.which("true"), plain=str(plain).lower())
+    path.write_text(text, encoding="utf-8")
+
+
+@dataclass
+class Stage:
+    """One daemon on a state directory, and what its client was told of it."""
+
+    root: Path
+    state: Path
+    origin: ThreadedOrigin
+    client: Client = field(default_factory=lambda: Client(""))
+    process: subprocess.Popen[str] | None = None
+    marks: bool = True
+
+    @property
+    def config(self) -> Path:
+        return self.root / "spsd.toml"
+
+    def mark(self, *words: object) -> None:
+        """Note what the client has done or was told, at this moment of the disk's life."""
+        if self.marks:
+            try:
+                (self.state.parent / f"{MARK}{'+'.join(map(str, words))}").mkdir()
+            except FileExistsError:
+                return
+            raise RecordingError("this is no recording file system")
+
+    def add_user(self) -> None:
+        command = [sys.executable, "-m", "spsd", "user", "add", USER, "--password-stdin"]
+        subprocess.run(
+            [*command, "--config", self.config], input=PASSWORD, text=True, check=True, timeout=60
+        )
+
+    def start(self, boot: str = "before the cut") -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.powercut_daemon", "serve", "--config", self.config],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"SPSD_POWERCUT_BOOT": boot},
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.startswith("spsd ready on "):
+            raise RecordingError(
+                f"the daemon did not start: {(self.root / 'daemon.log').read_text()}"
+            )
+        self.client.url = line.split()[-1]
+
+    def log_in(self) -> None:
+        answer = self.client.log_in(USER, PASSWORD)
+        if answer.status != 200:
+            raise RecordingError(f"no log-in: {answer.content!r}")
+
+    def stop(self) -> None:
+        """End it politely."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as it stands; harmless if it has ended."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.communicate(timeout=START_S)
+            self.process = None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json_body: object = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        answer = self.client.call(
+            method, path, json_body=json_body, content=content, headers=headers
+        )
+        if answer.status >= 300:
+            raise RecordingError(f"{method} {path}: {answer.status} {answer.content!r}")
+        return answer
+
+    def submit(self, path: str, sha256: str, kind: str = "good") -> str:
+        wanted = {"url": self.origin.url(path), "checksum": {"sha256": sha256}}
+        self.mark("submit-sent", sha256, kind)
+        key = self.call("POST", FETCH, json_body=wanted).document["key"]
+        self.mark("accepted", key)
+        return str(key)
+
+    def job(self, key: str) -> dict[str, Any]:
+        return dict(self.call("GET", f"{FETCH}/{key}").document["body"])
+
+    def until(self, key: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        end = time.monotonic() + START_S
+        while not holds(body := self.job(key)):
+            if time.monotonic() > end:
+                raise RecordingError(f"nothing comes of {body}")
+            time.sleep(0.01)
+        return body
+
+    def over(self, key: str) -> dict[str, Any]:
+        body = self.until(key, lambda body: body["status"] in OVER)
+        self.mark(body["status"], key, body["slot_id"])
+        return body
+
+
+@contextmanager
+def recording(backing: Path, mount: Path, log: Path) -> Iterator[None]:
+    """The directory ``backing`` appears at ``mount``; what is done there is written down."""
+    mount.mkdir(exist_ok=True)
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "scripts.powercut_recorder", backing, mount, log],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        end = time.monotonic() + START_S
+        while not mount.is_mount():
+            if recorder.poll() is not None or time.monotonic() > end:
+                recorder.kill()
+                raise RecordingError(f"no recording file system: {recorder.communicate()[1]}")
+            time.sleep(0.01)
+        yield
+    finally:
+        if mount.is_mount():
+            subprocess.run(["fusermount3", "-u", mount], check=True)
+        recorder.wait(START_S)
+        assert recorder.stderr is not None
+        recorder.stderr.close()
+
+
+def unavailable() -> str | None:
+    """Why no file system of our own can be mounted here; None: one can."""
+    if not Path("/dev/fuse").exists():
+        return "there is no /dev/fuse"
+    if shutil.which("fusermount3") is None:
+        return "fusermount3 is not installed (Debian: fuse3)"
+    try:
+        import mfusepy  # noqa: F401, PLC0415 - importing it looks for libfuse
+    except (ImportError, OSError, AttributeError) as error:
+        return f"mfusepy cannot be used: {error}"
+    return None
+
+
+def record(
+    root: Path,
+    prepared: Path | None,
+    run: Callable[[Stage], None],
+    origin: ThreadedOrigin,
+    client: Client,
+) -> list[Effect]:
+    """Run a scenario on a copy of the state ``prepared``; gives all that it did to the disk."""
+    backing, mount, log = root / "backing", root / "mount", root / "effects"
+    backing.mkdir()
+    if prepared is not None:
+        shutil.copytree(prepared, backing / "state", symlinks=True)
+    with recording(backing, mount, log):
+        stage = Stage(root, mount / "state", origin, client)
+        write_config(stage.config, stage.state)
+        try:
+            run(stage)
+            stage.stop()
+        finally:
+            stage.kill()
+    return read(log)
