@@ -25,6 +25,7 @@ from spsd.web import (
 )
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
+from spsd.web.connections import in_hand
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.docs import page
 from spsd.web.expectation import close_unless_read, expectation, later
@@ -60,7 +61,7 @@ def build_app(
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
-        middlewares=[common_headers, renewal, problems, authentication, expectation],
+        middlewares=[in_hand, common_headers, renewal, problems, authentication, expectation],
     )
     app[ACCOUNTS] = services.accounts
     app[firmware_fetch.FETCHING] = services.fetching
