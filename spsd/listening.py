@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.adapters.state_directory import StateDirectory
@@ -29,8 +30,9 @@ that is cut off while it sends may never see the answer."""
 HANDSHAKE_S = 15.0
 """For TLS to be agreed on."""
 
-BACKLOG = 512
-"""Connections that the kernel keeps while the loop is busy."""
+BACKLOG = 64
+"""Connections that the kernel keeps while the loop is busy; asyncio takes as many in one go, before
+those that had to make room are closed."""
 
 MOST_CONNECTIONS = 512
 _FOR_THE_WORK = 160
@@ -70,7 +72,11 @@ async def listening(
     """
     host, port = settings.server.host, settings.server.port
     runner = web.AppRunner(
-        app, shutdown_timeout=SHUTDOWN_S, access_log=None, lingering_time=LINGER_S
+        app,
+        shutdown_timeout=SHUTDOWN_S,
+        access_log=None,
+        lingering_time=LINGER_S,
+        logger=_server_log(),
     )
     await runner.setup()
     try:
@@ -83,6 +89,18 @@ async def listening(
             server.close()
     finally:
         await runner.cleanup()
+
+
+def _server_log() -> logging.Logger:
+    """Aiohttp's log without tracebacks for heads that are no HTTP: floods of them fill disks."""
+    log = logging.getLogger("spsd.server")
+    log.addFilter(_is_ours)
+    return log
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:

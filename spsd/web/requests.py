@@ -103,7 +103,8 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
 
     Raises:
         IncompleteRequestBodyError: a required member is missing; the error names it.
-        InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it.
+        InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it;
+            or the client has gone.
         RequestTimeoutError: it is not whole after ``WHOLE_S``.
     """
     await go_ahead(request)
@@ -114,6 +115,8 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         raise RequestTimeoutError(
             f"The body was not whole after {WHOLE_S:g} seconds. Check the network and ask again."
         ) from error
+    except OSError as error:
+        raise InvalidRequestBodyError("The connection ended before the body did.") from error
     return decoded(body, kind)
 
 

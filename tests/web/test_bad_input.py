@@ -238,3 +238,18 @@ async def test_a_body_that_drips_is_not_waited_for_without_end(api: Api, monkeyp
     assert "0.3 seconds" in error["message"]
     response.close()
     await nothing_queued(client)
+
+
+async def test_a_client_that_goes_before_its_body_came_is_no_error_of_ours(
+    api: Api, caplog
+) -> None:
+    client = await api.client()
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    token = client.session.cookie_jar.filter_cookies(client.make_url("/"))["session_id"].value
+    head = f"POST {FETCH} HTTP/1.1\r\nHost: x\r\nCookie: session_id={token}\r\n"
+    writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")  # it waits for the body now
+    writer.transport.abort()
+    await nothing_queued(client)
+    await client.close()  # waits for every handler
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
