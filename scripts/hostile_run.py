@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.daemon.attackers import ATTACKS
 from tests.daemon.driver import FETCH, running
-from tests.daemon.hostile import under
+from tests.daemon.hostile import Fared, under
 
 
 def main() -> int:
@@ -31,26 +31,26 @@ async def attack_all(times: int, jobs: int) -> int:
             await daemon.over(keys[-1])
             path = f"{FETCH}/{keys[-1]}"
             idle = await under(daemon, path, None, times=times)
-            print(
-                f"| none | {idle.answered} | {idle.median_ms:.1f} ms | {idle.worst_ms:.1f} ms | | | {idle.peak_mib:.0f} |"
-            )
+            print(row("none", idle, idle))
             within, answered = 0, 0
             for name, attack in ATTACKS.items():
                 fared = await under(daemon, path, attack, times=times)
-                above = fared.worst_ms - idle.worst_ms
-                within += above <= 100
+                within += fared.worst_ms - idle.worst_ms <= 100
                 answered += fared.answered
-                print(
-                    f"| {name} | {fared.answered} | {fared.median_ms:.1f} ms | {fared.worst_ms:.1f} ms "
-                    f"| {above:+.0f} ms | {fared.median_ms / idle.median_ms:.1f} "
-                    f"| {fared.peak_mib:.0f} |",
-                    flush=True,
-                )
+                print(row(name, fared, idle), flush=True)
     print(
         f"tried: {len(ATTACKS)} attacks on the server, {answered:,} requests answered meanwhile; "
         f"under {within} of them the slowest within 100 ms of the slowest without"
     )
     return 0
+
+
+def row(name: str, fared: Fared, idle: Fared) -> str:
+    return (
+        f"| {name} | {fared.answered} | {fared.median_ms:.1f} ms | {fared.worst_ms:.1f} ms "
+        f"| {fared.worst_ms - idle.worst_ms:+.0f} ms | {fared.median_ms / idle.median_ms:.1f} "
+        f"| {fared.peak_mib:.0f} |"
+    )
 
 
 if __name__ == "__main__":
