@@ -1,5 +1,6 @@
 """The server: the routes, and what every request passes through."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -65,6 +66,7 @@ def build_app(
     )
     app[ACCOUNTS] = services.accounts
     app[firmware_fetch.FETCHING] = services.fetching
+    app[firmware_fetch.LISTING] = asyncio.Lock()
     app[info.HOST] = services.host
     app[health.INTEGRITY] = services.integrity
     app[firmware_slots.SLOT_STORE] = services.slots

@@ -4,6 +4,7 @@ Nothing of this is in the product; `tests.daemon.crashing` starts it at the poin
 """
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ def count_on_signal(file: Path) -> None:
     """At SIGUSR1 the names of the tasks, and how many blocks Python has allocated, go to FILE."""
 
     def write(*_: Any) -> None:
+        gc.collect()  # what waits for it is no leak
         names = sorted(_name(task) for task in asyncio.all_tasks())
         told = {"tasks": names, "blocks": sys.getallocatedblocks()}
         new = file.with_name(f"{file.name}.new")

@@ -29,9 +29,9 @@ async def test_what_jobs_held_is_given_back(tmp_path: Path, tally) -> None:
     assert last.tasks == first.tasks
     assert last.threads <= first.threads
     assert last.wal <= WAL_BYTES
-    # Objects, not resident memory, tell of a leak: what malloc keeps for itself goes up and down.
-    # One object that a job leaves would be a block or more; a third of that is noise.
-    later = [one for one in soak.samples if one.jobs > JOBS // 2]
-    assert slope(later, "blocks") < 0.5
+    # Blocks, not resident memory, tell of a leak: what malloc keeps for itself goes up and down.
+    # What a job leaves is dozens of them (its key, URL, digest, a task); two are noise.
+    later = [one for one in soak.samples if one.jobs > 500]
+    assert slope(later, "blocks") < 2
     assert last.resident < 150 * 2**20
     tally("small jobs through one daemon", soak.done)
