@@ -31,7 +31,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings, fingerprint_of
-from spsd.listening import listening, server_tls
+from spsd.listening import connection_limit, listening, server_tls
 from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
 from spsd.services.accounts import Accounts
 from spsd.services.download import Download
@@ -46,6 +46,7 @@ from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
+from spsd.web.connections import Connections
 
 _log = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
             config_hash=lambda: fingerprint_of(reloading.settings),
         )
         context = await asyncio.to_thread(server_tls, settings, state)
+        connections = Connections(limit=connection_limit())
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(scheduler.run(), name="scheduler"),
@@ -129,8 +131,9 @@ async def serve(settings: Settings, reread: Reread) -> None:
                 group.create_task(integrity.run(), name="integrity"),
                 group.create_task(reboot.run(), name="reboot"),
                 group.create_task(upgrade.resume(), name="resume of an upgrade"),
+                group.create_task(connections.watch(), name="connections"),
             ]
-            async with listening(app, settings, context) as url:
+            async with listening(app, settings, context, connections) as url:
                 print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
                 notifier.ready(f"ready on {url}")
                 background.append(group.create_task(reloading.run(hang_up), name="reload"))

@@ -1,23 +1,48 @@
 """The server's socket: its certificate, its address, and the time that a stop gives to requests."""
 
+import asyncio
 import logging
+import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.adapters.state_directory import StateDirectory
 from spsd.config import Settings
 from spsd.domain.errors import ConfigurationError
+from spsd.web.connections import Connections
 
 _log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 2.0
 """How long open requests may take to end on a polite stop."""
+
+LINGER_S = 2.0
+"""How long the rest of a body is read, and dropped, that was answered before its end: a client
+that is cut off while it sends may never see the answer."""
+
+HANDSHAKE_S = 15.0
+"""For TLS to be agreed on."""
+
+BACKLOG = 64
+"""Connections that the kernel keeps while the loop is busy; asyncio takes as many in one go, before
+those that had to make room are closed."""
+
+MOST_CONNECTIONS = 512
+_FOR_THE_WORK = 160
+"""Descriptors that clients of ours may not take: those of downloads, files, hooks, the database."""
+
+
+def connection_limit() -> int:
+    """How many clients may be connected: what the work leaves of the process's descriptors."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(MOST_CONNECTIONS, descriptors - _FOR_THE_WORK))
 
 
 def server_tls(settings: Settings, state: StateDirectory) -> ssl.SSLContext | None:
@@ -35,7 +60,10 @@ def server_tls(settings: Settings, state: StateDirectory) -> ssl.SSLContext | No
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, settings: Settings, context: ssl.SSLContext | None
+    app: web.Application,
+    settings: Settings,
+    context: ssl.SSLContext | None,
+    connections: Connections,
 ) -> AsyncIterator[str]:
     """Take requests; gives the URL with the port that was really bound.
 
@@ -43,18 +71,59 @@ async def listening(
         ConfigurationError: the address cannot be bound.
     """
     host, port = settings.server.host, settings.server.port
-    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
+    runner = web.AppRunner(
+        app,
+        shutdown_timeout=SHUTDOWN_S,
+        access_log=None,
+        lingering_time=LINGER_S,
+        logger=_server_log(),
+    )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host, port, ssl_context=context)
+        server = await _bound(connections.watched(_factory(runner)), host, port, context)
         try:
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
-            ) from error
-        bound = runner.addresses[0][1]
-        shown = f"[{host}]" if ":" in host else host
-        yield f"{'http' if context is None else 'https'}://{shown}:{bound}"
+            bound = server.sockets[0].getsockname()[1]
+            shown = f"[{host}]" if ":" in host else host
+            yield f"{'http' if context is None else 'https'}://{shown}:{bound}"
+        finally:
+            server.close()
     finally:
         await runner.cleanup()
+
+
+def _server_log() -> logging.Logger:
+    """Aiohttp's log without tracebacks for heads that are no HTTP: floods of them fill disks."""
+    log = logging.getLogger("spsd.server")
+    log.addFilter(_is_ours)
+    return log
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    if runner.server is None:
+        raise RuntimeError("the runner was not set up")
+    return runner.server
+
+
+async def _bound(
+    factory: Callable[[], asyncio.Protocol], host: str, port: int, context: ssl.SSLContext | None
+) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(
+            factory,
+            host,
+            port,
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
+            # Else a client that does not say good-bye keeps its descriptor for half a minute.
+            ssl_shutdown_timeout=None if context is None else SHUTDOWN_S,
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
+        ) from error

@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -15,6 +17,10 @@ from spsd.services.ports import AccountRepository, Now, PasswordHasher
 
 TOUCH_S = 15
 """A session's use is written down at most this often: each note is a durable write."""
+
+WAITING_FOR_ONE_PEER = 64
+"""Log-ins of one address that may wait for their check; more are told to come again. So another
+address waits for so many checks at most, and for no longer queue."""
 
 PASSWORD_LENGTHS = range(1, 1025)
 ADVISED_LENGTH = 8
@@ -40,6 +46,7 @@ class Accounts:
         self._passwords = passwords
         self._throttle = Throttle()
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._waiting: Counter[str] = Counter()
         self._now = now
         self.idle_s = idle_s
 
@@ -86,14 +93,31 @@ class Accounts:
 
         Raises:
             UnauthenticatedError: they are wrong; nothing tells which.
-            TooManyAttemptsError: too many failures from ``peer`` for this name; not even looked at.
+            TooManyAttemptsError: too many failures from ``peer`` for this name, or too many
+                log-ins of its at once; not even looked at.
         """
-        account = await self._recognised(name, password, peer)
+        with self._in_the_queue(peer):
+            account = await self._recognised(name, password, peer)
         await self._accounts.close_idle_sessions(before=self._now() - self.idle_s)
         token = secrets.token_hex(20)
         if not await self._accounts.open_session(name, _hashed_token(token), now=self._now()):
             raise _wrong()  # removed in this very moment
         return LogIn(token, Session(name, account.role, self.idle_s, touched=True))
+
+    @contextmanager
+    def _in_the_queue(self, peer: str) -> Iterator[None]:
+        if self._waiting[peer] >= WAITING_FOR_ONE_PEER:
+            raise TooManyAttemptsError(
+                f"{WAITING_FOR_ONE_PEER} log-ins from {peer} wait already; try again in 1 s.",
+                retry_after=1,
+            )
+        self._waiting[peer] += 1
+        try:
+            yield
+        finally:
+            self._waiting[peer] -= 1
+            if not self._waiting[peer]:
+                del self._waiting[peer]
 
     async def _recognised(self, name: str, password: str, peer: str) -> Account:
         # One at a time for each guesser: attempts sent at once would all pass before the first

@@ -1,5 +1,6 @@
 """The server: the routes, and what every request passes through."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ from spsd.web import (
 )
 from spsd.web.answers import common_headers
 from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
+from spsd.web.connections import in_hand
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.docs import page
 from spsd.web.expectation import close_unless_read, expectation, later
@@ -61,10 +63,11 @@ def build_app(
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
-        middlewares=[common_headers, renewal, problems, authentication, expectation],
+        middlewares=[in_hand, common_headers, renewal, problems, authentication, expectation],
     )
     app[ACCOUNTS] = services.accounts
     app[firmware_fetch.FETCHING] = services.fetching
+    app[firmware_fetch.LISTING] = asyncio.Lock()
     app[info.HOST] = services.host
     app[health.INTEGRITY] = services.integrity
     app[firmware_slots.SLOT_STORE] = services.slots

@@ -14,6 +14,7 @@ from spsd import __version__
 from spsd.domain.errors import (
     InvalidRequestBodyError,
     RequestError,
+    RequestTimeoutError,
     TooManyAttemptsError,
     UnauthenticatedError,
     UnauthorizedError,
@@ -219,6 +220,7 @@ def errors_of(one: Operation) -> Iterator[type[RequestError]]:
         yield UnauthorizedError
     if one.takes is not None:
         yield InvalidRequestBodyError
+        yield RequestTimeoutError
         if one.takes.content is not None:
             yield RequestBodyTooLargeError
     yield ExpectationFailedError

@@ -1,5 +1,6 @@
 """Request bodies: the types, and JSON read whatever the content type says. [inferred]."""
 
+import asyncio
 import re
 from typing import Annotated, TypeVar
 
@@ -8,11 +9,18 @@ from aiohttp import web
 from msgspec import Meta
 
 from spsd.domain.digest import Sha256, parse_sha256
-from spsd.domain.errors import IncompleteRequestBodyError, InvalidRequestBodyError
+from spsd.domain.errors import (
+    IncompleteRequestBodyError,
+    InvalidRequestBodyError,
+    RequestTimeoutError,
+)
 from spsd.domain.source import MIRROR_LIMIT, distinct_mirrors, parse_source_url
 from spsd.web.expectation import go_ahead
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+WHOLE_S = 30.0
+"""A JSON body has 64 KiB at most, so it needs a time and no rate."""
 
 
 class Checksum(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,10 +103,21 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
 
     Raises:
         IncompleteRequestBodyError: a required member is missing; the error names it.
-        InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it.
+        InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it;
+            or the client has gone.
+        RequestTimeoutError: it is not whole after ``WHOLE_S``.
     """
     await go_ahead(request)
-    return decoded(await request.read(), kind)
+    try:
+        async with asyncio.timeout(WHOLE_S):
+            body = await request.read()
+    except TimeoutError as error:
+        raise RequestTimeoutError(
+            f"The body was not whole after {WHOLE_S:g} seconds. Check the network and ask again."
+        ) from error
+    except OSError as error:
+        raise InvalidRequestBodyError("The connection ended before the body did.") from error
+    return decoded(body, kind)
 
 
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.(.*)`)?", re.DOTALL)

@@ -1,6 +1,7 @@
 """``/api/upload/firmware``: the image as the body, or as a form's file part."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, assert_never
@@ -18,6 +19,7 @@ from spsd.domain.errors import (
     RequestTimeoutError,
     StorageFailedError,
 )
+from spsd.domain.rate import RateWatch
 from spsd.domain.slot import InstalledImage
 from spsd.services.slots import Slots
 from spsd.services.uploads import Uploads
@@ -37,7 +39,10 @@ BLOCK = 1024 * 1024
 """Pieces are gathered to blocks of about this size: one write and one hash step each."""
 
 IDLE_S = 60.0
-"""How long a client may send nothing before it is dropped."""
+"""How long a client may send nothing before it is dropped, and over which its rate is measured."""
+
+SLOWEST_BYTES_PER_S = 1024
+"""A client that drips keeps a slot from others; fetches have the same minimum by default."""
 
 
 class UploadedMeta(Shape):
@@ -79,21 +84,27 @@ async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
     """The body in pieces as they come.
 
     Raises:
-        RequestTimeoutError: the client sends nothing any more.
+        RequestTimeoutError: the client sends nothing any more, or too little.
         InvalidRequestBodyError: the client has gone.
     """
     try:
         await go_ahead(request)
+        watch = RateWatch(
+            minimum_bytes_per_s=SLOWEST_BYTES_PER_S, window_s=IDLE_S, now=time.monotonic()
+        )
         while True:
-            async with asyncio.timeout(IDLE_S):
+            async with asyncio.timeout(watch.deadline - time.monotonic()):
                 piece = await request.content.readany()
             if not piece:
                 return
+            taken = time.monotonic()
+            watch.count(len(piece), taken)
             yield piece
+            watch.excuse(time.monotonic() - taken)
     except TimeoutError as error:
         raise RequestTimeoutError(
-            f"No byte came for {IDLE_S:g} seconds, so the upload was dropped; nothing of it is "
-            "kept. Check the network and upload again."
+            f"Fewer than {SLOWEST_BYTES_PER_S} bytes a second came for {IDLE_S:g} seconds, so the "
+            "upload was dropped; nothing of it is kept. Check the network and upload again."
         ) from error
     except OSError as error:
         raise InvalidRequestBodyError(

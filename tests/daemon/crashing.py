@@ -20,6 +20,7 @@ from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.partial_file import PartialFile
 from spsd.domain.lifecycle import Trigger
+from tests.daemon.counting import count_on_signal
 
 Test = Callable[..., bool]
 
@@ -103,6 +104,8 @@ if __name__ == "__main__":
     point = sys.argv.pop(1)
     if point == "hold-installing":
         hold(Path(sys.argv.pop(1)))
+    elif point == "counting":
+        count_on_signal(Path(sys.argv.pop(1)))
     elif point == "hang-dns":
         hang_dns()
     else:

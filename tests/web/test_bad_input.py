@@ -1,12 +1,15 @@
 """Bad input gets a clear error in the one shape, and changes nothing."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spsd.web import requests
 from tests.web.conftest import Api
 
 FETCH = "/api/firmware/fetch"
@@ -219,3 +222,34 @@ async def test_no_body_ever_breaks_the_server(api: Api, content: bytes) -> None:
     response = await client.post(FETCH, data=content)
     assert response.status in (202, 400), content
     assert (await response.json())["meta"]
+
+
+async def test_a_body_that_drips_is_not_waited_for_without_end(api: Api, monkeypatch) -> None:
+    monkeypatch.setattr(requests, "WHOLE_S", 0.3)
+    client = await api.client()
+
+    async def dripping() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10):
+        response = await client.post(FETCH, data=dripping())
+        error = await refused(response, 408, "RequestTimeout")
+    assert "0.3 seconds" in error["message"]
+    response.close()
+    await nothing_queued(client)
+
+
+async def test_a_client_that_goes_before_its_body_came_is_no_error_of_ours(
+    api: Api, caplog
+) -> None:
+    client = await api.client()
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    token = client.session.cookie_jar.filter_cookies(client.make_url("/"))["session_id"].value
+    head = f"POST {FETCH} HTTP/1.1\r\nHost: x\r\nCookie: session_id={token}\r\n"
+    writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")  # it waits for the body now
+    writer.transport.abort()
+    await nothing_queued(client)
+    await client.close()  # waits for every handler
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]

@@ -356,6 +356,26 @@ async def test_a_client_that_stops_sending_is_dropped(
     await raw.close()
 
 
+async def test_a_client_that_drips_is_dropped(
+    api: Api, image: bytes, tmp_path: Path, monkeypatch
+) -> None:
+    """Each byte comes in time, and all of them would take for ever."""
+    monkeypatch.setattr(upload, "IDLE_S", 0.5)
+    raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
+    answered = asyncio.create_task(raw.answer())
+    try:
+        while not answered.done():
+            await raw.send(b"\0")
+            await asyncio.wait([answered], timeout=0.05)
+    except ConnectionError:
+        pass
+    head, document = await answered
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert document["error"]["type"] == "RequestTimeout"
+    nothing_is_left(api, tmp_path)
+    await raw.close()
+
+
 async def test_the_slot_of_an_upload_under_way_is_in_use(
     api: Api, image: bytes, tmp_path: Path
 ) -> None:

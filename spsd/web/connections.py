@@ -1,0 +1,188 @@
+"""The connections of clients: how many there may be, and for how long each may dawdle.
+
+aiohttp sees no request before its head is whole, and waits for the rest, and for the reader of an
+answer, without end. So a protocol of ours stands between the socket and aiohttp's, passes
+everything on, and notes the times; ``domain/patience.py`` judges them.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import cast
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from spsd.domain.patience import Conduct, Offence, Patience, first_to_go, offence
+
+_log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
+"""How often the connections are judged: the limits are longer by up to this."""
+
+_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Length: 0\r\n\r\n"
+)
+
+
+class Connections:
+    """All that are open: at most ``limit``, each judged by ``patience``."""
+
+    def __init__(self, *, limit: int, patience: Patience | None = None) -> None:
+        self._limit = limit
+        self._patience = patience or Patience()
+        self._open: set[Connection] = set()
+        self._told_of_full = -3600.0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def watched(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+        """The factory's protocols, each with a watch before it."""
+        return lambda: Connection(self, factory())
+
+    async def watch(self) -> None:
+        """End those that dawdle, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = time.monotonic()
+            for one in list(self._open):
+                why = offence(one.conduct(now, self._patience.read_bytes), self._patience, now=now)
+                if why is not None:
+                    one.end(_SLOW if why is Offence.SLOW_HEAD else b"")
+
+    def admit(self, new: "Connection") -> bool:
+        """Count one more, in the place of another if need be; False: there is no room."""
+        if len(self._open) >= self._limit:
+            self._tell_of_full()
+            now = time.monotonic()
+            others = ((one, one.conduct(now, self._patience.read_bytes)) for one in self._open)
+            leaves = first_to_go(others)
+            if leaves is None:
+                return False
+            self._open.discard(leaves)
+            leaves.end()
+        self._open.add(new)
+        return True
+
+    def forget(self, gone: "Connection") -> None:
+        """It is closed."""
+        self._open.discard(gone)
+
+    def _tell_of_full(self) -> None:
+        if time.monotonic() - self._told_of_full >= 60:
+            self._told_of_full = time.monotonic()
+            _log.warning(
+                "%d connections are open, and no more are kept: idle ones make room for new ones",
+                self._limit,
+            )
+
+
+class Connection(asyncio.Protocol):
+    """Passes a connection's events on, and notes what the client does."""
+
+    def __init__(self, all_of_them: Connections, inner: asyncio.Protocol) -> None:
+        self._all = all_of_them
+        self._inner = inner
+        self._transport: asyncio.Transport | None = None
+        self._answering = 0
+        self._quiet_since = time.monotonic()
+        self._head_since: float | None = None
+        self._unread: tuple[float, int] | None = None
+        self._served = False
+        self._taken = False
+        self._ended = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take it in, or refuse it."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._quiet_since = time.monotonic()
+        if self._all.admit(self):
+            self._taken = True
+            self._inner.connection_made(transport)
+        else:
+            self._ended = True
+            self._transport.write(_FULL)
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client's."""
+        if self._ended:
+            return
+        if not self._answering and self._head_since is None:
+            self._head_since = time.monotonic()
+        self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """The client says nothing more."""
+        return None if self._ended else self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is answered."""
+        self._unread = (time.monotonic(), self._unsent())
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        self._unread = None
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._all.forget(self)
+        self._transport = None
+        if self._taken:
+            self._inner.connection_lost(exc)
+
+    def begin(self) -> None:
+        """A request is whole, but for its body."""
+        self._answering += 1
+        self._head_since = None
+
+    def answered(self) -> None:
+        """Its handler is done, and the answer is about to be sent."""
+        self._answering -= 1
+        self._served = True
+        self._quiet_since = time.monotonic()
+
+    def conduct(self, now: float, read_bytes: int) -> Conduct:
+        """What it does; to have read so much counts as getting ahead."""
+        if self._unread is not None and self._unread[1] - self._unsent() >= read_bytes:
+            self._unread = (now, self._unsent())
+        return Conduct(
+            answering=self._answering > 0,
+            quiet_since=self._quiet_since,
+            head_since=self._head_since,
+            unread_since=None if self._unread is None else self._unread[0],
+            served=self._served,
+        )
+
+    def end(self, last_words: bytes = b"") -> None:
+        """Close it without waiting for the client; ``last_words`` are sent if they can be."""
+        self._ended = True
+        if self._transport is None:
+            return
+        if last_words:
+            self._transport.write(last_words)
+        # Not close: that waits until the client has read what is still to be sent.
+        self._transport.abort() if self._unsent() else self._transport.close()
+
+    def _unsent(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+
+@web.middleware
+async def in_hand(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While a request is answered its client is not the one who dawdles."""
+    transport = request.transport
+    connection = None if transport is None else transport.get_protocol()
+    if not isinstance(connection, Connection):  # a test's server without limits
+        return await handler(request)
+    connection.begin()
+    try:
+        return await handler(request)
+    finally:
+        connection.answered()

@@ -1,0 +1,82 @@
+"""The API answers an honest client while others attack it, and keeps within its bounds."""
+
+import asyncio
+import hashlib
+import resource
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from spsd.testing.origin import Origin
+from tests.daemon.attackers import ATTACKS
+from tests.daemon.driver import FETCH, Daemon, running
+from tests.daemon.hostile import under
+
+MEMORY_MIB = 250
+DESCRIPTORS = 512 + 160 + 64
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_an_honest_client_is_answered_meanwhile(tmp_path: Path, tally, capfd) -> None:
+    """One daemon for all attacks, so that what one leaves behind meets the next."""
+    async with running(tmp_path) as daemon:
+        key = await daemon.submit("http://127.0.0.1:1/none", "0" * 64)
+        calm = await under(daemon, f"{FETCH}/{key}", None)
+        for name, attack in ATTACKS.items():
+            fared = await under(daemon, f"{FETCH}/{key}", attack, times=15)
+            print(
+                f"{name}: median {fared.median_ms / calm.median_ms:.1f} times the calm one", fared
+            )
+            assert fared.descriptors <= DESCRIPTORS, name
+            assert fared.peak_mib < MEMORY_MIB, name
+            tally("requests answered under attack", fared.answered)
+            tally("attacks on the server", 1)
+        await daemon.client.close()
+        await daemon.log_in()
+        await still_well(daemon)
+    shown = capfd.readouterr()
+    print(shown.out)
+    # What a client does wrong is the client's, and a traceback for each would fill the disk.
+    assert "Traceback" not in shown.err, shown.err[:2000]
+
+
+async def still_well(daemon: Daemon) -> None:
+    """It works as on the first day, and stops politely."""
+    status, _ = await daemon.call("GET", FETCH)
+    assert status == 200
+    assert await daemon.stop() == 0
+
+
+@pytest.mark.timeout(120)
+async def test_clients_leave_descriptors_for_downloads(tmp_path: Path, tally) -> None:
+    """A process that may open 256 files, and 600 connections that say nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    image = b"image" * 1000
+    idle: list[socket.socket] = []
+    async with Origin({"/a": image}) as origin:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            context = running(tmp_path, slots={"accept": "any"})
+            daemon = await context.__aenter__()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        try:
+            parts = urlsplit(daemon.url)
+            loop = asyncio.get_running_loop()
+            for _ in range(600):
+                one = socket.socket()
+                one.setblocking(False)
+                idle.append(one)
+                await loop.sock_connect(one, (parts.hostname, parts.port))
+            key = await daemon.submit(origin.url("/a"), hashlib.sha256(image).hexdigest())
+            assert (await daemon.over(key))["status"] == "finished"
+            held = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+            assert held <= 256 - 64
+            tally("idle connections against 256 descriptors", len(idle))
+        finally:
+            for one in idle:
+                one.close()
+            await context.__aexit__(None, None, None)

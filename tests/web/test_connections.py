@@ -1,0 +1,145 @@
+"""Clients that dawdle, over real sockets, with limits of tenths of a second."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from spsd.domain.patience import Patience
+from spsd.web import connections as module
+from spsd.web.connections import Connections, in_hand
+
+ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+NEVER = 3600.0
+
+
+@dataclass
+class Server:
+    connections: Connections
+    port: int
+    may_answer: asyncio.Event
+    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+
+    async def connect(self, content: bytes = b"") -> tuple:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**16)
+        writer.write(content)
+        return reader, writer
+
+
+@asynccontextmanager
+async def serving(*, limit: int = 10, **patience: float) -> AsyncIterator[Server]:
+    usual = {"idle_s": NEVER, "head_s": NEVER, "read_s": NEVER}
+    kept = Connections(limit=limit, patience=Patience(**(usual | patience)))
+    server = Server(kept, 0, asyncio.Event())
+    server.may_answer.set()
+
+    async def handler(request: web.Request) -> web.Response:
+        server.begun.release()
+        await server.may_answer.wait()
+        return web.Response(body=b"x" * int(request.query.get("size", "2")))
+
+    app = web.Application(middlewares=[in_hand])
+    app.router.add_get("/", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    listener = await asyncio.get_running_loop().create_server(
+        kept.watched(runner.server), "127.0.0.1", 0
+    )
+    server.port = listener.sockets[0].getsockname()[1]
+    watch = asyncio.create_task(kept.watch())
+    try:
+        async with asyncio.timeout(20):
+            yield server
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+        listener.close()
+        await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def looked_at_often(monkeypatch) -> None:
+    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
+
+
+async def gone(server: Server) -> None:
+    while len(server.connections):
+        await asyncio.sleep(0.01)
+
+
+async def test_a_head_that_drips_is_cut_off_with_408() -> None:
+    async with serving(head_s=0.3) as server:
+        reader, writer = await server.connect(b"GET / HTTP/1.1\r\nX-Slow: ")
+        answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        while not answer.done():
+            writer.write(b"a")
+            await asyncio.wait([answer], timeout=0.02)
+        assert answer.result().startswith(b"HTTP/1.1 408 ")
+        await gone(server)
+        writer.close()
+
+
+async def test_an_idle_connection_is_ended_and_a_working_one_is_not() -> None:
+    async with serving(idle_s=0.3) as server:
+        server.may_answer.clear()
+        busy = await server.connect(ASK)
+        await server.begun.acquire()
+        silent = await server.connect()
+        assert await silent[0].read() == b""
+        assert len(server.connections) == 1
+        server.may_answer.set()
+        assert (await busy[0].readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        await busy[0].read()  # it is idle now, and ended in its turn
+        await gone(server)
+        for _, writer in (busy, silent):
+            writer.close()
+
+
+async def test_whoever_does_not_read_is_ended_and_whoever_reads_slowly_gets_all() -> None:
+    size = 30_000_000
+    ask = f"GET /?size={size} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    async with serving(read_s=0.5) as server:
+        dead = await server.connect(ask)
+        slow = await server.connect(ask)
+        taken = 0
+        while piece := await slow[0].read(500_000):
+            taken += len(piece)
+            await asyncio.sleep(0.01)
+        assert taken > size
+        await gone(server)
+        for _, writer in (dead, slow):
+            writer.transport.abort()
+
+
+async def test_when_all_places_are_taken_the_quietest_makes_room() -> None:
+    async with serving(limit=3) as server:
+        silent = [await server.connect() for _ in range(20)]
+        reader, writer = await server.connect(ASK)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert len(server.connections) <= 3
+        for old, _ in silent[:18]:
+            assert await old.read() == b""
+        for _, one in [*silent, (reader, writer)]:
+            one.close()
+        await gone(server)
+
+
+async def test_nobody_who_is_being_answered_makes_room() -> None:
+    async with serving(limit=2) as server:
+        server.may_answer.clear()
+        busy = [await server.connect(ASK) for _ in range(2)]
+        for _ in busy:
+            await server.begun.acquire()
+        reader, refused = await server.connect(ASK)
+        head = await reader.read()
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1" in head
+        server.may_answer.set()
+        for answer, _ in busy:
+            assert (await answer.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        for _, writer in [*busy, (reader, refused)]:
+            writer.close()
+        await gone(server)
