@@ -19,7 +19,6 @@ from spsd.adapters.systemd import log_handler
 from spsd.config import Settings, load
 from spsd.domain.account import Role
 from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
-from spsd.event_loop import loop_factory
 from spsd.services.accounts import ADVISED_LENGTH, Accounts
 
 _config = click.option(
@@ -71,16 +70,14 @@ def serve(config: Path) -> None:
     """Run the daemon until SIGTERM; SIGHUP reads [fetch] of the configuration again."""
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ)])
     logging.getLogger("transitions").setLevel(logging.WARNING)
-    settings = load(config)
-    with asyncio.Runner(loop_factory=loop_factory(settings.server.event_loop)) as runner:
-        runner.run(daemon.serve(settings, lambda: load(config)))
+    asyncio.run(daemon.serve(load(config), lambda: load(config)))
 
 
 @cli.command("check-config")
 @_config
 def check_config(config: Path) -> None:
     """Say whether the configuration file is good."""
-    loop_factory(load(config).server.event_loop)
+    load(config)
     click.echo(f"{config}: ok")
 
 

@@ -18,10 +18,6 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     session_idle_minutes: Annotated[
         int, Meta(ge=1, le=1440, description="A session not used for so long is over.")
     ] = 20
-    event_loop: Annotated[
-        Literal["auto", "asyncio", "uvloop"],
-        Meta(description="`auto`: uvloop where `spsd[fast]` is installed, else asyncio's."),
-    ] = "auto"
 
 
 class StateSettings(Struct, frozen=True, forbid_unknown_fields=True):
