@@ -1,13 +1,16 @@
 """scripts/bench: a tiny instance of everything, and what its figures amount to."""
 
+import asyncio
 import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from scripts.benchmark import tools
@@ -17,9 +20,11 @@ from scripts.benchmark.downloads import report
 from scripts.benchmark.goals import GOALS, table, verdict, verdicts
 from scripts.benchmark.load import flat_out, paced
 from scripts.benchmark.measuring import BenchError, Sample, Series, measured, percentile
-from scripts.benchmark.peers import NAMES, peers
-from scripts.benchmark.place import file_system, make_object
+from scripts.benchmark.peers import NAMES, Peer, peers
+from scripts.benchmark.place import Place, Source, file_system, make_object
+from scripts.benchmark.racing import race
 from scripts.benchmark.scale import QUICK
+from scripts.benchmark.wan import relaying
 from spsd.testing.origin import Origin
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,6 +166,46 @@ async def test_a_command_that_fails_is_no_figure(tmp_path: Path) -> None:
     words = ["sh", "-c", "echo 'no such thing' >&2; exit 3"]
     with pytest.raises(BenchError, match=r"exit status 3: no such thing$"):
         await measured(words, tmp_path, {"PATH": "/usr/bin:/bin"})
+
+
+async def test_a_peer_that_fails_is_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The second one leaves something else; the third fails in the second round only."""
+    sha256 = make_object(tmp_path / "objects" / "object", 1000)
+    source = Source(str(tmp_path / "objects" / "object"), sha256, 1000)
+    scripts = {
+        "good": 'cp "$1" object',
+        "wrong": "head -c 1000 /dev/zero > object",
+        "tired": f'test ! -e {tmp_path}/tired || exit 3; touch {tmp_path}/tired; cp "$1" object',
+    }
+    invited = [
+        Peer(name, lambda source, script=script: ["sh", "-c", script, "sh", source.url])
+        for name, script in scripts.items()
+    ]
+    series = await race(Place(tmp_path), invited, source, rounds=2, what="here")
+    assert {name: len(one.samples) for name, one in series.items()} == {"good": 2}
+    said = capfd.readouterr().err
+    assert "bench: wrong is out: wrong: object is not the object that was asked for" in said
+    assert "bench: tired is out: " in said
+
+
+async def test_the_relay_delays_limits_and_alters_nothing(tmp_path: Path) -> None:
+    content = make_bytes(tmp_path, 300_000)
+    async with Origin({"/object": content}) as origin:
+        port = int(origin.url("/").split(":")[-1].strip("/"))
+        async with relaying(port, replace(QUICK, wan_rate=1_000_000, wan_delay_s=0.05)) as far:
+            began = asyncio.get_running_loop().time()
+            async with (
+                aiohttp.ClientSession() as client,
+                client.get(f"http://127.0.0.1:{far}/object") as answer,
+            ):
+                assert await answer.read() == content
+            # 0.3 s for the bytes, a round trip for the connection and one for the request.
+            assert asyncio.get_running_loop().time() - began >= 0.3 + 4 * 0.05
+
+
+def make_bytes(directory: Path, size: int) -> bytes:
+    make_object(directory / "some", size)
+    return (directory / "some").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["with a compiler", "without"])

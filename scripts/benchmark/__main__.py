@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import json
+import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -30,6 +32,9 @@ PARTS: Final = {
     "concurrency": "1, 4, 16 and 64 jobs at once",
     "api": "latency beside downloads, POSTs a second, many records, start",
 }
+_ROOM: Final = 6
+"""How many times the object's size may lie on the disk at once."""
+_BUSY: Final = 0.5
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -69,6 +74,10 @@ def _measure(
 ) -> tuple[dict[str, str], Sequence[Part]]:
     directory: Path = options.directory
     directory.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(directory).free) < (needed := _ROOM * scale.size):
+        raise BenchError(f"{directory}: {free:,} bytes are free, and {needed:,} are needed")
+    if (load := os.getloadavg()[0]) > _BUSY:
+        tools.say(f"this machine is busy (load {load:.1f}): the figures are of little use")
     python = tools.interpreter(directory / "venv")
     if not options.no_install:
         tools.install_programs()

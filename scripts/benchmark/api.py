@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from scripts.benchmark.appliance import TimedDaemon, fetched, started, usage
 from scripts.benchmark.load import Load, flat_out, paced
-from scripts.benchmark.measuring import MIB, percentile
+from scripts.benchmark.measuring import MIB, BenchError, percentile
 from scripts.benchmark.place import Place, Server
 from scripts.benchmark.records import copy_finished_job
 from scripts.benchmark.report import Part, Table
@@ -127,6 +127,9 @@ async def _beside_downloads(place: Place, server: Server, scale: Scale) -> tuple
                 interval_s=_INTERVAL_S,
                 goes_on=lambda count, _: count < scale.requests,
             )
+            _, document = await daemon.call("GET", FETCH)
+            if unfinished := [one for one in document["items"] if one["body"]["error"]]:
+                raise BenchError(f"spsd: {json.dumps(unfinished[0])}")
     for source in sources:
         (place.objects / source.url.rpartition("/")[2]).unlink()
     return busy, idle
@@ -180,6 +183,9 @@ async def _with_records(place: Place, server: Server, scale: Scale) -> dict[str,
             nearly = scale.partial - MIB
             await daemon.until(key, lambda body: body["bytes_downloaded"] >= nearly)
             with_partial = await _restarts(daemon)
+            partials = [daemon.state / "staging" / name / "image" for name in daemon.staged()]
+            if [path for path in partials if path.stat().st_size >= nearly] == []:
+                raise BenchError("the partial did not outlive the starts")
     return {
         "listings": [few, many],
         "idle_percent": idle,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.benchmark.measuring import BenchError, Sample, Series
-from scripts.benchmark.peers import Contender
+from scripts.benchmark.peers import Contender, Peer
 from scripts.benchmark.place import Place, Source
 from scripts.benchmark.tools import say
 
@@ -15,15 +15,26 @@ async def race(
 ) -> Mapping[str, Series]:
     """Let them take turns, every second round backwards; what they leave is proven once.
 
+    A peer that fails is out from then on, and not in the results.
+
     Raises:
-        BenchError: one of them failed, or left something else.
+        BenchError: spsd failed, or left something else.
     """
     samples: dict[str, list[Sample]] = {one.name: [] for one in contenders}
     for number in range(rounds):
         say(f"{what}: round {number + 1} of {rounds}")
         for one in contenders if number % 2 == 0 else reversed(contenders):
-            sample = await _turn(place, one, source, prove=number == 0)
-            samples[one.name].append(sample)
+            if one.name not in samples:
+                continue
+            try:
+                sample = await _turn(place, one, source, prove=number == 0)
+            except BenchError as error:
+                if not isinstance(one, Peer):
+                    raise
+                say(f"{one.name} is out: {error}")
+                del samples[one.name]
+            else:
+                samples[one.name].append(sample)
     return {name: Series(taken) for name, taken in samples.items()}
 
 

@@ -13,7 +13,7 @@ class Scale:
     size: int = 1_500_000_000
     """Of the object of the tables; of all objects together where there are several."""
     rounds: int = 5
-    wan_size: int = 96_000_000
+    wan_size: int = 64_000_000
     wan_rate: int = 8_000_000
     wan_delay_s: float = 0.02
     """One way; a round trip is twice that."""

@@ -27,7 +27,7 @@ async def measure(place: Place, peers: Sequence[Peer], scale: Scale) -> Part:
     ]
     with place.serving() as server:
         near = server.source("far-object", scale.wan_size)
-        async with _relaying(server.port, scale) as port:
+        async with relaying(server.port, scale) as port:
             far = replace(near, url=f"http://127.0.0.1:{port}/far-object")
             series = await race(place, contenders, far, rounds=scale.few_rounds, what="wan")
     rates = {name: scale.wan_size / one.wall_s for name, one in series.items()}
@@ -48,7 +48,7 @@ async def measure(place: Place, peers: Sequence[Peer], scale: Scale) -> Part:
 
 
 @asynccontextmanager
-async def _relaying(server_port: int, scale: Scale) -> AsyncIterator[int]:
+async def relaying(server_port: int, scale: Scale) -> AsyncIterator[int]:
     """The relay as a process of its own, so that it takes no time of anybody's loop."""
     told = (str(server_port), str(scale.wan_rate), str(scale.wan_delay_s))
     process = await asyncio.create_subprocess_exec(
