@@ -23,7 +23,7 @@ from scripts.benchmark.measuring import BenchError, Sample, Series, measured, pe
 from scripts.benchmark.peers import NAMES, Peer, peers
 from scripts.benchmark.place import Place, Source, file_system, make_object
 from scripts.benchmark.racing import race
-from scripts.benchmark.scale import QUICK
+from scripts.benchmark.scale import QUICK, WHOLE
 from scripts.benchmark.wan import relaying
 from spsd.testing.origin import Origin
 
@@ -133,6 +133,12 @@ def test_every_goal_has_a_verdict() -> None:
     assert len({goal.figure for goal in GOALS}) == len(GOALS)
     assert [one["met"] for one in verdicts({})] == [None] * len(GOALS)
     assert len(table({}).rows) == len(GOALS)
+
+
+def test_a_partial_is_never_the_whole_object() -> None:
+    assert WHOLE.with_(size=None, rounds=None) == WHOLE
+    small = WHOLE.with_(size=150, rounds=2)
+    assert (small.size, small.rounds, small.partial) == (150, 2, 100)
 
 
 @pytest.mark.parametrize(

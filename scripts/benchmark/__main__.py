@@ -10,7 +10,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.write and (len(chosen) < len(PARTS) or options.only or options.quick):
         parser.error("--write is for the whole of it: --all, and nothing left out")
     scale = QUICK if options.quick else WHOLE
-    scale = replace(scale, size=options.size or scale.size, rounds=options.rounds or scale.rounds)
+    scale = scale.with_(size=options.size, rounds=options.rounds)
     # Ended from outside, it still ends its children.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:

@@ -181,7 +181,14 @@ async def _with_records(place: Place, server: Server, scale: Scale) -> dict[str,
             stalls = large.url.replace(server.base, f"{server.base}/stalls")
             key = await daemon.submit(stalls, large.sha256)
             nearly = scale.partial - MIB
-            await daemon.until(key, lambda body: body["bytes_downloaded"] >= nearly)
+            body = await daemon.until(
+                key,
+                lambda body: (
+                    body["bytes_downloaded"] >= nearly or body["status"] in ("finished", "failed")
+                ),
+            )
+            if body["status"] != "in-progress":
+                raise BenchError(f"spsd: {json.dumps(body)}")
             with_partial = await _restarts(daemon)
             partials = [daemon.state / "staging" / name / "image" for name in daemon.staged()]
             if [path for path in partials if path.stat().st_size >= nearly] == []:

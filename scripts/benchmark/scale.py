@@ -1,6 +1,6 @@
 """How much is measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from scripts.benchmark.measuring import GB
@@ -24,6 +24,16 @@ class Scale:
     posts: int = 2_000
     idle_s: float = 10
     partial: int = GB
+
+    def with_(self, *, size: int | None, rounds: int | None) -> "Scale":
+        """The same with others, where they are given; a partial is never the whole object."""
+        given = self.size if size is None else size
+        return replace(
+            self,
+            size=given,
+            rounds=self.rounds if rounds is None else rounds,
+            partial=min(self.partial, given * 2 // 3),
+        )
 
     @property
     def few_rounds(self) -> int:
