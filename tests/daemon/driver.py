@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 
@@ -32,6 +33,7 @@ class Daemon:
     boot_id: str | None = None
     booted_slot: int | None = None
     environ: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
     process: asyncio.subprocess.Process | None = None
     url: str = ""
     client: aiohttp.ClientSession | None = None
@@ -88,12 +90,15 @@ class Daemon:
             environ[simulated.BOOT] = self.boot_id
             if self.booted_slot is not None:
                 environ[simulated.SLOT] = str(self.booted_slot)
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
-            stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-            env=environ,
-        )
+        with ExitStack() as stack:
+            log = None if self.log is None else stack.enter_context(self.log.open("ab"))
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                cwd=Path(__file__).parents[2],
+                env=environ,
+            )
 
     async def log_in(self, name: str = USER) -> None:
         """Once; sessions survive every restart, so the cookie stays good."""
@@ -171,10 +176,15 @@ class Daemon:
         return int(line.split()[1]) / 1024
 
 
+DaemonT = TypeVar("DaemonT", bound=Daemon)
+
+
 @asynccontextmanager
-async def running(root: Path, *point: str, **settings: object) -> AsyncIterator[Daemon]:
+async def running(
+    root: Path, *point: str, daemon_type: type[DaemonT] = Daemon, **settings: object
+) -> AsyncIterator[DaemonT]:
     """A configured daemon with a user, started and logged in; ended whatever happens."""
-    daemon = Daemon(root, **settings)
+    daemon = daemon_type(root, **settings)
     daemon.configure()
     await daemon.add_user()
     try:

@@ -90,9 +90,18 @@ KINDS = {
 class Server:
     """One of them, with a document root; ended by its own process group."""
 
-    def __init__(self, kind: Kind, directory: Path, keys: tuple[Path, Path] | None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        directory: Path,
+        keys: tuple[Path, Path] | None,
+        *,
+        as_nobody: bool = True,
+    ) -> None:
         self._kind = kind
         self._directory = directory
+        # None of them means to serve files as root, and Apache refuses to.
+        self._as_nobody = as_nobody and os.geteuid() == 0
         self._process: subprocess.Popen[bytes] | None = None
         self.root = directory / "www"
         self.root.mkdir()
@@ -120,11 +129,10 @@ class Server:
 
     def start(self) -> None:
         assert self._kind.path is not None
-        # None of them means to serve files as root, and Apache refuses to.
-        is_root = os.geteuid() == 0
-        if is_root:
+        if self._as_nobody:
             _give_to_nobody(self._directory)
-        nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []} if is_root else {}
+        named = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        nobody = named if self._as_nobody else {}
         with (self._directory / "stderr").open("ab") as errors:
             self._process = subprocess.Popen(
                 [self._kind.path, *self._kind.words(self._file)],
@@ -150,14 +158,16 @@ class Server:
 
 
 @contextmanager
-def serving(kind: Kind, *, keys: tuple[Path, Path] | None = None) -> Iterator[Server]:
+def serving(
+    kind: Kind, *, keys: tuple[Path, Path] | None = None, as_nobody: bool = True
+) -> Iterator[Server]:
     """Such a server, started; it and its directory go at the end."""
     # Not below pytest's directory, which only its owner may enter.
     directory = Path(tempfile.mkdtemp(prefix="spsd-server-"))
     server = None
     try:
         directory.chmod(0o755)
-        server = Server(kind, directory, keys)
+        server = Server(kind, directory, keys, as_nobody=as_nobody)
         server.start()
         yield server
     finally:
