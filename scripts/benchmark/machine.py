@@ -6,7 +6,6 @@ import re
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -24,10 +23,9 @@ def facts(directory: Path, python: Path, floor: str) -> Mapping[str, str]:
     load = os.getloadavg()[0]
     versions = tools.versions(["curl", "wget", "aria2c", "openssl", "nginx"])
     programs = {**versions, **tools.libraries(python)}
-    loop = "uvloop installed" if find_spec("uvloop") else "no uvloop"
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "spsd": f"{__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {loop}",
+        "spsd": f"{__version__}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}",
         "processor": f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores,"
         f" {'with' if has_sha else 'without'} SHA instructions",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",

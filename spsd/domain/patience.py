@@ -4,10 +4,9 @@ A client that sends slowly, reads slowly or does nothing costs a descriptor each
 bound for how long. Times are any monotonic seconds.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -37,8 +36,6 @@ class Conduct:
     """When the first byte of a request came whose head is not whole yet."""
     unread_since: float | None
     """Since when an answer waits for its reader without getting ahead."""
-    served: bool
-    """It has been answered before."""
 
 
 class Offence(Enum):
@@ -60,15 +57,35 @@ def offence(conduct: Conduct, patience: Patience, *, now: float) -> Offence | No
     return Offence.IDLE if now - conduct.quiet_since >= patience.idle_s else None
 
 
-def first_to_go(connections: Iterable[tuple[T, Conduct]]) -> T | None:
-    """Whose place a new connection takes; None: everybody is being answered.
+class Order(Generic[T]):
+    """Whose place a new connection takes; a step costs the same however many there are.
 
-    Those that were never answered go before those that were, and the quietest go first. A
-    client that was idle opens another connection (RFC 9112, section 9.5).
+    Those that were never answered go before those that were, and the quietest go first; whoever
+    is being answered stays. A client that was idle opens another connection (RFC 9112, 9.5).
     """
-    idle = [
-        (conduct.served, conduct.quiet_since, one)
-        for one, conduct in connections
-        if not conduct.answering
-    ]
-    return min(idle, key=lambda row: row[:2])[2] if idle else None
+
+    def __init__(self) -> None:
+        # A dict keeps the order in which its keys came.
+        self._never_answered: dict[T, None] = {}
+        self._answered: dict[T, None] = {}
+
+    def arrived(self, one: T) -> None:
+        """It has asked nothing yet."""
+        self._never_answered[one] = None
+
+    def is_answered(self, one: T) -> None:
+        """It has asked, and waits for us."""
+        self.left(one)
+
+    def rests(self, one: T) -> None:
+        """It has its answer."""
+        self._answered[one] = None
+
+    def left(self, one: T) -> None:
+        """It is gone; nothing happens if it was not there."""
+        self._never_answered.pop(one, None)
+        self._answered.pop(one, None)
+
+    def first_to_go(self) -> T | None:
+        """None: everybody is being answered."""
+        return next(iter(self._never_answered or self._answered), None)

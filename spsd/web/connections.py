@@ -14,7 +14,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from spsd.domain.patience import Conduct, Offence, Patience, first_to_go, offence
+from spsd.domain.patience import Conduct, Offence, Order, Patience, offence
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Connections:
         self._limit = limit
         self._patience = patience or Patience()
         self._open: set[Connection] = set()
+        self.order: Order[Connection] = Order()
         self._told_of_full = -3600.0
 
     def __len__(self) -> int:
@@ -58,19 +59,19 @@ class Connections:
         """Count one more, in the place of another if need be; False: there is no room."""
         if len(self._open) >= self._limit:
             self._tell_of_full()
-            now = time.monotonic()
-            others = ((one, one.conduct(now, self._patience.read_bytes)) for one in self._open)
-            leaves = first_to_go(others)
+            leaves = self.order.first_to_go()
             if leaves is None:
                 return False
-            self._open.discard(leaves)
+            self.forget(leaves)
             leaves.end()
         self._open.add(new)
+        self.order.arrived(new)
         return True
 
     def forget(self, gone: "Connection") -> None:
         """It is closed."""
         self._open.discard(gone)
+        self.order.left(gone)
 
     def _tell_of_full(self) -> None:
         if time.monotonic() - self._told_of_full >= 60:
@@ -92,7 +93,6 @@ class Connection(asyncio.Protocol):
         self._quiet_since = time.monotonic()
         self._head_since: float | None = None
         self._unread: tuple[float, int] | None = None
-        self._served = False
         self._taken = False
         self._ended = False
 
@@ -141,12 +141,14 @@ class Connection(asyncio.Protocol):
         """A request is whole, but for its body."""
         self._answering += 1
         self._head_since = None
+        self._all.order.is_answered(self)
 
     def answered(self) -> None:
         """Its handler is done, and the answer is about to be sent."""
         self._answering -= 1
-        self._served = True
         self._quiet_since = time.monotonic()
+        if not self._answering and not self._ended and self._transport is not None:
+            self._all.order.rests(self)
 
     def conduct(self, now: float, read_bytes: int) -> Conduct:
         """What it does; to have read so much counts as getting ahead."""
@@ -157,7 +159,6 @@ class Connection(asyncio.Protocol):
             quiet_since=self._quiet_since,
             head_since=self._head_since,
             unread_since=None if self._unread is None else self._unread[0],
-            served=self._served,
         )
 
     def end(self, last_words: bytes = b"") -> None:

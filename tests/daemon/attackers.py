@@ -1,13 +1,20 @@
 """Hostile clients of the daemon: raw sockets that do what no honest client does.
 
+    python -m tests.daemon.attackers NAME URL COOKIE
+
+attacks until SIGTERM, and prints how many connections it has had.
+
 Each is an endless (or long) coroutine that a test cancels; what the daemon does to its connections
 is no failure of the attacker's, it goes on with new ones.
 """
 
 import asyncio
 import base64
+import resource
+import signal
 import socket
 import struct
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,7 +56,7 @@ class Target:
 Attack = Callable[[Target], Awaitable[None]]
 
 
-def many(number: int, one: Attack, *, again: bool = True) -> Attack:
+def many(number: int, one: Attack, *, again: bool = True, pause_s: float = 0.1) -> Attack:
     """So many at a time; each begins anew when it is thrown out."""
 
     async def attacker(target: Target) -> None:
@@ -58,7 +65,7 @@ def many(number: int, one: Attack, *, again: bool = True) -> Attack:
                 await one(target)
             if not again:
                 await asyncio.Event().wait()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause_s)
 
     async def all_of_them(target: Target) -> None:
         async with asyncio.TaskGroup() as group:
@@ -209,6 +216,7 @@ ATTACKS: dict[str, Attack] = {
     "200 JSON bodies, a byte a second": many(200, slow_body),
     "20 uploads, a byte a second": many(20, slow_upload),
     "3,000 connections that say nothing": many(3000, idle, again=False),
+    "1,000 of them that come again": many(1000, idle, pause_s=1),
     "1,000 idle after one request": many(1000, idle_after_one, again=False),
     "10 endless header fields": many(10, one_huge_field),
     "10 endless lists of fields": many(10, many_fields),
@@ -223,3 +231,20 @@ ATTACKS: dict[str, Attack] = {
     "40 log-ins of strangers": many(40, strangers_log_in),
     "10 log-ins with the password": many(10, owner_logs_in),
 }
+
+
+async def main(name: str, url: str, cookie: str) -> None:
+    target = Target(url, cookie)
+    attack = asyncio.ensure_future(ATTACKS[name](target))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attack.cancel)
+    print("attacking", flush=True)
+    await asyncio.wait([attack])
+    if not attack.cancelled():
+        attack.result()
+    print(target.connected)
+
+
+if __name__ == "__main__":
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(main(*sys.argv[1:]))

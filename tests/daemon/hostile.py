@@ -2,11 +2,13 @@
 
 import asyncio
 import statistics
+import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.daemon.attackers import Attack, Target
 from tests.daemon.driver import FETCH, Daemon
 
 ONE = f"{FETCH}/{{key}}"
@@ -36,26 +38,48 @@ async def probe(daemon: Daemon, path: str, *, times: int, every_s: float = 0.02)
     return taken
 
 
-async def under(daemon: Daemon, path: str, attack: Attack | None, *, times: int = 50) -> Fared:
+async def under(daemon: Daemon, path: str, attack: str | None, *, times: int = 50) -> Fared:
     """Probe while an attack goes on, or none."""
-    [cookie] = [one for one in daemon.client.cookie_jar if one.key == "session_id"]
-    target = Target(daemon.url, f"{cookie.key}={cookie.value}")
-    attacker = None if attack is None else asyncio.ensure_future(attack(target))
-    try:
-        await asyncio.sleep(0 if attacker is None else 1)  # for it to get going
-        # The attacker shares this process; what it costs here is measured as the daemon's.
+    async with attacked(daemon, attack) as attacker:
         taken = await probe(daemon, path, times=times)
-        assert attacker is None or not attacker.done(), attacker
         descriptors = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
-    finally:
-        if attacker is not None:
-            attacker.cancel()
-            await asyncio.wait([attacker])
     return Fared(
         answered=len(taken),
         median_ms=statistics.median(taken),
         worst_ms=max(taken),
         peak_mib=daemon.memory_peak_mib(),
         descriptors=descriptors,
-        attackers_connections=target.connected,
+        attackers_connections=attacker.connections,
     )
+
+
+@dataclass
+class Attacker:
+    connections: int = 0
+
+
+@asynccontextmanager
+async def attacked(daemon: Daemon, attack: str | None) -> AsyncIterator[Attacker]:
+    """Meanwhile a process of its own attacks; None: nobody does."""
+    attacker = Attacker()
+    if attack is None:
+        yield attacker
+        return
+    [cookie] = [one for one in daemon.client.cookie_jar if one.key == "session_id"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.daemon.attackers"),
+        *(attack, daemon.url, f"{cookie.key}={cookie.value}"),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert await process.stdout.readline() == b"attacking\n"
+        await asyncio.sleep(1)  # for it to get going
+        yield attacker
+        assert process.returncode is None, f"{attack} has ended"
+        process.terminate()
+        attacker.connections = int((await process.communicate())[0])
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spsd.domain.patience import Conduct, Offence, Patience, first_to_go, offence
+from spsd.domain.patience import Conduct, Offence, Order, Patience, offence
 
 LIMITS = Patience(idle_s=100, head_s=10, read_s=30)
 
@@ -13,7 +13,6 @@ def conduct(**changes: object) -> Conduct:
         "quiet_since": 0.0,
         "head_since": None,
         "unread_since": None,
-        "served": False,
     }
     return Conduct(**(usual | changes))
 
@@ -39,15 +38,26 @@ def test_each_limit_is_reached_when_it_is(
 
 
 def test_the_quietest_go_first_and_those_with_an_answer_last() -> None:
-    connections = [
-        ("answered long ago", conduct(served=True, quiet_since=1.0)),
-        ("new", conduct(quiet_since=9.0)),
-        ("never asked", conduct(quiet_since=5.0, head_since=8.0)),
-        ("being answered", conduct(answering=True)),
-    ]
-    order = []
-    while (leaves := first_to_go(connections)) is not None:
-        order.append(leaves)
-        connections = [one for one in connections if one[0] != leaves]
-    assert order == ["never asked", "new", "answered long ago"]
-    assert connections[0][0] == "being answered"
+    order: Order[str] = Order()
+    for one in ("answered first", "busy", "never asked", "answered last", "new"):
+        order.arrived(one)
+    for one in ("answered first", "busy", "answered last"):
+        order.is_answered(one)
+    for one in ("answered first", "answered last"):
+        order.rests(one)
+    gone = []
+    while (leaves := order.first_to_go()) is not None:
+        gone.append(leaves)
+        order.left(leaves)
+    assert gone == ["never asked", "new", "answered first", "answered last"]
+
+
+def test_whoever_asks_again_goes_to_the_end() -> None:
+    order: Order[str] = Order()
+    for one in ("early", "late"):
+        order.arrived(one)
+        order.is_answered(one)
+        order.rests(one)
+    order.is_answered("early")
+    order.rests("early")
+    assert order.first_to_go() == "late"
