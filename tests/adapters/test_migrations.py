@@ -114,6 +114,6 @@ def test_mirrors_are_a_json_array(tmp_path, value):
 def test_what_is_no_database_is_refused(tmp_path):
     path = tmp_path / "db"
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(StateError, match="cannot be used"):
+    with pytest.raises(StateError, match="database_corrupt: file is not a database"):
         migrate(path)
     assert path.read_bytes() == b"no database at all" * 100
