@@ -54,7 +54,10 @@ class StateDirectory:
                 f"{self.root}: the state directory cannot be used: {error.strerror}"
             ) from error
         if not os.access(self.root, os.W_OK | os.X_OK):
-            raise StateError(f"{self.root}: the state directory is not writable")
+            raise StateError(
+                f"{self.root}: the state directory is not writable; check its owner and mode, and "
+                "how its file system is mounted"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
