@@ -99,6 +99,12 @@ class SqliteJobs:
         return {Sha256(row["sha256"]) for row in await self._database.read(sql)}
 
 
+def jobs_in(connection: sqlite3.Connection) -> Sequence[Job]:
+    """Every row, for who looks from outside."""
+    connection.row_factory = sqlite3.Row
+    return [_job(row) for row in connection.execute(f"{_SELECT} ORDER BY seq")]
+
+
 def _row(job: Job) -> dict[str, object]:
     return {
         "key": job.key,
