@@ -21,6 +21,15 @@ class Trouble(StrEnum):
     UNREADABLE = "database_unreadable"
 
 
+MEANING: dict[Trouble, str] = {
+    Trouble.LOCKED: "another program holds the database, for longer than five seconds",
+    Trouble.READ_ONLY: "it may be read, and not written",
+    Trouble.FULL: "its file system has no room",
+    Trouble.CORRUPT: "the file is damaged, or lacks what it must have",
+    Trouble.FOREIGN: "the file is another program's",
+    Trouble.FUTURE: "a newer spsd made it",
+    Trouble.UNREADABLE: "the file cannot be opened, or the disk reports an error",
+}
 ADVICE: dict[Trouble, str] = {
     Trouble.LOCKED: "End the program that holds it, or wait for its end.",
     Trouble.READ_ONLY: "Check its owner and mode, and how its file system is mounted.",
