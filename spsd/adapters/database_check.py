@@ -37,7 +37,9 @@ def must_be_ours(database: Path, scripts: Mapping[int, Path]) -> None:
 def examined(
     connection: sqlite3.Connection, database: Path, scripts: Mapping[int, Path]
 ) -> Examined:
-    """Look at the whole file; it takes about a second for a gigabyte."""
+    """Look at the whole file, within one transaction of :func:`reading`."""
+    # Asked first: whoever brings the file up meanwhile lays the reserve by afterwards.
+    used = reserve_of(database).exists()
     version = _pragma(connection, "user_version")
     damage = tuple(row[0] for row in connection.execute(f"PRAGMA quick_check({_MOST_LINES})"))
     return Examined(
@@ -47,7 +49,7 @@ def examined(
         objects=objects_of(connection),
         expected=expected_objects(scripts, version),
         damage=() if damage == ("ok",) else damage,
-        used=reserve_of(database).exists(),
+        used=used,
     )
 
 
@@ -57,7 +59,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 @contextmanager
 def reading(database: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write.
+    """A connection that cannot write, and sees one moment: others may write meanwhile.
 
     Raises:
         DatabaseError: the file cannot be read.
@@ -69,6 +71,7 @@ def reading(database: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[sq
         as_database_errors(database),
         closing(sqlite3.connect(name, uri=True, timeout=timeout_s, isolation_level=None)) as opened,
     ):
+        opened.execute("BEGIN")
         yield opened
 
 

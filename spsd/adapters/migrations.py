@@ -5,14 +5,17 @@ the old version or the new one. (docs/decisions/0003-our-own-migrations.md says 
 """
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
 from spsd.adapters.database_check import BUSY_TIMEOUT_S, must_be_ours
-from spsd.adapters.database_errors import as_database_errors
+from spsd.adapters.database_errors import as_database_errors, trouble_of
 from spsd.adapters.schema import migrations_directory, scripts_in, statements_of
-from spsd.domain.database import APPLICATION_ID
+from spsd.domain.database import APPLICATION_ID, Trouble
 from spsd.domain.errors import StateError
+
+_POLL_S = 0.01
 
 
 def migrate(database: Path, directory: Path | None = None) -> None:
@@ -32,13 +35,26 @@ def migrate(database: Path, directory: Path | None = None) -> None:
                 sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             ) as connection,
         ):
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             for version in sorted(scripts):
                 _apply(connection, version, scripts[version])
     except sqlite3.Error as error:
         raise StateError(f"{database}: the database cannot be used: {error}") from error
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Two that turn a new file to the log at once would deadlock, so SQLite lets neither wait."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if trouble_of(error) is not Trouble.LOCKED or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
 
 
 def _apply(connection: sqlite3.Connection, version: int, script: Path) -> None:

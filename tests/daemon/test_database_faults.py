@@ -299,3 +299,22 @@ async def test_a_full_disk_while_it_runs(disk: Path, iso: Path, tally) -> None:
 
 def room_left(disk: Path) -> int:
     return os.statvfs(disk).f_bavail
+
+
+@needs_root
+async def test_a_full_disk_under_a_running_job(disk: Path, iso: Path) -> None:
+    """The reserve goes first, then the daemon; with room again, all goes on."""
+    settings = {"fetch": {"attempts": 1000}}
+    async with Origin({"/image.iso": iso}) as origin, running(disk, **settings) as daemon:
+        retried = await daemon.submit(NEVER, "0" * 64)
+        waiting = await daemon.submit(origin.url("/image.iso"), sha256(iso))
+        while daemon.process.returncode is None:
+            await asyncio.to_thread(fill, disk)
+            await asyncio.sleep(POLL_S)
+        assert daemon.process.returncode == 1
+        (disk / FILLER).unlink()
+        assert [key for key, _ in sound(daemon.state / DATABASE)] == [retried, waiting]
+        await daemon.start()
+        assert (await daemon.job(retried))["status"] in ("queued", "in-progress")
+        await daemon.call("DELETE", f"{FETCH}/{retried}")
+        assert (await daemon.over(waiting))["status"] == "finished"
