@@ -41,7 +41,10 @@ def examined(
     # Asked first: whoever brings the file up meanwhile lays the reserve by afterwards.
     used = reserve_of(database).exists()
     version = _pragma(connection, "user_version")
-    damage = tuple(row[0] for row in connection.execute(f"PRAGMA quick_check({_MOST_LINES})"))
+    rows = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({_MOST_LINES})")]
+    # A row may have many lines, the first of them a heading.
+    lines = (line for row in rows for line in row.splitlines())
+    damage = tuple(line for line in lines if line and not line.startswith("***"))
     return Examined(
         application_id=_pragma(connection, "application_id"),
         version=version,

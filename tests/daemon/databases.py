@@ -51,7 +51,13 @@ async def ran(daemon: Daemon, *arguments: str) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    told, _ = await process.communicate()
+    try:
+        told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # it serves, and should not
+            process.kill()
+            await process.wait()
+        process._transport.close()
     return process.returncode, told.decode()
 
 

@@ -15,7 +15,7 @@ from spsd.config import load
 from spsd.doctor import findings
 from spsd.domain.finding import Grade
 from spsd.testing.origin import Origin
-from tests.daemon.databases import SPOILT, execute, held, ran
+from tests.daemon.databases import SPOILT, execute, held, ran, refused
 from tests.daemon.driver import Daemon, running
 from tests.daemon.test_crash import sha256
 from tests.iso import build_iso
@@ -69,6 +69,7 @@ def patient(used, tmp_path) -> Patient:
 
 
 def content(directory: Path) -> dict[str, bytes]:
+    """SQLite's lock file is nobody's content, and neither is an empty log."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
@@ -90,8 +91,13 @@ def test_a_spoilt_database(fault: str, patient: Patient, tally) -> None:
     [(check, (grade, line))] = patient.told().items()
     assert (check, grade) == ("database", Grade.WRONG)
     assert f"{DATABASE}: {what}" in line
+    # The daemon says the same, and both leave everything as it is.
+    told = asyncio.run(refused(patient.daemon))
+    assert told.startswith(f"spsd: {patient.state}/{DATABASE}: {what}")
+    assert told.count("\n") == 1
     assert content(patient.state) == before
     tally("faults that the doctor names")
+    tally("spoilt databases refused, in a line and untouched")
 
 
 def no_manifest(patient: Patient) -> None:
