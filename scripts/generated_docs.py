@@ -8,6 +8,7 @@ from pathlib import Path
 from spsd.config import reference
 from spsd.domain.answering import HEAD
 from spsd.domain.asking import PLAN
+from spsd.domain.database import ADVICE, MEANING, Trouble
 from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.lifecycle import diagram
 from spsd.domain.receiving import BODY, DIGEST, OPENING
@@ -28,6 +29,13 @@ def failures() -> str:
     return "\n".join(rows)
 
 
+def database_codes() -> str:
+    """Every code of the database as a row of a Markdown table."""
+    rows = ["| Code | What it means | What to do |", "|---|---|---|"]
+    rows += [f"| `{code}` | {MEANING[code]} | {ADVICE[code]} |" for code in Trouble]
+    return "\n".join(rows)
+
+
 def state_diagram() -> str:
     """The lifecycle as a block that Mermaid draws."""
     return f"```mermaid\n{diagram()}\n```"
@@ -44,6 +52,7 @@ PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/conformance.md", "facts", facts),
     ("docs/errors.md", "errors", error_table),
     ("docs/failures.md", "failures", failures),
+    ("docs/operating.md", "database", database_codes),
     ("docs/resume.md", "plan", PLAN.markdown),
     ("docs/resume.md", "redirects", REDIRECTS.markdown),
     ("docs/resume.md", "head", HEAD.markdown),

@@ -5,20 +5,23 @@ configuration or the call is at fault, 1 for the rest.
 """
 
 import asyncio
+import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from spsd import __version__, daemon
+from spsd import __version__, daemon, doctor
 from spsd.adapters.systemd import log_handler
 from spsd.config import Settings, load
 from spsd.domain.account import Role
 from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
+from spsd.domain.finding import Finding, all_well
 from spsd.services.accounts import ADVISED_LENGTH, Accounts
 
 _config = click.option(
@@ -79,6 +82,35 @@ def check_config(config: Path) -> None:
     """Say whether the configuration file is good."""
     load(config)
     click.echo(f"{config}: ok")
+
+
+@cli.command("doctor")
+@click.option("--deep", is_flag=True, help="Hash every image again.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+@_config
+def run_doctor(config: Path, *, deep: bool, as_json: bool) -> None:
+    """Say what is wrong, if anything is; the daemon may run or not, and nothing is changed.
+
+    Exit code 0: nothing is wrong, 1: something is, 2: the call is at fault.
+    """
+    found = []
+    for finding in _findings(config, deep=deep):
+        found.append(finding)
+        if not as_json:
+            click.echo(finding.line())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+    sys.exit(0 if all_well(found) else 1)
+
+
+def _findings(config: Path, *, deep: bool) -> Iterator[Finding]:
+    try:
+        settings = load(config)
+    except ConfigurationError as error:
+        yield doctor.refused(error)
+        return
+    _become_owner(Path(settings.state.directory))
+    yield from doctor.findings(settings, deep=deep)
 
 
 @cli.group()

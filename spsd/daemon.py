@@ -110,7 +110,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
         app = build_app(
             Services(
                 accounts=_accounts(settings, database),
-                fetching=Fetching(pipeline.jobs, scheduler, pipeline.board, now=now),
+                fetching=Fetching(SqliteJobs(database), scheduler, pipeline.board, now=now),
                 host=await asyncio.to_thread(Machine, state.root),
                 integrity=integrity,
                 slots=slots,
@@ -179,7 +179,7 @@ def _pipeline(
 ) -> Pipeline:
     staging = StagingDirectory(state.staging, boot=boot)
     return Pipeline(
-        jobs=SqliteJobs(database),
+        jobs=SqliteJobs(database, patient=True),
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
         inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),

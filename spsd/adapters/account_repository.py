@@ -15,13 +15,13 @@ class SqliteAccounts:
     async def get(self, name: str) -> Account | None:
         """The account of that name."""
         sql = "SELECT name, role, password_hash FROM account WHERE name = ?"
-        rows = await self._database.rows(sql, (name,))
+        rows = await self._database.read(sql, (name,))
         return Account(rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
 
     async def list(self) -> Sequence[Account]:
         """Every account, by name."""
         sql = "SELECT name, role, password_hash FROM account ORDER BY name"
-        return [Account(row[0], Role(row[1]), row[2]) for row in await self._database.rows(sql)]
+        return [Account(row[0], Role(row[1]), row[2]) for row in await self._database.read(sql)]
 
     async def add(self, account: Account, *, now: int) -> bool:
         """False: the name is taken."""
@@ -56,7 +56,7 @@ class SqliteAccounts:
             "SELECT name, role, seen_at FROM session JOIN account ON account.id = session.account "
             "WHERE token_hash = ?"
         )
-        rows = await self._database.rows(sql, (token_hash,))
+        rows = await self._database.read(sql, (token_hash,))
         return (rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
 
     async def touch_session(self, token_hash: str, *, now: int) -> None:

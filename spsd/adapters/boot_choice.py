@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,20 @@ def _read(root: Path) -> BootRecord | None:
     except (OSError, msgspec.DecodeError) as error:
         _log.warning("%s cannot be read, so which slot ran is unknown: %s", RECORD, error)
         return None
+
+
+def choice_problems(root: Path) -> Iterator[str]:
+    """What is wrong with the link and the record, for who looks from outside; nothing: all well."""
+    link = root / NEXT
+    if (link.is_symlink() or link.exists()) and _chosen(root) is None:
+        what = f"leads to {os.readlink(link)!r}" if link.is_symlink() else "is no link"  # noqa: PTH115
+        yield f"{link} {what}, and not to a slot that holds an image"
+    try:
+        msgspec.json.decode((root / RECORD).read_bytes(), type=BootRecord)
+    except FileNotFoundError:
+        return
+    except (OSError, msgspec.DecodeError) as error:
+        yield f"{root / RECORD} cannot be read: {error}"
 
 
 def _write(root: Path, record: BootRecord) -> None:

@@ -74,6 +74,15 @@ def fingerprint(certificate: Path) -> str:
     return _load(certificate).fingerprint(hashes.SHA256()).hex(":").upper()
 
 
+def days_left(certificate: Path) -> int:
+    """Whole days until the certificate ends, negative if it has.
+
+    Raises:
+        ConfigurationError: the file cannot be read or holds no certificate.
+    """
+    return (_load(certificate).not_valid_after_utc - datetime.now(UTC)).days
+
+
 def _load(certificate: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(certificate.read_bytes())

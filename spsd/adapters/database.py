@@ -1,23 +1,32 @@
-"""One SQLite connection, one statement at a time.
+"""Two SQLite connections, each one statement at a time: one writes, one reads.
 
-The connection is in autocommit: transactions of two coroutines would interleave on it, and a
-cancelled ``await`` still runs its statement. So nothing here spans two statements; a statement
-either happened or did not, and the row says which.
+Readers of the write-ahead log wait for nobody, so what only looks is answered while another
+program holds the lock for writing. The writing connection is in autocommit: transactions of two
+coroutines would interleave on it. So nothing here spans two statements; a statement either
+happened or did not, and the row says which.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import aiosqlite
 
+from spsd.adapters.database_check import BUSY_TIMEOUT_S
+from spsd.adapters.database_errors import database_error
 from spsd.adapters.durable import free_bytes
-from spsd.adapters.migrations import BUSY_TIMEOUT_S
-from spsd.adapters.reserve import Reserve
+from spsd.adapters.reserve import Reserve, reserve_of
+from spsd.domain.database import DatabaseError, Trouble
 from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.services.completion import to_completion
 
+_log = logging.getLogger(__name__)
+
+PATIENCE = 12
+"""How often a patient write is tried while somebody else has the lock: for about a minute."""
 _WRITE_ROOM = 64 * 1024
 """About what one statement takes in the write-ahead log, in bytes."""
 
@@ -25,51 +34,102 @@ Parameters = Mapping[str, object] | Sequence[object]
 
 
 class Database:
-    """Runs statements; ``sqlite3`` errors pass through to the repositories, but for a full disk."""
+    """Runs statements; of ``sqlite3``'s errors only those that a statement is at fault for pass."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
-        self._connection = connection
-        self._directory = path.parent
-        self._reserve = Reserve(path.with_name(f"{path.name}.reserve"))
+    def __init__(
+        self, writing: aiosqlite.Connection, looking: aiosqlite.Connection, path: Path
+    ) -> None:
+        self._writing = writing
+        self._looking = looking
+        self._path = path
+        self._reserve = Reserve(reserve_of(path))
 
-    async def rows(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
-        """Run one statement to its end and give its rows; a write is durable on return.
+    async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
+        """Run one SELECT; it sees every write that has returned.
+
+        Raises:
+            DatabaseError: the file cannot be used.
+        """
+        return await self._run(self._looking, sql, parameters)
+
+    async def rows(
+        self, sql: str, parameters: Parameters = (), *, patient: bool = False
+    ) -> list[sqlite3.Row]:
+        """Run one statement to its end, cancelled or not, and give its rows; then it is durable.
+
+        ``patient`` waits a minute for a lock and not only the busy time, five seconds.
 
         Raises:
             ApplianceError: the disk is full, the reserve is used up, and nothing has changed.
+            DatabaseError: the file cannot be used, and nothing has changed.
         """
+        for left in reversed(range(PATIENCE if patient else 1)):
+            try:
+                # A cancelled statement would run all the same: whoever reads afterwards must
+                # find it over.
+                return await to_completion(self._roomy(sql, parameters))
+            except DatabaseError as error:
+                if error.trouble is not Trouble.LOCKED or left == 0:
+                    raise
+                _log.warning("%s; waiting for it", error)
+        raise AssertionError("the last try returns or raises")
+
+    async def _roomy(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
+        """With the reserve's room, if there is no other."""
         if not self._reserve.whole:
-            await self._lay_by()
+            with suppress(OSError):  # no room: then there is none to keep
+                await asyncio.to_thread(self._reserve.lay_by)
         try:
-            return await self._run(sql, parameters)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            return await self._run(self._writing, sql, parameters)
+        except DatabaseError as error:
+            if error.trouble is not Trouble.FULL:
                 raise
         await asyncio.to_thread(self._reserve.give)
         try:
-            return await self._run(sql, parameters)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            return await self._run(self._writing, sql, parameters)
+        except DatabaseError as error:
+            if error.trouble is not Trouble.FULL:
                 raise
-            free = await asyncio.to_thread(free_bytes, self._directory)
+            free = await asyncio.to_thread(free_bytes, self._path.parent)
             evidence = {"needed bytes": _WRITE_ROOM} | free
             what = "writing the database failed: no space left on the disk"
             raise ApplianceError(FailureCode.DISK_FULL, what, evidence) from error
 
-    async def _lay_by(self) -> None:
-        """Keep room for the statements that tell of a full disk, if there is any."""
-        with suppress(OSError):  # no room: then there is none to keep
-            await asyncio.to_thread(self._reserve.lay_by)
-
-    async def _run(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
-        return list(await self._connection.execute_fetchall(sql, parameters))
+    async def _run(
+        self, connection: aiosqlite.Connection, sql: str, parameters: Parameters
+    ) -> list[sqlite3.Row]:
+        try:
+            return list(await connection.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise await _renamed(self._path, error) from error
 
 
 @asynccontextmanager
 async def open_database(path: Path) -> AsyncIterator[Database]:
-    """Open a migrated database; closed on the way out, whatever happens."""
-    async with aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S) as connection:
-        connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            await connection.execute_fetchall(f"PRAGMA {pragma}")
-        yield Database(connection, path)
+    """Open a migrated database; closed on the way out, whatever happens.
+
+    Raises:
+        DatabaseError: the file cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            writing = await _opened(stack, path, "synchronous = FULL", "foreign_keys = ON")
+            looking = await _opened(stack, path, "query_only = ON")
+        except sqlite3.Error as error:
+            raise await _renamed(path, error) from error
+        yield Database(writing, looking, path)
+
+
+async def _opened(stack: AsyncExitStack, path: Path, *pragmas: str) -> aiosqlite.Connection:
+    connection = await stack.enter_async_context(
+        aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    )
+    connection.row_factory = sqlite3.Row
+    for pragma in ("journal_mode = WAL", *pragmas):
+        await connection.execute_fetchall(f"PRAGMA {pragma}")
+    return connection
+
+
+async def _renamed(path: Path, error: sqlite3.Error) -> Exception:
+    """The error under our name, unless it is a bug's."""
+    return await asyncio.to_thread(database_error, path, error) or error

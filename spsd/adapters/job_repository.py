@@ -39,31 +39,33 @@ _NOT_OVER = _quoted(set(JobState) - TERMINAL | {JobState.FAILED})
 class SqliteJobs:
     """The job repository over one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, patient: bool = False) -> None:
+        """``patient``: writes wait for a lock as long as nobody is kept waiting by them."""
         self._database = database
+        self._patient = patient
 
     async def add(self, job: Job) -> None:
         """Durable when it returns."""
-        await self._database.rows(_ADD, _row(job))
+        await self._database.rows(_ADD, _row(job), patient=self._patient)
 
     async def get(self, key: JobKey) -> Job | None:
         """The row as it is now."""
-        return _one(await self._database.rows(f"{_SELECT} WHERE key = ?", (key,)))
+        return _one(await self._database.read(f"{_SELECT} WHERE key = ?", (key,)))
 
     async def list(self) -> Sequence[Job]:
         """Every row, in order of creation."""
-        return [_job(row) for row in await self._database.rows(f"{_SELECT} ORDER BY seq")]
+        return [_job(row) for row in await self._database.read(f"{_SELECT} ORDER BY seq")]
 
     async def history(self, key: JobKey) -> Sequence[Step]:
         """The job's moves, oldest first; none if there is no such job."""
         return [
             Step(row["at"], Trigger(row["cause"]), JobState(row["state"]), row["attempt"], row[4])
-            for row in await self._database.rows(_HISTORY, (key,))
+            for row in await self._database.read(_HISTORY, (key,))
         ]
 
     async def active(self) -> Sequence[Job]:
         """The rows that a daemon works on."""
-        rows = await self._database.rows(f"{_SELECT} WHERE state IN ({_ACTIVE}) ORDER BY seq")
+        rows = await self._database.read(f"{_SELECT} WHERE state IN ({_ACTIVE}) ORDER BY seq")
         return [_job(row) for row in rows]
 
     async def next_queued(self, *, without: Collection[Sha256]) -> Job | None:
@@ -72,13 +74,14 @@ class SqliteJobs:
             f"{_SELECT} WHERE state = 'queued' "
             "AND sha256 NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1"
         )
-        return _one(await self._database.rows(sql, (json.dumps(sorted(without)),)))
+        return _one(await self._database.read(sql, (json.dumps(sorted(without)),)))
 
     async def move(self, seen: Job, to: Job) -> Job | None:
         """Make the row ``to`` if it still is what ``seen`` says; None: somebody moved first."""
         guard = {"seen_state": seen.state, "seen_attempt": seen.attempt}
         try:
-            return _one(await self._database.rows(_MOVE, _row(to) | guard))
+            row = _row(to) | guard
+            return _one(await self._database.rows(_MOVE, row, patient=self._patient))
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise
@@ -93,7 +96,13 @@ class SqliteJobs:
     async def wanted(self) -> Collection[Sha256]:
         """The digests whose partial files some row may still go on with."""
         sql = f"SELECT DISTINCT sha256 FROM job WHERE state IN ({_NOT_OVER})"
-        return {Sha256(row["sha256"]) for row in await self._database.rows(sql)}
+        return {Sha256(row["sha256"]) for row in await self._database.read(sql)}
+
+
+def jobs_in(connection: sqlite3.Connection) -> Sequence[Job]:
+    """Every row, for who looks from outside."""
+    connection.row_factory = sqlite3.Row
+    return [_job(row) for row in connection.execute(f"{_SELECT} ORDER BY seq")]
 
 
 def _row(job: Job) -> dict[str, object]:

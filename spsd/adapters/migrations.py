@@ -4,87 +4,74 @@ Each file runs in one immediate transaction that also sets ``user_version``: a p
 the old version or the new one. (docs/decisions/0003-our-own-migrations.md says why no library.)
 """
 
-import re
 import sqlite3
-from collections.abc import Iterator
+import time
 from contextlib import closing
-from importlib.resources import files
 from pathlib import Path
 
+from spsd.adapters.database_check import BUSY_TIMEOUT_S, must_be_ours
+from spsd.adapters.database_errors import as_database_errors, trouble_of
+from spsd.adapters.schema import migrations_directory, scripts_in, statements_of
+from spsd.domain.database import APPLICATION_ID, Trouble
 from spsd.domain.errors import StateError
 
-BUSY_TIMEOUT_S = 5.0
-_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-
-
-def migrations_directory() -> Path:
-    """Inside an installed package, or at the top of a checkout."""
-    packaged = Path(str(files("spsd"))) / "migrations"
-    return packaged if packaged.is_dir() else Path(str(files("spsd"))).parent / "migrations"
+_POLL_S = 0.01
 
 
 def migrate(database: Path, directory: Path | None = None) -> None:
     """Create the database or bring it to the newest version; it blocks, so call it off the loop.
 
     Raises:
-        StateError: it comes from a newer spsd, or cannot be read or written; it is untouched.
+        DatabaseError: it is damaged, locked, another program's, comes from a newer spsd, or
+            cannot be read or written; it is untouched.
+        StateError: a migration is at fault; it is as it was before that one.
     """
-    scripts = _scripts(directory or migrations_directory())
+    scripts = scripts_in(directory or migrations_directory())
+    must_be_ours(database, scripts)
     try:
-        with closing(
-            sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        ) as connection:
-            _refuse_future(connection, database, newest=max(scripts))
-            connection.execute("PRAGMA journal_mode = WAL")
+        with (
+            as_database_errors(database),
+            closing(
+                sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            ) as connection,
+        ):
+            _use_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             for version in sorted(scripts):
-                _apply(connection, version, scripts[version].read_text(encoding="utf-8"))
+                _apply(connection, version, scripts[version])
     except sqlite3.Error as error:
         raise StateError(f"{database}: the database cannot be used: {error}") from error
 
 
-def _scripts(directory: Path) -> dict[int, Path]:
-    found = {int(m[1]): path for path in directory.iterdir() if (m := _NAME.fullmatch(path.name))}
-    if sorted(found) != list(range(1, len(found) + 1)):
-        raise StateError(f"{directory}: the migrations are not numbered 1, 2, 3 …")
-    return found
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Two that turn a new file to the log at once would deadlock, so SQLite lets neither wait."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if trouble_of(error) is not Trouble.LOCKED or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL_S)
 
 
-def _refuse_future(connection: sqlite3.Connection, database: Path, *, newest: int) -> None:
-    version = _version(connection)
-    if version > newest:
-        raise StateError(
-            f"{database}: the database has version {version}, but this spsd knows {newest} at "
-            "most; install the newer spsd again or restore a backup"
-        )
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
+def _apply(connection: sqlite3.Connection, version: int, script: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Asked inside the transaction: another process may have been faster.
         if _version(connection) < version:
-            for statement in _statements(script):
+            for statement in statements_of(script):
                 connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
             connection.execute(f"PRAGMA user_version = {version:d}")
         connection.execute("COMMIT")
     except sqlite3.Error:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk may have ended it already
+            connection.execute("ROLLBACK")
         raise
 
 
-def _statements(script: str) -> Iterator[str]:
-    """Split at the semicolons that end statements; a trigger's body has others."""
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
-    if pending.strip():
-        yield pending
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -12,6 +12,11 @@ SIZE = 1024 * 1024
 """Bytes; some dozens of statements."""
 
 
+def reserve_of(database: Path) -> Path:
+    """Where the room is kept; whoever finds it knows that the database has held rows."""
+    return database.with_name(f"{database.name}.reserve")
+
+
 class Reserve:
     """A file of no content but its size. Its methods block."""
 

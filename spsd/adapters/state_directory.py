@@ -37,6 +37,11 @@ class StateDirectory:
         """The self-signed pair, where none is configured."""
         return self.root / "tls"
 
+    @property
+    def lock(self) -> Path:
+        """Locked by the daemon that works here."""
+        return self.root / "lock"
+
     def prepare(self) -> None:
         """Make what is missing.
 
@@ -54,7 +59,10 @@ class StateDirectory:
                 f"{self.root}: the state directory cannot be used: {error.strerror}"
             ) from error
         if not os.access(self.root, os.W_OK | os.X_OK):
-            raise StateError(f"{self.root}: the state directory is not writable")
+            raise StateError(
+                f"{self.root}: the state directory is not writable; check its owner and mode, and "
+                "how its file system is mounted"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -63,7 +71,7 @@ class StateDirectory:
         Raises:
             StateError: another daemon has it.
         """
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

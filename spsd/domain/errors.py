@@ -117,6 +117,12 @@ class StorageFailedError(RequestError):
     type = "StorageFailed"
 
 
+class StorageBusyError(RequestError):
+    """Another program holds the database; nothing was changed. ``Retry-After`` is in seconds."""
+
+    type = "StorageBusy"
+
+
 class ChecksumMismatchError(RequestError):
     """The uploaded bytes do not have the digest that came with them."""
 

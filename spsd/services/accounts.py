@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import re
 import secrets
 from collections import Counter
@@ -11,9 +12,13 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from spsd.domain.account import Account, Role, Session
+from spsd.domain.database import DatabaseError
 from spsd.domain.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
+from spsd.domain.failure import ApplianceError
 from spsd.domain.throttle import Throttle
 from spsd.services.ports import AccountRepository, Now, PasswordHasher
+
+_log = logging.getLogger(__name__)
 
 TOUCH_S = 15
 """A session's use is written down at most this often: each note is a durable write."""
@@ -48,6 +53,7 @@ class Accounts:
         self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._waiting: Counter[str] = Counter()
         self._now = now
+        self._untouched_at = -TOUCH_S
         self.idle_s = idle_s
 
     async def add(self, name: str, password: str, role: Role) -> None:
@@ -146,10 +152,23 @@ class Accounts:
         idle = self._now() - seen_at
         if idle >= self.idle_s:
             return None
-        if idle >= TOUCH_S or idle < 0:  # the clock was set back: count from here
-            await self._accounts.touch_session(token_hash, now=self._now())
+        # A negative time: the clock was set back; count from here.
+        if idle not in range(TOUCH_S) and await self._touched(token_hash):
             return Session(name, role, self.idle_s, touched=True)
-        return Session(name, role, self.idle_s - idle)
+        return Session(name, role, self.idle_s - max(0, idle))
+
+    async def _touched(self, token_hash: str) -> bool:
+        """Note the session's use; whoever only looks is not refused where no note can be made."""
+        if self._now() in range(self._untouched_at, self._untouched_at + TOUCH_S):
+            return False
+        try:
+            await self._accounts.touch_session(token_hash, now=self._now())
+        except (ApplianceError, DatabaseError) as error:
+            # Each try may wait for a lock, so others are spared it for a while.
+            self._untouched_at = self._now()
+            _log.warning("that a session is in use could not be noted: %s", error)
+            return False
+        return True
 
     async def log_out(self, token: str) -> None:
         """End the session; nothing happens if it has ended already."""

@@ -12,9 +12,12 @@ from msgspec import UNSET
 
 from spsd import __version__
 from spsd.domain.errors import (
+    InsufficientStorageError,
     InvalidRequestBodyError,
     RequestError,
     RequestTimeoutError,
+    StorageBusyError,
+    StorageFailedError,
     TooManyAttemptsError,
     UnauthenticatedError,
     UnauthorizedError,
@@ -31,9 +34,12 @@ _VARIABLES = {
     "key": ("The download's key.", {"type": "string", "minLength": 1}),
     "slot": ("The slot's number.", {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"}),
 }
-_ERROR_HEADERS = {
+_ERROR_HEADERS: dict[type[RequestError], Field] = {
     UnauthenticatedError: Field(hdrs.WWW_AUTHENTICATE, "How to log in.", required=True),
     TooManyAttemptsError: Field(
+        hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
+    ),
+    StorageBusyError: Field(
         hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
     ),
 }
@@ -224,7 +230,7 @@ def errors_of(one: Operation) -> Iterator[type[RequestError]]:
         if one.takes.content is not None:
             yield RequestBodyTooLargeError
     yield ExpectationFailedError
-    yield InternalError
+    yield from (InternalError, StorageBusyError, StorageFailedError, InsufficientStorageError)
 
 
 def _problem(errors: Sequence[type[RequestError]], schemas: _Schemas) -> dict[str, Any]:

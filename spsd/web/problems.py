@@ -6,6 +6,7 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from spsd.domain.database import DatabaseError
 from spsd.domain.errors import (
     ChecksumMismatchError,
     FetchNotCancellableError,
@@ -19,11 +20,14 @@ from spsd.domain.errors import (
     RequestTimeoutError,
     ResourceNotFoundError,
     SlotInUseError,
+    StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
     UnauthenticatedError,
     UnauthorizedError,
 )
+from spsd.domain.failure import ApplianceError
+from spsd.services.storage import storage_problem
 from spsd.web.answers import Shape, answer
 from spsd.web.http_errors import (
     ExpectationFailedError,
@@ -34,6 +38,9 @@ from spsd.web.http_errors import (
 from spsd.web.paths import LOG_IN
 
 _log = logging.getLogger(__name__)
+
+BUSY_RETRY_S = "5"
+"""What a client is told to wait where another program holds the database, in seconds."""
 
 STATUS: dict[type[RequestError], HTTPStatus] = {
     IncompleteRequestBodyError: HTTPStatus.BAD_REQUEST,
@@ -54,6 +61,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     RequestTimeoutError: HTTPStatus.REQUEST_TIMEOUT,
     InternalError: HTTPStatus.INTERNAL_SERVER_ERROR,
     StorageFailedError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    StorageBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     InsufficientStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
@@ -100,6 +108,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return _refused(request, error)
     except web.RequestPayloadError as error:
         return _refused(request, _unreadable(error))
+    except (DatabaseError, ApplianceError) as error:
+        _log.error("%s %s failed: %s", request.method, request.path, error)
+        return _refused(request, storage_problem(error))
     except web.HTTPException as error:
         return _by_the_server(request, error)
     except Exception:  # noqa: BLE001 - the last resort: the client gets the one shape, the log the cause
@@ -115,6 +126,8 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     response = _problem(request, told, STATUS[type(error)])
     if isinstance(error, TooManyAttemptsError):
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
+    if isinstance(error, StorageBusyError):
+        response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
     if isinstance(error, UnauthenticatedError):
         # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
         response.headers[hdrs.WWW_AUTHENTICATE] = (

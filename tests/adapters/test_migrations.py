@@ -1,10 +1,12 @@
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
 
 from spsd.adapters.migrations import migrate, migrations_directory
+from spsd.adapters.reserve import Reserve, reserve_of
 from spsd.domain.errors import StateError
 
 FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
@@ -114,6 +116,27 @@ def test_mirrors_are_a_json_array(tmp_path, value):
 def test_what_is_no_database_is_refused(tmp_path):
     path = tmp_path / "db"
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(StateError, match="cannot be used"):
+    with pytest.raises(StateError, match="database_corrupt: file is not a database"):
         migrate(path)
     assert path.read_bytes() == b"no database at all" * 100
+
+
+def test_those_who_come_at_once_all_get_a_database(tmp_path):
+    """The first start of the daemon and a `spsd user add`, say."""
+    for round_ in range(40):
+        path, gate, failures = tmp_path / f"{round_}", threading.Barrier(6), []
+
+        def bring_up(path=path, gate=gate, failures=failures):
+            gate.wait()
+            try:
+                migrate(path)
+                Reserve(reserve_of(path)).lay_by()
+            except StateError as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=bring_up) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []

@@ -11,7 +11,12 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from spsd.domain.digest import Sha256
-from spsd.domain.errors import InsufficientStorageError, RequestError, StorageFailedError
+from spsd.domain.errors import (
+    InsufficientStorageError,
+    RequestError,
+    StorageBusyError,
+    StorageFailedError,
+)
 from spsd.domain.job import Job, JobKey
 from spsd.services.accounts import TOUCH_S
 from spsd.web.app import BODY_LIMIT, build_app
@@ -59,7 +64,12 @@ def test_every_error_has_a_status() -> None:
     assert set(STATUS) == set(errors())
     # The appliance's disk is no fault of the client's, and the same request may succeed later.
     ours = {kind for kind, status in STATUS.items() if status >= 500}
-    assert ours == {InsufficientStorageError, StorageFailedError, InternalError}
+    assert ours == {
+        InsufficientStorageError,
+        StorageBusyError,
+        StorageFailedError,
+        InternalError,
+    }
     assert all(400 <= status < 600 for status in STATUS.values())
 
 
