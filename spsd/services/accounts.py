@@ -16,7 +16,8 @@ from spsd.domain.database import DatabaseError
 from spsd.domain.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
 from spsd.domain.failure import ApplianceError
 from spsd.domain.throttle import Throttle
-from spsd.services.ports import AccountRepository, Now, PasswordHasher
+from spsd.services.account_ports import AccountRepository, PasswordHasher
+from spsd.services.ports import Now
 
 _log = logging.getLogger(__name__)
 
