@@ -6,7 +6,7 @@ expected (docs/decisions/0007-crash-only.md), or as a killed process does.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,6 @@ from spsd.adapters.origin_tls import Trust
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
-from spsd.domain.failure import OriginError
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL
 from spsd.domain.retry import RetryPolicy
@@ -38,17 +37,18 @@ from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.testing.origin import Origin
-from tests.services.steps import Killed, Stepped, Steps, Strike
+from tests.services.pieces import Gate, Piecemeal
+from tests.services.steps import Killed, Stepped, Steps, Strike, leaves
 from tests.services.upgrading import Asked
 
 COUNT = 3
-PIECE = 1000
 BUDGET = 3
 STUCK_AFTER_S = 20.0
 LIMITS = Limits(
     connect_timeout_s=10, minimum_bytes_per_s=1, stall_window_s=10, rate_limit_bytes_per_s=0
 )
 RETRY = RetryPolicy(budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=100, cut_floor=10)
+Request = Callable[[], Coroutine[Any, Any, Any]]
 _whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
 _trust = Trust.of("verify", None)
 
@@ -65,13 +65,8 @@ class Place:
     """What a client sent a DELETE for, answered or not."""
     facts: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def staging(self) -> Path:
-        return self.root / "staging"
-
-    @property
-    def slots(self) -> Path:
-        return self.root / "slots"
+    def __post_init__(self) -> None:
+        self.staging, self.slots = self.root / "staging", self.root / "slots"
 
     def staged(self) -> set[str]:
         return {path.name for path in self.staging.iterdir()}
@@ -92,9 +87,7 @@ class Life:
         self.reboot = Asked()
         self.failures: list[BaseException] = []
         self.answers: list[object] = []
-        self.hold_after: int | None = None
-        self.holds = False
-        self.release = asyncio.Event()
+        self.gate = Gate(self.news)
         self._told = 0
         self._news = asyncio.Event()
         self._root: asyncio.Task[None] | None = None
@@ -111,7 +104,7 @@ class Life:
             slots=self.store,
             inspector=Stepped("inspector", inspector, steps),
             download=Download(
-                Stepped("origin", Piecemeal(origin, self), steps), self.staging, now=_now
+                Stepped("origin", Piecemeal(origin, self.gate), steps), self.staging, now=_now
             ),
             board=ProgressBoard(),
             retry=RETRY,
@@ -195,23 +188,21 @@ class Life:
 
     async def idle(self) -> None:
         """Wait until every job and every request is over; nothing is held any more."""
-        self.release.set()
+        self.gate.open()
         await self.until(lambda: False)
 
     async def _is_at_rest(self) -> bool:
         over = all(job.state in TERMINAL for job in await self.rows.list())
         return over and not self.scheduler._running and all(task.done() for task in self._tasks)
 
-    async def ask(self, request: Coroutine[Any, Any, Any]) -> Any:
+    async def ask(self, request: Request) -> Any:
         """What the request answers; None if it has no answer, for whatever reason."""
         if self.is_over:
-            request.close()
             return None
         task = asyncio.create_task(self._answering(request), name="request")
         task.add_done_callback(lambda _: self.news())
         self._tasks.append(task)
         await asyncio.wait([task])
-        request.close()  # cancelled before its first step it has not even begun
         if task.cancelled():
             return None
         if (error := task.exception()) is not None:
@@ -220,14 +211,15 @@ class Life:
             return None
         return task.result()
 
-    async def _answering(self, request: Coroutine[Any, Any, Any]) -> Any:
+    async def _answering(self, request: Request) -> Any:
         _whose.set(asyncio.current_task())
-        return await request
+        return await request()
 
     async def submit(self, path: str, sha256: str) -> JobKey | None:
         """A client's request for that download; the key, if it was told one."""
         told = self._told
-        job = await self.ask(self.fetching.submit(self.place.origin.url(path), sha256))
+        url = self.place.origin.url(path)
+        job = await self.ask(lambda: self.fetching.submit(url, sha256))
         if not isinstance(job, Job):
             return None
         self.place.acknowledged[job.key] = "queued"
@@ -241,7 +233,7 @@ class Life:
         if job is None:
             return
         self.place.deleting.add(key)
-        if await self.ask(self._deleted(key)):
+        if await self.ask(lambda: self._deleted(key)):
             # Which of the two it was, the row tells: the job may have been over by then.
             gone = await self.rows.get(key) is None
             self.place.acknowledged[key] = "removed" if gone else "cancelled"
@@ -287,74 +279,6 @@ class Life:
                 self.failures.extend(leaves(error))
 
 
-class Piecemeal:
-    """The real origin, whose body comes in pieces of one size; held after so many, if told so."""
-
-    def __init__(self, real: Any, life: Life) -> None:
-        self._real = real
-        self._life = life
-
-    @asynccontextmanager
-    async def open(self, url: str, ask: Any) -> AsyncIterator[Any]:
-        async with self._real.open(url, ask) as answer:
-            yield _Pieces(answer, self._life)
-
-
-class _Pieces:
-    def __init__(self, answer: Any, life: Life) -> None:
-        self.reply = answer.reply
-        self.evidence = answer.evidence
-        self._answer = answer
-        self._life = life
-
-    async def blocks(self) -> AsyncIterator[bytes]:
-        rest = b""
-        try:
-            async with aclosing(self._answer.blocks()) as blocks:
-                async for block in blocks:
-                    rest += block
-                    while len(rest) >= PIECE:
-                        piece, rest = rest[:PIECE], rest[PIECE:]
-                        await self._pass()
-                        yield piece
-        except OriginError:
-            if rest:
-                yield rest
-            raise
-        if rest:
-            yield rest
-
-    async def _pass(self) -> None:
-        life = self._life
-        if life.hold_after is None:
-            return
-        if life.hold_after == 0:
-            life.holds = True
-            life.news()
-            await life.release.wait()
-            return
-        life.hold_after -= 1
-
-
-class Body:
-    """What a client uploads, each piece a step."""
-
-    def __init__(self, content: bytes, steps: Steps) -> None:
-        self._pieces = iter([content[at : at + PIECE] for at in range(0, len(content), PIECE)])
-        self._steps = steps
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if (piece := await self._steps.around("body.next", self._next)) is None:
-            raise StopAsyncIteration
-        return piece
-
-    async def _next(self) -> bytes | None:
-        return next(self._pieces, None)
-
-
 @asynccontextmanager
 async def alive(place: Place, steps: Steps) -> AsyncIterator[Life]:
     """A life, not started; ended and closed on the way out."""
@@ -367,13 +291,6 @@ async def alive(place: Place, steps: Steps) -> AsyncIterator[Life]:
             yield life
         finally:
             await life.end()
-
-
-def leaves(error: BaseException) -> list[BaseException]:
-    """What is in a group, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
-    return [] if isinstance(error, asyncio.CancelledError | Killed) else [error]
 
 
 def _now() -> int:

@@ -17,6 +17,7 @@ from typing import Any, assert_never
 
 from spsd.domain.errors import IncompleteRequestBodyError
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
+from spsd.domain.program import ProgramNotStarted
 
 
 class Strike(Enum):
@@ -79,10 +80,10 @@ class Steps:
             case None:
                 return await work()
             case Strike.FAIL_BEFORE | Strike.FULL | Strike.FAIL_EVER:
-                raise self._failure(name, how)
+                return self._failed(name, how)
             case Strike.FAIL_AFTER:
                 await work()
-                raise self._failure(name, how)
+                return self._failed(name, how)
             case Strike.CANCEL_BEFORE:
                 self.actions[how](task)
                 await asyncio.sleep(0)
@@ -116,9 +117,11 @@ class Steps:
         self.struck = name
         return self.how
 
-    def _failure(self, name: str, how: Strike) -> Exception:
+    def _failed(self, name: str, how: Strike) -> ProgramNotStarted:
+        if name == "hooks.run":  # the one port that fails with a value
+            return ProgramNotStarted(os.strerror(errno.EIO))
         self.error = failure(name, full=how is Strike.FULL)
-        return self.error
+        raise self.error
 
     def _die(self) -> Killed:
         self.dead = True
@@ -187,9 +190,14 @@ def failure(name: str, *, full: bool) -> Exception:
             return sqlite3.OperationalError("disk I/O error")
         case "origin" | "answer":
             return OriginError(FailureCode.CUT_OFF, what)
-        case "hooks":
-            return OSError(errno.EIO, what)
         case "body":
             return IncompleteRequestBodyError(what, field="firmware")
         case _:
             return ApplianceError(FailureCode.DISK, what)
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """What is in a group, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in leaves(inner)]
+    return [] if isinstance(error, asyncio.CancelledError | Killed) else [error]

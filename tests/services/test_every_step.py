@@ -8,11 +8,9 @@ and goes on with a good origin, and the promises are checked (tests/services/pro
 """
 
 import asyncio
-import hashlib
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,121 +18,11 @@ import pytest
 from spsd.adapters.migrations import migrate
 from spsd.domain.errors import RequestError
 from spsd.domain.failure import JobError
-from spsd.testing.origin import Act, CutAfter, Origin
+from spsd.testing.origin import Origin
 from tests.services import promises
-from tests.services.life import PIECE, Body, Life, Place, alive
-from tests.services.steps import Steps, Strike
-
-A, B = (b"\0" + bytes([n]) * (3 * PIECE + 499) for n in (1, 2))
-PATHS = {"/a": A, "/b": B}
-SHA = {path: hashlib.sha256(content).hexdigest() for path, content in PATHS.items()}
-WRONG = hashlib.sha256(b"another").hexdigest()
-
-Part = Callable[[Life], Awaitable[None]]
-
-
-async def nothing(life: Life) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """``prepare`` is a life before, ``act`` is what is struck; ``acts`` are the origin's.
-
-    ``least`` is the number of steps of a run that nothing strikes. ``codes``: what a job may fail
-    of without a strike.
-    """
-
-    act: Part
-    least: int
-    prepare: Part = nothing
-    first: Sequence[Act] = ()
-    acts: Sequence[Act] = ()
-    codes: Sequence[str] = ()
-    from_the_start: bool = False
-
-
-async def fetch(life: Life) -> None:
-    await life.submit("/a", SHA["/a"])
-    await life.idle()
-
-
-async def fetch_wrong(life: Life) -> None:
-    await life.submit("/a", WRONG)
-    await life.idle()
-
-
-async def held_and_stopped(life: Life) -> None:
-    life.hold_after = 2
-    await life.submit("/a", SHA["/a"])
-    await life.until(lambda: life.holds)
-    life.stop()
-
-
-async def go_on(life: Life) -> None:
-    await life.idle()
-
-
-async def cancel_running(life: Life) -> None:
-    life.hold_after = 2
-    key = await life.submit("/a", SHA["/a"])
-    await life.until(lambda: life.holds)
-    await life.delete(key)
-    await life.idle()
-
-
-async def cancel_queued(life: Life) -> None:
-    """The second job waits for the first, of the same digest, and goes before it."""
-    life.hold_after = 2
-    first = await life.submit("/a", SHA["/a"])
-    second = await life.submit("/a", SHA["/a"])
-    await life.until(lambda: life.holds)
-    await life.delete(second)
-    await life.delete(first)
-    await life.idle()
-
-
-async def cancel_with_an_heir(life: Life) -> None:
-    """Another job waits for the same digest, and gets its turn."""
-    life.hold_after = 2
-    first = await life.submit("/a", SHA["/a"])
-    await life.submit("/a", SHA["/a"])
-    await life.until(lambda: life.holds)
-    life.hold_after = None
-    await life.delete(first)
-    await life.idle()
-
-
-async def upload(life: Life) -> None:
-    life.place.facts["uploaded"] = await life.ask(
-        life.uploads.receive(Body(A, life.steps), length=len(A), expected=SHA["/a"])
-    )
-    await life.idle()
-
-
-async def upload_wrong(life: Life) -> None:
-    body = Body(A, life.steps)
-    assert await life.ask(life.uploads.receive(body, length=None, expected=WRONG)) is None
-    await life.idle()
-
-
-async def upload_both(life: Life) -> None:
-    for content in (A, B):
-        await life.ask(life.uploads.receive(Body(content, life.steps), length=None, expected=None))
-
-
-SCENARIOS = {
-    "fetch": Scenario(fetch, 20),
-    "fetch, cut twice": Scenario(fetch, 25, acts=[CutAfter(1200), CutAfter(700)]),
-    "fetch, resumed": Scenario(go_on, 20, prepare=held_and_stopped),
-    "fetch, wrong bytes": Scenario(fetch_wrong, 20, codes=["digest"]),
-    "cancel, running": Scenario(cancel_running, 15),
-    "cancel, queued": Scenario(cancel_queued, 15),
-    "cancel, with an heir": Scenario(cancel_with_an_heir, 15),
-    "polite stop": Scenario(held_and_stopped, 10),
-    "upload": Scenario(upload, 10),
-    "upload, wrong bytes": Scenario(upload_wrong, 10),
-}
+from tests.services.life import BUDGET, Place, alive
+from tests.services.scenarios import ETAG, PATHS, SCENARIOS, SHA, A, B, Scenario
+from tests.services.steps import FAILURES, Steps, Strike
 
 
 @pytest.fixture
@@ -159,6 +47,12 @@ async def prepared(root: Path, scenario: Scenario, origin: Origin) -> Place:
     return place
 
 
+async def copied(template: Place, root: Path) -> Place:
+    await asyncio.to_thread(shutil.copytree, template.root, root, symlinks=True)
+    facts, told = dict(template.facts), dict(template.acknowledged)
+    return Place(root, template.origin, told, facts=facts)
+
+
 async def struck(place: Place, scenario: Scenario, steps: Steps) -> None:
     """The life that is struck: it comes to rest with its promises kept, or it is over."""
     place.origin.script(*scenario.acts)
@@ -170,19 +64,20 @@ async def struck(place: Place, scenario: Scenario, steps: Steps) -> None:
         if not life.is_over:
             await promises.nothing_is_claimed(life)
             jobs = await promises.jobs_are_over(life, codes=codes(scenario, steps))
-            left_open = steps.struck is not None and "discard" in steps.struck
-            if not left_open:
+            if not (steps.how in FAILURES and steps.struck in TIDIED_LATER):
                 promises.nothing_is_left_in_staging(place, jobs)
+    place.facts |= {"struck": steps.struck, "how": steps.how}
     for error in life.failures:
         assert is_thrown(error, steps), f"the daemon ended of {error!r}"
-        assert steps.struck in ENDS_THE_DAEMON or steps.struck.startswith("jobs."), (
-            f"the daemon ended of {error!r}"
-        )
+        assert is_fatal(steps.struck), f"the daemon ended of {error!r}"
     for error in life.answers:
         assert is_thrown(error, steps) or isinstance(error, RequestError), repr(error)
 
 
-ENDS_THE_DAEMON = ("slots.slots", "staging.keys")
+TIDIED_LATER = ("staging.discard", "jobs.remove", "jobs.wanted")
+"""If these fail, a partial file may stay until the next start."""
+ENDS_THE_DAEMON = ("slots.slots", "slots.tidy", "staging.keys")
+"""Without a list of what is there nothing can go on; SQLite is the other."""
 
 
 def is_thrown(error: BaseException, steps: Steps) -> bool:
@@ -206,11 +101,13 @@ async def afterwards(place: Place, scenario: Scenario, steps: Steps) -> None:
         assert not life.is_over
         await promises.nothing_is_claimed(life)
         jobs = await promises.jobs_are_over(life, codes=codes(scenario, steps))
+        held = promises.slots_are_whole(place, [A, B])
+        scenario.check(place, held)
+        await scenario.after(life)
     assert life.failures == []
-    held = promises.slots_are_whole(place, [A, B])
     promises.finished_jobs_have_their_image(jobs, held)
     promises.nothing_is_left_in_staging(place, jobs)
-    if not scenario.codes:
+    if scenario.frugal:
         for path, content in PATHS.items():
             asked = [one for one in place.origin.requests[before:] if one.path == path]
             assert sum(one.sent for one in asked) <= len(content) - kept[path], "bytes came twice"
@@ -221,13 +118,11 @@ async def strike_all(
 ) -> tuple[int, list[str]]:
     """Strike each step in its turn; gives how many were struck, and the steps of the last run."""
     count = 0
-    async with Origin(PATHS, etag='"v1"') as origin:
+    async with Origin(PATHS, etag=ETAG) as origin:
         template = await prepared(memory, scenario, origin)
         at = first
         while True:
-            place = Place(memory / str(at), origin, dict(template.acknowledged))
-            place.facts.update(template.facts)
-            await asyncio.to_thread(shutil.copytree, template.root, place.root, symlinks=True)
+            place = await copied(template, memory / str(at))
             steps = Steps(at, how)
             try:
                 await struck(place, scenario, steps)
@@ -246,7 +141,7 @@ async def test_a_sample_of_the_steps(memory, name):
     for first, how in enumerate((Strike.FAIL_AFTER, Strike.CANCEL_DURING, Strike.KILL_BEFORE), 1):
         root = memory / how.name
         count, trace = await strike_all(root, SCENARIOS[name], how, first=first, every=7)
-        assert count >= len(trace) // 8 > 0
+        assert count == len(range(first, len(trace) + 1, 7))
 
 
 @pytest.mark.slow
@@ -257,3 +152,37 @@ async def test_every_step(memory, tally, name, how):
     count, trace = await strike_all(memory, scenario, how)
     assert count == len(trace) >= scenario.least
     tally("strikes at the steps of the use cases, each with a recovery", count)
+
+
+LIVES = BUDGET + 2
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_what_fails_for_ever_keeps_no_daemon_from_running(memory, tally, name):
+    """Whatever the disk or an origin refuses for good, soon a life stays up with nothing to do."""
+    scenario = SCENARIOS[name]
+    async with Origin(PATHS, etag=ETAG) as origin:
+        template = await prepared(memory, scenario, origin)
+        unstruck = Steps()
+        await struck(await copied(template, memory / "unstruck"), scenario, unstruck)
+        calls = [call for call in dict.fromkeys(unstruck.trace) if not is_fatal(call)]
+        for number, call in enumerate(calls):
+            place = await copied(template, memory / str(number))
+            await struck(place, scenario, Steps(0, Strike.FAIL_EVER, call))
+            assert await comes_to_stay(place, call), f"{call} ends every life"
+        assert calls
+        tally("calls that fail for ever, and the daemon stays up", len(calls))
+
+
+async def comes_to_stay(place: Place, call: str) -> bool:
+    for _ in range(LIVES):
+        async with alive(place, Steps(0, Strike.FAIL_EVER, call)) as life:
+            await life.start(counts=True)
+            await life.idle()
+            if not life.is_over:
+                return True
+    return False
+
+
+def is_fatal(call: str) -> bool:
+    return call in ENDS_THE_DAEMON or call.startswith("jobs.")
