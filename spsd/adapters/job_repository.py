@@ -3,9 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
+from enum import StrEnum
 
 from spsd.adapters.database import Database
 from spsd.domain.digest import Sha256
+from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.job import Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 
@@ -28,12 +30,17 @@ SELECT at, job_history.cause, job_history.state, job_history.attempt, job_histor
 _SELECT = f"SELECT {_COLUMNS} FROM job"
 
 
-def _quoted(states: Collection[JobState]) -> str:
-    return ", ".join(f"'{state}'" for state in sorted(states))
+def _quoted(names: Collection[StrEnum]) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names))
 
 
 _ACTIVE = _quoted(ACTIVE)
-_NOT_OVER = _quoted(set(JobState) - TERMINAL | {JobState.FAILED})
+_NOT_OVER = _quoted(set(JobState) - TERMINAL)
+_KEEPING = _quoted({code for code, why in EXPLANATIONS.items() if why.keeps_partial})
+_WANTED = f"""
+SELECT DISTINCT sha256 FROM job WHERE state IN ({_NOT_OVER})
+    OR state = 'failed' AND substr(error, 1, instr(error, ':') - 1) IN ({_KEEPING})
+"""
 
 
 class SqliteJobs:
@@ -95,8 +102,7 @@ class SqliteJobs:
 
     async def wanted(self) -> Collection[Sha256]:
         """The digests whose partial files some row may still go on with."""
-        sql = f"SELECT DISTINCT sha256 FROM job WHERE state IN ({_NOT_OVER})"
-        return {Sha256(row["sha256"]) for row in await self._database.read(sql)}
+        return {Sha256(row["sha256"]) for row in await self._database.read(_WANTED)}
 
 
 def jobs_in(connection: sqlite3.Connection) -> Sequence[Job]:

@@ -7,6 +7,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.errors import FetchNotCancellableError, ResourceNotFoundError
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.lifecycle import TERMINAL, JobState
+from spsd.services.completion import to_completion
 from spsd.services.ports import JobRepository, Now
 from spsd.services.progress import ProgressBoard
 from spsd.services.scheduler import Scheduler
@@ -27,8 +28,11 @@ class Fetching:
         """Queue a job; when this returns it is on disk."""
         key = JobKey(str(uuid.uuid4()))
         job = Job.submitted(key, url, sha256, mirrors=mirrors, now=self._now())
-        await self._jobs.add(job)
-        self._scheduler.wake()
+        try:
+            await self._jobs.add(job)
+        finally:
+            # Whoever is cancelled here never hears of the row, and it may be there all the same.
+            self._scheduler.wake()
         return job
 
     async def list(self) -> Sequence[Job]:
@@ -57,10 +61,15 @@ class Fetching:
     async def delete(self, key: JobKey) -> None:
         """Cancel a job, or remove the record of one that is over.
 
+        Either is done to its end, even if the client's request is cancelled.
+
         Raises:
             ResourceNotFoundError: there is no such job.
             FetchNotCancellableError: it is being installed, or was over while we cancelled it.
         """
+        await to_completion(self._delete(key))
+
+    async def _delete(self, key: JobKey) -> None:
         job = await self._row(key)
         if job.state in TERMINAL:
             await self._remove(job)

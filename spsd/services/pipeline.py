@@ -1,6 +1,5 @@
 """The way of one job, from claimed to over: find it, or fetch and prove it, then install it."""
 
-import logging
 from dataclasses import dataclass
 
 from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
@@ -12,11 +11,10 @@ from spsd.services.claim import Claim, SupersededError
 from spsd.services.completion import to_completion
 from spsd.services.download import Download
 from spsd.services.held_image import held_image
+from spsd.services.leftovers import clear_away
 from spsd.services.ports import ImageInspector, JobRepository, Now, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
 from spsd.services.proving import Proving
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,8 @@ class Pipeline:
         try:
             await _Run(self, claim).to_the_end()
         except SupersededError:
-            return
+            # A client's cancel, whose request may have ended before it could stop this run.
+            await clear_away(self.staging, download_key(claimed.sha256))
 
 
 class _Run:
@@ -60,15 +59,8 @@ class _Run:
         except JobError as error:
             # First of all: on a full disk the row needs the room.
             if isinstance(error, ImageError) or not EXPLANATIONS[error.code].keeps_partial:
-                await self._discard()
+                await clear_away(self._with.staging, self._key)
             await self._claim.fail(error)
-
-    async def _discard(self) -> None:
-        try:
-            await self._with.staging.discard(self._key)
-        except ApplianceError as error:
-            # What the job failed of is to be told, and not this; the next start tidies up.
-            _log.warning("job %s: %s", self._claim.job.key, error)
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
@@ -78,7 +70,7 @@ class _Run:
             return False
         number, image = held
         await self._claim.move(job.found(number, image.size, now=self._with.now()))
-        await self._with.staging.discard(self._key)
+        await clear_away(self._with.staging, self._key)
         return True
 
     async def _prove(self) -> None:

@@ -10,6 +10,7 @@ from spsd.domain.job import Job
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
+from spsd.services.leftovers import clear_away
 from spsd.services.ports import JobRepository, Now, SlotStore, Staging
 
 _log = logging.getLogger(__name__)
@@ -32,12 +33,12 @@ async def recover(
             extra={"job_id": job.key, "action": settled.cause},
         )
         if settled.state is JobState.FAILED:
-            await staging.discard(download_key(job.sha256))
+            await clear_away(staging, download_key(job.sha256))
     # Nobody goes on with an upload, so none is wanted.
     wanted = {download_key(digest) for digest in await jobs.wanted()}
     for key in await staging.keys():
         if key not in wanted:
-            await staging.discard(key)
+            await clear_away(staging, key)
 
 
 def _settled(job: Job, content: object, *, budget: int, now: int) -> Job:

@@ -9,6 +9,7 @@ from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
 from spsd.domain.retry import RetryPolicy
 from spsd.domain.staging_key import download_key
+from spsd.services.leftovers import clear_away
 from spsd.services.pipeline import Pipeline
 from spsd.services.reservations import Holder, Reservations
 
@@ -81,7 +82,7 @@ class Scheduler:
             return
         self._discarding.add(digest)
         try:
-            await self._with.staging.discard(download_key(digest))
+            await clear_away(self._with.staging, download_key(digest))
         finally:
             self._discarding.discard(digest)
             self.wake()
@@ -129,4 +130,4 @@ class Scheduler:
         if job.state in ACTIVE:
             await self._with.jobs.move(job, job.stopped(now=self._with.now()))
         elif job.state is JobState.CANCELLED:
-            await self._with.staging.discard(download_key(job.sha256))
+            await clear_away(self._with.staging, download_key(job.sha256))

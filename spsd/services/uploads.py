@@ -24,6 +24,7 @@ from spsd.domain.staging_key import StagingKey, upload_key
 from spsd.services.completion import to_completion
 from spsd.services.download import SPARE_BYTES
 from spsd.services.held_image import held_image
+from spsd.services.leftovers import clear_away
 from spsd.services.ports import ImageInspector, Now, Partial, SlotStore, Staging
 from spsd.services.reservations import Holder, Reservations
 
@@ -95,7 +96,7 @@ class Uploads:
             return await self._keep(slot, key, size, computed)
         finally:
             # Once installed it stands there no more, and this finds nothing to do.
-            await to_completion(self._staging.discard(key))
+            await to_completion(clear_away(self._staging, key))
 
     async def _take(self, key: StagingKey, blocks: AsyncIterator[bytes]) -> tuple[int, Sha256]:
         async with self._staging.open(key) as partial:

@@ -1,0 +1,297 @@
+"""One life of the daemon's use cases, composed as spsd/daemon.py does, over ports that are struck.
+
+What outlives it is a directory and an origin. A life ends politely, by a failure that nobody
+expected (docs/decisions/0007-crash-only.md), or as a killed process does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spsd.adapters.address_policy import AddressPolicy
+from spsd.adapters.boot_choice import open_boot_choice
+from spsd.adapters.database import open_database
+from spsd.adapters.hooks import HookRunner
+from spsd.adapters.http_origin import Limits, open_origin
+from spsd.adapters.iso_image import IsoInspector
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.origin_tls import Trust
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.slot_volume import SlotVolume
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import TERMINAL
+from spsd.domain.retry import RetryPolicy
+from spsd.services.download import Download
+from spsd.services.fetching import Fetching
+from spsd.services.pipeline import Pipeline
+from spsd.services.progress import ProgressBoard
+from spsd.services.recovery import recover
+from spsd.services.reservations import Reservations
+from spsd.services.scheduler import Scheduler
+from spsd.services.slots import Slots
+from spsd.services.upgrade import Upgrade
+from spsd.services.uploads import Uploads
+from spsd.testing.origin import Origin
+from tests.services.pieces import Gate, Piecemeal
+from tests.services.steps import Killed, Stepped, Steps, Strike, leaves
+from tests.services.upgrading import Asked
+
+COUNT = 3
+BUDGET = 3
+STUCK_AFTER_S = 20.0
+LIMITS = Limits(
+    connect_timeout_s=10, minimum_bytes_per_s=1, stall_window_s=10, rate_limit_bytes_per_s=0
+)
+RETRY = RetryPolicy(budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=100, cut_floor=10)
+Request = Callable[[], Coroutine[Any, Any, Any]]
+_whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
+_trust = Trust.of("verify", None)
+
+
+@dataclass
+class Place:
+    """What outlives the daemon, and what a client of it remembers."""
+
+    root: Path
+    origin: Origin
+    acknowledged: dict[JobKey, str] = field(default_factory=dict)
+    """What a client was told of each job: ``queued``, ``cancelled`` or ``removed``."""
+    deleting: set[JobKey] = field(default_factory=set)
+    """What a client sent a DELETE for, answered or not."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.staging, self.slots = self.root / "staging", self.root / "slots"
+
+    def staged(self) -> set[str]:
+        return {path.name for path in self.staging.iterdir()}
+
+    def kept(self, sha256: str) -> int:
+        """Bytes of the partial file."""
+        image = self.staging / sha256 / "image"
+        return image.stat().st_size if image.exists() else 0
+
+
+class Life:
+    """What a daemon has in memory; ``start`` it, and ``end`` it whatever happened."""
+
+    def __init__(self, place: Place, steps: Steps, jobs: SqliteJobs, origin: Any) -> None:
+        self.place = place
+        self.steps = steps
+        self.rows = jobs
+        self.reboot = Asked()
+        self.failures: list[BaseException] = []
+        self.answers: list[object] = []
+        self.gate = Gate(self.news)
+        self._told = 0
+        self._news = asyncio.Event()
+        self._root: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+        staging = StagingDirectory(place.staging, boot="boot-1")
+        store = SlotDirectory(place.slots, place.staging, count=COUNT)
+        self.jobs = Stepped("jobs", jobs, steps)
+        self.staging = Stepped("staging", staging, steps)
+        self.store = Stepped("slots", store, steps)
+        inspector = IsoInspector(place.staging, accept_any=True)
+        self.pipeline = Pipeline(
+            jobs=self.jobs,
+            staging=self.staging,
+            slots=self.store,
+            inspector=Stepped("inspector", inspector, steps),
+            download=Download(
+                Stepped("origin", Piecemeal(origin, self.gate), steps), self.staging, now=_now
+            ),
+            board=ProgressBoard(),
+            retry=RETRY,
+            now=_now,
+        )
+        self.reservations = Reservations(self.store)
+        self.scheduler = Scheduler(self.pipeline, self.reservations, concurrent=2, tell=self._tell)
+        self.fetching = Fetching(self.jobs, self.scheduler, self.pipeline.board, now=_now)
+        self.uploads = Uploads(
+            self.staging, self.store, self.pipeline.inspector, self.reservations, now=_now
+        )
+
+    async def start(self, *, counts: bool) -> None:
+        """Recover, and work from then on; ``counts``: the steps of this are to be struck too."""
+        steps = self.steps
+        steps.counting = counts
+        steps.actions = {
+            **dict.fromkeys(Strike, lambda _: self.stop()),
+            **dict.fromkeys(
+                (Strike.CANCEL_BEFORE, Strike.CANCEL_DURING, Strike.CANCEL_AFTER), self._cancel
+            ),
+            Strike.DELETE: self._delete,
+        }
+        self._root = asyncio.create_task(self._run(), name="root")
+        self._root.add_done_callback(lambda _: self.news())
+        while not (self.is_over or hasattr(self, "upgrade")):
+            self._news.clear()
+            await self._news.wait()
+        steps.counting = True
+
+    async def _run(self) -> None:
+        with_ = self.pipeline
+        await recover(with_.jobs, with_.staging, with_.slots, budget=BUDGET, now=_now)
+        place, steps = self.place, self.steps
+        choice = Stepped(
+            "choice", await open_boot_choice(place.slots, boot_id="boot-1", named=1), steps
+        )
+        self.slots = Slots(self.store, self.reservations, choice)
+        volume = SlotVolume(place.slots, accept_any=True)
+        self.upgrade = Upgrade(
+            slots=self.slots,
+            store=self.store,
+            inspector=Stepped("volume", volume, steps),
+            room=Stepped("room", StagingDirectory(place.root, boot="boot-1"), steps),
+            hooks=Stepped("hooks", HookRunner(place.slots, limit_s=20), steps),
+            reboot=self.reboot,
+            test_hooks=place.facts.get("test_hooks", ()),
+            activate_hook=place.facts.get("activate_hook", ""),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.scheduler.run(), name="scheduler")
+            resume = group.create_task(self.upgrade.resume(), name="resume")
+            resume.add_done_callback(lambda _: self.news())
+            self._tasks.append(resume)
+            self.news()
+
+    def _tell(self, _: str) -> None:
+        self._told += 1
+        self.news()
+
+    def news(self) -> None:
+        """Something has changed that somebody may wait for."""
+        self._news.set()
+
+    @property
+    def is_over(self) -> bool:
+        return self._root is None or self._root.done() or self.steps.dead
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until that holds, or it never will: nothing is to be done, or the life is over."""
+        try:
+            async with asyncio.timeout(STUCK_AFTER_S):
+                while True:
+                    self._news.clear()
+                    if self.is_over or holds() or await self._is_at_rest():
+                        return
+                    await self._news.wait()
+        except TimeoutError:
+            rows = [(job.state, job.cause) for job in await self.rows.list()]
+            raise AssertionError(f"nothing moves any more: {rows}, {self.steps.trace}") from None
+
+    async def idle(self) -> None:
+        """Wait until every job and every request is over; nothing is held any more."""
+        self.gate.open()
+        await self.until(lambda: False)
+
+    async def _is_at_rest(self) -> bool:
+        over = all(job.state in TERMINAL for job in await self.rows.list())
+        return over and not self.scheduler._running and all(task.done() for task in self._tasks)
+
+    async def ask(self, request: Request) -> Any:
+        """What the request answers; None if it has no answer, for whatever reason."""
+        if self.is_over:
+            return None
+        task = asyncio.create_task(self._answering(request), name="request")
+        task.add_done_callback(lambda _: self.news())
+        self._tasks.append(task)
+        await asyncio.wait([task])
+        if task.cancelled():
+            return None
+        if (error := task.exception()) is not None:
+            if not isinstance(error, Killed):
+                self.answers.append(error)
+            return None
+        return task.result()
+
+    async def _answering(self, request: Request) -> Any:
+        _whose.set(asyncio.current_task())
+        return await request()
+
+    async def submit(self, path: str, sha256: str) -> JobKey | None:
+        """A client's request for that download; the key, if it was told one."""
+        told = self._told
+        url = self.place.origin.url(path)
+        job = await self.ask(lambda: self.fetching.submit(url, sha256))
+        if not isinstance(job, Job):
+            return None
+        self.place.acknowledged[job.key] = "queued"
+        # So that two requests in a row make the same steps in every run.
+        await self.until(lambda: self._told > told and not self.scheduler._wake.is_set())
+        return job.key
+
+    async def delete(self, key: JobKey | None) -> None:
+        """A client's DELETE of the job, whatever that means now."""
+        job = await self.rows.get(key) if key is not None else None
+        if job is None:
+            return
+        self.place.deleting.add(key)
+        if await self.ask(lambda: self._deleted(key)):
+            # Which of the two it was, the row tells: the job may have been over by then.
+            gone = await self.rows.get(key) is None
+            self.place.acknowledged[key] = "removed" if gone else "cancelled"
+
+    async def _deleted(self, key: JobKey) -> bool:
+        await self.fetching.delete(key)
+        return True
+
+    def stop(self) -> None:
+        """A polite stop: what runs is put back, and open requests are broken off."""
+        if self._root is not None:
+            self._root.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self.news()
+
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        if not task.get_name().startswith("Task-"):
+            task.cancel()
+        # What runs to completion has a task of its own; who waits for it is cancelled instead.
+        elif (waiting := _whose.get()) is not None:
+            waiting.cancel()
+        else:
+            self.stop()
+
+    def _delete(self, _: asyncio.Task[Any]) -> None:
+        self._tasks.append(asyncio.create_task(self._delete_all(), name="deleting"))
+
+    async def _delete_all(self) -> None:
+        for job in await self.rows.list():
+            await self.delete(job.key)
+        self.news()
+
+    async def end(self) -> None:
+        """Stop, and keep what ended the life if it was not that."""
+        self.stop()
+        tasks = [task for task in (self._root, *self._tasks) if task is not None]
+        # A request may have been cancelled before, and have more to wait for.
+        _, pending = await asyncio.wait(tasks, timeout=STUCK_AFTER_S)
+        assert not pending, f"these do not stop: {pending}, after {self.steps.trace}"
+        for task in tasks:
+            if not task.cancelled() and task is self._root and (error := task.exception()):
+                self.failures.extend(leaves(error))
+
+
+@asynccontextmanager
+async def alive(place: Place, steps: Steps) -> AsyncIterator[Life]:
+    """A life, not started; ended and closed on the way out."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(place.root / "db"))
+        policy = AddressPolicy(["127.0.0.0/8"])
+        origin = await stack.enter_async_context(open_origin(policy, _trust, LIMITS))
+        life = Life(place, steps, SqliteJobs(database), origin)
+        try:
+            yield life
+        finally:
+            await life.end()
+
+
+def _now() -> int:
+    return 1_700_000_000
