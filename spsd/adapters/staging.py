@@ -67,7 +67,8 @@ class StagingDirectory:
 
     async def free_bytes(self) -> int:
         """Room on the file system, for an unprivileged writer."""
-        return await asyncio.to_thread(room, self._root)
+        with as_appliance_errors("asking for free space"):
+            return await asyncio.to_thread(room, self._root)
 
     def directory(self, key: StagingKey) -> Path:
         """Where that partial lies."""
