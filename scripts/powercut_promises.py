@@ -43,6 +43,12 @@ class Expected:
     upgraded: int | None = None
     has_user: bool = False
 
+    def unfinished(self) -> list[tuple[str, str]]:
+        """Digest and kind of what may still have to be fetched."""
+        over = self.ended.keys() | self.removed
+        accepted = [what for key, what in self.jobs.items() if key not in over]
+        return [*accepted, *self.submitted]
+
 
 def expected(marks: Marks) -> Expected:  # noqa: C901, PLR0912 - a line for each word
     """Read the marks in their order."""

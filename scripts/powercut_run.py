@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.powercut_boot import BootError, log_lines, look
-from scripts.powercut_daemon import BLOCK, SYNC_WINDOW, shrink
-from scripts.powercut_disk import Disk, Tree, variants
-from scripts.powercut_effects import Effect, Mark, told
-from scripts.powercut_promises import Marks, broken, expected
+from scripts.powercut_daemon import shrink
+from scripts.powercut_disk import variants
+from scripts.powercut_effects import Effect, Mark
+from scripts.powercut_promises import broken
 from scripts.powercut_record import Stage, record, unavailable, write_config
 from scripts.powercut_recorder import BEGIN
+from scripts.powercut_remainders import Remainder, remainders
 from scripts.powercut_scenarios import (
     DIGEST,
     IMAGE,
@@ -26,13 +27,19 @@ from scripts.powercut_scenarios import (
     OTHER,
     OTHER_DIGEST,
     SCENARIOS,
+    WRONG,
     Scenario,
 )
 from spsd.testing.client import Client
 from spsd.testing.origin import Origin, ThreadedOrigin
 
 MEMORY = Path("/dev/shm")
-SIZES = {DIGEST: len(IMAGE), OTHER_DIGEST: len(OTHER)}
+SIZES = {
+    DIGEST: (len(IMAGE), len(OTHER)),
+    OTHER_DIGEST: (len(OTHER), len(OTHER)),
+    WRONG: (len(OTHER), len(OTHER)),
+}
+"""What is fetched for a digest: if the origin has it, and if the origin has something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,56 +60,6 @@ class Outcome:
     possible: int = 0
     tried: int = 0
     broken: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Remainder:
-    """What a cut has left, and what the client had been told before it."""
-
-    cut: int
-    after: str
-    luck: str
-    tree: Tree
-    marks: Marks
-    most: int
-
-
-def remainders(effects: Sequence[Effect], known: Sequence[str]) -> Iterator[Remainder | None]:
-    """What may be left, cut by cut, each state once; None for one that was there before."""
-    disk, marks, before = Disk(), [told.split() for told in known], set()
-    begun = False
-    for number, effect in enumerate(effects):
-        disk.take(effect)
-        if isinstance(effect, Mark):
-            marks.append(effect.told.split())
-            begun = True
-        if not begun:
-            continue
-        whole = dict(disk.remainders(number))
-        for name, tree in whole.items():
-            key = (tree.key(), len(marks))
-            if key in before:
-                yield None
-                continue
-            before.add(key)
-            most = most_to_fetch(whole["everything"], marks)
-            yield Remainder(number, told(effect), name, tree, tuple(marks), most)
-
-
-def most_to_fetch(written: Tree, marks: Marks) -> int:
-    """How many bytes promise d allows to be fetched again, given what was written at the cut."""
-    it = expected(marks)
-    paths = dict(written.walk())
-    most = 0
-    on_the_way = [("", sent) for sent in it.submitted]
-    for key, (digest, kind) in [*it.jobs.items(), *on_the_way]:
-        if key in it.ended or key in it.removed:
-            continue
-        size = SIZES[digest] if kind == "good" else len(OTHER)
-        node = paths.get(f"/state/staging/{digest}/image")
-        here = len(written.files[node]) if node is not None else 0
-        most += size - max(0, here - SYNC_WINDOW - BLOCK)
-    return most
 
 
 def scenario_of(name: str) -> Scenario:
@@ -160,9 +117,9 @@ def attempt(
         effects, client = recorded(name, root, origin)
         begun = effects.index(Mark(BEGIN))
         effects = [e for n, e in enumerate(effects) if n <= begun or not forget(e)]
-        found = list(remainders(effects, scenario_of(name).known))
-        outcome.cuts, outcome.possible = len(effects) - begun, len(found)
-        for one in chosen([one for one in found if one is not None], selection):
+        found = remainders(effects, scenario_of(name).known, SIZES)
+        outcome.cuts, outcome.possible = len(effects) - begun, found.possible
+        for one in chosen(list(found.different.values()), selection):
             outcome.tried += 1
             for sentence in judged(one, origin, client.cookie, keep):
                 again = f"scripts/powercut --scenario {name} --cut {one.cut} --variant {one.luck}"
