@@ -11,10 +11,12 @@ from typing import Final
 from scripts.powercut_daemon import SYNC_WINDOW
 from scripts.powercut_record import FETCH, Stage, served_certificate
 from spsd.adapters.migrations import migrate, migrations_directory
-from spsd.testing.origin import CutAfter, Drip
+from spsd.testing.origin import CutAfter, Hang
 
 SIZE: Final = 150_000
 IMAGE: Final = random.Random(1).randbytes(SIZE)
+MOST: Final = 2 * SYNC_WINDOW + 5_000
+"""After so many bytes a download hangs: past its second sync window."""
 OTHER: Final = random.Random(2).randbytes(SIZE // 3)
 DIGEST: Final = sha256(IMAGE).hexdigest()
 OTHER_DIGEST: Final = sha256(OTHER).hexdigest()
@@ -71,9 +73,9 @@ def fetch(stage: Stage) -> None:
 def cancel(stage: Stage) -> None:
     """A download that is cancelled in the middle, and one that waits behind it."""
     stage.start()
-    stage.origin.script(Drip(10_000, 0.02))
+    stage.origin.script(Hang(MOST))
     first, second = stage.submit("/image", DIGEST), stage.submit("/other", OTHER_DIGEST)
-    stage.until(first, lambda body: body["bytes_downloaded"] > 0)
+    stage.until(first, lambda body: body["bytes_downloaded"] == MOST)
     for key in (second, first):
         stage.mark("cancel-sent", key)
         stage.call("DELETE", f"{FETCH}/{key}")
@@ -91,9 +93,9 @@ def upload(stage: Stage) -> None:
 def broken_off(stage: Stage) -> None:
     """A download that the power has cut once, past its second sync window."""
     stage.start("long ago")
-    stage.origin.script(Drip(10_000, 0.02))
+    stage.origin.script(Hang(MOST))
     key = stage.submit("/image", DIGEST)
-    stage.until(key, lambda body: body["bytes_downloaded"] >= 2 * SYNC_WINDOW)
+    stage.until(key, lambda body: body["bytes_downloaded"] == MOST)
     stage.kill()
 
 
