@@ -15,7 +15,15 @@ from pathlib import Path
 
 import spsd.daemon
 from scripts.powercut_promises import Seen
-from scripts.powercut_record import FETCH, OVER, PASSWORD, USER, write_config
+from scripts.powercut_record import (
+    FETCH,
+    OVER,
+    PASSWORD,
+    UNVERIFIED,
+    USER,
+    served_certificate,
+    write_config,
+)
 from spsd.config import load
 from spsd.testing.client import Client
 from spsd.testing.origin import ThreadedOrigin
@@ -58,14 +66,14 @@ def log_lines() -> Iterator[list[str]]:
         root.removeHandler(handler)
 
 
-def look(root: Path, origin: ThreadedOrigin, cookie: str | None) -> Seen:
+def look(root: Path, origin: ThreadedOrigin, cookie: str | None, *, plain: bool = True) -> Seen:
     """Boot on ``root/state``, wait until every job is over, look, and stop.
 
     Raises:
         BootError: it does not come to rest.
     """
     config = root / "spsd.toml"
-    write_config(config, root / "state")
+    write_config(config, root / "state", plain=plain)
     spsd.daemon.boot_id = lambda: "after the cut"
     spsd.daemon.booted_slot = lambda: None
     return asyncio.run(_look(root, config, origin, cookie))
@@ -78,29 +86,31 @@ async def _look(root: Path, config: Path, origin: ThreadedOrigin, cookie: str | 
         try:
             await asyncio.wait([serving, url], timeout=LIMIT_S, return_when="FIRST_COMPLETED")
             if not url.done():
-                raise BootError("the daemon did not start")
-            asking = asyncio.create_task(
-                asyncio.to_thread(_ask, Client(url.result(), cookie=cookie), root, origin)
-            )
+                raise BootError(f"the daemon did not start: {_why(serving)}")
+            client = Client(url.result(), UNVERIFIED, cookie=cookie)
+            asking = asyncio.create_task(asyncio.to_thread(_ask, client, root, origin))
             await asyncio.wait([serving, asking], return_when="FIRST_COMPLETED")
             if serving.done():
                 # Its client finds nobody there any more, and ends.
                 await asyncio.wait([asking])
-                serving.result()
-                raise BootError("the daemon ended")
+                asking.exception()
+                raise BootError(f"the daemon ended: {_why(serving)}")
             return await asking
-        except BaseExceptionGroup as group:
-            raise BootError(f"the daemon ended: {group.exceptions!r}") from group
         finally:
             if not serving.done():
                 os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.wait([serving])
+            _why(serving)
+
+
+def _why(serving: asyncio.Task[None]) -> str:
+    return repr(serving.exception()) if serving.done() else "it takes too long"
 
 
 def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:
     before = origin.bytes_sent
-    logged_in = client.call("GET", FETCH).status == 200
-    if not logged_in:
+    logged_in = session = client.call("GET", FETCH).status == 200
+    if not session:
         client.cookie = None
         logged_in = client.log_in(USER, PASSWORD).status == 200
     jobs, shown, current = {}, {}, None
@@ -111,22 +121,36 @@ def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:
         shown = {int(item["key"]): bool(item["body"]) for item in slots["items"]}
         current = _slot(slots["meta"].get("current_slot"))
     state = root / "state"
+    filled = {
+        int(slot.name): slot
+        for slot in (state / "slots").iterdir()
+        if slot.name.isdecimal() and (slot / "image").exists()
+    }
     return Seen(
         jobs=jobs,
         shown=shown,
         digests={
-            int(slot.name): hashlib.sha256((slot / "image").read_bytes()).hexdigest()
-            for slot in (state / "slots").iterdir()
-            if slot.name.isdecimal() and (slot / "image").exists()
+            number: hashlib.sha256((slot / "image").read_bytes()).hexdigest()
+            for number, slot in filled.items()
         },
+        manifests={number: _manifest(slot) for number, slot in filled.items()},
         current=current,
         chosen=_slot((state / "slots/next").readlink())
         if (state / "slots/next").is_symlink()
         else None,
         staged=[path.name for path in (state / "staging").iterdir()],
         logged_in=logged_in,
+        session=session,
+        certificate=served_certificate(client.url),
         fetched=origin.bytes_sent - before,
     )
+
+
+def _manifest(slot: Path) -> str | None:
+    try:
+        return str(json.loads((slot / "manifest.json").read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _slot(name: object) -> int | None:

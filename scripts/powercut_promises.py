@@ -16,10 +16,16 @@ class Seen:
     """The slots that the API lists; whether it shows an image in it."""
     digests: Mapping[int, str]
     """Of the image file in each slot, as it lies on the disk."""
+    manifests: Mapping[int, str | None]
+    """The digest that the manifest beside each of these images names; None: it names none."""
     current: int | None
     chosen: int | None
     staged: Sequence[str]
     logged_in: bool
+    session: bool
+    """Whether that was by the session of before the cut, and not by the password."""
+    certificate: str | None
+    """The fingerprint of what it serves; None: it serves without TLS."""
     fetched: int
     """Bytes that the origin sent since the cut."""
 
@@ -42,6 +48,14 @@ class Expected:
     known: set[str] = field(default_factory=set)
     upgraded: int | None = None
     has_user: bool = False
+    has_session: bool = False
+    certificate: str | None = None
+
+    def unfinished(self) -> list[tuple[str, str]]:
+        """Digest and kind of what may still have to be fetched."""
+        over = self.ended.keys() | self.removed
+        accepted = [what for key, what in self.jobs.items() if key not in over]
+        return [*accepted, *self.submitted]
 
 
 def expected(marks: Marks) -> Expected:  # noqa: C901, PLR0912 - a line for each word
@@ -53,6 +67,10 @@ def expected(marks: Marks) -> Expected:  # noqa: C901, PLR0912 - a line for each
                 pass
             case "user-added", _:
                 it.has_user = True
+            case "logged-in", _:
+                it.has_session = True
+            case "pinned", [fingerprint]:
+                it.certificate = fingerprint
             case "submit-sent", [digest, kind]:
                 it.submitted.append((digest, kind))
                 it.known |= {digest} if kind == "good" else set()
@@ -122,6 +140,9 @@ def _slots(it: Expected, seen: Seen) -> Iterator[str]:
             yield f"b: slot {slot} is shown and holds {lies}, which nobody asked for"
         if not shown and lies is not None:
             yield f"c: slot {slot} is shown as empty and holds {lies}"
+    for slot, lies in seen.digests.items():
+        if seen.manifests.get(slot) != lies:
+            yield f"c: slot {slot} holds {lies}, and its manifest says {seen.manifests.get(slot)}"
     for slot, digest in it.slots.items():
         lies = seen.digests.get(slot)
         if lies != digest and not (digest is None and lies in it.known):
@@ -131,6 +152,10 @@ def _slots(it: Expected, seen: Seen) -> Iterator[str]:
 def _rest(it: Expected, seen: Seen, most: int) -> Iterator[str]:
     if it.has_user and not seen.logged_in:
         yield "a: the user that was added cannot log in"
+    elif it.has_session and not seen.session:
+        yield "a: the session that was given is not known"
+    if it.certificate is not None and seen.certificate != it.certificate:
+        yield f"c: the certificate was {it.certificate} and is {seen.certificate}"
     if seen.staged:
         yield f"c: staging is not empty: {', '.join(seen.staged)}"
     may_run = {it.upgraded} | {int(what) for verb, what in it.asked if verb == "upgrade"}

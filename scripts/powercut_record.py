@@ -1,8 +1,10 @@
 """Records a scenario: the real daemon on a recording file system, driven over its real API."""
 
+import hashlib
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from scripts.powercut_effects import Effect, read
 from scripts.powercut_recorder import MARK
@@ -27,6 +30,7 @@ CONFIG = """\
 host = "127.0.0.1"
 port = 0
 plain_http = {plain}
+session_idle_minutes = 1440
 [state]
 directory = "{state}"
 [slots]
@@ -40,6 +44,21 @@ backoff_limit_s = 0.05
 [upgrade]
 activate_hook = "{hook}"
 """
+
+
+# The client pins what it was shown; that is looked at for itself.
+UNVERIFIED = ssl.create_default_context()
+UNVERIFIED.check_hostname = False
+UNVERIFIED.verify_mode = ssl.CERT_NONE
+
+
+def served_certificate(url: str) -> str | None:
+    """SHA-256 of the certificate that is served there; None: there is no TLS."""
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        return None
+    shown = ssl.get_server_certificate((parts.hostname or "", parts.port or 0), timeout=START_S)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown)).hexdigest()
 
 
 class RecordingError(Exception):
@@ -59,9 +78,12 @@ class Stage:
     root: Path
     state: Path
     origin: ThreadedOrigin
-    client: Client = field(default_factory=lambda: Client(""))
+    client: Client = field(default_factory=lambda: Client("", UNVERIFIED))
     process: subprocess.Popen[str] | None = None
     marks: bool = True
+    plain: bool = True
+    told: list[str] = field(default_factory=list)
+    """All marks so far, in the form of the record."""
 
     @property
     def config(self) -> Path:
@@ -69,6 +91,7 @@ class Stage:
 
     def mark(self, *words: object) -> None:
         """Note what the client has done or was told, at this moment of the disk's life."""
+        self.told.append(" ".join(map(str, words)))
         if self.marks:
             try:
                 (self.state.parent / f"{MARK}{'+'.join(map(str, words))}").mkdir()
@@ -91,17 +114,18 @@ class Stage:
             env=os.environ | {"SPSD_POWERCUT_BOOT": boot},
         )
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line.startswith("spsd ready on "):
-            raise RecordingError(
-                f"the daemon did not start: {(self.root / 'daemon.log').read_text()}"
-            )
+        lines = []
+        while not (line := self.process.stdout.readline()).startswith("spsd ready on "):
+            if not line:
+                raise RecordingError(f"the daemon did not start: {''.join(lines)}")
+            lines.append(line)
         self.client.url = line.split()[-1]
 
     def log_in(self) -> None:
         answer = self.client.log_in(USER, PASSWORD)
         if answer.status != 200:
             raise RecordingError(f"no log-in: {answer.content!r}")
+        self.mark("logged-in")
 
     def stop(self) -> None:
         """End it politely."""
@@ -201,6 +225,8 @@ def record(
     run: Callable[[Stage], None],
     origin: ThreadedOrigin,
     client: Client,
+    *,
+    plain: bool = True,
 ) -> list[Effect]:
     """Run a scenario on a copy of the state ``prepared``; gives all that it did to the disk."""
     backing, mount, log = root / "backing", root / "mount", root / "effects"
@@ -208,8 +234,8 @@ def record(
     if prepared is not None:
         shutil.copytree(prepared, backing / "state", symlinks=True)
     with recording(backing, mount, log):
-        stage = Stage(root, mount / "state", origin, client)
-        write_config(stage.config, stage.state)
+        stage = Stage(root, mount / "state", origin, client, plain=plain)
+        write_config(stage.config, stage.state, plain=plain)
         try:
             run(stage)
             stage.stop()

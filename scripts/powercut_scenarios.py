@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from scripts.powercut_record import FETCH, Stage
+from scripts.powercut_daemon import SYNC_WINDOW
+from scripts.powercut_record import FETCH, Stage, served_certificate
 from spsd.adapters.migrations import migrate, migrations_directory
-from spsd.testing.origin import CutAfter, Drip
+from spsd.testing.origin import CutAfter, Hang
 
 SIZE: Final = 150_000
 IMAGE: Final = random.Random(1).randbytes(SIZE)
+MOST: Final = 2 * SYNC_WINDOW + 5_000
+"""After so many bytes a download hangs: past its second sync window."""
 OTHER: Final = random.Random(2).randbytes(SIZE // 3)
 DIGEST: Final = sha256(IMAGE).hexdigest()
 OTHER_DIGEST: Final = sha256(OTHER).hexdigest()
@@ -25,13 +28,15 @@ OBJECTS: Final = {"/image": IMAGE, "/other": OTHER}
 class Scenario:
     """``prepare`` happens on a good disk, and nothing of it is cut; ``run`` is.
 
-    ``known`` is what the client was told before, as marks.
+    ``known`` is what the client was told before, as marks, besides those of ``prepare``.
     """
 
     name: str
     run: Callable[[Stage], None]
     prepare: Callable[[Stage], None] | None = None
     known: tuple[str, ...] = ("user-added",)
+    plain: bool = True
+    """Without TLS."""
 
 
 def _upload(stage: Stage, content: bytes) -> int:
@@ -45,10 +50,11 @@ def _upload(stage: Stage, content: bytes) -> int:
 
 
 def first_start(stage: Stage) -> None:
-    """An empty disk: a user is added, the daemon starts."""
+    """An empty disk: a user is added, the daemon starts and makes a certificate."""
     stage.add_user()
     stage.mark("user-added")
     stage.start()
+    stage.mark("pinned", served_certificate(stage.client.url))
     stage.log_in()
 
 
@@ -67,9 +73,9 @@ def fetch(stage: Stage) -> None:
 def cancel(stage: Stage) -> None:
     """A download that is cancelled in the middle, and one that waits behind it."""
     stage.start()
-    stage.origin.script(Drip(10_000, 0.02))
+    stage.origin.script(Hang(MOST))
     first, second = stage.submit("/image", DIGEST), stage.submit("/other", OTHER_DIGEST)
-    stage.until(first, lambda body: body["bytes_downloaded"] > 0)
+    stage.until(first, lambda body: body["bytes_downloaded"] == MOST)
     for key in (second, first):
         stage.mark("cancel-sent", key)
         stage.call("DELETE", f"{FETCH}/{key}")
@@ -82,6 +88,22 @@ def upload(stage: Stage) -> None:
     stage.start()
     stage.mark("upload-sent", OTHER_DIGEST)
     stage.mark("uploaded", _upload(stage, OTHER), OTHER_DIGEST)
+
+
+def broken_off(stage: Stage) -> None:
+    """A download that the power has cut once, past its second sync window."""
+    stage.start("long ago")
+    stage.origin.script(Hang(MOST))
+    key = stage.submit("/image", DIGEST)
+    stage.until(key, lambda body: body["bytes_downloaded"] == MOST)
+    stage.kill()
+
+
+def recovery(stage: Stage) -> None:
+    """The start after that cut, in which the power goes again."""
+    stage.start()
+    [key] = [item["key"] for item in stage.call("GET", FETCH).document["items"]]
+    stage.over(key)
 
 
 def two_images(stage: Stage) -> None:
@@ -140,15 +162,15 @@ OLD_KEY: Final = "0d000000-0000-4000-8000-000000000001"
 def migration(stage: Stage) -> None:
     """The newest daemon on the oldest database."""
     stage.start()
-    stage.log_in()
     stage.over(OLD_KEY)
 
 
 _HELD: Final = ("user-added", f"held 1 {DIGEST}", f"held 2 {OTHER_DIGEST}", "upgraded 1")
 SCENARIOS: Final = (
-    Scenario("first-start", first_start, known=()),
+    Scenario("first-start", first_start, known=(), plain=False),
     Scenario("fetch", fetch, lambda _: None),
     Scenario("cancel", cancel, lambda _: None),
+    Scenario("recovery", recovery, broken_off),
     Scenario("upload", upload, lambda _: None),
     Scenario("upgrade", upgrade, two_images, _HELD),
     Scenario("empty", empty, two_images, _HELD),

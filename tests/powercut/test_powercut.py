@@ -77,7 +77,10 @@ def seen(**more) -> Seen:
         "current": None,
         "chosen": None,
         "staged": [],
+        "manifests": {},
         "logged_in": True,
+        "session": True,
+        "certificate": None,
         "fetched": 0,
     }
     return Seen(**quiet | more)
@@ -89,7 +92,7 @@ def job(status: str, slot: int | None = None, error: str | None = None) -> dict[
 
 ACCEPTED = (["user-added"], ["submit-sent", DIGEST, "good"], ["accepted", "k"])
 FINISHED = (*ACCEPTED, ["finished", "k", "1"])
-HERE = {"shown": {1: True}, "digests": {1: DIGEST}}
+HERE = {"shown": {1: True}, "digests": {1: DIGEST}, "manifests": {1: DIGEST}}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,9 @@ HERE = {"shown": {1: True}, "digests": {1: DIGEST}}
         (ACCEPTED, seen(jobs={"k": job("finished", 1)}, **HERE, staged=["x"]), "c"),
         (ACCEPTED, seen(jobs={"k": job("finished", 1)}, **HERE, fetched=2), "d"),
         (ACCEPTED, seen(jobs={"k": job("finished", 1)}, **HERE, logged_in=False), "a"),
+        ((["logged-in"],), seen(session=False), "a"),
+        ((["pinned", "x"],), seen(certificate="y"), "c"),
+        ((["uploaded", "1", DIGEST],), seen(**HERE | {"manifests": {1: None}}), "c"),
         (FINISHED, seen(jobs={"k": job("failed", error="digest: x")}, **HERE), "a"),
         (FINISHED, seen(jobs={"k": job("finished", 1)}), "b"),
         ((), seen(shown={1: True}, digests={1: DIGEST}), "b"),
@@ -121,6 +127,7 @@ def test_each_broken_promise_is_told(marks, after, letter) -> None:
     ("marks", "after"),
     [
         ((), seen()),
+        ((), seen(session=False, certificate="y")),
         (ACCEPTED, seen(jobs={"k": job("finished", 1)}, **HERE, fetched=1)),
         ((*ACCEPTED, ["remove-sent", "k"]), seen()),
         ((*ACCEPTED, ["cancel-sent", "k"]), seen(jobs={"k": job("cancelled")})),
