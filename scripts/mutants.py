@@ -144,7 +144,8 @@ class _Maker(cst.CSTVisitor):
 
     def _is_idle(self, node: cst.CSTNode, operator: Callable[..., object]) -> bool:
         """What fails as soon as it is imported or called tells nothing of a test."""
-        constant = isinstance(node, cst.Assign | cst.AnnAssign) and not self._scopes
+        typed = isinstance(node, cst.AnnAssign)  # mypy refuses None, or it is what stands there
+        constant = typed or (isinstance(node, cst.Assign) and not self._scopes)
         return constant or operator is operator_arg_removal
 
     def _members(self, node: cst.Attribute, enum: str) -> Iterator[cst.CSTNode]:

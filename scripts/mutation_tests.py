@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 _RESUME = (
     "tests/domain/test_resume.py",
+    "tests/domain/test_exchange.py",
+    "tests/domain/test_resume_edges.py",
     "tests/test_docs.py::test_the_generated_parts_are_fresh",
     "tests/domain/test_resume_properties.py",
 )
