@@ -17,9 +17,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import libcst as cst
-import libcst.matchers as m
 from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper, PositionProvider
 from mutmut.mutation.mutators import mutation_operators, operator_arg_removal
+
+from scripts.mutant_nodes import (
+    NO_COMMA,
+    difference,
+    is_sentence,
+    negated,
+    other_arguments,
+    short,
+    with_elements,
+)
 
 _LEFT_OUT = (cst.Annotation, cst.Decorator, cst.Import, cst.ImportFrom, cst.Subscript)
 _NAMES_OF_TYPES = {"TypeVar", "NewType", "getLogger", "assert_never"}
@@ -90,6 +99,7 @@ class _Maker(cst.CSTVisitor):
         self._module = cst.parse_module(text)
         self._scopes: list[str] = []
         self._made: list[Mutant] = []
+        self._exceptions: set[cst.CSTNode] = set()  # an order means nothing in them
         self._whole_table = path.endswith("/lifecycle.py")
         self._is_order = path.endswith("/recovery.py")
         self._is_sql = path.endswith("_repository.py")
@@ -107,6 +117,10 @@ class _Maker(cst.CSTVisitor):
             self._put(node, changed)
         if isinstance(node, cst.IndentedBlock):
             self._statements(node)
+        if isinstance(node, cst.ExceptHandler) and node.type is not None:
+            self._exceptions.add(node.type)
+        if isinstance(node, cst.Tuple | cst.List | cst.Set | cst.Dict):
+            self._rows(node)
         if self._is_sql and isinstance(node, cst.SimpleString | cst.FormattedString):
             self._sql(node)
         return True
@@ -127,18 +141,16 @@ class _Maker(cst.CSTVisitor):
 
     def _changes(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         if isinstance(node, cst.Call):
-            yield from _other_arguments(node)
-        if not isinstance(node, cst.BaseString) or not (_is_sentence(node) or self._is_sql):
+            yield from other_arguments(node)
+        if not isinstance(node, cst.BaseString) or not (is_sentence(node) or self._is_sql):
             for kind, operator in mutation_operators:
                 if isinstance(node, kind) and not self._is_idle(node, operator):
                     made = list(operator(node))
                     yield from made[:1] if isinstance(node, cst.BaseString) else made
-        if isinstance(node, cst.Tuple | cst.List | cst.Set | cst.Dict):
-            yield from _rows(node)
-        elif isinstance(node, cst.BooleanOperation):
+        if isinstance(node, cst.BooleanOperation):
             yield from (node.left, node.right)
         elif isinstance(node, cst.If | cst.CompIf | cst.While):
-            yield node.with_changes(test=_negated(node.test))
+            yield node.with_changes(test=negated(node.test))
         elif isinstance(node, cst.Attribute) and isinstance(node.value, cst.Name):
             yield from self._members(node, node.value.value)
 
@@ -169,10 +181,26 @@ class _Maker(cst.CSTVisitor):
             for first, second in pairwise(lines):
                 self._swap(first, second)
 
+    def _rows(self, node: cst.Tuple | cst.List | cst.Set | cst.Dict) -> None:
+        """Each is dropped; neighbours trade places."""
+        each: Sequence[cst.BaseElement | cst.BaseDictElement] = node.elements
+        told = [short(self._code(one.with_changes(comma=NO_COMMA))) for one in each]
+        for at in range(len(each)):
+            rest = [*each[:at], *each[at + 1 :]]
+            if rest or not isinstance(node, cst.Set):
+                code = self._code(with_elements(node, rest))
+                self._add(each[at], self._span(node), code.encode(), told[at], "dropped")
+        if isinstance(node, cst.Tuple | cst.List) and node not in self._exceptions:
+            for at, (one, two) in enumerate(pairwise(told)):
+                swapped = [*each[:at], each[at + 1], each[at], *each[at + 2 :]]
+                code = self._code(with_elements(node, swapped))
+                what = f"{one} <-> {two}"
+                self._add(each[at], self._span(node), code.encode(), what, "swapped")
+
     def _swap(self, first: cst.CSTNode, second: cst.CSTNode) -> None:
         (a, b), (c, d) = self._span(first), self._span(second)
         one, two = self._bytes[a:b], self._bytes[c:d]
-        told = f"{_short(one.decode())} <-> {_short(two.decode())}"
+        told = f"{short(one.decode())} <-> {short(two.decode())}"
         self._add(first, (a, d), two + self._bytes[b:c] + one, told, "swapped")
 
     def _sql(self, node: cst.CSTNode) -> None:
@@ -193,7 +221,7 @@ class _Maker(cst.CSTVisitor):
             assert isinstance(changed, cst.If | cst.CompIf | cst.While)
             node, code = node.test, self._code(changed.test)
         told = self._code(node).strip(), code.strip()
-        self._add(node, self._span(node), code.encode(), *map(_short, _difference(*told)))
+        self._add(node, self._span(node), code.encode(), *map(short, difference(*told)))
 
     def _add(
         self, node: cst.CSTNode, span: tuple[int, int], code: bytes, before: str, after: str
@@ -221,72 +249,6 @@ class _Maker(cst.CSTVisitor):
 
     def _code(self, node: cst.CSTNode) -> str:
         return self._module.code_for_node(node)
-
-
-def _rows(node: cst.Tuple | cst.List | cst.Set | cst.Dict) -> Iterator[cst.CSTNode]:
-    each: Sequence[cst.BaseElement | cst.BaseDictElement] = node.elements
-    for at in range(len(each)):
-        rest = [*each[:at], *each[at + 1 :]]
-        if rest or not isinstance(node, cst.Set):
-            yield _with(node, rest)
-    if isinstance(node, cst.Tuple | cst.List):
-        for at in range(len(each) - 1):
-            yield _with(node, [*each[:at], each[at + 1], each[at], *each[at + 2 :]])
-
-
-def _with(node: cst.CSTNode, elements: Sequence[cst.CSTNode]) -> cst.CSTNode:
-    plain = [one.with_changes(comma=cst.MaybeSentinel.DEFAULT) for one in elements]
-    changed = node.with_changes(elements=plain)
-    if isinstance(changed, cst.Tuple) and not changed.lpar:
-        changed = changed.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-    return changed
-
-
-def _other_arguments(node: cst.Call) -> Iterator[cst.CSTNode]:
-    """What mutmut does to arguments, where that is no sentence and no plain error."""
-    for at, arg in enumerate(node.args):
-        if not _is_sentence(arg.value) and not arg.star:
-            given = arg.with_changes(value=cst.Name("None"))
-            if not m.matches(arg.value, m.Name("None")):
-                yield node.with_changes(args=[*node.args[:at], given, *node.args[at + 1 :]])
-            if arg.keyword is not None:
-                yield node.with_changes(args=[*node.args[:at], *node.args[at + 1 :]])
-
-
-def _negated(test: cst.BaseExpression) -> cst.BaseExpression:
-    inner = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
-    return cst.UnaryOperation(cst.Not(), inner)
-
-
-def _is_sentence(node: cst.CSTNode) -> bool:
-    if isinstance(node, cst.SimpleString):
-        return " " in node.value and "r" not in node.prefix
-    return isinstance(node, cst.FormattedString | cst.ConcatenatedString)
-
-
-def _difference(before: str, after: str) -> tuple[str, str]:
-    """Both on one line, without most of what is the same in them."""
-    a, b = " ".join(before.split()), " ".join(after.split())
-    if max(len(a), len(b)) <= 60:
-        return a, b
-    words, others = a.split(), b.split()
-    start = 0
-    while start < min(len(words), len(others)) and words[start] == others[start]:
-        start += 1
-    end = 0
-    most = min(len(words), len(others)) - start
-    while end < most and words[-1 - end] == others[-1 - end]:
-        end += 1
-    start, end = max(0, start - 1), max(0, end - 1)
-    return (
-        " ".join(words[start : len(words) - end]),
-        " ".join(others[start : len(others) - end]),
-    )
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= 90 else f"{flat[:50]} … {flat[-35:]}"
 
 
 def _compiles(text: str) -> bool:

@@ -33,7 +33,10 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "image": ("tests/domain/test_values.py",),
     "integrity": ("tests/services/test_integrity.py",),
     "job": ("tests/domain/test_job.py",),
-    "lifecycle": ("tests/domain/test_lifecycle.py", "tests/adapters/test_job_repository.py"),
+    "lifecycle": (
+        "tests/domain/test_lifecycle.py",
+        "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    ),
     "mirror": ("tests/domain/test_mirror.py",),
     "parts": _RESUME,
     "proxy": ("tests/domain/test_proxy.py",),
@@ -43,6 +46,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
     ),
     "redirect": (
+        "tests/domain/test_receiving.py",
         "tests/domain/test_redirect.py",
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
     ),
