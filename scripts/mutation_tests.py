@@ -37,7 +37,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
         "tests/domain/test_lifecycle.py",
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
     ),
-    "mirror": ("tests/domain/test_mirror.py",),
+    "mirror": ("tests/domain/test_mirror_edges.py", "tests/domain/test_mirror.py"),
     "parts": _RESUME,
     "proxy": ("tests/domain/test_proxy.py",),
     "rate": ("tests/domain/test_rate.py",),
