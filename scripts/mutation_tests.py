@@ -32,7 +32,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "host": ("tests/domain/test_host.py",),
     "image": ("tests/domain/test_values.py",),
     "integrity": ("tests/services/test_integrity.py",),
-    "job": ("tests/domain/test_job.py",),
+    "job": ("tests/domain/test_job_moves.py", "tests/domain/test_job.py"),
     "lifecycle": (
         "tests/domain/test_lifecycle.py",
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
