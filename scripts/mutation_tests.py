@@ -15,10 +15,10 @@ _RESUME = (
 )
 
 NEAREST: Mapping[str, tuple[str, ...]] = {
-    "account": ("tests/services/test_accounts.py",),
+    "account": ("tests/domain/test_accounts.py",),
     "answering": _RESUME,
     "asking": _RESUME,
-    "boot": ("tests/domain/test_values.py", "tests/services/test_upgrade.py"),
+    "boot": ("tests/domain/test_boot.py",),
     "certificate_time": ("tests/domain/test_certificate_time.py",),
     "decision": _RESUME,
     "digest": ("tests/domain/test_values.py",),
@@ -31,7 +31,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "head_rows": _RESUME,
     "host": ("tests/domain/test_host.py",),
     "image": ("tests/domain/test_values.py",),
-    "integrity": ("tests/services/test_integrity.py",),
+    "integrity": ("tests/domain/test_integrity.py",),
     "job": ("tests/domain/test_job_moves.py", "tests/domain/test_job.py"),
     "lifecycle": (
         "tests/domain/test_lifecycle.py",
@@ -54,7 +54,8 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "retry": ("tests/domain/test_retry.py",),
     "source": ("tests/domain/test_values.py", "tests/domain/test_redirect.py"),
     "throttle": ("tests/domain/test_throttle.py",),
-    "upgrade": ("tests/services/test_upgrade.py",),
+    "program": ("tests/domain/test_upgrade.py",),
+    "upgrade": ("tests/domain/test_upgrade.py",),
     "recovery": ("tests/services/test_recovery.py",),
     "job_repository": ("tests/adapters/test_job_repository.py", "tests/services/test_recovery.py"),
 }
