@@ -52,7 +52,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     ),
     "resume": _RESUME,
     "retry": ("tests/domain/test_retry.py",),
-    "source": ("tests/domain/test_values.py", "tests/domain/test_redirect.py"),
+    "source": ("tests/domain/test_source.py", "tests/domain/test_values.py"),
     "throttle": ("tests/domain/test_throttle.py",),
     "program": ("tests/domain/test_upgrade.py",),
     "upgrade": ("tests/domain/test_upgrade.py",),
