@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "a failed job's partial is thrown away at a restart",
         JOBS,
-        "set(JobState) - TERMINAL | {JobState.FAILED}",
-        "set(JobState) - TERMINAL",
+        "OR state = 'failed' AND",
+        "OR 0 AND",
         OF_JOBS,
     ),
     Mutant(

@@ -114,7 +114,7 @@ _STATUS_ROWS = (
     HeadRow(
         "refused",
         "any other 4xx",
-        lambda seen: 400 <= seen.reply.status < 500,
+        lambda seen: seen.reply.status // 100 == 4,
         for_good(FailureCode.ORIGIN_STATUS, _answered),
         "The same request gets the same answer (section 15.5).",
     ),

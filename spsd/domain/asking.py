@@ -40,7 +40,7 @@ PLAN: Table[Prefix, Ask | Complete] = Table(
         _Plan(
             "all-here",
             "as many bytes as the origin told",
-            lambda p: p.kept.total is not None and p.kept.length == p.kept.total > 0,
+            lambda p: 0 < p.kept.length == p.kept.total,
             Outcome("complete, no request", lambda _: Complete()),
             "The digest is all that is missing.",
         ),

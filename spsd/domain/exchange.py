@@ -55,7 +55,7 @@ class Windows:
 
         A line that always breaks before it has sent a window must not be asked for one for ever.
         """
-        size = max(min(self.size, 64), self.size >> 2 * min(breaks, 16))
+        size = max(min(self.size, 64), self.size >> 2 * breaks)
         return Windows(size, self.probe_from)
 
     @property

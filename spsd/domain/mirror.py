@@ -123,17 +123,14 @@ class Sources:
         """
         if glued and not self.unmixed:
             named = set(pieces)
-            marked = (
-                replace(source, suspected=source.suspected or i in named)
-                for i, source in enumerate(self.each)
-            )
+            marked = (replace(source, suspected=i in named) for i, source in enumerate(self.each))
             return replace(self, each=tuple(marked), unmixed=True)
         last = pieces[-1] if pieces else None  # an empty object is no piece
         return self._strike(self.current if last is None else last)
 
-    def _rank(self, now: float, index: int) -> tuple[float, bool, int, int]:
+    def _rank(self, now: float, index: int) -> tuple[float, bool, int]:
         source = self.each[index]
-        return self._wait_s(now, index), source.suspected, source.failures, index
+        return self._wait_s(now, index), source.suspected, source.failures
 
     def _wait_s(self, now: float, index: int) -> float:
         return max(0.0, self.each[index].ready_at - now)
@@ -150,10 +147,8 @@ class Provenance:
 
     def __init__(self, length: int) -> None:
         """``length`` bytes are here from an earlier run."""
-        self.pieces: list[int | None] = [None] if length else []
-        self._source = 0
-        self._base: int | None = None
-        self._noted = False
+        self.pieces: list[int | None] = [None]
+        self.begin(0, length)
 
     @property
     def glued(self) -> bool:
@@ -162,14 +157,18 @@ class Provenance:
 
     def begin(self, source: int, length: int) -> None:
         """A connection to ``source`` begins, with ``length`` bytes here."""
-        self._source, self._base, self._noted = source, None, False
+        self._source = source
+        self._base: int | None = None
+        self._noted = False
         if length == 0:
             self.pieces = []
 
     def reached(self, done: int) -> None:
         """That many bytes are here now; the first call tells where the connection goes on."""
         if done == 0:
-            self.pieces, self._base, self._noted = [], 0, False
+            self.pieces = []
+            self._base = 0
+            self._noted = False
         elif self._base is None:
             self._base = done
         elif done > self._base and not self._noted:

@@ -42,7 +42,7 @@ def _is_resized(seen: Exchange, span: Span) -> bool:
 def _is_too_little_to_compare(seen: Exchange, span: Span) -> bool:
     if seen.ask.probe:
         return span.last != seen.ask.probe - 1
-    return seen.ask.overlap > 0 and span.last < seen.ask.offset - 1
+    return span.last < seen.ask.offset - 1
 
 
 def _append(seen: Exchange) -> Verdict:

@@ -39,7 +39,7 @@ def proxy_settings(
         http = https = proxy
     else:
         every = _variable(environ, "all_proxy")
-        http = environ.get("http_proxy", "") or every
+        http = environ.get("http_proxy") or every
         https = _variable(environ, "https_proxy") or every
     named = tuple(text for text in direct if text)
     return ProxySettings(_with_scheme(http), _with_scheme(https), named)
@@ -50,9 +50,7 @@ def proxy_for(url: str, settings: ProxySettings) -> str | None:
     parts = urlsplit(url)
     proxy = settings.https if parts.scheme == "https" else settings.http
     host = (parts.hostname or "").removesuffix(".")
-    if proxy is None or any(_covers(text, host) for text in settings.direct):
-        return None
-    return proxy
+    return None if any(_covers(text, host) for text in settings.direct) else proxy
 
 
 def exception_problem(text: str) -> str | None:

@@ -56,7 +56,7 @@ def retry_after_seconds(value: str | None, *, now: int) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdecimal():
-        return min(float(text), RETRY_AFTER_LIMIT_S) if len(text) < 10 else RETRY_AFTER_LIMIT_S
+        return min(float(text), RETRY_AFTER_LIMIT_S)
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):  # a time zone may be any number

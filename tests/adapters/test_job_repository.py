@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,8 @@ from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.domain.failure import FailureCode, OriginError
-from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
-from spsd.domain.lifecycle import JobState
+from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress, Step
+from spsd.domain.lifecycle import JobState, Trigger
 
 A, B = "a" * 64, "b" * 64
 
@@ -41,6 +42,17 @@ async def test_a_row_comes_back_as_it_went(jobs):
     assert await jobs.get(JobKey("none")) is None
 
 
+async def test_every_column_comes_back_as_it_was_moved(jobs, database):
+    job = await added(jobs, "k")
+    wanted = job.start(2, now=3)
+    assert await jobs.move(job, wanted) == wanted
+    cut = OriginError(FailureCode.CUT_OFF, "cut", {"bytes": 5}, transient=False)
+    over = wanted.failed(cut, Progress(5, 9), gained=False, budget=1, now=4)
+    assert None not in (over.error, over.evidence, over.started_at)
+    assert await jobs.move(wanted, over) == over
+    assert await SqliteJobs(database).get(job.key) == over
+
+
 async def test_mirrors_come_back_in_their_order(jobs):
     mirrors = ('http://ü/a?b="c"', "https://b/")
     job = Job.submitted(JobKey("k"), "http://x/y", A, mirrors=mirrors, now=1)
@@ -58,27 +70,48 @@ async def test_a_stale_view_moves_nothing(jobs):
     assert await jobs.remove(job) is False
 
 
-async def test_a_view_of_another_state_moves_nothing(jobs):
-    """A cancel comes as the image is proven: in the same attempt."""
+@pytest.mark.parametrize("same", ["state", "attempt"])
+async def test_a_view_is_stale_if_the_state_or_the_attempt_is_another(jobs, same):
     job = await added(jobs, "k")
     seen = await jobs.move(job, job.start(1, now=2))
-    verified = await jobs.move(seen, seen.verified(4, "proof", now=3))
-    assert verified.attempt == seen.attempt
-    assert await jobs.move(seen, seen.cancelled(NO_PROGRESS, now=3)) is None
+    cut = OriginError(FailureCode.CUT_OFF, "cut")
+    to = {
+        "state": seen.failed(cut, NO_PROGRESS, gained=False, budget=9, now=3),
+        "attempt": seen.verified(1, "proof", now=3),
+    }[same]
+    assert getattr(seen, same) == getattr(to, same)
+    now = await jobs.move(seen, to)
+    assert await jobs.move(seen, seen.cancelled(NO_PROGRESS, now=4)) is None
     assert await jobs.remove(seen) is False
-    assert await jobs.get(job.key) == verified
+    assert await jobs.get(job.key) == now
 
 
-async def test_a_view_of_another_attempt_moves_nothing(jobs):
-    """Whoever worked on the attempt before has nothing to say: in the same state."""
+async def test_a_move_moves_no_other_row(jobs):
+    first, second = await added(jobs, "1"), await added(jobs, "2", B)
+    assert await jobs.move(first, gone := first.cancelled(NO_PROGRESS, now=2)) == gone
+    assert list(await jobs.list()) == [gone, second]
+    assert await jobs.remove(second) is True
+    assert list(await jobs.list()) == [gone]
+
+
+async def test_a_row_that_makes_no_sense_is_an_error_and_no_lost_race(jobs):
     job = await added(jobs, "k")
-    seen = await jobs.move(job, job.start(1, now=2))
-    error = OriginError(FailureCode.STALL, "no byte came")
-    again = await jobs.move(seen, seen.failed(error, NO_PROGRESS, gained=False, budget=9, now=3))
-    assert (again.state, again.attempt) == (seen.state, seen.attempt + 1)
-    assert await jobs.move(seen, seen.verified(4, "proof", now=4)) is None
-    assert await jobs.remove(seen) is False
-    assert await jobs.get(job.key) == again
+    with pytest.raises(sqlite3.IntegrityError):
+        await jobs.move(job, replace(job.start(1, now=2), error="x"))
+    assert await jobs.get(job.key) == job
+
+
+async def test_rows_come_in_the_order_of_creation(jobs):
+    keys = ["c", "a", "b"]
+    made = [await added(jobs, key, f"{number:064x}") for number, key in enumerate(keys)]
+    assert list(await jobs.list()) == made
+    assert await jobs.next_queued(without=[]) == made[0]
+    slots = [3, 1, 2]
+    moved = [
+        await jobs.move(job, job.start(slot, now=2))
+        for job, slot in zip(reversed(made), slots, strict=True)
+    ]
+    assert list(await jobs.active()) == moved[::-1]
 
 
 @pytest.mark.parametrize(("digest", "slot"), [(A, 2), (B, 1)])
@@ -123,6 +156,21 @@ async def test_each_move_is_a_line_of_history_and_goes_with_the_row(jobs, databa
     ]
     assert await jobs.remove(job) is True
     assert await database.rows("SELECT * FROM job_history") == []
+
+
+async def test_a_history_is_of_one_job_and_oldest_first(jobs):
+    job, other = await added(jobs, "k"), await added(jobs, "other", B)
+    job = await jobs.move(job, job.start(1, now=2))
+    other = await jobs.move(other, other.cancelled(NO_PROGRESS, now=3))
+    job = await jobs.move(job, job.verified(7, "proof", now=4))
+    assert list(await jobs.history(job.key)) == [
+        Step(1, Trigger.SUBMIT, JobState.QUEUED, 0, None),
+        Step(2, Trigger.START, JobState.DOWNLOADING, 1, None),
+        Step(4, Trigger.VERIFY, JobState.INSTALLING, 1, "proof"),
+    ]
+    for line in await jobs.history(job.key):
+        assert (type(line.cause), type(line.state)) == (Trigger, JobState)
+    assert list(await jobs.history(JobKey("none"))) == []
 
 
 async def test_the_oldest_queued_is_next(jobs):

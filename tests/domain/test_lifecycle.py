@@ -52,6 +52,13 @@ def test_active_terminal_and_queued_are_all_there_is():
     assert not ACTIVE & TERMINAL
 
 
+def test_what_the_database_holds_keeps_its_name():
+    states = "queued downloading installing finished failed cancelled"
+    triggers = "submit start progress found verify install fail cancel interrupt stop"
+    assert [state.value for state in JobState] == states.split()
+    assert [trigger.value for trigger in Trigger] == triggers.split()
+
+
 def test_the_diagram_has_each_line_of_the_table():
     lines = {line.strip() for line in diagram().splitlines()}
     for (state, trigger), (may, must) in EXPECTED.items():

@@ -148,3 +148,18 @@ def test_a_proxy_that_is_of_no_use_is_told_without_its_password(proxy, problem):
 )
 def test_exceptions_in_the_settings(text, good):
     assert (exception_problem(text) is None) is good
+
+
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ("http://q:2", None),
+        ("http://q:2/", None),
+        ("HTTP://q:2", None),
+        ("http://q:2/x", "the URL of the proxy has a path"),
+        ("http://q:x", "the URL of the proxy is no valid URL: its port is no number up to 65535"),
+        ("socks5://q", "the scheme of the proxy is socks5, and spsd speaks to http proxies only"),
+    ],
+)
+def test_what_is_wrong_with_a_proxy_is_told(proxy, problem):
+    assert proxy_problem(proxy) == problem

@@ -72,6 +72,30 @@ def test_no_minimum_still_wants_a_byte():
     assert seen.deadline == 14.0
 
 
+def test_what_comes_within_a_64th_of_the_window_counts_as_one():
+    """Memory is bounded, however small the pieces are; the credit is no such piece."""
+    needed, window = 6400, 64.0
+
+    def deadline(*came):
+        seen = RateWatch(minimum_bytes_per_s=100, window_s=window, now=100.0)
+        for size, now in came:
+            seen.count(size, now)
+        return seen.deadline - window
+
+    assert deadline((needed, 100.5)) == 100.5
+    half = needed // 2
+    assert deadline((half, 100.5), (half, 100.6), (half, 110)) == 100.5
+    assert deadline((half, 100.5), (half, 101.49), (half, 110)) == 100.5
+    assert deadline((half, 100.5), (half, 101.5), (half, 110)) == 101.5
+
+
+def test_bytes_count_after_an_excuse_too():
+    seen = watch(0.0)
+    seen.excuse(7.5)
+    seen.count(MINIMUM * 10, 8.0)
+    assert seen.deadline == 8.0 + WINDOW
+
+
 FEED = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 50_000)), max_size=60)
 
 

@@ -2,11 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.failure import FailureCode
+from spsd.domain.failure import EXPLANATIONS, FailureCode
 from spsd.domain.receiving import (
     BODY,
     DIGEST,
     OPENING,
+    PAGE_BYTES,
     Finished,
     Opening,
     Received,
@@ -40,6 +41,10 @@ A, B = "a" * 64, "b" * 64
         (OCTETS, b"<htmlish>", False),
         (OCTETS, b"an image <html>", False),
         ("text/plain", b"<?xml?>", False),
+        ("text/html", b" " * (PAGE_BYTES - 1) + b"\0", False),
+        ("text/html", b" " * PAGE_BYTES + b"\0", True),
+        ("", b" " * (PAGE_BYTES - 6) + b"<html>", True),
+        ("", b" " * (PAGE_BYTES - 5) + b"<html>", False),
     ],
 )
 def test_what_is_a_page(media_type, beginning, expected):
@@ -100,6 +105,84 @@ def test_row(table, name, seen, expected):
 def test_every_row_is_reached():
     for table in (OPENING, BODY, DIGEST, REDIRECTS):
         assert [row.name for row in table.rows] == [n for t, n, _, _ in CASES if t is table]
+
+
+def test_the_edges():
+    assert judge_opening(Opening("text/html", b"<form>", 1)) is not None
+    assert judge_body(Received(99, None, 99)) is None
+    called = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
+    assert called is not None
+    assert called.code is FailureCode.PORTAL
+
+
+WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "transient"),
+    [
+        (
+            judge_opening(Opening("text/html", PAGE, 5)),
+            (
+                "portal: the origin sent a web page instead of an image "
+                "(content type text/html, kept bytes 5). "
+            ),
+            False,
+        ),
+        (
+            judge_opening(Opening("", PAGE, 5)),
+            (
+                "portal: the origin sent a web page instead of an image "
+                "(content type none, kept bytes 5). "
+            ),
+            False,
+        ),
+        (
+            judge_body(Received(100, None, 99)),
+            "disk_full: the image has no end before the disk has (bytes 100). ",
+            False,
+        ),
+        (
+            judge_body(Received(5, 10, 99, ended=True)),
+            "cut_off: the origin closed the connection before the end (bytes 5, of 10). ",
+            True,
+        ),
+        (
+            judge_digest(Finished(A, B, 5, True, 1, "", IMAGE, notes={"tls": "none"})),
+            f"digest: the image does not have the requested SHA-256 ({WRONG}). ",
+            True,
+        ),
+        (
+            judge_digest(
+                Finished(A, B, 5, False, 0, "", IMAGE, surplus=True, notes={"tls": "none"})
+            ),
+            (
+                "too_long: more bytes came than announced, and those that were announced are not "
+                f"the image ({WRONG}). "
+            ),
+            False,
+        ),
+        (
+            judge_digest(Finished(A, B, 5, False, 0, "text/html", PAGE, notes={"tls": "none"})),
+            (
+                "portal: the origin sent a web page instead of an image "
+                f"(content type text/html, {WRONG}). "
+            ),
+            False,
+        ),
+        (
+            judge_digest(Finished(A, B, 5, False, 0, "", PAGE, notes={"tls": "none"})),
+            (
+                "portal: the origin sent a web page instead of an image "
+                f"(content type none, {WRONG}). "
+            ),
+            False,
+        ),
+    ],
+)
+def test_the_whole_sentence(error, sentence, transient):
+    assert error.sentence() == sentence + EXPLANATIONS[error.code].advice
+    assert error.transient is transient
 
 
 LENGTHS = st.integers(0, 40)

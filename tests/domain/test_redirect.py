@@ -1,7 +1,7 @@
 import pytest
 
 from spsd.domain.failure import FailureCode, OriginError
-from spsd.domain.redirect import REDIRECT_LIMIT, follow
+from spsd.domain.redirect import REDIRECT_LIMIT, STATUSES, Hop, follow
 
 BASE = "http://user:secret@a.example/dir/file#part"
 
@@ -39,6 +39,46 @@ def test_what_leads_nowhere(headers, hops):
         follow(BASE, headers, hops=hops, secure_only=False)
     assert caught.value.code is FailureCode.REDIRECT
     assert not caught.value.transient
+
+
+def test_which_statuses_redirect():
+    assert [status for status in range(300, 400) if status in STATUSES] == [301, 302, 303, 307, 308]
+
+
+def test_no_location_leads_back():
+    assert Hop("http://a.example/x#y", None, 0, secure_only=False).target == "http://a.example/x"
+
+
+@pytest.mark.parametrize(
+    ("location", "hops", "sentence"),
+    [
+        (None, 0, "redirect: the origin redirects without a Location. Use"),
+        (
+            "http://u:secret@b.example/",
+            REDIRECT_LIMIT,
+            "redirect: the origin redirects more than 10 times (last target http://b.example/). ",
+        ),
+        (
+            "ftp://b.example/",
+            0,
+            "redirect: the origin redirects to an address that cannot be fetched: `url`",
+        ),
+        (
+            "http://u:secret@b.example/",
+            0,
+            (
+                'policy: the origin redirects from https to http, which [fetch] tls = "strict" '
+                "forbids (target http://b.example/). Name"
+            ),
+        ),
+    ],
+)
+def test_the_sentence_of_a_refusal(location, hops, sentence):
+    headers = {} if location is None else {"location": location}
+    with pytest.raises(OriginError) as caught:
+        follow("https://a.example/", headers, hops=hops, secure_only=True)
+    assert caught.value.sentence().startswith(sentence)
+    assert caught.value.transient is False
 
 
 def test_the_tenth_is_still_followed():

@@ -1,3 +1,5 @@
+import math
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -38,6 +40,18 @@ def test_the_wait_doubles_up_to_the_limit():
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
+def test_the_wait_of_one_who_never_gives_up_is_a_number():
+    patient = RetryPolicy(budget=5, initial_s=1.0, limit_s=math.inf, stall_floor=1000)
+    waits = [backoff_s(patient, n, spread=1.0, retry_after=None) for n in (33, 34, 10**6)]
+    assert waits == [2.0**32] * 3
+
+
+def test_nobody_waits_for_an_origin_that_asked_for_nothing():
+    hasty = RetryPolicy(budget=5, initial_s=0.125, limit_s=60.0, stall_floor=1000)
+    assert backoff_s(hasty, 1, spread=0.0, retry_after=None) == 0.0625
+    assert backoff_s(hasty, 1, spread=0.0, retry_after=1e9) == RETRY_AFTER_LIMIT_S == 3600
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -61,6 +75,18 @@ def test_the_wait_doubles_up_to_the_limit():
 )
 def test_retry_after(value, expected):
     assert retry_after_seconds(value, now=NOW) == expected
+
+
+def test_a_date_without_a_zone_is_no_local_time(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "XYZ-9")
+        time.tzset()
+        try:
+            assert retry_after_seconds("Tue, 14 Nov 2023 22:14:50 -0000", now=NOW) == 90
+            assert retry_after_seconds("Wed, 15 Nov 2023 07:14:50 +0900", now=NOW) == 90
+        finally:
+            elsewhere.undo()
+            time.tzset()
 
 
 DATES = st.builds(

@@ -26,6 +26,10 @@ def test_the_first_failures_are_free(throttle: Throttle) -> None:
     assert throttle.wait_s("p", "n", now=NOW) == 1
 
 
+def test_how_much_is_free_and_kept() -> None:
+    assert (FREE_FAILURES, LONGEST_WAIT_S, KEYS_KEPT) == (5, 60, 4096)
+
+
 def test_then_the_wait_doubles_up_to_a_minute(throttle: Throttle) -> None:
     fail(throttle, FREE_FAILURES - 1)
     waits = []

@@ -1,5 +1,7 @@
 """Source URLs, digests, image facts, slots, and the throttle of log-ins."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,6 +127,20 @@ def test_other_text_is_no_digest(text):
     with pytest.raises(InvalidRequestBodyError) as caught:
         parse_sha256(text, field="sha256")
     assert caught.value.details == {"field": "sha256"}
+
+
+@pytest.mark.parametrize(
+    ("text", "has"),
+    [
+        ("a" * 63, "63 characters"),
+        ("a" * 65, "65 characters"),
+        ("g" * 64, "a character that is not hexadecimal"),
+    ],
+)
+def test_what_is_wrong_with_a_digest_is_told(text, has):
+    told = f"`sha256` must be a SHA-256: 64 hexadecimal digits, but it has {has}."
+    with pytest.raises(InvalidRequestBodyError, match=re.escape(told)):
+        parse_sha256(text, field="sha256")
 
 
 @given(st.text())

@@ -1,7 +1,9 @@
+from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
 
+from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
@@ -43,6 +45,30 @@ async def test_installed_but_not_said_so_is_finished(bench):
     assert (job.state, job.slot) == (JobState.FINISHED, 1)
 
 
+async def test_what_is_recovered_as_finished_keeps_no_bytes(bench):
+    job = await installing(bench)
+    await install(bench, job.key)
+    await put(bench, bench.sha256)
+    await run(bench)
+    assert (await bench.pipeline.jobs.get(job.key)).state is JobState.FINISHED
+    assert bench.partials() == []
+
+
+async def test_an_image_that_nobody_has_proven_finishes_no_job(bench):
+    job = await bench.claimed(URL)
+    await install(bench, job.key)
+    await run(bench)
+    assert (await bench.pipeline.jobs.get(job.key)).state is JobState.QUEUED
+
+
+async def test_bytes_taken_out_of_a_slot_when_the_power_went_are_freed(bench):
+    trash = bench.root / "slots" / ".trash-x"
+    trash.mkdir()
+    (trash / "image").write_bytes(b"data")
+    await run(bench)
+    assert list((bench.root / "slots").iterdir()) == []
+
+
 async def test_another_jobs_image_in_the_slot_is_not_ours(bench):
     job = await installing(bench)
     await install(bench, "another")
@@ -70,6 +96,32 @@ async def test_who_crashes_the_daemon_too_often_is_given_up(bench):
         job = await bench.pipeline.jobs.get(job.key)
     assert job.state is JobState.FAILED
     assert job.error.startswith("gave_up: ")
+    assert bench.partials() == []
+
+
+@dataclass
+class CutAtDiscard:
+    """The staging directory, and the power goes when something is to be removed from it."""
+
+    staging: StagingDirectory
+
+    def __getattr__(self, name):
+        return getattr(self.staging, name)
+
+    async def discard(self, key):
+        raise ConnectionAbortedError(key)
+
+
+async def test_a_cut_before_the_bytes_are_gone_is_made_up_for(bench):
+    job = await bench.queued(URL)
+    await bench.pipeline.jobs.move(job, job.start(1, now=101))
+    await put(bench, bench.sha256)
+    with_ = bench.pipeline
+    staging = CutAtDiscard(with_.staging)
+    with pytest.raises(ConnectionAbortedError):
+        await recover(with_.jobs, staging, with_.slots, budget=1, now=with_.now)
+    await recover(with_.jobs, with_.staging, with_.slots, budget=1, now=with_.now)
+    assert (await with_.jobs.get(job.key)).state is JobState.FAILED
     assert bench.partials() == []
 
 

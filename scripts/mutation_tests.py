@@ -1,0 +1,84 @@
+"""Which tests a module's mutants have to get past: the nearest first, the wide ones for the rest.
+
+They are the fast ones: nothing here starts a daemon. The generated documents count as tests of
+what is printed from a table.
+"""
+
+from collections.abc import Mapping
+
+_RESUME = (
+    "tests/domain/test_resume.py",
+    "tests/domain/test_exchange.py",
+    "tests/domain/test_resume_edges.py",
+    "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    "tests/domain/test_resume_properties.py",
+)
+
+NEAREST: Mapping[str, tuple[str, ...]] = {
+    "account": ("tests/domain/test_accounts.py",),
+    "answering": _RESUME,
+    "asking": _RESUME,
+    "boot": ("tests/domain/test_boot.py",),
+    "certificate_time": ("tests/domain/test_certificate_time.py",),
+    "decision": _RESUME,
+    "digest": ("tests/domain/test_values.py",),
+    "exchange": _RESUME,
+    "failure": (
+        "tests/domain/test_values.py",
+        "tests/domain/test_job.py",
+        "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    ),
+    "head_rows": _RESUME,
+    "host": ("tests/domain/test_host.py",),
+    "image": ("tests/domain/test_values.py",),
+    "integrity": ("tests/domain/test_integrity.py",),
+    "job": ("tests/domain/test_job_moves.py", "tests/domain/test_job.py"),
+    "lifecycle": (
+        "tests/domain/test_lifecycle.py",
+        "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    ),
+    "mirror": ("tests/domain/test_mirror_edges.py", "tests/domain/test_mirror.py"),
+    "parts": _RESUME,
+    "proxy": ("tests/domain/test_proxy.py",),
+    "rate": ("tests/domain/test_rate.py",),
+    "receiving": (
+        "tests/domain/test_receiving.py",
+        "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    ),
+    "redirect": (
+        "tests/domain/test_receiving.py",
+        "tests/domain/test_redirect.py",
+        "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    ),
+    "resume": _RESUME,
+    "retry": ("tests/domain/test_retry.py",),
+    "source": ("tests/domain/test_source.py", "tests/domain/test_values.py"),
+    "throttle": ("tests/domain/test_throttle.py",),
+    "program": ("tests/domain/test_upgrade.py",),
+    "upgrade": ("tests/domain/test_upgrade.py",),
+    "recovery": ("tests/services/test_recovery.py",),
+    "job_repository": ("tests/adapters/test_job_repository.py", "tests/services/test_recovery.py"),
+}
+
+WIDE = (
+    "tests/domain",
+    "tests/adapters/test_job_repository.py",
+    "tests/services/test_recovery.py",
+    "tests/services/test_download.py",
+    "tests/services/test_pipeline.py",
+    "tests/services/test_mirrors.py",
+    "tests/services/test_budget.py",
+    "tests/services/test_upgrade.py",
+    "tests/services/test_integrity.py",
+    "tests/services/test_accounts.py",
+    "tests/services/test_uploads.py",
+    "tests/services/test_scheduler.py",
+    "tests/web/test_shapes.py",
+    "tests/web/test_slots.py",
+    "tests/test_docs.py::test_the_generated_parts_are_fresh",
+)
+
+
+def nearest(module: str) -> tuple[str, ...]:
+    """The tests of ``module`` (its last name); all of the domain's where none is named."""
+    return NEAREST.get(module, ("tests/domain",))

@@ -1,0 +1,132 @@
+"""The mutants are made and tried as docs/mutation.md says."""
+
+import subprocess
+import sys
+
+import pytest
+
+from scripts.generated_docs import ROOT
+from scripts.mutants import mutants
+from scripts.mutation_explained import groups, reasons
+from scripts.mutation_run import PATHS, files
+
+RULE = '''"""A module."""
+
+from enum import Enum
+
+
+class Colour(Enum):
+    RED = 1
+    BLUE = 2
+
+
+ROWS = (("red", Colour.RED), ("blue", Colour.BLUE))
+
+
+def is_small(size: int, limit: int | None) -> bool:
+    """Whether it is."""
+    if limit is None:
+        raise ValueError("there is no limit here")
+    return size > 0 and size < limit
+'''
+
+
+@pytest.fixture(scope="module")
+def every():
+    return [one for path in files(PATHS) for one in mutants(ROOT, path)]
+
+
+def test_a_rule_is_changed_in_all_its_parts(tmp_path):
+    (tmp_path / "spsd" / "domain").mkdir(parents=True)
+    (tmp_path / "spsd" / "domain" / "rule.py").write_text(RULE)
+    made = [one.key.partition("::")[2] for one in mutants(tmp_path, "spsd/domain/rule.py")]
+    assert made == [
+        "Colour: RED = 1 => RED = None",
+        "Colour: 1 => 2",
+        "Colour: BLUE = 2 => BLUE = None",
+        "Colour: 2 => 3",
+        'ROWS: ("red", Colour.RED) => dropped',
+        'ROWS: ("blue", Colour.BLUE) => dropped',
+        'ROWS: ("red", Colour.RED) <-> ("blue", Colour.BLUE) => swapped',
+        'ROWS: "red" => dropped',
+        "ROWS: Colour.RED => dropped",
+        'ROWS: "red" <-> Colour.RED => swapped',
+        'ROWS: "red" => "XXredXX"',
+        "ROWS: Colour.RED => Colour.BLUE",
+        'ROWS: "blue" => dropped',
+        "ROWS: Colour.BLUE => dropped",
+        'ROWS: "blue" <-> Colour.BLUE => swapped',
+        'ROWS: "blue" => "XXblueXX"',
+        "ROWS: Colour.BLUE => Colour.RED",
+        "is_small: limit is None => not (limit is None)",
+        "is_small: is => is not",
+        'is_small: raise ValueError("there is no limit here") => pass',
+        "is_small: size > 0 and size < limit => size > 0 or size < limit",
+        "is_small: size > 0 and size < limit => size > 0",
+        "is_small: size > 0 and size < limit => size < limit",
+        "is_small: > 0 => >= 0",
+        "is_small: 0 => 1",
+        "is_small: < limit => <= limit",
+    ]
+
+
+def test_each_half_of_the_guarded_update_goes(every):
+    gone = [one.before for one in every if one.scope == "_MOVE" and "condition" in one.after]
+    assert gone == [
+        "key = :key AND",
+        "AND state = :seen_state",
+        "AND attempt = :seen_attempt",
+        "WHERE key = :key AND state = :seen_state AND attempt = :seen_attempt",
+    ]
+
+
+def test_no_two_mutants_have_one_name(every):
+    assert len({one.key for one in every}) == len(every)
+
+
+def test_who_is_explained_still_exists(every):
+    known = {one.key for one in every}
+    assert [key for key in reasons() if key not in known] == []
+    assert len(reasons()) == sum(len(group.mutants) for group in groups())
+
+
+TRY = """
+import sys
+from pathlib import Path
+from scripts.mutation_trial import Trial, run, warm_up
+
+warm_up()
+text = Path("spsd/domain/digest.py").read_text()
+for changed in (text, text.replace("{64}", "{63}"), text + "\\nwhile True: pass\\n", "1 / 0"):
+    print(run(Trial("spsd.domain.digest", changed, ("tests/domain/test_values.py",), 20)))
+"""
+
+
+def test_a_trial_tells_who_lives(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", TRY.replace(", 20)", ", 5)")],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lives, noticed, hangs, broken = done.stdout.splitlines()
+    assert lives == "None"
+    assert "tests/domain/test_values.py::" in noticed
+    assert hangs == "Noticed(by='', timed_out=True)"
+    assert broken == "Noticed(by='', timed_out=False)"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "arguments",
+    [("--sample", "40"), ("--near", "--sample", "12", "spsd/adapters/job_repository.py")],
+)
+def test_a_sample_of_the_mutants_is_noticed(arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.mutation_run", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].endswith("all explained in docs/mutation.md")
