@@ -62,9 +62,7 @@ class HttpAnswer:
         size = 0
         while size < len(room):
             if not self._rest:
-                if size and self._clock() - entered >= _FLUSH_S:
-                    break
-                self._rest = await self._next()
+                self._rest = await self._next(entered + _FLUSH_S if size else None)
                 if not self._rest:
                     break
             part = self._rest[: len(room) - size]
@@ -77,12 +75,12 @@ class HttpAnswer:
             raise self._failure
         return size
 
-    async def _next(self) -> memoryview:
-        """More bytes of the body; none at its end, or when it has failed."""
+    async def _next(self, hand_on_at: float | None) -> memoryview:
+        """More bytes of the body; none at its end, when it has failed, or if it is time before."""
         if self._failure is not None:
             return memoryview(b"")
         try:
-            part = await self._read()
+            part = await self._read(hand_on_at)
         except OriginError as error:
             # What has come is worth keeping: the next attempt goes on from there. aiohttp (3.14)
             # raises before it hands out what its buffer holds, and has no public way to it.
@@ -91,12 +89,16 @@ class HttpAnswer:
         self._watch.count(len(part), self._clock())
         return memoryview(part)
 
-    async def _read(self) -> bytes:
+    async def _read(self, hand_on_at: float | None) -> bytes:
+        stalls_at = self._watch.deadline
+        hands_on = hand_on_at is not None and hand_on_at < stalls_at
         with as_origin_errors(str(self._response.url)):
             try:
-                async with asyncio.timeout_at(self._watch.deadline):
+                async with asyncio.timeout_at(hand_on_at if hands_on else stalls_at):
                     return await self._response.content.readany()
             except TimeoutError as error:
+                if hands_on:
+                    return b""
                 limits = self._limits
                 what = (
                     f"the origin sent less than {limits.minimum_bytes_per_s} bytes a second "
