@@ -47,9 +47,12 @@ class Remainders:
 
 
 def remainders(
-    effects: Sequence[Effect], known: Iterable[str], sizes: Mapping[str, tuple[int, int]]
+    effects: Sequence[Effect],
+    known: Iterable[str],
+    sizes: Mapping[str, tuple[int, int]],
+    only: int | None = None,
 ) -> Remainders:
-    """What may be left after each effect from the first mark on."""
+    """What may be left after each effect from the first mark on, or after ``only`` that one."""
     found = Remainders(sizes)
     disk, marks = Disk(), [words.split() for words in known]
     arrived: dict[str, int] = {}
@@ -63,6 +66,8 @@ def remainders(
             continue
         whole = dict(disk.remainders(number))
         most = most_to_fetch(whole["everything"], marks, sizes, arrived)
+        if only not in (None, number):
+            continue
         for luck, tree in whole.items():
             one = Remainder(number, told(effect), luck, tree, tuple(marks), most)
             found.add((tree.key(), len(marks)), one)

@@ -91,6 +91,13 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
+def fresh(path: Path) -> Path:
+    """An empty directory there, whatever an earlier run has left."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A scenario as it was recorded."""
@@ -105,9 +112,9 @@ class Run:
     def begun(self) -> int:
         return self.effects.index(Mark(BEGIN))
 
-    def left_by(self, effects: Sequence[Effect]) -> Remainders:
+    def left_by(self, effects: Sequence[Effect], only: int | None = None) -> Remainders:
         """What may be left, if these were the effects."""
-        return remainders(effects, self.known, SIZES)
+        return remainders(effects, self.known, SIZES, only)
 
 
 def recorded(name: str, root: Path, origin: ThreadedOrigin) -> Run:
@@ -133,12 +140,15 @@ def attempt(
     with work(), scratch() as root, ThreadedOrigin(Origin(OBJECTS)) as origin:
         run = recorded(name, root, origin)
         effects = [e for n, e in enumerate(run.effects) if n <= run.begun or not forget(e)]
-        found = run.left_by(effects)
+        found = run.left_by(effects, selection.cut)
         outcome.cuts, outcome.possible = len(effects) - run.begun, found.possible
         for one in chosen(list(found.different.values()), selection):
             go_on()
             outcome.tried += 1
-            for sentence in judged(one, origin, run, keep):
+            found_broken = judged(one, origin, run)
+            if keep is not None and (found_broken or selection.cut is not None):
+                one.tree.write_to(fresh(keep / f"{name}-{one.cut}-{one.luck}"))
+            for sentence in found_broken:
                 again = f"scripts/powercut --scenario {name} --cut {one.cut} --variant {one.luck}"
                 outcome.broken.append(f"{sentence}\n  after: {one.after}\n  again: {again}")
     return outcome
@@ -168,7 +178,7 @@ def without_each_sync(name: str, selection: Selection) -> list[Without]:
             for remainder in chosen(one.remainders, selection):
                 go_on()
                 tried += 1
-                if found := judged(remainder, origin, run, None):
+                if found := judged(remainder, origin, run):
                     told = f"{found[0]} (after: {remainder.after}; {remainder.luck})"
                     break
             rows.append(Without(name, one.kind, one.times, len(one.remainders), tried, told))
@@ -177,22 +187,16 @@ def without_each_sync(name: str, selection: Selection) -> list[Without]:
 
 def chosen(found: Sequence[Remainder], selection: Selection) -> Sequence[Remainder]:
     """Those that the selection wants."""
-    wanted = [
-        one
-        for one in found
-        if selection.cut in (None, one.cut) and selection.variant in (None, one.luck)
-    ]
+    wanted = [one for one in found if selection.variant in (None, one.luck)]
     if selection.sample is None or selection.sample >= len(wanted):
         return wanted
     return random.Random(7).sample(wanted, selection.sample)
 
 
-def judged(one: Remainder, origin: ThreadedOrigin, run: Run, keep: Path | None) -> list[str]:
+def judged(one: Remainder, origin: ThreadedOrigin, run: Run) -> list[str]:
     """Boot it; the promises that do not hold."""
     with scratch(MEMORY if MEMORY.is_dir() else None) as root:
         one.tree.write_to(root)
-        if keep is not None:
-            shutil.copytree(root, keep, symlinks=True)
         with log_lines() as lines:
             try:
                 seen = look(root, origin, run.cookie, plain=run.scenario.plain)
@@ -209,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--variant", choices=list(variants(0)), help="this luck alone")
     parser.add_argument("--sample", type=int, help="so many remainders of each scenario, by chance")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    parser.add_argument("--keep", type=Path, help="put what is left there too; one remainder only")
+    parser.add_argument("--keep", type=Path, help="put broken remainders there, or those of --cut")
     parser.add_argument(
         "--syncs",
         action="store_true",
@@ -246,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tried, failed = sum(o.tried for o in outcomes), sum(len(o.broken) for o in outcomes)
     cuts = sum(outcome.cuts for outcome in outcomes)
     print(f"powercut: {tried:,} remainders of {cuts:,} cuts, {failed} broken")
-    return 1 if failed else 0
+    if tried == 0:
+        print("powercut: nothing was tried: no such cut, or the same is left by other luck")
+    return 1 if failed or tried == 0 else 0
 
 
 def syncs(names: Sequence[str], selection: Selection, jobs: int) -> int:

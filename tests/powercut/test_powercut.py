@@ -1,13 +1,11 @@
 """Power cuts of the real daemon: a sample of what `scripts/powercut` does, and that it can fail."""
 
-from collections.abc import Callable
-
 import pytest
 
-from scripts.powercut_effects import Effect, Rename, Sync, Write
+from scripts.powercut_effects import Rename, Sync
 from scripts.powercut_promises import Seen, broken
 from scripts.powercut_record import unavailable
-from scripts.powercut_run import Selection, attempt
+from scripts.powercut_run import Selection, attempt, without_each_sync
 from scripts.powercut_scenarios import DIGEST, SCENARIOS
 
 WHY_NOT = unavailable()
@@ -25,38 +23,35 @@ def test_a_sample_of_cuts(scenario, tally) -> None:
     tally("remainders of power cuts, a sample", outcome.tried)
 
 
-class Forget:
-    """Leaves syncs out of a record: of all files, of all directories, or of every kind."""
-
-    def __init__(self, *, files: bool, directories: bool) -> None:
-        self._nodes: set[int] = set()
-        self._files, self._directories = files, directories
-
-    def __call__(self, effect: Effect) -> bool:
-        if isinstance(effect, Write):
-            self._nodes.add(effect.node)
-        if not isinstance(effect, Sync):
-            return False
-        return self._files if effect.node in self._nodes else self._directories
+@needs_fuse
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("scenario", "missed"),
+    [
+        (
+            "upload",
+            {
+                "directory /state/slots",
+                "directory /state/staging/upload-UUID",
+                "file /state/staging/upload-UUID/image",
+                "file /state/staging/upload-UUID/.manifest.json.new",
+            },
+        ),
+        ("upgrade", {"directory /state/slots", "file /state/slots/.boot.json.new"}),
+    ],
+)
+def test_each_sync_that_the_daemon_needs_is_missed(scenario: str, missed: set[str], tally) -> None:
+    rows = without_each_sync(scenario, Selection())
+    assert {row.kind for row in rows if row.broken} == missed
+    tally("kinds of sync whose lack breaks a promise", len(missed))
 
 
 @needs_fuse
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("scenario", "forget"),
-    [
-        ("upload", Forget(files=True, directories=False)),
-        ("upload", Forget(files=False, directories=True)),
-        ("upgrade", Forget(files=True, directories=False)),
-        ("upgrade", Forget(files=False, directories=True)),
-        ("first-start", Forget(files=True, directories=True)),
-    ],
-)
-def test_a_daemon_without_its_syncs_is_caught(
-    scenario: str, forget: Callable[[Effect], bool]
-) -> None:
-    outcome = attempt(scenario, Selection(sample=60), forget=forget)
+def test_a_first_start_without_any_sync_is_caught() -> None:
+    outcome = attempt("first-start", Selection(sample=60), forget=lambda e: isinstance(e, Sync))
     assert outcome.broken, f"{outcome.tried} remainders, and nothing is missed"
 
 
