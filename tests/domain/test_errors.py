@@ -24,7 +24,8 @@ NAMES = {
 
 
 def test_every_refusal_has_its_name():
-    assert {kind: kind.type for kind in errors.RequestError.__subclasses__()} == NAMES
+    of_all = errors.RequestError.__subclasses__()  # the web's own are others
+    assert {k: k.type for k in of_all if k.__module__ == errors.__name__} == NAMES
 
 
 @pytest.mark.parametrize("kind", NAMES)
