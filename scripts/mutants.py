@@ -158,6 +158,8 @@ class _Maker(cst.CSTVisitor):
     def _is_idle(self, node: cst.CSTNode, operator: Callable[..., object]) -> bool:
         """What fails as soon as it is imported or called tells nothing of a test."""
         typed = isinstance(node, cst.AnnAssign)  # mypy refuses None, or it is what stands there
+        # None for False is mypy's, too; it means the same.
+        typed |= isinstance(node, cst.Assign) and self._code(node.value) == "False"
         constant = typed or (isinstance(node, cst.Assign) and not self._scopes)
         return constant or operator is operator_arg_removal
 
