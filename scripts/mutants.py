@@ -138,7 +138,8 @@ class _Maker(cst.CSTVisitor):
                 return False
             told = self._code(only).startswith(("_log.", "assert_never("))
             return isinstance(only.value, cst.BaseString) or told
-        return isinstance(node, cst.Call) and self._code(node.func) in _NAMES_OF_TYPES
+        called = self._code(node.func) if isinstance(node, cst.Call) else ""
+        return called.rpartition(".")[2] in _NAMES_OF_TYPES
 
     def _changes(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         if isinstance(node, cst.Call):
