@@ -19,7 +19,8 @@ def with_elements(node: cst.CSTNode, elements: Sequence[cst.CSTNode]) -> cst.CST
 def other_arguments(node: cst.Call) -> Iterator[cst.CSTNode]:
     """What mutmut does to arguments, where that is no sentence and no plain error."""
     for at, arg in enumerate(node.args):
-        if not is_sentence(arg.value) and not arg.star:
+        # None for False is mypy's; it means the same.
+        if not (is_sentence(arg.value) or arg.star or m.matches(arg.value, m.Name("False"))):
             given = arg.with_changes(value=cst.Name("None"))
             if not m.matches(arg.value, m.Name("None")):
                 yield node.with_changes(args=[*node.args[:at], given, *node.args[at + 1 :]])

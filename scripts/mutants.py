@@ -138,7 +138,8 @@ class _Maker(cst.CSTVisitor):
                 return False
             told = self._code(only).startswith(("_log.", "assert_never("))
             return isinstance(only.value, cst.BaseString) or told
-        return isinstance(node, cst.Call) and self._code(node.func) in _NAMES_OF_TYPES
+        called = self._code(node.func) if isinstance(node, cst.Call) else ""
+        return called.rpartition(".")[2] in _NAMES_OF_TYPES
 
     def _changes(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         if isinstance(node, cst.Call):
@@ -158,6 +159,8 @@ class _Maker(cst.CSTVisitor):
     def _is_idle(self, node: cst.CSTNode, operator: Callable[..., object]) -> bool:
         """What fails as soon as it is imported or called tells nothing of a test."""
         typed = isinstance(node, cst.AnnAssign)  # mypy refuses None, or it is what stands there
+        # None for False is mypy's, too; it means the same.
+        typed |= isinstance(node, cst.Assign) and self._code(node.value) == "False"
         constant = typed or (isinstance(node, cst.Assign) and not self._scopes)
         return constant or operator is operator_arg_removal
 

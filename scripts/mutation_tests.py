@@ -23,8 +23,9 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "decision": _RESUME,
     "digest": ("tests/domain/test_values.py",),
     "exchange": _RESUME,
+    "errors": ("tests/domain/test_errors.py",),
     "failure": (
-        "tests/domain/test_values.py",
+        "tests/domain/test_failure.py",
         "tests/domain/test_job.py",
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
     ),
@@ -56,6 +57,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "throttle": ("tests/domain/test_throttle.py",),
     "program": ("tests/domain/test_upgrade.py",),
     "upgrade": ("tests/domain/test_upgrade.py",),
+    "staging_key": ("tests/domain/test_staging_key.py",),
     "recovery": ("tests/services/test_recovery.py",),
     "job_repository": ("tests/adapters/test_job_repository.py", "tests/services/test_recovery.py"),
 }

@@ -39,10 +39,10 @@ def _shown(moment: datetime) -> str:
 
 
 def _parsed(date: str | None) -> datetime | None:
-    try:
-        parsed = parsedate_to_datetime(date) if date is not None else None
-    except (ValueError, OverflowError):  # a time zone may be any number
+    if date is None:
         return None
-    if parsed is None:
+    try:
+        parsed = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):  # a time zone may be any number
         return None
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)

@@ -60,6 +60,6 @@ def search_domain(resolver: str) -> str:
     As in resolv.conf(5): a keyword starts its line, and the last ``domain`` or ``search`` counts.
     """
     words = (line.split() for line in resolver.splitlines() if not line[:1].isspace())
-    lists = [line[1:] for line in words if line and line[0] in ("domain", "search")]
+    lists = [line[1:] for line in words if line and line[0] in {"domain", "search"}]
     named = lists[-1] if lists else []
     return named[0].strip(".") if named else ""

@@ -13,7 +13,7 @@ URL_LIMIT = 8 * 1024
 MIRROR_LIMIT = 16
 """Most mirrors that a request may name."""
 
-_SCHEMES = ("http", "https")
+_SCHEMES = frozenset({"http", "https"})
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -43,7 +43,7 @@ def _problem(text: str) -> str | None:
         parts = urlsplit(text)
         host = parts.hostname
         text.encode()
-    except (ValueError, UnicodeError):
+    except ValueError:  # or a UnicodeError, which is one
         return "is no valid URL"
     try:
         _ = parts.port
@@ -57,10 +57,8 @@ def _problem(text: str) -> str | None:
 
 
 def _host_problem(host: str) -> str | None:
-    if ":" in host:
-        return None  # a bracketed IPv6 literal, which urlsplit has checked
     try:
-        host.removesuffix(".").encode("idna")
+        host.encode("idna")
     except UnicodeError as error:
         return f"has a host name that cannot be looked up: {error}"
     return None
@@ -83,9 +81,9 @@ def told(url: str) -> str:
 
 def authorization(url: str) -> str | None:
     """The credentials in the URL as Basic (RFC 7617), in UTF-8; None if there are none."""
-    userinfo, at, _ = _split(url.partition("//")[2])[0].rpartition("@")
+    userinfo = _split(url.partition("//")[2])[0].rpartition("@")[0]
     user, _, password = userinfo.partition(":")
-    if not at or not (user or password):
+    if not (user or password):
         return None
     pair = unquote_to_bytes(user) + b":" + unquote_to_bytes(password)
     return f"Basic {b64encode(pair).decode()}"

@@ -1,9 +1,11 @@
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from spsd.domain.certificate_time import Validity, time_evidence
 
+HUGE = "Fri, 02 Jan 2026 12:00:00 +99999999999999999999"
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
@@ -15,6 +17,21 @@ def test_dates_and_offset():
         "until": "2026-01-02T12:00:00Z",
         "our clock": "2026-01-02T12:00:00Z",
         "ahead of the origin's by seconds": -3600,
+    }
+
+
+def test_what_is_shown_is_utc_wherever_the_appliance_stands(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "XYZ-9")
+        time.tzset()
+        try:
+            told = time_evidence(None, ours=NOON, date="Fri, 02 Jan 2026 12:00:01 -0000")
+        finally:
+            elsewhere.undo()
+            time.tzset()
+    assert told == {
+        "our clock": "2026-01-02T12:00:00Z",
+        "ahead of the origin's by seconds": -1,
     }
 
 
@@ -35,6 +52,8 @@ def test_what_the_origin_says(date, offset):
     }
 
 
-@pytest.mark.parametrize("date", [None, "", "noon", "Fri, 99 Jan 2026 12:00:00 GMT", "\u00b2"])
+@pytest.mark.parametrize(
+    "date", [None, "", "noon", "Fri, 99 Jan 2026 12:00:00 GMT", "\u00b2", HUGE]
+)
 def test_what_says_nothing(date):
     assert time_evidence(None, ours=NOON, date=date) == {"our clock": "2026-01-02T12:00:00Z"}

@@ -21,6 +21,7 @@ from spsd.domain.host import BOOT, CpuTime, HostName, busy_percent, host_name, s
         ("domain lab.example\nsearch\n", ""),
         ("\n \nsearch lab.example", "lab.example"),
         ("search lab.example\r\n", "lab.example"),
+        ("search .X.example.", "X.example"),
     ],
 )
 def test_the_domain_of_resolv_conf(text, domain):
@@ -34,6 +35,9 @@ def test_the_domain_of_resolv_conf(text, domain):
         ("box", "search lab.example", HostName("box", "lab.example")),
         ("box.rack.example", "search lab.example", HostName("box", "rack.example")),
         ("box.", "", HostName("box", "")),
+        ("box.", "search lab.example", HostName("box", "lab.example")),
+        ("box.rack.example.", "search lab.example", HostName("box", "rack.example")),
+        ("boX", "", HostName("boX", "")),
     ],
 )
 def test_a_full_name_is_split_and_a_bare_one_completed(full, resolver, name):
@@ -46,6 +50,9 @@ def test_a_full_name_is_split_and_a_bare_one_completed(full, resolver, name):
         (BOOT, CpuTime(50, 200), 25.0),
         (CpuTime(50, 200), CpuTime(80, 300), 30.0),
         (CpuTime(50, 200), CpuTime(50, 200), 0.0),
+        (CpuTime(50, 200), CpuTime(51, 203), 33.3),
+        (CpuTime(50, 200), CpuTime(51, 201), 100.0),
+        (CpuTime(50, 200), CpuTime(51, 199), 0.0),
         (CpuTime(50, 200), CpuTime(49, 201), 0.0),
         (CpuTime(50, 200), CpuTime(52, 201), 100.0),
     ],

@@ -81,6 +81,10 @@ def test_a_connection_has_a_piece_from_its_first_byte_on():
     assert made.pieces == []
     made.reached(1)
     assert made.pieces == [1]
+    made.reached(0)
+    assert made.pieces == []
+    made.reached(1)
+    assert made.pieces == [1]
     made.begin(2, 1)
     for _ in range(2):
         made.reached(1)

@@ -29,6 +29,7 @@ from spsd.domain.source import (
         ("ftp://a/", "must begin with http:// or https://, not ftp"),
         ("//a/", "must begin with http:// or https://, not nothing"),
         ("http:///x", "names no host"),
+        ("http://./x", "has a host name that cannot be looked up: "),
         ("http://a..b/", "has a host name that cannot be looked up: "),
     ],
 )
@@ -82,6 +83,7 @@ def test_which_origins_are_the_same(one, other, same):
         ("http://%C3%BC:%3A@a/", "Basic w7w6Og=="),
         ("http://:@a/", None),
         ("http://@a/", None),
+        ("http://X:p@aX/X", "Basic WDpw"),
         ("http://a/", None),
         ("http://a/u:p@b", None),
         ("http://a?u:p@b", None),

@@ -167,6 +167,7 @@ def test_firmware_toml(text, expected):
 
 
 def test_long_texts_are_cut():
+    assert TEXT_LIMIT == 16_384
     long = "x" * (TEXT_LIMIT + 1)
     info = from_firmware_toml(f'version = "{long}"\nupgrade_notes = "{long}"')
     assert (len(info.version), len(info.upgrade_notes)) == (TEXT_LIMIT, TEXT_LIMIT)
