@@ -16,6 +16,7 @@ NAMES = {
     errors.FirmwareTestFailedError: "FirmwareTestFailed",
     errors.NoEmptySlotError: "NoEmptySlot",
     errors.InsufficientStorageError: "InsufficientStorage",
+    errors.StorageBusyError: "StorageBusy",
     errors.StorageFailedError: "StorageFailed",
     errors.ChecksumMismatchError: "ChecksumMismatch",
     errors.NotAnImageError: "NotAnImage",
