@@ -57,6 +57,8 @@ class Outcome:
     """What became of one scenario."""
 
     name: str
+    first: int = 0
+    """The number of the first cut."""
     cuts: int = 0
     possible: int = 0
     tried: int = 0
@@ -141,6 +143,7 @@ def attempt(
         run = recorded(name, root, origin)
         effects = [e for n, e in enumerate(run.effects) if n <= run.begun or not forget(e)]
         found = run.left_by(effects, selection.cut)
+        outcome.first = run.begun
         outcome.cuts, outcome.possible = len(effects) - run.begun, found.possible
         for one in chosen(list(found.different.values()), selection):
             go_on()
@@ -251,7 +254,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cuts = sum(outcome.cuts for outcome in outcomes)
     print(f"powercut: {tried:,} remainders of {cuts:,} cuts, {failed} broken")
     if tried == 0:
-        print("powercut: nothing was tried: no such cut, or the same is left by other luck")
+        for it in outcomes:
+            print(
+                f"nothing was tried: {it.name} has the cuts {it.first} to", it.first + it.cuts - 1
+            )
     return 1 if failed or tried == 0 else 0
 
 
