@@ -43,6 +43,6 @@ def why_in_use(
     """Why the image must stay in its slot for the sake of a boot to come; None: it need not."""
     if slot == (current if chosen is None else chosen):
         return f"Slot {slot} holds the firmware that runs after the next reboot."
-    if pending is not None and slot in (pending.slot, pending.before):
+    if pending is not None and slot in {pending.slot, pending.before}:
         return f"Slot {slot} is needed by an upgrade that is under way."
     return None

@@ -71,13 +71,13 @@ def proxy_problem(proxy: str) -> str | None:
         parse_source_url(proxy)
     except InvalidRequestBodyError as error:
         return str(error).replace("`url`", "the URL of the proxy").removesuffix(".")
-    if urlsplit(proxy).path not in ("", "/"):
+    if urlsplit(proxy).path not in {"", "/"}:
         return "the URL of the proxy has a path"
     return None
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str:
-    return environ.get(name, "") or environ.get(name.upper(), "")
+    return environ.get(name) or environ.get(name.upper(), "")
 
 
 def _with_scheme(proxy: str) -> str | None:
@@ -95,7 +95,7 @@ def _covers(text: str, host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         name = text.lower().removeprefix(".").removesuffix(".")
-        return bool(name) and (host == name or host.endswith(f".{name}"))
+        return host == name or host.endswith(f".{name}")
     return network is not None and address in network
 
 

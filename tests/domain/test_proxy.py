@@ -139,6 +139,8 @@ def test_a_proxy_that_is_of_no_use_is_told_without_its_password(proxy, problem):
     [
         ("a.example", True),
         ("10.0.0.0/8", True),
+        ("10.1.2.3/8", True),
+        ("[2001:db8::1]/32", True),
         ("*", True),
         ("a/8", False),
         ("", False),

@@ -108,6 +108,7 @@ def test_every_row_is_reached():
 
 
 def test_the_edges():
+    assert PAGE_BYTES == 4096
     assert judge_opening(Opening("text/html", b"<form>", 1)) is not None
     assert judge_body(Received(99, None, 99)) is None
     called = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
