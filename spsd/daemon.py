@@ -10,7 +10,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from spsd.adapters.account_repository import SqliteAccounts
@@ -88,6 +88,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
             boot_id=boot,
             named=await asyncio.to_thread(booted_slot),
         )
+        passwords = await stack.enter_async_context(aclosing(Argon2Passwords()))
         reservations = Reservations(pipeline.slots)
         slots = Slots(pipeline.slots, reservations, choice)
         integrity = Integrity(
@@ -109,7 +110,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
         reloading = Reloading(settings, reread, apply, notifier=notifier)
         app = build_app(
             Services(
-                accounts=_accounts(settings, database),
+                accounts=_accounts(settings, database, passwords),
                 fetching=Fetching(SqliteJobs(database), scheduler, pipeline.board, now=now),
                 host=await asyncio.to_thread(Machine, state.root),
                 integrity=integrity,
@@ -154,14 +155,17 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     state = StateDirectory(Path(settings.state.directory))
     await asyncio.to_thread(state.prepare)
     await asyncio.to_thread(migrate, state.database)
-    async with open_database(state.database) as database:
-        yield _accounts(settings, database)
+    async with (
+        aclosing(Argon2Passwords()) as passwords,
+        open_database(state.database) as database,
+    ):
+        yield _accounts(settings, database, passwords)
 
 
-def _accounts(settings: Settings, database: Database) -> Accounts:
+def _accounts(settings: Settings, database: Database, passwords: Argon2Passwords) -> Accounts:
     return Accounts(
         SqliteAccounts(database),
-        Argon2Passwords(),
+        passwords,
         idle_s=settings.server.session_idle_minutes * 60,
         now=now,
     )

@@ -45,6 +45,7 @@ class HttpAnswer:
             window_s=limits.stall_window_s,
             now=self._left,
         )
+        self._owed = 0
         self._rest = memoryview(b"")
         self._failure: OriginError | None = None
 
@@ -57,6 +58,8 @@ class HttpAnswer:
             OriginError: it ends early, or is slower than the minimum rate. What came before has
                 been returned by earlier calls.
         """
+        # What has come is with the caller already, who keeps it while we wait for our share.
+        await self._bucket.take(self._owed)
         entered = self._clock()
         self._watch.excuse(entered - self._left)
         size = 0
@@ -69,8 +72,7 @@ class HttpAnswer:
             room[size : size + len(part)] = part
             size += len(part)
             self._rest = self._rest[len(part) :]
-        self._left = self._clock()
-        await self._bucket.take(size)
+        self._left, self._owed = self._clock(), size
         if size == 0 and self._failure is not None:
             raise self._failure
         return size

@@ -2,9 +2,17 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from spsd.services.completion import to_completion
+
+T = TypeVar("T")
 
 AT_A_TIME = min(2, max(1, (os.cpu_count() or 1) // 2))
 """Half of the cores at the most: the other half answers, whoever logs in."""
@@ -13,16 +21,23 @@ _MEMORY_KIB = 19 * 1024
 
 
 class Argon2Passwords:
-    """Hashes off the loop, a few at a time, so that a flood of log-ins starves nobody."""
+    """Hashes on threads of its own, a few at a time, so that a flood of log-ins starves nobody.
+
+    On the loop's threads each of them would keep the memory of a hash for good.
+    """
 
     def __init__(self) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=_MEMORY_KIB, parallelism=1)
-        self._turns = asyncio.Semaphore(AT_A_TIME)
+        self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="spsd-password")
+
+    async def aclose(self) -> None:
+        """Wait for the hashes that have begun; the others are not made."""
+        shutdown = partial(self._threads.shutdown, cancel_futures=True)
+        await to_completion(asyncio.to_thread(shutdown))
 
     async def hash(self, password: str) -> str:
         """A salted hash in PHC string format."""
-        async with self._turns:
-            return await asyncio.to_thread(self._hasher.hash, password)
+        return await self._on_thread(partial(self._hasher.hash, password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """With None it takes as long and is false: nobody learns which names exist."""
@@ -30,8 +45,10 @@ class Argon2Passwords:
             # argon2 checks a password by hashing it, so this is the same work.
             await self.hash(password)
             return False
-        async with self._turns:
-            try:
-                return await asyncio.to_thread(self._hasher.verify, password_hash, password)
-            except (VerificationError, InvalidHashError):
-                return False
+        try:
+            return await self._on_thread(partial(self._hasher.verify, password_hash, password))
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)

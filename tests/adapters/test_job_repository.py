@@ -1,12 +1,12 @@
 import asyncio
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import pytest
 
 from spsd.adapters.database import open_database
-from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.job_repository import SqliteJobs, jobs_in
 from spsd.adapters.migrations import migrate
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress, Step
@@ -201,3 +201,13 @@ async def test_the_database_itself_refuses_an_error_without_failure(database, jo
     await added(jobs, "k")
     with pytest.raises(sqlite3.IntegrityError):
         await database.rows("UPDATE job SET error = 'x'")
+
+
+async def test_rows_can_be_read_from_outside_in_their_order(jobs, tmp_path):
+    made = [await added(jobs, key, f"{number:064x}") for number, key in enumerate("cab")]
+
+    def seen():
+        with closing(sqlite3.connect(tmp_path / "db")) as connection:
+            return list(jobs_in(connection))
+
+    assert await asyncio.to_thread(seen) == made

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -254,8 +255,13 @@ async def test_waiting_guessers_leave_nothing_in_memory(accounts: Accounts) -> N
     assert len(accounts._turns) == 0
 
 
-async def test_passwords_are_argon2id_with_the_parameters_promised() -> None:
-    hasher = Argon2Passwords()
+@pytest.fixture
+async def hasher() -> AsyncIterator[Argon2Passwords]:
+    async with aclosing(Argon2Passwords()) as hasher:
+        yield hasher
+
+
+async def test_passwords_are_argon2id_with_the_parameters_promised(hasher: Argon2Passwords) -> None:
     hashed = await hasher.hash(PASSWORD)
     found = argon2.extract_parameters(hashed)
     assert found.type is argon2.Type.ID
@@ -266,8 +272,9 @@ async def test_passwords_are_argon2id_with_the_parameters_promised() -> None:
     assert hashed != await hasher.hash(PASSWORD)
 
 
-async def test_nobody_costs_one_hash_and_never_matches(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = Argon2Passwords()
+async def test_nobody_costs_one_hash_and_never_matches(
+    monkeypatch: pytest.MonkeyPatch, hasher: Argon2Passwords
+) -> None:
     asked = []
 
     class Counting:

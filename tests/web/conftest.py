@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,8 +148,10 @@ async def api(
     path = tmp_path / "spsd.sqlite"
     await asyncio.to_thread(migrate, path)
     clock = Clock()
-    async with open_database(path) as database:
-        accounts = Accounts(SqliteAccounts(database), Argon2Passwords(), idle_s=IDLE_S, now=clock)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(path))
+        passwords = await stack.enter_async_context(aclosing(Argon2Passwords()))
+        accounts = Accounts(SqliteAccounts(database), passwords, idle_s=IDLE_S, now=clock)
         await accounts.add("admin", PASSWORD, Role.ADMIN)
         await accounts.add("viewer", PASSWORD, Role.VIEWER)
         host = await asyncio.to_thread(Machine, tmp_path)
