@@ -5,6 +5,7 @@ what is printed from a table.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 _RESUME = (
     "tests/domain/test_resume.py",
@@ -20,7 +21,9 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "asking": _RESUME,
     "boot": ("tests/domain/test_boot.py",),
     "certificate_time": ("tests/domain/test_certificate_time.py",),
+    "database": ("tests/domain/test_database.py",),
     "decision": _RESUME,
+    "diagnosis": ("tests/domain/test_diagnosis.py",),
     "digest": ("tests/domain/test_values.py",),
     "exchange": _RESUME,
     "errors": ("tests/domain/test_errors.py",),
@@ -29,6 +32,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
         "tests/domain/test_job.py",
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
     ),
+    "finding": ("tests/domain/test_finding.py",),
     "head_rows": _RESUME,
     "host": ("tests/domain/test_host.py",),
     "image": ("tests/domain/test_values.py",),
@@ -40,6 +44,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     ),
     "mirror": ("tests/domain/test_mirror_edges.py", "tests/domain/test_mirror.py"),
     "parts": _RESUME,
+    "patience": ("tests/domain/test_patience.py",),
     "proxy": ("tests/domain/test_proxy.py",),
     "rate": ("tests/domain/test_rate.py",),
     "receiving": (
@@ -82,5 +87,13 @@ WIDE = (
 
 
 def nearest(module: str) -> tuple[str, ...]:
-    """The tests of ``module`` (its last name); all of the domain's where none is named."""
-    return NEAREST.get(module, ("tests/domain",))
+    """The tests of ``module`` (its last name); all of the domain's where none is named.
+
+    Raises:
+        FileNotFoundError: one is named that does not exist; it would notice everything.
+    """
+    tests = NEAREST.get(module, ("tests/domain",))
+    for test in tests:
+        if not Path(test.partition("::")[0]).exists():
+            raise FileNotFoundError(test)
+    return tests
