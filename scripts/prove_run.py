@@ -50,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def counted(proof: Proof, lines: Iterable[str]) -> str:
     """What the command printed for this row, without the word that marks the line."""
     found = [line for line in lines if proof.prints in line]
-    return found[-1].partition(": ")[2].strip() if found else ""
+    if not found:
+        return ""
+    word, marked, count = found[-1].partition(": ")
+    return (count if marked else word).strip()
 
 
 def table(counts: Mapping[str, str]) -> str:

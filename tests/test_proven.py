@@ -49,6 +49,14 @@ def test_counts_are_taken_from_what_is_printed(
     assert "| a | It is killed | 1,234 kills of a fetch | `" in page.read_text()
 
 
+def test_a_line_needs_no_mark() -> None:
+    proof = Proof("a", "It is changed", "true", "were noticed")
+    assert (
+        prove_run.counted(proof, ["2 of 2 mutants were noticed"]) == "2 of 2 mutants were noticed"
+    )
+    assert prove_run.counted(proof, ["mutants: 2 were noticed"]) == "2 were noticed"
+
+
 def test_a_command_that_fails_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
