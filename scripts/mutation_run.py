@@ -15,9 +15,6 @@ from scripts.mutation_tests import WIDE, nearest
 from scripts.mutation_trial import Noticed, Trial, module_name, run, warm_up
 
 PATHS = ("spsd/domain", "spsd/services/recovery.py", "spsd/adapters/job_repository.py")
-LATER = ("database.py", "diagnosis.py", "finding.py", "patience.py")
-"""What the doctor says and how long clients may dawdle: tests of whole processes try that, which
-are too slow to be run a thousand times."""
 DOCUMENT = ROOT / "docs" / "mutation.md"
 NEAREST_S, WIDE_S = 120, 300
 WORKERS = 2
@@ -65,8 +62,7 @@ def files(paths: Iterable[str]) -> Sequence[str]:
     found: list[Path] = []
     for path in paths:
         at = ROOT / path
-        below = (one for one in sorted(at.glob("*.py")) if one.name not in LATER)
-        found += below if at.is_dir() else [at]
+        found += sorted(at.glob("*.py")) if at.is_dir() else [at]
     return [str(one.relative_to(ROOT)) for one in found]
 
 

@@ -47,13 +47,13 @@ class SqliteJobs:
     """The job repository over one database."""
 
     def __init__(self, database: Database, *, patient: bool = False) -> None:
-        """``patient``: writes wait for a lock as long as nobody is kept waiting by them."""
+        """``patient``: moves wait for a lock as long as nobody is kept waiting by them."""
         self._database = database
         self._patient = patient
 
     async def add(self, job: Job) -> None:
         """Durable when it returns."""
-        await self._database.rows(_ADD, _row(job), patient=self._patient)
+        await self._database.rows(_ADD, _row(job))
 
     async def get(self, key: JobKey) -> Job | None:
         """The row as it is now."""

@@ -70,7 +70,7 @@ class Examined:
 
 def judge_database(found: Examined) -> tuple[Trouble, str] | None:
     """Why the daemon must not work with it: the code and the evidence; None: it may."""
-    if found.application_id not in (0, APPLICATION_ID):
+    if found.application_id not in {0, APPLICATION_ID}:
         return Trouble.FOREIGN, (
             f"it is another program's: its application_id is {found.application_id:#x}, "
             f"and not {APPLICATION_ID:#x} or 0"

@@ -25,9 +25,6 @@ async def recover(
     for job in await jobs.active():
         content = held.get(job.slot) if job.slot is not None else None
         settled = _settled(job, content, budget=budget, now=now())
-        # Before the row is over: after a cut in between, the next recovery comes to the same end.
-        if settled.state is JobState.FAILED:
-            await clear_away(staging, download_key(job.sha256))
         await jobs.move(job, settled)
         _log.info(
             "recovered: %s -> %s",
@@ -35,7 +32,7 @@ async def recover(
             settled.state,
             extra={"job_id": job.key, "action": settled.cause},
         )
-    # Nobody goes on with an upload, so none is wanted.
+    # Nobody goes on with an upload, or with what a failure for good has left: none is wanted.
     wanted = {download_key(digest) for digest in await jobs.wanted()}
     for key in await staging.keys():
         if key not in wanted:

@@ -61,3 +61,7 @@ def test_whoever_asks_again_goes_to_the_end() -> None:
     order.is_answered("early")
     order.rests("early")
     assert order.first_to_go() == "late"
+
+
+def test_the_limits_as_they_are_meant() -> None:
+    assert Patience() == Patience(idle_s=120, head_s=15, read_s=30, read_bytes=32_768)

@@ -1,0 +1,285 @@
+"""What the doctor finds, edge by edge."""
+
+from dataclasses import replace
+
+import pytest
+
+from spsd.domain.database import ADVICE, Examined, Trouble
+from spsd.domain.diagnosis import (
+    DirectoryFacts,
+    of_certificate,
+    of_clock,
+    of_database,
+    of_directory,
+    of_jobs,
+    of_slot,
+    of_staging,
+)
+from spsd.domain.digest import Sha256
+from spsd.domain.finding import ok, warning, wrong
+from spsd.domain.image import ImageInfo
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import JobState
+from spsd.domain.slot import BrokenSlot, InstalledImage
+
+MIB = 1024 * 1024
+A, B = Sha256("a" * 64), Sha256("b" * 64)
+FACTS = DirectoryFacts(owner=5, asker=6, mode=0o700, writable=True, free=3 * MIB)
+GOOD = Examined(
+    application_id=0,
+    version=2,
+    newest=2,
+    objects=frozenset({"job"}),
+    expected=frozenset({"job"}),
+    damage=(),
+    used=True,
+)
+IMAGE = InstalledImage(A, 7, ImageInfo("1.2"), "job", 0)
+ROOM = ok("room", "3 MiB are free, and downloads leave 2 MiB")
+
+
+@pytest.mark.parametrize(
+    ("facts", "finding"),
+    [
+        (FACTS, ok("state_directory", "/x, owner 5, mode 0700")),
+        (
+            replace(FACTS, writable=False, mode=0o070),
+            wrong(
+                "state_directory",
+                "/x is not writable for user 6 (owner 5, mode 0070)",
+                "Check its owner and mode, and how its file system is mounted.",
+            ),
+        ),
+        *(
+            (
+                replace(FACTS, mode=mode),
+                warning(
+                    "state_directory",
+                    f"/x is open to others (mode {mode:04o})",
+                    "Take their rights: chmod 700 /x.",
+                ),
+            )
+            for mode in (0o701, 0o702, 0o704, 0o710, 0o720, 0o740)
+        ),
+    ],
+)
+def test_the_directory(facts, finding):
+    assert list(of_directory("/x", facts, spare=2 * MIB)) == [finding, ROOM]
+
+
+@pytest.mark.parametrize(("free", "fits"), [(2 * MIB, False), (2 * MIB + 1, True)])
+def test_room(free, fits):
+    said = "2 MiB are free, and downloads leave 2 MiB"
+    advice = "Free space on the file system, or empty a slot."
+    found = list(of_directory("/x", replace(FACTS, free=free), spare=2 * MIB))[1]
+    assert found == (ok("room", said) if fits else wrong("room", said, advice))
+
+
+FINE = ok("database", "/x, version 2, quick_check says ok")
+
+
+@pytest.mark.parametrize(
+    ("found", "orphans", "log_bytes", "findings"),
+    [
+        (GOOD, 0, 64 * MIB, [FINE]),
+        (
+            replace(GOOD, newest=3),
+            0,
+            0,
+            [ok("database", "/x, version 2; the next start brings it up")],
+        ),
+        (
+            replace(GOOD, damage=("bad page",)),
+            9,
+            99 * MIB,
+            [
+                wrong(
+                    "database",
+                    "/x: database_corrupt: SQLite's quick_check says: bad page",
+                    ADVICE[Trouble.CORRUPT],
+                )
+            ],
+        ),
+        (
+            GOOD,
+            1,
+            64 * MIB + 1,
+            [
+                FINE,
+                wrong(
+                    "database_rows",
+                    "foreign_key_check finds 1 rows of nobody",
+                    "Copy the database away and restore a backup.",
+                ),
+                warning(
+                    "database_log",
+                    "the write-ahead log has 64 MiB",
+                    "Something reads the database without an end: see who has it open.",
+                ),
+            ],
+        ),
+    ],
+)
+def test_the_database(found, orphans, log_bytes, findings):
+    assert list(of_database("/x", found, orphans=orphans, log_bytes=log_bytes)) == findings
+
+
+def job(key, state, slot=None, digest=A):
+    made = Job.submitted(JobKey(key), "u", digest, now=0)
+    return replace(made, state=state, slot=slot)
+
+
+SLOTS = {1: IMAGE, 2: None, 3: BrokenSlot("?")}
+S = JobState
+
+
+@pytest.mark.parametrize(
+    ("jobs", "running", "findings"),
+    [
+        ([], False, [ok("jobs", "none")]),
+        (
+            [job("a", S.FINISHED, 1), job("b", S.QUEUED), job("c", S.QUEUED)],
+            False,
+            [ok("jobs", "2 queued, 1 finished")],
+        ),
+        (
+            [job("a", S.INSTALLING, 2), job("b", S.DOWNLOADING)],
+            False,
+            [ok("jobs", "1 downloading, 1 installing; the next start goes on with 2")],
+        ),
+        ([job("a", S.DOWNLOADING, 3)], True, [ok("jobs", "1 downloading")]),
+        (
+            [job("a", S.DOWNLOADING, 4), job("b", S.FAILED), job("c", S.QUEUED)],
+            True,
+            [
+                ok("jobs", "1 queued, 1 downloading, 1 failed"),
+                warning(
+                    "jobs",
+                    "job a is to fill slot 4, and there are 3",
+                    "It takes another slot after the next start.",
+                ),
+            ],
+        ),
+        (
+            [
+                job("a", S.FINISHED, 3),
+                job("b", S.FINISHED, 2),
+                job("c", S.FINISHED, 9),
+                job("d", S.FINISHED, 1, B),
+                job("e", S.FINISHED, 2),
+                job("f", S.FINISHED),
+                job("g", S.DOWNLOADING, 2),
+            ],
+            True,
+            [
+                ok("jobs", "1 downloading, 6 finished"),
+                ok("jobs_past", "what finished jobs put into slot 1, 2, 3, 9 is there no more"),
+            ],
+        ),
+    ],
+)
+def test_jobs(jobs, running, findings):
+    assert list(of_jobs(jobs, SLOTS, running=running)) == findings
+
+
+RESTORE = "Restore a backup, or fetch the image again."
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "intact", "finding"),
+    [
+        (None, None, None, ok("slot_2", "empty")),
+        (
+            BrokenSlot("no manifest"),
+            7,
+            True,
+            wrong("slot_2", "no manifest", "Look at it, then move it out of the slots directory."),
+        ),
+        (IMAGE, None, None, wrong("slot_2", "its image is missing", RESTORE)),
+        (
+            IMAGE,
+            8,
+            True,
+            wrong("slot_2", "its image has 8 bytes, and its manifest says 7", RESTORE),
+        ),
+        (
+            IMAGE,
+            7,
+            False,
+            wrong("slot_2", f"its image does not have the SHA-256 {A}", RESTORE),
+        ),
+        (IMAGE, 7, True, ok("slot_2", "1.2, 7 bytes, hashed again")),
+        (IMAGE, 7, None, ok("slot_2", "1.2, 7 bytes, not hashed; --deep does")),
+    ],
+)
+def test_slots(content, size, intact, finding):
+    assert of_slot(2, content, size=size, intact=intact) == finding
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running", "findings"),
+    [
+        (["a", "b", "c"], False, [ok("staging", "2 partial images that jobs go on with, 7 bytes")]),
+        (
+            ["a"],
+            False,
+            [
+                ok("staging", "1 partial images that jobs go on with, 3 bytes"),
+                warning(
+                    "staging_left",
+                    "1 that nobody goes on with, 4 bytes",
+                    "The next start removes what is spsd's; remove what is not.",
+                ),
+            ],
+        ),
+        (["b"], True, [ok("staging", "1 partial images that jobs go on with, 4 bytes")]),
+    ],
+)
+def test_staging(wanted, running, findings):
+    assert list(of_staging({"a": 3, "b": 4}, wanted, running=running)) == findings
+
+
+YEAR_2025 = 1_735_689_600
+
+
+@pytest.mark.parametrize(
+    ("now", "newest", "finding"),
+    [
+        (
+            YEAR_2025 - 1,
+            0,
+            wrong("clock", "the clock is before 2025", "Set it: certificates depend on it."),
+        ),
+        (YEAR_2025, YEAR_2025 + 86_400, ok("clock", "not behind the jobs")),
+        (
+            YEAR_2025,
+            YEAR_2025 + 86_401,
+            warning(
+                "clock",
+                "a job was changed 86401 s in the future",
+                "Check the clock; it was set back.",
+            ),
+        ),
+    ],
+)
+def test_the_clock(now, newest, finding):
+    assert of_clock(now, newest) == finding
+
+
+@pytest.mark.parametrize(
+    ("days", "finding"),
+    [
+        (-1, wrong("certificate", "/x ended 1 days ago", "Put a new one there.")),
+        (
+            0,
+            warning("certificate", "/x is good for 0 days", "Renew it, and restart the daemon."),
+        ),
+        (
+            29,
+            warning("certificate", "/x is good for 29 days", "Renew it, and restart the daemon."),
+        ),
+        (30, ok("certificate", "/x is good for 30 days")),
+    ],
+)
+def test_the_certificate(days, finding):
+    assert of_certificate("/x", days) == finding
