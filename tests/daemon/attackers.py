@@ -121,7 +121,8 @@ async def endless(target: Target, beginning: bytes, piece: bytes) -> None:
             await asyncio.sleep(0.05)
         finally:
             answered.cancel()
-            await asyncio.wait([answered])
+            # A reset is what an attacker has to expect; nobody need be told of it.
+            await asyncio.gather(answered, return_exceptions=True)
 
 
 async def one_huge_field(target: Target) -> None:
