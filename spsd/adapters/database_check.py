@@ -62,12 +62,15 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 @contextmanager
 def reading(database: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
-    """A connection that cannot write, and sees one moment: others may write meanwhile.
+    """A connection that only reads, and sees one moment: others may write meanwhile.
+
+    A transaction that a power cut has left half in the file is rolled back first, by SQLite:
+    without that nobody can read it, and a connection that may not write is refused.
 
     Raises:
         DatabaseError: the file cannot be read.
     """
-    name = f"file:{quote(str(database))}?mode=ro"
+    name = f"file:{quote(str(database))}?mode={'rw' if _cut_short(database) else 'ro'}"
     if _frozen(database):
         name += "&immutable=1"
     with (
@@ -78,8 +81,20 @@ def reading(database: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[sq
         yield opened
 
 
+def _cut_short(database: Path) -> bool:
+    """The rollback journal is from before the write-ahead log: of a first start."""
+    return _holds_something(database.with_name(f"{database.name}-journal"))
+
+
 def _frozen(database: Path) -> bool:
     """On a read-only file system SQLite cannot make its lock file; without a log none is needed."""
     wal = database.with_name(f"{database.name}-wal")
     read_only = os.statvfs(database.parent).f_flag & os.ST_RDONLY
-    return bool(read_only) and not (wal.exists() and wal.stat().st_size > 0)
+    return bool(read_only) and not (_holds_something(wal) or _cut_short(database))
+
+
+def _holds_something(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False

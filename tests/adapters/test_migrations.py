@@ -140,3 +140,22 @@ def test_those_who_come_at_once_all_get_a_database(tmp_path):
         for thread in threads:
             thread.join()
         assert failures == []
+
+
+def test_a_power_cut_while_the_file_was_made_is_rolled_back(tmp_path):
+    """Before the write-ahead log there is a rollback journal, which a reader must apply."""
+    made, database = tmp_path / "made", tmp_path / "spsd.sqlite"
+    with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE half (row)")
+        for _ in range(100):
+            connection.execute("INSERT INTO half VALUES (randomblob(4000))")
+        shutil.copy(made, database)
+        shutil.copy(f"{made}-journal", f"{database}-journal")
+    assert database.stat().st_size > 0
+    migrate(database)
+    with closing(sqlite3.connect(database)) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+    assert "job" in names
+    assert "half" not in names
