@@ -14,8 +14,8 @@ from aiohttp.abc import AbstractResolver
 
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.origin_attempt import Attempt, Limits, OriginSettings, Proven, fields_of
+from spsd.adapters.origin_body import body_of
 from spsd.adapters.origin_client import OriginClient, open_client
-from spsd.adapters.origin_errors import as_origin_errors
 from spsd.adapters.origin_tls import Trust
 from spsd.adapters.token_bucket import TokenBucket
 from spsd.domain.exchange import Ask, Reply
@@ -35,7 +35,6 @@ class HttpAnswer:
     ) -> None:
         self.reply = Reply(response.status, fields_of(response))
         self.evidence: dict[str, str | int] = {"status": response.status, **proven}
-        self._response = response
         self._limits = limits
         self._bucket = bucket
         self._clock = asyncio.get_running_loop().time
@@ -46,8 +45,7 @@ class HttpAnswer:
             now=self._left,
         )
         self._owed = 0
-        self._rest = memoryview(b"")
-        self._failure: OriginError | None = None
+        self._body = body_of(response)
 
     async def read_into(self, room: memoryview) -> int:
         """Read the body's next bytes to the beginning of ``room``; how many, 0 at the body's end.
@@ -62,51 +60,25 @@ class HttpAnswer:
         await self._bucket.take(self._owed)
         entered = self._clock()
         self._watch.excuse(entered - self._left)
-        size = 0
-        while size < len(room):
-            if not self._rest:
-                self._rest = await self._next(entered + _FLUSH_S if size else None)
-                if not self._rest:
-                    break
-            part = self._rest[: len(room) - size]
-            room[size : size + len(part)] = part
-            size += len(part)
-            self._rest = self._rest[len(part) :]
+        stalls_at = self._watch.deadline
+        size = await self._body.fill(
+            room, least=len(room), until=min(entered + _FLUSH_S, stalls_at)
+        )
+        if size == 0 and not self._body.over:
+            size = await self._body.fill(room, least=1, until=stalls_at)
+        if size == 0 and not self._body.over:
+            raise self._stalled()
         self._left, self._owed = self._clock(), size
-        if size == 0 and self._failure is not None:
-            raise self._failure
+        self._watch.count(size, self._left)
         return size
 
-    async def _next(self, hand_on_at: float | None) -> memoryview:
-        """More bytes of the body; none at its end, when it has failed, or if it is time before."""
-        if self._failure is not None:
-            return memoryview(b"")
-        try:
-            part = await self._read(hand_on_at)
-        except OriginError as error:
-            # What has come is worth keeping: the next attempt goes on from there. aiohttp (3.14)
-            # raises before it hands out what its buffer holds, and has no public way to it.
-            self._failure = error
-            return memoryview(self._response.content._read_nowait(-1))
-        self._watch.count(len(part), self._clock())
-        return memoryview(part)
-
-    async def _read(self, hand_on_at: float | None) -> bytes:
-        stalls_at = self._watch.deadline
-        hands_on = hand_on_at is not None and hand_on_at < stalls_at
-        with as_origin_errors(str(self._response.url)):
-            try:
-                async with asyncio.timeout_at(hand_on_at if hands_on else stalls_at):
-                    return await self._response.content.readany()
-            except TimeoutError as error:
-                if hands_on:
-                    return b""
-                limits = self._limits
-                what = (
-                    f"the origin sent less than {limits.minimum_bytes_per_s} bytes a second "
-                    f"over {limits.stall_window_s:g} s"
-                )
-                raise OriginError(FailureCode.STALL, what) from error
+    def _stalled(self) -> OriginError:
+        limits = self._limits
+        what = (
+            f"the origin sent less than {limits.minimum_bytes_per_s} bytes a second "
+            f"over {limits.stall_window_s:g} s"
+        )
+        return OriginError(FailureCode.STALL, what)
 
 
 class HttpOrigin:

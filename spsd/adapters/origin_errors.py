@@ -37,6 +37,16 @@ def address_of(proxy: str) -> str:
     return urlsplit(proxy).netloc.rpartition("@")[2]
 
 
+def cut_off(url: str) -> OriginError:
+    """The connection ended before the body did."""
+    return _cut_off({"host": urlsplit(url).hostname or ""})
+
+
+def _cut_off(where: Mapping[str, str]) -> OriginError:
+    what = f"{where['host']} closed the connection before the end"
+    return OriginError(FailureCode.CUT_OFF, what, where)
+
+
 def proxy_refusal(status: int, where: Mapping[str, str]) -> OriginError:
     """What an answer of the proxy's own means."""
     told = f"{status} {HTTPStatus(status).phrase}" if status in _STATUSES else str(status)
@@ -95,8 +105,7 @@ def _named(error: Exception, where: Mapping[str, str]) -> OriginError:
             return OriginError(FailureCode.STALL, f"{host} sends nothing", where)
         case aiohttp.ClientPayloadError():
             # aiohttp's own words name a status of 400, which nobody has sent.
-            what = f"{host} closed the connection before the end"
-            return OriginError(FailureCode.CUT_OFF, what, where)
+            return _cut_off(where)
         case aiohttp.ClientResponseError():
             # aiohttp points into the line it could not read, on several lines of its own.
             what = f"{host} does not speak HTTP: {' '.join(error.message.split())}"
