@@ -182,9 +182,11 @@ class PartialFile:
 
     async def _settle_oldest(self) -> None:
         buffer, written, hashed = self._under_way[0]
-        # Shielded: a cancel would reach through and drop a block that still waits for its turn.
-        await asyncio.shield(asyncio.wrap_future(written))
-        await asyncio.shield(asyncio.wrap_future(hashed))
+        for work in (written, hashed):
+            if not work.done():  # mostly it is: waiting for it would cost a turn of the loop
+                # Shielded: a cancel would reach through and drop a block that waits for its turn.
+                await asyncio.shield(asyncio.wrap_future(work))
+            work.result()
         self._under_way.popleft()
         self._free.append(buffer)
 
