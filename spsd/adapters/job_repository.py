@@ -1,5 +1,6 @@
 """Jobs as rows. One transition is one guarded statement."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -10,6 +11,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.job import Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
+from spsd.domain.selection import EVERY_JOB, Selection
 
 _COLUMNS = (
     "key, url, sha256, state, cause, attempt, spent, slot, bytes_downloaded, bytes_total, "
@@ -28,6 +30,13 @@ SELECT at, job_history.cause, job_history.state, job_history.attempt, job_histor
   FROM job_history JOIN job ON job.seq = job_history.job WHERE key = ? ORDER BY id
 """
 _SELECT = f"SELECT {_COLUMNS} FROM job"
+_LIST = f"""
+{_SELECT}
+ WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+   AND (:after IS NULL OR seq > (SELECT seq FROM job WHERE key = :after))
+ ORDER BY seq LIMIT :limit
+"""
+_FEW = 100
 
 
 def _quoted(names: Collection[StrEnum]) -> str:
@@ -59,9 +68,16 @@ class SqliteJobs:
         """The row as it is now."""
         return _one(await self._database.read(f"{_SELECT} WHERE key = ?", (key,)))
 
-    async def list(self) -> Sequence[Job]:
-        """Every row, in order of creation."""
-        return [_job(row) for row in await self._database.read(f"{_SELECT} ORDER BY seq")]
+    async def list(self, selection: Selection = EVERY_JOB) -> Sequence[Job]:
+        """The rows that are asked for, in order of creation."""
+        states = None if selection.states is None else json.dumps(sorted(selection.states))
+        limit = -1 if selection.limit is None else selection.limit  # SQLite: no upper bound
+        asked = {"states": states, "after": selection.after, "limit": limit}
+        rows = await self._database.read(_LIST, asked)
+        if len(rows) <= _FEW:
+            return _jobs(rows)
+        # Thousands would keep everybody else on the loop waiting.
+        return await asyncio.to_thread(_jobs, rows)
 
     async def history(self, key: JobKey) -> Sequence[Step]:
         """The job's moves, oldest first; none if there is no such job."""
@@ -72,8 +88,9 @@ class SqliteJobs:
 
     async def active(self) -> Sequence[Job]:
         """The rows that a daemon works on."""
-        rows = await self._database.read(f"{_SELECT} WHERE state IN ({_ACTIVE}) ORDER BY seq")
-        return [_job(row) for row in rows]
+        return _jobs(
+            await self._database.read(f"{_SELECT} WHERE state IN ({_ACTIVE}) ORDER BY seq")
+        )
 
     async def next_queued(self, *, without: Collection[Sha256]) -> Job | None:
         """The oldest queued row whose digest is not in ``without``."""
@@ -108,7 +125,7 @@ class SqliteJobs:
 def jobs_in(connection: sqlite3.Connection) -> Sequence[Job]:
     """Every row, for who looks from outside."""
     connection.row_factory = sqlite3.Row
-    return [_job(row) for row in connection.execute(f"{_SELECT} ORDER BY seq")]
+    return _jobs(connection.execute(f"{_SELECT} ORDER BY seq").fetchall())
 
 
 def _row(job: Job) -> dict[str, object]:
@@ -132,6 +149,10 @@ def _row(job: Job) -> dict[str, object]:
     }
 
 
+def _jobs(rows: Sequence[sqlite3.Row]) -> list[Job]:
+    return [_job(row) for row in rows]
+
+
 def _one(rows: Sequence[sqlite3.Row]) -> Job | None:
     return _job(rows[0]) if rows else None
 
@@ -152,5 +173,5 @@ def _job(row: sqlite3.Row) -> Job:
         created_at=row["created_at"],
         started_at=row["started_at"],
         changed_at=row["changed_at"],
-        mirrors=tuple(json.loads(row["mirrors"])),
+        mirrors=tuple(json.loads(mirrors)) if (mirrors := row["mirrors"]) != "[]" else (),
     )

@@ -49,6 +49,12 @@ class InvalidRequestBodyError(RequestError):
     type = "InvalidRequestBodyError"
 
 
+class InvalidQueryError(RequestError):
+    """A parameter of the query has a value that cannot be used; ``details["field"]`` names it."""
+
+    type = "InvalidQuery"
+
+
 class UnauthenticatedError(RequestError):
     """No valid session, or wrong credentials at log-in. [documented]."""
 

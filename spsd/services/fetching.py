@@ -7,6 +7,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.errors import FetchNotCancellableError, ResourceNotFoundError
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.lifecycle import TERMINAL, JobState
+from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.services.completion import to_completion
 from spsd.services.ports import JobRepository, Now
 from spsd.services.progress import ProgressBoard
@@ -35,9 +36,24 @@ class Fetching:
             self._scheduler.wake()
         return job
 
-    async def list(self) -> Sequence[Job]:
-        """Every job as it is this moment, in order of creation."""
-        return [self._board.live(job) for job in await self._jobs.list()]
+    async def list(self, selection: Selection = EVERY_JOB) -> Sequence[Job]:
+        """The jobs that are asked for, as they are this moment, in order of creation.
+
+        Raises:
+            ResourceNotFoundError: there is no job that others could be after.
+        """
+        jobs = [self._board.live(job) for job in await self._jobs.list(selection)]
+        if selection.after is not None and not jobs:
+            await self._must_be_there(selection.after)
+        return jobs
+
+    async def _must_be_there(self, after: JobKey) -> None:
+        if await self._jobs.get(after) is None:
+            raise ResourceNotFoundError(
+                f"There is no firmware download with the key {after} to go on after; its record "
+                "may have been removed. Begin again without `after`.",
+                field="after",
+            )
 
     async def get(self, key: JobKey) -> Job:
         """One job as it is this moment.

@@ -15,6 +15,7 @@ from spsd.domain.host import HostName, Load
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.program import ProgramOutcome
+from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
 
@@ -31,8 +32,11 @@ class JobRepository(Protocol):
     async def get(self, key: JobKey) -> Job | None:
         """The row as it is now."""
 
-    async def list(self) -> Sequence[Job]:
-        """Every row, in order of creation."""
+    async def list(self, selection: Selection = EVERY_JOB) -> Sequence[Job]:
+        """The rows that are asked for, in order of creation.
+
+        After a job that is not there, there is nothing.
+        """
 
     async def history(self, key: JobKey) -> Sequence[Step]:
         """The job's moves, oldest first; none if there is no such job."""

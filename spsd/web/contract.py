@@ -83,6 +83,7 @@ class Operation:
     access: Access
     notes: str = ""
     takes: Takes | None = None
+    query: Sequence[Field] = ()
     headers: Sequence[Field] = ()
     errors: Sequence[type[RequestError]] = ()
     """What it may answer beside what every operation with its access and body may."""

@@ -9,16 +9,19 @@ from aiohttp import hdrs, web
 from spsd.domain.errors import (
     FetchNotCancellableError,
     IncompleteRequestBodyError,
+    InvalidQueryError,
     InvalidRequestBodyError,
     ResourceNotFoundError,
 )
 from spsd.domain.job import Job, JobKey
+from spsd.domain.selection import Selection
 from spsd.services.fetching import Fetching
 from spsd.web import downloads
 from spsd.web.answers import answer
 from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
 from spsd.web.paths import FETCH
 from spsd.web.requests import Submission, read_json
+from spsd.web.selection import NEXT, QUERY, more, page, selection_of
 
 FETCHING = web.AppKey("fetching", Fetching)
 LISTING = web.AppKey("listing", asyncio.Lock)
@@ -34,16 +37,21 @@ async def submit(request: web.Request) -> web.Response:
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """Every download, in order of creation."""
+    """Every download, or those that the query asks for, in order of creation."""
+    asked = selection_of(request.query)
     # A list of thousands takes a tenth of a second to put together: one at a time, and not on the
     # loop, so that others are answered meanwhile.
     async with request.app[LISTING]:
-        jobs = await request.app[FETCHING].list()
-        return await asyncio.to_thread(_listed, jobs)
+        jobs = await request.app[FETCHING].list(more(asked))
+        return await asyncio.to_thread(_listed, jobs, asked)
 
 
-def _listed(jobs: Sequence[Job]) -> web.Response:
-    return answer(downloads.many(jobs))
+def _listed(jobs: Sequence[Job], asked: Selection) -> web.Response:
+    shown = jobs[: asked.limit]
+    response = answer(downloads.many(shown))
+    if len(shown) < len(jobs):
+        page(response, asked, shown)
+    return response
 
 
 async def get(request: web.Request) -> web.Response:
@@ -105,9 +113,14 @@ OPERATIONS = (
         handler=list_all,
         tag=_TAG,
         summary="List the downloads",
-        notes="All of them, in order of creation; nothing is removed by itself.",
+        notes="All of them, in order of creation; nothing is removed by itself. The query, which "
+        "is spsd's own, asks for some of them or for a page.",
         access=Access.VIEWER,
-        answer=Answer(downloads.Downloads, meaning="Every download."),
+        query=QUERY,
+        answer=Answer(
+            downloads.Downloads, meaning="Every download that is asked for.", headers=(NEXT,)
+        ),
+        errors=(InvalidQueryError, ResourceNotFoundError),
         links=(
             Link("getDownload", _FIRST),
             Link("getDownloadHistory", _FIRST),

@@ -149,7 +149,12 @@ def _operation(one: Operation, schemas: _Schemas) -> dict[str, Any]:
     }
     if one.notes:
         told["description"] = one.notes
-    if parameters := [*_path_parameters(one.path), *(_header(field) for field in one.headers)]:
+    parameters = [
+        *_path_parameters(one.path),
+        *(_parameter(field, "query") for field in one.query),
+        *(_parameter(field, "header") for field in one.headers),
+    ]
+    if parameters:
         told["parameters"] = parameters
     if one.takes is not None:
         told["requestBody"] = {"required": True, "content": _content(one, schemas)}
@@ -180,8 +185,8 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _header(field: Field) -> dict[str, Any]:
-    return {"name": field.name, "in": "header", **_field(field)}
+def _parameter(field: Field, place: str) -> dict[str, Any]:
+    return {"name": field.name, "in": place, **_field(field)}
 
 
 def _field(field: Field) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from spsd.domain.errors import (
     FirmwareTestFailedError,
     IncompleteRequestBodyError,
     InsufficientStorageError,
+    InvalidQueryError,
     InvalidRequestBodyError,
     NoEmptySlotError,
     NotAnImageError,
@@ -45,6 +46,7 @@ BUSY_RETRY_S = "5"
 STATUS: dict[type[RequestError], HTTPStatus] = {
     IncompleteRequestBodyError: HTTPStatus.BAD_REQUEST,
     InvalidRequestBodyError: HTTPStatus.BAD_REQUEST,
+    InvalidQueryError: HTTPStatus.BAD_REQUEST,
     UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     UnauthorizedError: HTTPStatus.FORBIDDEN,
     ResourceNotFoundError: HTTPStatus.NOT_FOUND,

@@ -1,0 +1,113 @@
+"""Parts of the list of downloads: by status, and page by page."""
+
+import re
+from dataclasses import replace
+from itertools import cycle, islice
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from spsd.domain.job import Job, JobKey
+from spsd.domain.lifecycle import ACTIVE, JobState
+from spsd.web.downloads import status_of
+from spsd.web.paths import FETCH
+from tests.web.conftest import Api
+
+STATES = list(islice(cycle(JobState), 2 * len(JobState) + 3))
+KEYS = [f"job-{number:02}" for number in range(len(STATES))]
+
+
+async def filled(api: Api) -> TestClient:
+    """A job in each state, several times over."""
+    client = await api.client("viewer")
+    for number, (key, state) in enumerate(zip(KEYS, STATES, strict=True)):
+        job = Job.submitted(JobKey(key), f"http://x/{key}", f"{number:064x}", now=1)
+        slot = number + 1 if state in (*ACTIVE, JobState.FINISHED) else None
+        error = "dns: nowhere" if state is JobState.FAILED else None
+        await api.jobs.add(replace(job, state=state, slot=slot, error=error))
+    return client
+
+
+async def keys(client: TestClient, query: str) -> list[str]:
+    response = await client.get(f"{FETCH}?{query}")
+    assert response.status == 200, await response.text()
+    return [item["key"] for item in (await response.json())["items"]]
+
+
+@pytest.mark.parametrize(
+    "statuses", [["queued"], ["in-progress"], ["finished", "failed"], ["cancelled", "cancelled"]]
+)
+async def test_a_status_picks_out(api: Api, statuses: list[str]) -> None:
+    client = await filled(api)
+    shown = await keys(client, "&".join(f"status={one}" for one in statuses))
+    wanted = [key for key, state in zip(KEYS, STATES, strict=True) if status_of(state) in statuses]
+    assert shown == wanted
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, len(KEYS), 100])
+@pytest.mark.parametrize("status", ["", "&status=in-progress&status=queued"])
+async def test_pages_that_follow_their_links_are_the_whole(
+    api: Api, limit: int, status: str
+) -> None:
+    client = await filled(api)
+    whole = await keys(client, status.removeprefix("&"))
+    path, seen = f"{FETCH}?limit={limit}{status}", []
+    while path:
+        response = await client.get(path)
+        items = [item["key"] for item in (await response.json())["items"]]
+        assert len(items) <= limit
+        seen += items
+        link = re.fullmatch('<(.*)>; rel="next"', response.headers.get("Link", ""))
+        path = link and link[1]
+    assert seen == whole
+
+
+async def test_the_plain_list_has_no_pages(api: Api) -> None:
+    client = await filled(api)
+    response = await client.get(FETCH)
+    assert [item["key"] for item in (await response.json())["items"]] == KEYS
+    assert "Link" not in response.headers
+
+
+async def test_after_the_last_there_is_nothing(api: Api) -> None:
+    client = await filled(api)
+    assert await keys(client, f"after={KEYS[-1]}") == []
+    assert await keys(client, f"after={KEYS[3]}&limit=2") == KEYS[4:6]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("status=running", "status"),
+        ("status=", "status"),
+        ("status=queued&status=QUEUED", "status"),
+        ("limit=0", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=10001", "limit"),
+        ("limit=5.0", "limit"),
+        ("limit=٣", "limit"),
+        ("limit=", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("after=", "after"),
+        (f"after={KEYS[0]}&after={KEYS[1]}", "after"),
+    ],
+)
+async def test_a_wrong_value_is_refused_by_its_name(api: Api, query: str, field: str) -> None:
+    client = await filled(api)
+    response = await client.get(f"{FETCH}?{query}")
+    assert response.status == 400
+    error = (await response.json())["error"]
+    assert (error["type"], error["details"]) == ("InvalidQuery", {"field": field})
+
+
+async def test_a_page_after_a_record_that_is_gone_is_no_empty_page(api: Api) -> None:
+    client = await filled(api)
+    response = await client.get(f"{FETCH}?after=nobody")
+    assert response.status == 404
+    error = (await response.json())["error"]
+    assert (error["type"], error["details"]["field"]) == ("ResourceNotFound", "after")
+
+
+async def test_other_parameters_are_ignored(api: Api) -> None:
+    client = await filled(api)
+    assert await keys(client, "sort=url&page=2") == KEYS
