@@ -2,14 +2,14 @@
 
 Readers of the write-ahead log wait for nobody, so what only looks is answered while another
 program holds the lock for writing. The writing connection is in autocommit: transactions of two
-coroutines would interleave on it. So nothing here spans two statements; a statement either
-happened or did not, and the row says which.
+coroutines would interleave on it. So no use spans two statements; a statement either happened or
+did not, and the row says which. Only the commit may be shared, by statements that meet.
 """
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import aiosqlite
 from spsd.adapters.database_check import BUSY_TIMEOUT_S
 from spsd.adapters.database_errors import database_error
 from spsd.adapters.durable import free_bytes
+from spsd.adapters.group_commit import GroupCommit, Parameters
 from spsd.adapters.reserve import Reserve, reserve_of
 from spsd.domain.database import DatabaseError, Trouble
 from spsd.domain.failure import ApplianceError, FailureCode
@@ -30,8 +31,6 @@ PATIENCE = 12
 _WRITE_ROOM = 64 * 1024
 """About what one statement takes in the write-ahead log, in bytes."""
 
-Parameters = Mapping[str, object] | Sequence[object]
-
 
 class Database:
     """Runs statements; of ``sqlite3``'s errors only those that a statement is at fault for pass."""
@@ -39,7 +38,7 @@ class Database:
     def __init__(
         self, writing: aiosqlite.Connection, looking: aiosqlite.Connection, path: Path
     ) -> None:
-        self._writing = writing
+        self._writing = GroupCommit(writing)
         self._looking = looking
         self._path = path
         self._reserve = Reserve(reserve_of(path))
@@ -50,7 +49,10 @@ class Database:
         Raises:
             DatabaseError: the file cannot be used.
         """
-        return await self._run(self._looking, sql, parameters)
+        try:
+            return list(await self._looking.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            raise await _renamed(self._path, error) from error
 
     async def rows(
         self, sql: str, parameters: Parameters = (), *, patient: bool = False
@@ -80,13 +82,13 @@ class Database:
             with suppress(OSError):  # no room: then there is none to keep
                 await asyncio.to_thread(self._reserve.lay_by)
         try:
-            return await self._run(self._writing, sql, parameters)
+            return await self._write(sql, parameters)
         except DatabaseError as error:
             if error.trouble is not Trouble.FULL:
                 raise
         await asyncio.to_thread(self._reserve.give)
         try:
-            return await self._run(self._writing, sql, parameters)
+            return await self._write(sql, parameters)
         except DatabaseError as error:
             if error.trouble is not Trouble.FULL:
                 raise
@@ -95,11 +97,9 @@ class Database:
             what = "writing the database failed: no space left on the disk"
             raise ApplianceError(FailureCode.DISK_FULL, what, evidence) from error
 
-    async def _run(
-        self, connection: aiosqlite.Connection, sql: str, parameters: Parameters
-    ) -> list[sqlite3.Row]:
+    async def _write(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
         try:
-            return list(await connection.execute_fetchall(sql, parameters))
+            return await self._writing.run(sql, parameters)
         except sqlite3.Error as error:
             raise await _renamed(self._path, error) from error
 
