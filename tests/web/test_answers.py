@@ -227,7 +227,7 @@ async def test_installing_cannot_be_cancelled(api: Api) -> None:
 async def test_what_nobody_expected_is_logged_once(api: Api, caplog, monkeypatch) -> None:
     client = await api.client()
 
-    async def broken() -> None:
+    async def broken(_selection: object) -> None:
         raise RuntimeError("a secret of ours")
 
     monkeypatch.setattr(api.jobs, "list", broken)
