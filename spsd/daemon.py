@@ -31,6 +31,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings, fingerprint_of
+from spsd.domain.chunks import Splitting
 from spsd.listening import connection_limit, listening, server_tls
 from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
 from spsd.services.accounts import Accounts
@@ -105,6 +106,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
 
         async def apply(fetch: FetchSettings) -> None:
             origin.use(await asyncio.to_thread(origin_settings, fetch, os.environ))
+            pipeline.download.use(Splitting(connections=fetch.connections))
             scheduler.use(concurrent=fetch.concurrent, retry=retry_policy(fetch))
 
         reloading = Reloading(settings, reread, apply, notifier=notifier)
@@ -187,7 +189,9 @@ def _pipeline(
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
         inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),
-        download=Download(origin, staging, now=now),
+        download=Download(
+            origin, staging, now=now, splitting=Splitting(connections=settings.fetch.connections)
+        ),
         board=ProgressBoard(),
         retry=retry_policy(settings.fetch),
         now=now,

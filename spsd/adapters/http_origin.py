@@ -45,6 +45,7 @@ class HttpAnswer:
             now=self._left,
         )
         self._owed = 0
+        self._response = response
         self._body = body_of(response)
 
     async def read_into(self, room: memoryview) -> int:
@@ -71,6 +72,10 @@ class HttpAnswer:
         self._left, self._owed = self._clock(), size
         self._watch.count(size, self._left)
         return size
+
+    def close(self) -> None:
+        """Have no more of it sent; nothing is read after that."""
+        self._response.close()
 
     def _stalled(self) -> OriginError:
         limits = self._limits

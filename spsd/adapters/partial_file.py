@@ -128,7 +128,7 @@ class PartialFile:
         self._length += size
         self._hand_over()
 
-    async def append(self, block: bytes) -> None:
+    async def append(self, block: bytes | memoryview) -> None:
         """Append a copy of the block; small ones are gathered before they are written."""
         rest = memoryview(block)
         while rest:

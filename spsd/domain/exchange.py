@@ -74,12 +74,14 @@ class Ask:
 
     ``if_range`` is a condition on it; ``overlap`` bytes before ``offset`` are asked for with it,
     to be compared; ``probe`` asks for that many bytes of the beginning alone, to be compared.
+    ``stop``: the bytes from there on are not wanted; 0: all are.
     """
 
     offset: int = 0
     if_range: str | None = None
     overlap: int = 0
     probe: int = 0
+    stop: int = 0
 
     @property
     def first(self) -> int:
@@ -99,8 +101,8 @@ class Ask:
         """The request header fields (sections 14.2 and 13.1.5)."""
         if self.offset == 0:
             return {}
-        last = self.probe - 1 if self.probe else ""
-        fields = {"Range": f"bytes={self.first}-{last}"}
+        stop = self.probe or self.stop
+        fields = {"Range": f"bytes={self.first}-{stop - 1 if stop else ''}"}
         if self.if_range is not None:
             fields["If-Range"] = self.if_range
         return fields

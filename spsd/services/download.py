@@ -4,12 +4,13 @@ What to do is decided in :mod:`spsd.domain.resume` and :mod:`spsd.domain.receivi
 done.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 from spsd.domain.asking import WINDOWS
+from spsd.domain.chunks import ALONE, Splitting, proves
 from spsd.domain.exchange import (
     Append,
     Ask,
@@ -25,6 +26,7 @@ from spsd.domain.failure import ApplianceError, FailureCode, JobError
 from spsd.domain.job import Progress
 from spsd.domain.receiving import Opening, Received, judge_body, judge_opening, within
 from spsd.domain.resume import difference, judge, plan
+from spsd.services.parallel import Parallel, Report
 from spsd.services.ports import Answer, Now, Origin, Partial, Staging
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,6 @@ _log = logging.getLogger(__name__)
 SPARE_BYTES = 16 * 1024 * 1024
 """Left free on the file system, for the database and the manifests."""
 
-Report = Callable[[Progress], Awaitable[None]]
 Evidence = dict[str, str | int]
 _DONE = Complete()
 
@@ -52,15 +53,26 @@ class Fetched:
 
 
 class Download:
-    """Fetches into a partial over one connection at a time."""
+    """Fetches into a partial, over several connections where that pays."""
 
     def __init__(
-        self, origin: Origin, staging: Staging, *, now: Now, windows: Windows = WINDOWS
+        self,
+        origin: Origin,
+        staging: Staging,
+        *,
+        now: Now,
+        windows: Windows = WINDOWS,
+        splitting: Splitting = ALONE,
     ) -> None:
         self._origin = origin
         self._staging = staging
         self._now = now
         self._windows = windows
+        self._splitting = splitting
+
+    def use(self, splitting: Splitting) -> None:
+        """Split the attempts that begin from now on so."""
+        self._splitting = splitting
 
     async def attempt(
         self, url: str, partial: Partial, report: Report, *, breaks: int = 0
@@ -74,9 +86,11 @@ class Download:
             OriginError: the attempt is over; what has come is kept in the partial.
             ApplianceError: the disk is full or broken.
         """
-        run = _Attempt(url, partial, report, self._staging)
+        windows = self._windows.after(breaks)
+        parallel = Parallel(self._origin, url, partial, report, now=self._now, windows=windows)
+        run = _Attempt(url, partial, report, self._staging, parallel, self._splitting)
         try:
-            return await self._attempt(run, url, partial, self._windows.after(breaks))
+            return await self._attempt(run, url, partial, windows)
         except JobError as error:
             error.evidence = {**error.evidence, **run.notes}
             raise
@@ -88,6 +102,7 @@ class Download:
         evidence: Evidence = {"kept": "every byte was here already"}
         media_type = ""
         while not isinstance(ask, Complete):
+            run.asks()
             async with self._origin.open(url, ask) as answer:
                 verdict = judge(
                     ask,
@@ -104,17 +119,33 @@ class Download:
 class _Attempt:
     """One attempt under way; ``notes`` tell what a person should know of how it went."""
 
-    def __init__(self, url: str, partial: Partial, report: Report, staging: Staging) -> None:
+    def __init__(
+        self,
+        url: str,
+        partial: Partial,
+        report: Report,
+        staging: Staging,
+        parallel: Parallel,
+        splitting: Splitting,
+    ) -> None:
         self._url = url
         self._partial = partial
         self._report = report
         self._staging = staging
+        self._parallel = parallel
+        self._splitting = splitting
+        self._asked_at = self._answered_at = self._rate = 0.0
         self.notes: Evidence = {}
         self.glued = partial.length > 0
         self.surplus = False
 
+    def asks(self) -> None:
+        """The next answer is asked for now."""
+        self._asked_at = _clock()
+
     async def take(self, answer: Answer, verdict: Verdict) -> Ask | Complete:
         """Do what the verdict says; gives what to ask next."""
+        self._answered_at = _clock()
         match verdict:
             case Complete():
                 return _DONE
@@ -126,14 +157,12 @@ class _Attempt:
                 found = await self._compared(answer, 0, length)
                 return then if found is None else self._again(found)
             case StartOver(total=total, why=why):
-                await self._start_over(answer, total, why)
-                return _DONE
+                return await self._start_over(answer, total, why)
             case Append(offset=offset, total=total, overlap=overlap):
                 found = await self._compared(answer, offset - overlap, overlap)
                 if found is not None:
                     return self._again(found)
-                await self._receive(answer, total)
-                return _DONE
+                return await self._receive(answer, total)
             case _:
                 assert_never(verdict)
 
@@ -155,9 +184,9 @@ class _Attempt:
         mine = await self._partial.read(first, length)
         return difference(first, mine, bytes(theirs[:come]))
 
-    async def _start_over(self, answer: Answer, total: int | None, why: str) -> None:
+    async def _start_over(self, answer: Answer, total: int | None, why: str) -> Ask | Complete:
         # What is kept goes when there is something better, not when it was only announced.
-        room = await self._partial.room()
+        room = self._sample(await self._partial.room())
         size = await answer.read_into(room)
         media_type, kept = answer.reply.media_type, self._partial.length
         if (error := judge_opening(Opening(media_type, bytes(room[:size]), kept))) is not None:
@@ -165,21 +194,47 @@ class _Attempt:
         self._note(why)
         await self._partial.clear()
         self.glued = False
-        await self._receive(answer, total, size)
+        return await self._receive(answer, total, size)
 
-    async def _receive(self, answer: Answer, total: int | None, come: int = 0) -> None:
+    async def _receive(self, answer: Answer, total: int | None, come: int = 0) -> Ask | Complete:
         """Append the rest of the body, of which ``come`` bytes are in the partial's room."""
-        room = await self._room(total)
+        room, first = await self._room(total), self._partial.length
         await self._partial.describe(self._url, answer.reply, total)
         await self._report(Progress(self._partial.length, total or 0))
-        size = come or await answer.read_into(await self._partial.room())
+        size = come or await answer.read_into(self._sample(await self._partial.room()))
         while size and not self.surplus:
             fitting = within(self._partial.length, size, total)
             self.surplus = fitting < size
             await self._append(fitting, total, room)
+            if self._splitting is not ALONE and self._splits(answer, first):
+                return await self._split(answer)
+            self._splitting = ALONE  # asked once an attempt
             if not self.surplus:
                 size = await answer.read_into(await self._partial.room())
         self._check(Received(self._partial.length, total, room, ended=True))
+        return _DONE
+
+    def _sample(self, room: memoryview) -> memoryview:
+        return room if self._splitting is ALONE else room[: self._splitting.sample]
+
+    def _splits(self, answer: Answer, first: int) -> bool:
+        """Whether other connections are to join now, with the bytes from ``first`` on as sample."""
+        kept = self._partial.kept(self._url)
+        self._rate = (kept.length - first) / max(_clock() - self._answered_at, 1e-6)
+        if kept.total is None or not proves(answer.reply, kept):
+            return False
+        return self._splitting.pays(kept.total - kept.length, self._rate)
+
+    async def _split(self, answer: Answer) -> Ask | Complete:
+        splitting, self._splitting = self._splitting, ALONE
+        self.glued = True
+        try:
+            await self._parallel.run(
+                answer, splitting, rate=self._rate, setup_s=self._answered_at - self._asked_at
+            )
+        finally:
+            self.notes["connections"] = len(self._parallel.useful)
+        return plan(self._partial.kept(self._url))
 
     async def _append(self, size: int, total: int | None, room: int) -> None:
         self._check(Received(self._partial.length + size, total, room))
@@ -205,3 +260,7 @@ class _Attempt:
                 {"needed bytes": total - length, "free bytes": max(0, free)},
             )
         return length + max(0, free)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -79,6 +79,9 @@ class Answer(Protocol):
                 been returned by earlier calls.
         """
 
+    def close(self) -> None:
+        """Have no more of it sent; nothing is read after that."""
+
 
 class Origin(Protocol):
     """The network, as far as a download sees it."""
@@ -119,7 +122,7 @@ class Partial(Protocol):
     def commit(self, size: int) -> None:
         """Append the first ``size`` bytes of the room."""
 
-    async def append(self, block: bytes) -> None:
+    async def append(self, block: bytes | memoryview) -> None:
         """Append a copy of the block, which may be written later with what follows.
 
         Raises:

@@ -1,0 +1,202 @@
+"""Several connections for one object: which of them fetches what.
+
+The rest of the object is cut into consecutive chunks, of which a few are under way at a time. They
+are appended in order, so what is on disk is always a plain prefix. Positions and sizes are bytes,
+times any monotonic seconds.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from spsd.domain.exchange import Kept, Reply
+
+MIB = 1024 * 1024
+SETUP_S = 0.5
+"""What another connection is reckoned to need before its first byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """When to fetch over several connections, and in what pieces.
+
+    One connection is given room for ``sample`` bytes; if at the rate at which they come the rest
+    takes ``worthwhile_s`` or more, the others join. A chunk takes about ``chunk_s``, and all that
+    are under way fit ``memory``.
+    """
+
+    connections: int = 1
+    sample: int = 256 * 1024
+    worthwhile_s: float = 2.0
+    chunk_s: float = 4.0
+    least: int = MIB
+    most: int = 16 * MIB
+    memory: int = 64 * MIB
+
+    def pays(self, rest: int, rate: float) -> bool:
+        """Whether several connections are worth while for the ``rest`` bytes.
+
+        On a fast line one is enough: several cost a copy and gain nothing.
+        """
+        return self.connections > 1 and rest >= 2 * self.least and rest >= rate * self.worthwhile_s
+
+    def chunk(self, rest: int, rate: float) -> int:
+        """How long a chunk is, at ``rate`` bytes a second of one connection."""
+        share = -(-rest // self.connections)
+        wanted = max(self.least, int(rate * self.chunk_s))
+        return max(1, min(wanted, share, self.most, self.memory // self.connections))
+
+
+ALONE = Splitting()
+"""One connection, whatever it sends."""
+
+
+def proves(reply: Reply, kept: Kept) -> bool:
+    """Whether more of that object can be asked for in parts, and told from another's.
+
+    It takes a strong ETag, and a part that was sent, or the promise of parts (RFC 9110, 14.3).
+    """
+    parts = reply.status == 206 or "bytes" in reply.headers.get("accept-ranges", "").lower()
+    return parts and kept.validator is not None
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """The bytes from ``first`` up to ``end``, of which ``filled`` are here.
+
+    ``lane`` is the connection that fetches it now, since ``since``, when ``had`` were here.
+    """
+
+    first: int
+    end: int
+    filled: int = 0
+    lane: int | None = None
+    since: float = 0.0
+    had: int = 0
+    memory: bytearray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.memory = bytearray(self.end - self.first)
+
+    @property
+    def position(self) -> int:
+        """Where the next byte belongs in the object."""
+        return self.first + self.filled
+
+    @property
+    def left(self) -> int:
+        """How many bytes are missing."""
+        return self.end - self.position
+
+    @property
+    def room(self) -> memoryview:
+        """Where the missing bytes go."""
+        return memoryview(self.memory)[self.filled : self.end - self.first]
+
+    def came(self, size: int) -> None:
+        """So many bytes were put at the beginning of the room.
+
+        Another connection may have been given the rest meanwhile: then they are not needed.
+        """
+        self.filled += min(size, self.left)
+
+    def lasts(self, now: float) -> float:
+        """Seconds until it is whole, if it goes on like this."""
+        got, taken = self.filled - self.had, now - self.since
+        return self.left * taken / got if got else float("inf")
+
+
+class Schedule:
+    """The chunks that are under way, and who may go on with which.
+
+    The first chunk is ``ahead`` bytes longer than the ``size`` of the others: so much comes over
+    the connection that is there already, until the others are.
+
+    ``connections`` lanes begin; one that is lost does not come back. With one lane left no new
+    chunk is begun: it fills the gaps, and the rest is better fetched in one piece.
+    """
+
+    def __init__(
+        self, splitting: Splitting, first: int, total: int, size: int, *, ahead: int = 0
+    ) -> None:
+        self.lanes = splitting.connections
+        self._window = splitting.connections
+        self._next, self._total, self._size = first, total, size
+        self._ahead = min(ahead, size)
+        self._chunks: deque[Chunk] = deque()
+        self._rates: dict[int, float] = {}
+
+    @property
+    def head(self) -> Chunk | None:
+        """The chunk that is appended now; None: nothing is under way."""
+        return self._chunks[0] if self._chunks else None
+
+    @property
+    def reached(self) -> int:
+        """How many bytes of the object are here, in whatever place."""
+        if not self._chunks:
+            return self._next
+        return self._chunks[0].first + sum(one.filled for one in self._chunks)
+
+    @property
+    def over(self) -> bool:
+        """Whether everything that was begun is appended, and nothing more is to be begun."""
+        return not self._chunks and not self._may_begin
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nobody is left to go on."""
+        return self.lanes == 0
+
+    @property
+    def _may_begin(self) -> bool:
+        return self.lanes > 1 and self._next < self._total
+
+    def appended(self) -> None:
+        """The head is whole, and on its way to the disk."""
+        self._chunks.popleft()
+
+    def lost(self, lane: int) -> None:
+        """The lane has no connection any more, and gets no other."""
+        self._rates.pop(lane, None)
+        self.lanes -= 1
+
+    def released(self, chunk: Chunk, now: float) -> None:
+        """Its lane has done with it: it is whole, or somebody else goes on."""
+        if chunk.lane is not None and (got := chunk.filled - chunk.had) and now > chunk.since:
+            self._rates[chunk.lane] = got / (now - chunk.since)
+        chunk.lane = None
+
+    def take(self, lane: int, now: float) -> Chunk | None:
+        """What the lane fetches next; None: nothing for now."""
+        chunk = self._abandoned() or self._new() or self._from_the_slowest(lane, now)
+        if chunk is not None:
+            chunk.lane, chunk.since, chunk.had = lane, now, chunk.filled
+        return chunk
+
+    def _abandoned(self) -> Chunk | None:
+        return next((one for one in self._chunks if one.lane is None and one.left), None)
+
+    def _new(self) -> Chunk | None:
+        if not self._may_begin or len(self._chunks) >= self._window:
+            return None
+        size, self._ahead = self._size + self._ahead, 0
+        chunk = Chunk(self._next, min(self._next + size, self._total))
+        self._next = chunk.end
+        self._chunks.append(chunk)
+        return chunk
+
+    def _from_the_slowest(self, lane: int, now: float) -> Chunk | None:
+        """The rest of the chunk that keeps everybody waiting, if this lane is much faster.
+
+        What is cut off becomes a chunk of its own: the slow one may still write behind its end.
+        """
+        slowest = max(self._chunks, key=lambda one: one.lasts(now), default=None)
+        rate = self._rates.get(lane) or max(self._rates.values(), default=0.0)
+        if slowest is None or not slowest.left or not rate or now - slowest.since < SETUP_S:
+            return None
+        if slowest.lasts(now) < 2 * (SETUP_S + slowest.left / rate):
+            return None
+        rest = Chunk(slowest.position, slowest.end)
+        slowest.end = rest.first
+        self._chunks.insert(self._chunks.index(slowest) + 1, rest)
+        return rest
