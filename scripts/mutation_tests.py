@@ -21,6 +21,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "asking": _RESUME,
     "boot": ("tests/domain/test_boot.py",),
     "certificate_time": ("tests/domain/test_certificate_time.py",),
+    "chunks": ("tests/domain/test_chunks.py",),
     "database": ("tests/domain/test_database.py",),
     "decision": _RESUME,
     "diagnosis": ("tests/domain/test_diagnosis.py",),
@@ -58,13 +59,18 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     ),
     "resume": _RESUME,
     "retry": ("tests/domain/test_retry.py",),
+    "selection": ("tests/web/test_selection.py",),
     "source": ("tests/domain/test_source.py", "tests/domain/test_values.py"),
     "throttle": ("tests/domain/test_throttle.py",),
     "program": ("tests/domain/test_upgrade.py",),
     "upgrade": ("tests/domain/test_upgrade.py",),
     "staging_key": ("tests/domain/test_staging_key.py",),
     "recovery": ("tests/services/test_recovery.py",),
-    "job_repository": ("tests/adapters/test_job_repository.py", "tests/services/test_recovery.py"),
+    "job_repository": (
+        "tests/adapters/test_job_repository.py",
+        "tests/web/test_selection.py",
+        "tests/services/test_recovery.py",
+    ),
 }
 
 WIDE = (
@@ -72,6 +78,7 @@ WIDE = (
     "tests/adapters/test_job_repository.py",
     "tests/services/test_recovery.py",
     "tests/services/test_download.py",
+    "tests/services/test_parallel.py",
     "tests/services/test_pipeline.py",
     "tests/services/test_mirrors.py",
     "tests/services/test_budget.py",
@@ -80,6 +87,7 @@ WIDE = (
     "tests/services/test_accounts.py",
     "tests/services/test_uploads.py",
     "tests/services/test_scheduler.py",
+    "tests/web/test_selection.py",
     "tests/web/test_shapes.py",
     "tests/web/test_slots.py",
     "tests/test_docs.py::test_the_generated_parts_are_fresh",

@@ -68,6 +68,9 @@ class _Pieces:
             await self._gate.pass_by()
         return come
 
+    def close(self) -> None:
+        self._answer.close()
+
 
 class Body:
     """What a client uploads, each piece a step."""

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from spsd.domain.chunks import Splitting
 from spsd.domain.exchange import Reply
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Progress
@@ -49,6 +50,8 @@ class Scenario:
     codes: Sequence[str] = ()
     frugal: bool = True
     """No byte that is here is fetched again."""
+    steady: bool = True
+    """Each run has the same number of steps; connections that race have a step more or less."""
     from_the_start: bool = False
     check: Callable[[Place, Held], None] = anything
     after: Part = nothing
@@ -58,6 +61,13 @@ class Scenario:
 async def fetch(life: Life) -> None:
     await life.submit("/a", SHA["/a"])
     await life.idle()
+
+
+async def fetch_in_parts(life: Life) -> None:
+    life.pipeline.download.use(
+        Splitting(2, sample=PIECE, worthwhile_s=0, least=PIECE, most=PIECE, memory=2 * PIECE)
+    )
+    await fetch(life)
 
 
 async def fetch_wrong(life: Life) -> None:
@@ -248,6 +258,7 @@ SCENARIOS = {
     "fetch": Scenario(fetch, 20),
     "fetch, cut twice": Scenario(fetch, 25, acts=[CutAfter(1200), CutAfter(700)]),
     "fetch, resumed": Scenario(go_on, 20, prepare=held_and_stopped),
+    "fetch, in parts": Scenario(fetch_in_parts, 25, frugal=False, steady=False),
     "fetch, wrong bytes": Scenario(fetch_wrong, 20, codes=["digest"], frugal=False),
     "fetch, here already": Scenario(
         fetch,

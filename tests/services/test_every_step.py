@@ -141,7 +141,8 @@ async def test_a_sample_of_the_steps(memory, name):
     for first, how in enumerate((Strike.FAIL_AFTER, Strike.CANCEL_DURING, Strike.KILL_BEFORE), 1):
         root = memory / how.name
         count, trace = await strike_all(root, SCENARIOS[name], how, first=first, every=7)
-        assert count == len(range(first, len(trace) + 1, 7))
+        assert count
+        assert count == len(range(first, len(trace) + 1, 7)) or not SCENARIOS[name].steady
 
 
 ALIKE = (Strike.FULL, Strike.CANCEL_BEFORE, Strike.KILL_AFTER)
@@ -159,7 +160,8 @@ CASES = [
 async def test_every_step(memory, tally, name, how):
     scenario = SCENARIOS[name]
     count, trace = await strike_all(memory, scenario, how)
-    assert count == len(trace) >= scenario.least
+    assert count >= scenario.least
+    assert count == len(trace) or not scenario.steady
     tally("strikes at the steps of the use cases, each with a recovery", count)
 
 
