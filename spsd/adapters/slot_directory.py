@@ -1,11 +1,13 @@
 """The slots as directories, each with an image and a manifest.
 
 An image appears by one rename of its whole staging directory, manifest included: after a cut at
-any instant it stands in staging or in the slot, never in both and never half. Staging and slots
-share a file system; both directories are synced before anyone is told.
+any instant it stands in staging or in the slot, never in both and never half. Both directories are
+synced before anyone is told. Where the slots are a file system of their own, the image is copied
+into a hidden directory beside the slots, proven again from there, and renamed.
 """
 
 import asyncio
+import errno
 import hashlib
 import os
 import shutil
@@ -15,13 +17,17 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
+from spsd.adapters.durable import as_appliance_errors, room, sync_directory, write_durably
+from spsd.adapters.image_copy import copy_image, digest_of
 from spsd.adapters.partial_file import IMAGE
+from spsd.domain.digest import Sha256
+from spsd.domain.failure import ApplianceError, Evidence, FailureCode
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
 
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"
+_INCOMING = ".incoming-"
 _READ = 1024 * 1024
 
 
@@ -80,9 +86,34 @@ class SlotDirectory:
         ):
             write_durably(source / MANIFEST, manifest)
             (source / IMAGE).chmod(0o400)
-            source.rename(target)
+            try:
+                source.rename(target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                self._bring_across(source, target, image)
             sync_directory(self._root)
             sync_directory(self._staging)
+
+    def _bring_across(self, source: Path, target: Path, image: InstalledImage) -> None:
+        """The same from another file system; what is in ``source`` goes when it is done."""
+        if (free := room(self._root)) < image.size:
+            evidence = {"needed bytes": image.size, "free bytes": free}
+            what = "the image does not fit into the slots' file system"
+            raise ApplianceError(FailureCode.DISK_FULL, what, evidence)
+        incoming = self._root / f"{_INCOMING}{uuid.uuid4()}"
+        incoming.mkdir(mode=0o700)
+        try:
+            copy_image(source / IMAGE, incoming / IMAGE)
+            _must_be(image.sha256, incoming / IMAGE)
+            (incoming / IMAGE).chmod(0o400)
+            write_durably(incoming / MANIFEST, (source / MANIFEST).read_bytes())
+            incoming.rename(target)
+        except (OSError, ApplianceError):
+            shutil.rmtree(incoming, ignore_errors=True)
+            raise
+        sync_directory(self._root)
+        shutil.rmtree(source)
 
     async def empty(self, slot: int) -> None:
         """Take the image out of the slot, at once; its bytes are freed afterwards."""
@@ -92,16 +123,24 @@ class SlotDirectory:
         with as_appliance_errors(f"emptying slot {slot}"):
             (self._root / str(slot)).rename(self._root / f"{_TRASH}{uuid.uuid4()}")
             sync_directory(self._root)
-            self._tidy()
+            self._tidy(_TRASH)
 
     async def tidy(self) -> None:
-        """Free the bytes of images that were taken out when the power went."""
-        await asyncio.to_thread(self._tidy)
+        """Free the bytes of images that were on their way in or out when the power went."""
+        await asyncio.to_thread(self._tidy, _TRASH, _INCOMING)
 
-    def _tidy(self) -> None:
-        for directory in self._root.glob(f"{_TRASH}*"):
+    def _tidy(self, *kinds: str) -> None:
+        for directory in [one for kind in kinds for one in self._root.glob(f"{kind}*")]:
             # Two may tidy at once; the other one's work is as good as ours.
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _must_be(expected: Sha256, copy: Path) -> None:
+    # Another file system, perhaps another disk: its bytes have to be proven themselves.
+    if (computed := digest_of(copy)) != expected:
+        what = "the copy in the slots' file system is not the image"
+        evidence: Evidence = {"expected": expected, "computed": computed}
+        raise ApplianceError(FailureCode.DISK, what, evidence)
 
 
 def _feed(digest: "hashlib._Hash", descriptor: int) -> int:

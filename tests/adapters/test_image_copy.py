@@ -1,0 +1,140 @@
+"""Slots on a file system of their own, and the ways from one file to another."""
+
+import errno
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.image_copy import WAYS, clone, copy_image, copy_range, digest_of, send
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage
+
+DATA = os.urandom(1024) * 1500 + b"end"
+DIGEST = hashlib.sha256(DATA).hexdigest()
+IMAGE = InstalledImage(DIGEST, len(DATA), ImageInfo("1", "n", None), "job", 5)
+
+
+@pytest.mark.parametrize("way", [copy_range, send])
+def test_each_way_brings_every_byte(tmp_path: Path, way) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(DATA)
+    copy_image(source, target, ways=(way,))
+    assert target.read_bytes() == DATA
+    assert digest_of(target) == DIGEST
+
+
+def refusing(number: int):
+    def way(_source: int, _target: int, _size: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return way
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY]
+)
+def test_a_way_that_is_not_for_them_is_followed_by_the_next(tmp_path: Path, number: int) -> None:
+    (tmp_path / "source").write_bytes(DATA)
+    copy_image(tmp_path / "source", tmp_path / "target", ways=(refusing(number), send))
+    assert (tmp_path / "target").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_in_trouble_is_not_asked_in_other_ways(tmp_path: Path, number: int) -> None:
+    (tmp_path / "source").write_bytes(DATA)
+    with pytest.raises(OSError) as told:  # noqa: PT011 - the number is what is looked at
+        copy_image(tmp_path / "source", tmp_path / "target", ways=(refusing(number), send))
+    assert told.value.errno == number
+
+
+def test_blocks_are_shared_before_they_are_copied() -> None:
+    assert list(WAYS) == [clone, copy_range, send]
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[SlotDirectory]:
+    """Slots on a tmpfs of four MiB, and a sealed image in staging."""
+    slots, staging = tmp_path / "slots", tmp_path / "staging"
+    slots.mkdir()
+    staging.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(slots)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("another file system needs root and a tmpfs mount")
+    try:
+        yield SlotDirectory(slots, staging, count=5)
+    finally:
+        subprocess.run(["umount", str(slots)], check=True)
+
+
+async def sealed(root: Path) -> None:
+    async with StagingDirectory(root / "staging", boot="b").open(DIGEST) as partial:
+        await partial.append(DATA)
+        await partial.seal()
+
+
+async def test_an_image_comes_across(apart: SlotDirectory, tmp_path: Path) -> None:
+    await sealed(tmp_path)
+    await apart.install(2, IMAGE, DIGEST)
+    assert (await apart.slots())[2] == IMAGE
+    assert await apart.intact(2)
+    image = tmp_path / "slots" / "2" / "image"
+    assert image.read_bytes() == DATA
+    assert image.stat().st_mode & 0o777 == 0o400
+    assert sorted(one.name for one in image.parent.iterdir()) == ["image", "manifest.json"]
+    assert [one.name for one in (tmp_path / "slots").iterdir()] == ["2"]
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+async def test_what_does_not_fit_there_is_told_and_leaves_nothing(
+    apart: SlotDirectory, tmp_path: Path
+) -> None:
+    for slot in (1, 2, 3):
+        await sealed(tmp_path)
+        if slot < 3:
+            await apart.install(slot, IMAGE, DIGEST)
+    with pytest.raises(ApplianceError) as told:
+        await apart.install(3, IMAGE, DIGEST)
+    assert told.value.code is FailureCode.DISK_FULL
+    assert told.value.evidence["needed bytes"] == len(DATA)
+    assert sorted(one.name for one in (tmp_path / "slots").iterdir()) == ["1", "2"]
+    assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
+
+
+async def test_a_copy_that_is_not_the_image_is_not_installed(
+    apart: SlotDirectory, tmp_path: Path
+) -> None:
+    await sealed(tmp_path)
+    image = tmp_path / "staging" / DIGEST / "image"
+    image.write_bytes(b"x" + DATA[1:])
+    with pytest.raises(ApplianceError) as told:
+        await apart.install(1, IMAGE, DIGEST)
+    assert told.value.code is FailureCode.DISK
+    assert list((tmp_path / "slots").iterdir()) == []
+
+
+async def test_a_slot_that_is_taken_there_stays_as_it_is(
+    apart: SlotDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / "slots" / "1").mkdir()
+    (tmp_path / "slots" / "1" / "something").write_bytes(b"x")
+    await sealed(tmp_path)
+    with pytest.raises(ApplianceError):
+        await apart.install(1, IMAGE, DIGEST)
+    assert [one.name for one in (tmp_path / "slots").iterdir()] == ["1"]
+    assert [one.name for one in (tmp_path / "slots" / "1").iterdir()] == ["something"]
+
+
+async def test_what_a_power_cut_left_half_way_is_freed(
+    apart: SlotDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / "slots" / ".incoming-1").mkdir()
+    (tmp_path / "slots" / ".incoming-1" / "image").write_bytes(b"half")
+    await apart.tidy()
+    assert list((tmp_path / "slots").iterdir()) == []
