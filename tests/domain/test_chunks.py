@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.chunks import ALONE, SETUP_S, Chunk, Schedule, Splitting, proves
+from spsd.domain.chunks import ALONE, MIB, SETUP_S, Chunk, Schedule, Splitting, proves
 from spsd.domain.exchange import Kept, Reply
 
 FOUR = Splitting(connections=4, least=10, most=100, memory=200)
@@ -49,6 +49,14 @@ def test_what_proves_ranges(
 ) -> None:
     headers = {} if ranges is None else {"accept-ranges": ranges}
     assert proves(Reply(status, headers), Kept(10, 100, etag)) is proven
+
+
+def test_what_decision_21_tells() -> None:
+    mib = 2**20
+    told = Splitting(1, mib // 4, 2.0, 4.0, mib, 16 * mib, 64 * mib)
+    assert told == Splitting() == ALONE
+    assert SETUP_S == 0.5
+    assert MIB == mib
 
 
 class Run:
