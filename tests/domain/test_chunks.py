@@ -56,7 +56,7 @@ def test_what_decision_21_tells() -> None:
     told = Splitting(1, mib // 4, 2.0, 4.0, mib, 16 * mib, 64 * mib)
     assert told == Splitting() == ALONE
     assert SETUP_S == 0.5
-    assert MIB == mib
+    assert mib == MIB
 
 
 class Run:
