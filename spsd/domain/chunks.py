@@ -72,7 +72,7 @@ class Chunk:
     lane: int | None = None
     since: float = 0.0
     had: int = 0
-    memory: bytearray = field(init=False, repr=False)
+    memory: bytearray = field(init=False)
 
     def __post_init__(self) -> None:
         self.memory = bytearray(self.end - self.first)

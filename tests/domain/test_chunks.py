@@ -215,3 +215,127 @@ def test_the_first_chunk_is_longer_by_what_comes_until_the_others_are_there() ->
     schedule = Schedule(Splitting(connections=2), 10, 200, 50, ahead=20)
     spans = [(one.first, one.end) for lane in (0, 1) if (one := schedule.take(lane, 0.0))]
     assert spans == [(10, 80), (80, 130)]
+
+
+def test_one_connection_splits_nothing_however_slow_it_is() -> None:
+    assert not Splitting(1, least=10).pays(1000, 1)
+    assert Splitting(2, least=10).pays(1000, 1)
+
+
+@pytest.mark.parametrize(("rest", "memory", "size"), [(81, 200, 21), (10_000, 203, 50)])
+def test_a_share_is_rounded_up_and_the_memory_down(rest: int, memory: int, size: int) -> None:
+    found = Splitting(4, least=10, most=100, memory=memory).chunk(rest, 1000.0)
+    assert (found, type(found)) == (size, int)
+
+
+def test_what_a_chunk_tells() -> None:
+    chunk = Chunk(5, 9)
+    assert (chunk.position, chunk.left, len(chunk.memory), chunk.lane) == (5, 4, 4, None)
+    assert chunk.lasts(2.0) == float("inf")
+    chunk.came(1)
+    assert (chunk.position, chunk.left, len(chunk.room)) == (6, 3, 3)
+    assert chunk.lasts(2.0) == 6.0
+    chunk.came(100)
+    assert (chunk.position, chunk.left, len(chunk.room)) == (9, 0, 0)
+
+
+def test_how_long_it_lasts_is_reckoned_from_what_its_lane_has_done() -> None:
+    chunk = Chunk(0, 13, filled=3, lane=1, since=1.0, had=1)
+    assert chunk.lasts(3.0) == 10.0
+
+
+def test_a_lane_begins_with_what_is_there() -> None:
+    schedule, first, _ = scheduled(total=1000)
+    first.came(20)
+    schedule.released(first, 1.0)
+    again = schedule.take(0, 7.0)
+    assert again is first
+    assert (again.lane, again.since, again.had) == (0, 7.0, 20)
+
+
+def test_when_it_is_over() -> None:
+    schedule = Schedule(Splitting(connections=2), 0, 100, 100)
+    assert not schedule.over, "nothing is begun, and two may"
+    schedule.lost(0)
+    assert schedule.over, "one alone begins nothing"
+    schedule = Schedule(Splitting(connections=2), 0, 100, 100)
+    whole = schedule.take(0, 0.0)
+    assert whole is not None
+    assert not schedule.over
+    schedule.lost(1)
+    assert not schedule.over, "what was begun is not appended"
+    whole.came(100)
+    schedule.appended()
+    assert schedule.over
+    assert not schedule.stuck
+    schedule.lost(0)
+    assert schedule.stuck
+
+
+def raced(quick_bytes: int, quick_s: float, *, had: int = 0) -> tuple[Schedule, Chunk]:
+    """At 20.0 a chunk that lasts 40 s more, and lane 1, which has brought so much in its time."""
+    schedule = Schedule(Splitting(connections=2), 0, 1000, 500)
+    slow, quick = schedule.take(0, 10.0), schedule.take(1, 0.0)
+    assert slow is not None
+    assert quick is not None
+    if had:
+        quick.came(had)
+        schedule.released(quick, 0.0)
+        assert schedule.take(1, 20.0 - quick_s) is quick
+    quick.since = 20.0 - quick_s
+    quick.came(quick_bytes)
+    schedule.released(quick, 20.0)
+    # All of it is here, as far as the lane is concerned.
+    quick.end = quick.position
+    schedule._next = 1000
+    slow.came(100)
+    return schedule, slow
+
+
+@pytest.mark.parametrize(
+    ("quick_bytes", "quick_s", "had", "takes"),
+    [
+        # 400 bytes are left, for 40 s: it takes a rate above 20.5 to need half of that at most.
+        (100, 5.0, 0, False),
+        (100, 4.5, 0, True),
+        (205, 10.0, 0, False),
+        (206, 10.0, 0, True),
+        (100, 5.0, 300, False),
+        (100, 4.5, 300, True),
+    ],
+)
+def test_who_is_twice_as_fast_takes_over(
+    quick_bytes: int, quick_s: float, had: int, *, takes: bool
+) -> None:
+    schedule, slow = raced(quick_bytes, quick_s, had=had)
+    assert slow.lasts(20.0) == 40.0
+    rest = schedule.take(1, 20.0)
+    assert (rest is not None) is takes
+    if rest is not None:
+        assert (rest.first, rest.end, rest.lane) == (100, 500, 1)
+        assert slow.end == 100
+
+
+def test_a_lane_that_has_brought_nothing_is_taken_for_as_fast_as_the_fastest() -> None:
+    schedule, _ = raced(206, 10.0)
+    assert schedule.take(7, 20.0) is not None
+
+
+def test_the_rate_of_a_lane_that_is_lost_counts_no_more() -> None:
+    schedule, _ = raced(206, 10.0)
+    schedule.lost(1)
+    assert schedule.take(7, 20.0) is None
+
+
+def test_its_own_rate_counts_first() -> None:
+    schedule, _ = raced(206, 10.0)
+    schedule._rates[7] = 1.0
+    assert schedule.take(7, 20.0) is None
+
+
+def test_what_has_just_begun_is_not_slow_yet() -> None:
+    schedule, slow = raced(5000, 10.0)
+    slow.since = 20.0 - SETUP_S + 0.01
+    slow.had = slow.filled
+    assert schedule.take(1, 20.0) is None
+    assert schedule.take(1, slow.since + SETUP_S) is not None
