@@ -19,7 +19,7 @@ SETUP_S = 0.5
 class Splitting:
     """When to fetch over several connections, and in what pieces.
 
-    One connection is given room for ``sample`` bytes; if at the rate at which they come the rest
+    One connection is given room for ``sample`` bytes, twice; if at the rate of the second the rest
     takes ``worthwhile_s`` or more, the others join. A chunk takes about ``chunk_s``, and all that
     are under way fit ``memory``.
     """
@@ -48,6 +48,33 @@ class Splitting:
 
 ALONE = Splitting()
 """One connection, whatever it sends."""
+
+
+class Sample:
+    """How fast the first connection is, asked once.
+
+    From its second read on: what had come before the first was waiting for us, perhaps for the
+    disk.
+    """
+
+    def __init__(self, splitting: Splitting) -> None:
+        self._size = splitting.sample if splitting.connections > 1 else 0
+        self._begun: tuple[int, float] | None = None
+
+    def room(self, room: memoryview) -> memoryview:
+        """As much of the room as the next read may fill."""
+        return room[: self._size] if self._size else room
+
+    def rate(self, length: int, now: float) -> float | None:
+        """Bytes a second, with ``length`` bytes here ``now``; None: not known, or told before."""
+        if not self._size:
+            return None
+        if self._begun is None:
+            self._begun = (length, now)
+            return None
+        self._size = 0
+        first, since = self._begun
+        return (length - first) / max(now - since, 1e-6)
 
 
 def proves(reply: Reply, kept: Kept) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from spsd.domain.asking import WINDOWS
-from spsd.domain.chunks import ALONE, Splitting, proves
+from spsd.domain.chunks import ALONE, Sample, Splitting, proves
 from spsd.domain.exchange import (
     Append,
     Ask,
@@ -134,7 +134,8 @@ class _Attempt:
         self._staging = staging
         self._parallel = parallel
         self._splitting = splitting
-        self._asked_at = self._answered_at = self._rate = 0.0
+        self._sample = Sample(splitting)
+        self._asked_at = self._answered_at = 0.0
         self.notes: Evidence = {}
         self.glued = partial.length > 0
         self.surplus = False
@@ -186,7 +187,7 @@ class _Attempt:
 
     async def _start_over(self, answer: Answer, total: int | None, why: str) -> Ask | Complete:
         # What is kept goes when there is something better, not when it was only announced.
-        room = self._sample(await self._partial.room())
+        room = self._sample.room(await self._partial.room())
         size = await answer.read_into(room)
         media_type, kept = answer.reply.media_type, self._partial.length
         if (error := judge_opening(Opening(media_type, bytes(room[:size]), kept))) is not None:
@@ -198,40 +199,37 @@ class _Attempt:
 
     async def _receive(self, answer: Answer, total: int | None, come: int = 0) -> Ask | Complete:
         """Append the rest of the body, of which ``come`` bytes are in the partial's room."""
-        room, first = await self._room(total), self._partial.length
+        room = await self._room(total)
         await self._partial.describe(self._url, answer.reply, total)
         await self._report(Progress(self._partial.length, total or 0))
-        size = come or await answer.read_into(self._sample(await self._partial.room()))
+        size = come or await self._read(answer)
         while size and not self.surplus:
             fitting = within(self._partial.length, size, total)
             self.surplus = fitting < size
             await self._append(fitting, total, room)
-            if self._splitting is not ALONE and self._splits(answer, first):
-                return await self._split(answer)
-            self._splitting = ALONE  # asked once an attempt
+            rate = self._sample.rate(self._partial.length, _clock())
+            if rate is not None and self._splits(answer, rate):
+                return await self._split(answer, rate)
             if not self.surplus:
-                size = await answer.read_into(await self._partial.room())
+                size = await self._read(answer)
         self._check(Received(self._partial.length, total, room, ended=True))
         return _DONE
 
-    def _sample(self, room: memoryview) -> memoryview:
-        return room if self._splitting is ALONE else room[: self._splitting.sample]
+    async def _read(self, answer: Answer) -> int:
+        return await answer.read_into(self._sample.room(await self._partial.room()))
 
-    def _splits(self, answer: Answer, first: int) -> bool:
-        """Whether other connections are to join now, with the bytes from ``first`` on as sample."""
+    def _splits(self, answer: Answer, rate: float) -> bool:
+        """Whether other connections are to join now."""
         kept = self._partial.kept(self._url)
-        self._rate = (kept.length - first) / max(_clock() - self._answered_at, 1e-6)
         if kept.total is None or not proves(answer.reply, kept):
             return False
-        return self._splitting.pays(kept.total - kept.length, self._rate)
+        return self._splitting.pays(kept.total - kept.length, rate)
 
-    async def _split(self, answer: Answer) -> Ask | Complete:
-        splitting, self._splitting = self._splitting, ALONE
+    async def _split(self, answer: Answer, rate: float) -> Ask | Complete:
         self.glued = True
+        setup_s = self._answered_at - self._asked_at
         try:
-            await self._parallel.run(
-                answer, splitting, rate=self._rate, setup_s=self._answered_at - self._asked_at
-            )
+            await self._parallel.run(answer, self._splitting, rate=rate, setup_s=setup_s)
         finally:
             self.notes["connections"] = len(self._parallel.useful)
         return plan(self._partial.kept(self._url))

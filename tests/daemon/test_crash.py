@@ -64,7 +64,7 @@ async def test_a_job_is_on_disk_when_202_arrives(iso: Path, tmp_path: Path) -> N
 async def test_kill_in_mid_download_goes_on_with_a_conditional_range(tmp_path: Path) -> None:
     iso = tmp_path / "large.iso"
     build_iso(iso, size=160 * MIB)
-    settings = {"fetch": {"rate_limit_bytes_per_s": 80 * MIB}}
+    settings = {"fetch": {"rate_limit_bytes_per_s": 80 * MIB, "connections": 1}}
     async with Origin({"/large.iso": iso}) as origin, running(tmp_path, **settings) as daemon:
         key = await daemon.submit(origin.url("/large.iso"), sha256(iso))
         before = await daemon.until(key, lambda body: body["bytes_downloaded"] > 50 * MIB)
@@ -86,7 +86,8 @@ async def test_kills_between_which_bytes_come_spend_nothing(tmp_path: Path) -> N
     iso = tmp_path / "large.iso"
     build_iso(iso, size=64 * MIB)
     kills = 6
-    settings = {"fetch": {"rate_limit_bytes_per_s": 40 * MIB, "attempts": kills // 2}}
+    limits = {"rate_limit_bytes_per_s": 40 * MIB, "attempts": kills // 2, "connections": 1}
+    settings = {"fetch": limits}
     async with Origin({"/large.iso": iso}) as origin, running(tmp_path, **settings) as daemon:
         key = await daemon.submit(origin.url("/large.iso"), sha256(iso))
         for kill in range(1, kills + 1):

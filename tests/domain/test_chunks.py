@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.chunks import ALONE, MIB, SETUP_S, Chunk, Schedule, Splitting, proves
+from spsd.domain.chunks import ALONE, MIB, SETUP_S, Chunk, Sample, Schedule, Splitting, proves
 from spsd.domain.exchange import Kept, Reply
 
 FOUR = Splitting(connections=4, least=10, most=100, memory=200)
@@ -49,6 +49,28 @@ def test_what_proves_ranges(
 ) -> None:
     headers = {} if ranges is None else {"accept-ranges": ranges}
     assert proves(Reply(status, headers), Kept(10, 100, etag)) is proven
+
+
+def test_the_rate_is_that_of_the_second_read_and_asked_once() -> None:
+    sample, room = Sample(FOUR), memoryview(bytearray(2**20))
+    assert len(sample.room(room)) == FOUR.sample
+    assert sample.rate(1000, 5.0) is None
+    assert len(sample.room(room)) == FOUR.sample
+    assert sample.rate(1500, 7.0) == 250.0
+    assert len(sample.room(room)) == len(room)
+    assert sample.rate(9000, 9.0) is None
+
+
+def test_two_reads_at_one_moment_are_fast() -> None:
+    sample = Sample(FOUR)
+    sample.rate(0, 5.0)
+    assert sample.rate(1, 5.0) == 1e6
+
+
+def test_one_connection_takes_no_sample() -> None:
+    sample, room = Sample(ALONE), memoryview(bytearray(2**20))
+    assert len(sample.room(room)) == len(room)
+    assert [sample.rate(n, float(n)) for n in range(3)] == [None] * 3
 
 
 def test_what_decision_21_tells() -> None:

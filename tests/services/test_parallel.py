@@ -61,7 +61,7 @@ async def test_every_byte_comes_once(bench):
     # One begins where the one before ended, and the first where the first answer was cut.
     assert [first for first, _ in edges[1:]] == [last + 1 for _, last in edges[:-1]]
     first_chunk = edges[0][0]
-    assert SPLITTING.sample < first_chunk <= SPLITTING.sample + 2 * SPLITTING.most
+    assert 2 * SPLITTING.sample < first_chunk <= 2 * (SPLITTING.sample + SPLITTING.most)
     assert all(one.if_range for one in requests[1:])
     assert "connections 4" in (await bench.pipeline.jobs.history(job.key))[-2].evidence
 

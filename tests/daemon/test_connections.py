@@ -1,0 +1,39 @@
+"""Several connections for one download of a daemon that is killed."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from spsd.testing.origin import Drip, Origin
+from tests.daemon.driver import running
+
+MIB = 2**20
+IMAGE = os.urandom(8 * MIB)
+SLOW = Drip(64 * 1024, 0.05)
+"""About 1.3 MB a second for each connection."""
+
+
+async def test_a_kill_leaves_a_prefix_and_the_next_life_goes_on_from_it(tmp_path: Path) -> None:
+    sha256 = hashlib.sha256(IMAGE).hexdigest()
+    settings = {"fetch": {"connections": 4}, "slots": {"accept": "any"}}
+    async with (
+        Origin({"/image": IMAGE}, always=SLOW) as origin,
+        running(tmp_path, **settings) as daemon,
+    ):
+        key = await daemon.submit(origin.url("/image"), sha256)
+        await daemon.until(key, lambda body: body["bytes_downloaded"] > 3 * MIB)
+        before = len(origin.requests)
+        assert before >= 4
+        await daemon.kill()
+        [name] = daemon.staged()
+        kept = (daemon.state / "staging" / name / "image").read_bytes()
+        assert IMAGE.startswith(kept)
+        assert kept
+        await daemon.start()
+        body = await daemon.over(key)
+        assert body["status"] == "finished", body
+        again = origin.requests[before]
+        assert (again.range, again.status) == (f"bytes={len(kept)}-", 206)
+        assert again.if_range is not None
+        assert daemon.image(body["slot_id"]).read_bytes() == IMAGE
+        assert daemon.staged() == []
