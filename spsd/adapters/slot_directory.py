@@ -28,6 +28,7 @@ from spsd.domain.staging_key import StagingKey
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"
 _INCOMING = ".incoming-"
+_MANIFEST_ROOM = 64 * 1024
 _READ = 1024 * 1024
 
 
@@ -81,9 +82,8 @@ class SlotDirectory:
     def _install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
         source, target = self._staging / staged, self._root / str(slot)
         manifest = msgspec.json.encode(image)
-        with as_appliance_errors(
-            f"installing into slot {slot}", into=self._root, need=len(manifest)
-        ):
+        need = len(manifest)
+        with as_appliance_errors(f"installing into slot {slot}", into=self._root, need=need):
             write_durably(source / MANIFEST, manifest)
             (source / IMAGE).chmod(0o400)
             try:
@@ -97,8 +97,8 @@ class SlotDirectory:
 
     def _bring_across(self, source: Path, target: Path, image: InstalledImage) -> None:
         """The same from another file system; what is in ``source`` goes when it is done."""
-        if (free := room(self._root)) < image.size:
-            evidence = {"needed bytes": image.size, "free bytes": free}
+        if (free := room(self._root)) < (need := image.size + _MANIFEST_ROOM):
+            evidence = {"needed bytes": need, "free bytes": free}
             what = "the image does not fit into the slots' file system"
             raise ApplianceError(FailureCode.DISK_FULL, what, evidence)
         incoming = self._root / f"{_INCOMING}{uuid.uuid4()}"
@@ -113,7 +113,8 @@ class SlotDirectory:
             shutil.rmtree(incoming, ignore_errors=True)
             raise
         sync_directory(self._root)
-        shutil.rmtree(source)
+        # The image is installed. What stays behind is nobody's, and is cleared at the next start.
+        shutil.rmtree(source, ignore_errors=True)
 
     async def empty(self, slot: int) -> None:
         """Take the image out of the slot, at once; its bytes are freed afterwards."""

@@ -15,7 +15,7 @@ from spsd.services.completion import to_completion
 
 
 class StagingDirectory:
-    """Staging under ``root``, on the same file system as the slots."""
+    """Staging under ``root``; an installation takes a directory of it away."""
 
     def __init__(self, root: Path, *, boot: str) -> None:
         self._root = root
@@ -45,6 +45,9 @@ class StagingDirectory:
             record = open_directory(directory)
             image = directory / IMAGE
             length = image.stat().st_size if image.exists() else 0
+            if length:
+                # An installation that was cut has made it read-only already.
+                image.chmod(0o600)
             same_boot = record.boot_id == self._boot
             trusted = length if same_boot else min(length, record.synced)
             return PartialFile(directory, record, boot_id=self._boot), trusted

@@ -13,7 +13,7 @@ from spsd.domain.errors import StateError
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """The paths under ``root``; staging and slots share its file system."""
+    """The paths under ``root``; ``slots`` may be a mount, the others share its file system."""
 
     root: Path
 

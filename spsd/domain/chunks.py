@@ -20,13 +20,14 @@ class Splitting:
     """When to fetch over several connections, and in what pieces.
 
     One connection is given room for ``sample`` bytes, twice; if at the rate of the second the rest
-    takes ``worthwhile_s`` or more, the others join. A chunk takes about ``chunk_s``, and all that
-    are under way fit ``memory``.
+    takes ``worthwhile_s`` or more, and the rate is below ``fast``, the others join. A chunk takes
+    about ``chunk_s``, and all that are under way fit ``memory``.
     """
 
     connections: int = 1
     sample: int = 256 * 1024
     worthwhile_s: float = 2.0
+    fast: float = 100e6
     chunk_s: float = 4.0
     least: int = MIB
     most: int = 16 * MIB
@@ -37,13 +38,18 @@ class Splitting:
 
         On a fast line one is enough: several cost a copy and gain nothing.
         """
-        return self.connections > 1 and rest >= 2 * self.least and rest >= rate * self.worthwhile_s
+        if self.connections < 2 or rate >= self.fast:
+            return False
+        return rest >= 2 * self.least and rest >= rate * self.worthwhile_s
 
     def chunk(self, rest: int, rate: float) -> int:
-        """How long a chunk is, at ``rate`` bytes a second of one connection."""
+        """How long a chunk is, at ``rate`` bytes a second of one connection.
+
+        ``rest`` may be less than nothing: more than there is comes until the others are there.
+        """
         share = -(-rest // self.connections)
-        wanted = max(self.least, int(rate * self.chunk_s))
-        return max(1, min(wanted, share, self.most, self.memory // self.connections))
+        wanted = max(self.least, min(share, int(rate * self.chunk_s)))
+        return min(wanted, self.most, self.memory // self.connections)
 
 
 ALONE = Splitting()

@@ -1,9 +1,12 @@
 """Slots on a file system of their own, and the ways from one file to another."""
 
+import asyncio
 import errno
 import hashlib
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +61,48 @@ def test_blocks_are_shared_before_they_are_copied() -> None:
     assert list(WAYS) == [clone, copy_range, send]
 
 
+_KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage
+
+root, digest, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+os.setuid(65534)
+slots = SlotDirectory(root / "slots", root / "staging", count=5)
+image = InstalledImage(digest, size, ImageInfo("1", "n", None), "job", 5)
+# It is called when the copy is on the disk, and not yet proven.
+os.posix_fadvise = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(slots.install(1, image, digest))
+"""
+_AGAIN = """
+import asyncio, os, sys
+from pathlib import Path
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage
+
+root, digest, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+os.setuid(65534)
+
+
+async def main() -> None:
+    slots = SlotDirectory(root / "slots", root / "staging", count=5)
+    await slots.tidy()
+    async with StagingDirectory(root / "staging", boot="b").open(digest) as partial:
+        assert partial.length == size, partial.length
+        assert await partial.seal() == digest
+    image = InstalledImage(digest, size, ImageInfo("1", "n", None), "job", 5)
+    await slots.install(1, image, digest)
+    assert await slots.intact(1)
+
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture
 def apart(tmp_path: Path) -> Iterator[SlotDirectory]:
     """Slots on a tmpfs of four MiB, and a sealed image in staging."""
@@ -102,7 +147,7 @@ async def test_what_does_not_fit_there_is_told_and_leaves_nothing(
     with pytest.raises(ApplianceError) as told:
         await apart.install(3, IMAGE, DIGEST)
     assert told.value.code is FailureCode.DISK_FULL
-    assert told.value.evidence["needed bytes"] == len(DATA)
+    assert told.value.evidence["needed bytes"] == len(DATA) + 64 * 1024
     assert sorted(one.name for one in (tmp_path / "slots").iterdir()) == ["1", "2"]
     assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
 
@@ -129,6 +174,23 @@ async def test_a_slot_that_is_taken_there_stays_as_it_is(
         await apart.install(1, IMAGE, DIGEST)
     assert [one.name for one in (tmp_path / "slots").iterdir()] == ["1"]
     assert [one.name for one in (tmp_path / "slots" / "1").iterdir()] == ["something"]
+
+
+async def test_a_daemon_that_is_no_root_goes_on_after_a_kill_in_the_copy(
+    apart: SlotDirectory, tmp_path: Path
+) -> None:
+    """The image was read-only by then, which only root may write to all the same."""
+    await sealed(tmp_path)
+    for one in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(one, 65534, 65534)
+    for parent in tmp_path.parents:
+        if parent.owner() == "root" and parent.name.startswith("pytest-"):
+            parent.chmod(0o711)
+    arguments = [str(tmp_path), DIGEST, str(len(DATA))]
+    for script, status in ((_KILLED, -signal.SIGKILL), (_AGAIN, 0)):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *arguments)
+        assert await process.wait() == status
+    assert (tmp_path / "slots" / "1" / "image").read_bytes() == DATA
 
 
 async def test_what_a_power_cut_left_half_way_is_freed(

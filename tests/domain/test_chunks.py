@@ -26,7 +26,8 @@ def test_when_it_pays(rest: int, rate: float, pays: bool) -> None:
         (10_000, 10.0, 40),
         (10_000, 1000.0, 50),  # a quarter of the memory
         (80, 1000.0, 20),  # a share for everybody
-        (3, 1000.0, 1),
+        (3, 1000.0, 10),
+        (-5000, 1000.0, 10),  # a long round trip, and little to fetch
     ],
 )
 def test_how_long_a_chunk_is(rest: int, rate: float, size: int) -> None:
@@ -75,7 +76,7 @@ def test_one_connection_takes_no_sample() -> None:
 
 def test_what_decision_21_tells() -> None:
     mib = 2**20
-    told = Splitting(1, mib // 4, 2.0, 4.0, mib, 16 * mib, 64 * mib)
+    told = Splitting(1, mib // 4, 2.0, 100e6, 4.0, mib, 16 * mib, 64 * mib)
     assert told == Splitting() == ALONE
     assert SETUP_S == 0.5
     assert mib == MIB
@@ -237,6 +238,11 @@ def test_the_first_chunk_is_longer_by_what_comes_until_the_others_are_there() ->
     schedule = Schedule(Splitting(connections=2), 10, 200, 50, ahead=20)
     spans = [(one.first, one.end) for lane in (0, 1) if (one := schedule.take(lane, 0.0))]
     assert spans == [(10, 80), (80, 130)]
+
+
+def test_a_fast_line_needs_one_connection() -> None:
+    assert Splitting(2).pays(10**12, 100e6 - 1)
+    assert not Splitting(2).pays(10**12, 100e6)
 
 
 def test_one_connection_splits_nothing_however_slow_it_is() -> None:

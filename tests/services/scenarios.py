@@ -65,7 +65,9 @@ async def fetch(life: Life) -> None:
 
 async def fetch_in_parts(life: Life) -> None:
     life.pipeline.download.use(
-        Splitting(2, sample=PIECE, worthwhile_s=0, least=PIECE, most=PIECE, memory=2 * PIECE)
+        Splitting(
+            2, sample=PIECE, worthwhile_s=0, fast=1e12, least=PIECE, most=PIECE, memory=2 * PIECE
+        )
     )
     await fetch(life)
 

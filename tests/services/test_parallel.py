@@ -20,6 +20,7 @@ from spsd.testing.origin import (
     NoContentRange,
     Origin,
     Refuse,
+    SlowHeaders,
     Status,
     Swap,
     WeakValidator,
@@ -32,7 +33,13 @@ from tests.services.conftest import PATH
 KIB = 1024
 # However fast it is: with so little to fetch nothing would be split otherwise.
 SPLITTING = Splitting(
-    connections=4, sample=4 * KIB, worthwhile_s=0, least=16 * KIB, most=24 * KIB, memory=96 * KIB
+    connections=4,
+    sample=4 * KIB,
+    worthwhile_s=0,
+    fast=1e12,
+    least=16 * KIB,
+    most=24 * KIB,
+    memory=96 * KIB,
 )
 
 
@@ -106,6 +113,13 @@ async def test_the_first_connection_goes_wrong(bench, act):
     assert bench.installed() == bench.content
 
 
+async def test_a_long_way_to_the_origin_makes_no_crumbs(bench):
+    """What comes until the others are there is more than there is: each byte was a request once."""
+    job, requests = await bench.fetch(SlowHeaders(0.2))
+    assert job.state is JobState.FINISHED
+    assert len(requests) <= 2 + len(bench.content) // SPLITTING.least
+
+
 async def test_where_only_one_connection_is_let_in(bench):
     """It goes on alone, and none of its bytes is fetched twice."""
     async with asyncio.timeout(20):
@@ -148,7 +162,7 @@ async def test_one_connection_if_the_operator_says_so(bench):
 
 
 async def test_a_fast_line_needs_one(bench):
-    bench.pipeline.download.use(replace(SPLITTING, worthwhile_s=60))
+    bench.pipeline.download.use(replace(SPLITTING, fast=1.0))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
