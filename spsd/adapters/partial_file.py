@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from spsd.adapters.durable import as_appliance_errors
 from spsd.adapters.image_file import ImageFile, buffers
+from spsd.adapters.niceness import give_way
 from spsd.adapters.partial_record import RECORD_ROOM, Record, origin_of, write_record
 from spsd.domain.digest import Sha256
 from spsd.domain.exchange import Kept, Reply
@@ -43,8 +44,8 @@ class PartialFile:
         self._directory = directory
         self._record = replace(record, boot_id=boot_id)
         self._hash = hashlib.sha256()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spsd-write")
-        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="spsd-hash")
+        self._writer = _thread("spsd-write")
+        self._hasher = _thread("spsd-hash")
         self._file = ImageFile(directory / IMAGE)
         self._free = buffers(DEPTH, BLOCK)
         self._under_way: deque[tuple[memoryview, Future[None], Future[None]]] = deque()
@@ -235,3 +236,8 @@ class PartialFile:
             raise OSError(None, "the partial file is shorter than it was")
         self._hash.update(block)
         return len(block)
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    # Whoever starts it: the loop that answers, or the one that downloads.
+    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=give_way)

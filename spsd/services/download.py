@@ -7,7 +7,7 @@ done.
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from spsd.domain.asking import WINDOWS
 from spsd.domain.chunks import ALONE, Splitting, proves
@@ -52,6 +52,15 @@ class Fetched:
     surplus: bool
 
 
+class Attempts(Protocol):
+    """Whatever makes attempts: a :class:`Download`, here or in another loop."""
+
+    async def attempt(
+        self, url: str, partial: Partial, report: Report, *, breaks: int = 0
+    ) -> Fetched:
+        """Continue the partial: see :meth:`Download.attempt`."""
+
+
 class Download:
     """Fetches into a partial, over several connections where that pays."""
 
@@ -80,7 +89,7 @@ class Download:
         """Continue the partial until the origin has sent all of it.
 
         After ``breaks`` of the line in a row without a new byte, fewer bytes are compared.
-        ``report`` is told after each block how far the download is.
+        ``report`` is told how far the download is, after the last block at the latest.
 
         Raises:
             OriginError: the attempt is over; what has come is kept in the partial.

@@ -38,7 +38,7 @@ SPLITTING = Splitting(
 
 @pytest.fixture
 def bench(bench):
-    bench.pipeline.download.use(SPLITTING)
+    bench.download.use(SPLITTING)
     return bench
 
 
@@ -142,13 +142,13 @@ async def test_an_origin_without_a_strong_validator_is_asked_once(bench):
 
 
 async def test_one_connection_if_the_operator_says_so(bench):
-    bench.pipeline.download.use(replace(SPLITTING, connections=1))
+    bench.download.use(replace(SPLITTING, connections=1))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 async def test_a_fast_line_needs_one(bench):
-    bench.pipeline.download.use(replace(SPLITTING, worthwhile_s=60))
+    bench.download.use(replace(SPLITTING, worthwhile_s=60))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 

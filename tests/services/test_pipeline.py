@@ -153,7 +153,8 @@ async def test_connections_that_are_reset_end(bench):
     # Whether the reset is seen while connecting or after it is the kernel's choice.
     assert_failed(job, job.error.partition(":")[0])
     assert job.error.partition(":")[0] in {"refused", "cut_off"}
-    assert len(asked) == 3
+    # aiohttp asks once more by itself if it is seen after.
+    assert 3 <= len(asked) <= 6
 
 
 async def test_a_redirect_loop_ends(bench):
