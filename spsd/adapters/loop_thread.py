@@ -52,7 +52,7 @@ class LoopThread:
             except asyncio.CancelledError as error:
                 cancelled = error
                 self._soon(run.cancel)
-        if not run.over.done():
+        if not run.over.done() or run.ended_the_loop():
             work.close()
             raise self._as_ended()
         if cancelled is not None and not run.failed_when_cancelled():
@@ -145,6 +145,11 @@ class _Run(Generic[T]):
 
     def _tell(self, task: asyncio.Task[T]) -> None:
         self._home.call_soon_threadsafe(self.over.set_result, task)
+
+    def ended_the_loop(self) -> bool:
+        """Once over: it raised what ends every loop, which is to end this one politely."""
+        task = self.over.result()
+        return not task.cancelled() and isinstance(task.exception(), SystemExit | KeyboardInterrupt)
 
     def failed_when_cancelled(self) -> bool:
         """Once over: a cancel reached it, and it raised something else.

@@ -81,10 +81,21 @@ def hang_dns() -> None:
     socket.getaddrinfo = getaddrinfo
 
 
+def fail(owner: type, name: str, error: BaseException) -> None:
+    """Have each call raise what nobody expects."""
+
+    def failing(*_: Any) -> None:
+        raise error
+
+    setattr(owner, name, failing)
+
+
 POINTS: dict[str, Callable[[], None]] = {
     "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
     "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
     "after-the-first-chunk": lambda: trap(PartialFile, "commit", before=False),
+    "bug-in-an-attempt": lambda: fail(PartialFile, "commit", KeyError("a bug")),
+    "end-of-the-second-loop": lambda: fail(PartialFile, "commit", SystemExit("the loop's end")),
     "after-the-last-chunk": lambda: trap(PartialFile, "seal", before=True),
     "after-fsync": lambda: trap(PartialFile, "seal", before=False),
     "after-the-proof": lambda: trap(
