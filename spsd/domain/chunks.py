@@ -6,7 +6,7 @@ times any monotonic seconds.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spsd.domain.exchange import Kept, Reply
 
@@ -31,19 +31,32 @@ class Splitting:
     least: int = MIB
     most: int = 16 * MIB
     memory: int = 64 * MIB
+    jobs: int = 1
+    """How many downloads share the line, the machine and ``memory``."""
+
+    def among(self, jobs: int) -> "Splitting":
+        """The same for one of so many downloads."""
+        return replace(self, jobs=jobs) if self.connections > 1 else self
 
     def pays(self, rest: int, rate: float) -> bool:
         """Whether several connections are worth while for the ``rest`` bytes.
 
         On a fast line one is enough: several cost a copy and gain nothing.
         """
-        return self.connections > 1 and rest >= 2 * self.least and rest >= rate * self.worthwhile_s
+        affordable = self.connections > 1 and self._share >= self.connections * self.least
+        # All together, others are as fast: one that is slow by their number has no slow line.
+        slow = rest >= rate * self.jobs * self.worthwhile_s
+        return affordable and slow and rest >= 2 * self.least
 
     def chunk(self, rest: int, rate: float) -> int:
         """How long a chunk is, at ``rate`` bytes a second of one connection."""
         share = -(-rest // self.connections)
         wanted = max(self.least, int(rate * self.chunk_s))
-        return max(1, min(wanted, share, self.most, self.memory // self.connections))
+        return max(1, min(wanted, share, self.most, self._share // self.connections))
+
+    @property
+    def _share(self) -> int:
+        return self.memory // self.jobs
 
 
 ALONE = Splitting()

@@ -78,6 +78,7 @@ class Download:
         self._now = now
         self._windows = windows
         self._splitting = splitting
+        self._under_way = 0
 
     def use(self, splitting: Splitting) -> None:
         """Split the attempts that begin from now on so."""
@@ -97,12 +98,16 @@ class Download:
         """
         windows = self._windows.after(breaks)
         parallel = Parallel(self._origin, url, partial, report, now=self._now, windows=windows)
-        run = _Attempt(url, partial, report, self._staging, parallel, self._splitting)
+        self._under_way += 1
+        splitting = self._splitting.among(self._under_way)
+        run = _Attempt(url, partial, report, self._staging, parallel, splitting)
         try:
             return await self._attempt(run, url, partial, windows)
         except JobError as error:
             error.evidence = {**error.evidence, **run.notes}
             raise
+        finally:
+            self._under_way -= 1
 
     async def _attempt(
         self, run: "_Attempt", url: str, partial: Partial, windows: Windows
