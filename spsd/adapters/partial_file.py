@@ -116,6 +116,11 @@ class PartialFile:
         Raises:
             ApplianceError: the disk is full or broken; the partial is of no use any more.
         """
+        self._hand_over()  # what was gathered before: whoever has this room is to keep it
+        return await self._gathering()
+
+    async def _gathering(self) -> memoryview:
+        """The room behind what is gathered already."""
         if self._filling is None:
             while not self._free:
                 await self._settle_oldest()
@@ -133,7 +138,7 @@ class PartialFile:
         """Append a copy of the block; small ones are gathered before they are written."""
         rest = memoryview(block)
         while rest:
-            room = await self.room()
+            room = await self._gathering()
             size = min(len(rest), len(room))
             room[:size] = rest[:size]
             rest = rest[size:]
