@@ -94,8 +94,6 @@ POINTS: dict[str, Callable[[], None]] = {
     "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
     "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
     "after-the-first-chunk": lambda: trap(PartialFile, "commit", before=False),
-    "bug-in-an-attempt": lambda: fail(PartialFile, "commit", KeyError("a bug")),
-    "end-of-the-second-loop": lambda: fail(PartialFile, "commit", SystemExit("the loop's end")),
     "after-the-last-chunk": lambda: trap(PartialFile, "seal", before=True),
     "after-fsync": lambda: trap(PartialFile, "seal", before=False),
     "after-the-proof": lambda: trap(
@@ -111,6 +109,11 @@ POINTS: dict[str, Callable[[], None]] = {
     ),
 }
 
+BUGS: dict[str, Exception | SystemExit] = {
+    "bug-in-an-attempt": KeyError("a bug"),
+    "end-of-the-second-loop": SystemExit("the loop's end"),
+}
+
 if __name__ == "__main__":
     point = sys.argv.pop(1)
     if point == "hold-installing":
@@ -119,6 +122,8 @@ if __name__ == "__main__":
         count_on_signal(Path(sys.argv.pop(1)))
     elif point == "hang-dns":
         hang_dns()
+    elif point in BUGS:
+        fail(PartialFile, "commit", BUGS[point])
     else:
         POINTS[point]()
     main()

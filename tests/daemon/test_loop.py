@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Hang, Origin
+from tests.daemon.crashing import BUGS
 from tests.daemon.driver import running
 
 
-@pytest.mark.parametrize("point", ["bug-in-an-attempt", "end-of-the-second-loop"])
+@pytest.mark.parametrize("point", BUGS)
 async def test_what_nobody_expects_in_an_attempt_ends_the_daemon(
     point: str, tmp_path: Path
 ) -> None:
