@@ -17,11 +17,13 @@ from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.boot import boot_id, booted_slot
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.download_thread import ThreadedDownload
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
 from spsd.adapters.http_origin import HttpOrigin, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.loop_thread import LoopThread, open_loop_thread
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.adapters.reboot import RebootCommand
@@ -74,9 +76,15 @@ async def serve(settings: Settings, reread: Reread) -> None:
         stack.enter_context(state.locked())
         await asyncio.to_thread(migrate, state.database)
         database = await stack.enter_async_context(open_database(state.database))
-        origin = await stack.enter_async_context(_origin(settings))
+        thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
+        origin = await stack.enter_async_context(_origin(settings, thread))
         boot = await asyncio.to_thread(boot_id)
-        pipeline = _pipeline(settings, state, database, origin, boot)
+        staging = StagingDirectory(state.staging, boot=boot)
+        splitting = Splitting(connections=settings.fetch.connections)
+        downloads = ThreadedDownload(
+            thread, origin, Download(origin, staging, now=now, splitting=splitting)
+        )
+        pipeline = _pipeline(settings, state, database, staging, downloads)
         await recover(
             pipeline.jobs,
             pipeline.staging,
@@ -105,8 +113,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
         )
 
         async def apply(fetch: FetchSettings) -> None:
-            origin.use(await asyncio.to_thread(origin_settings, fetch, os.environ))
-            pipeline.download.use(Splitting(connections=fetch.connections))
+            wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
+            await downloads.use(wanted, Splitting(connections=fetch.connections))
             scheduler.use(concurrent=fetch.concurrent, retry=retry_policy(fetch))
 
         reloading = Reloading(settings, reread, apply, notifier=notifier)
@@ -130,7 +138,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(scheduler.run(), name="scheduler"),
-                group.create_task(notifier.watch(), name="watchdog"),
+                group.create_task(notifier.watch(thread.turns), name="watchdog"),
+                group.create_task(thread.watch(), name="loop of downloads"),
                 group.create_task(integrity.run(), name="integrity"),
                 group.create_task(reboot.run(), name="reboot"),
                 group.create_task(upgrade.resume(), name="resume of an upgrade"),
@@ -174,24 +183,26 @@ def _accounts(settings: Settings, database: Database, passwords: Argon2Passwords
 
 
 @asynccontextmanager
-async def _origin(settings: Settings) -> AsyncIterator[HttpOrigin]:
+async def _origin(settings: Settings, thread: LoopThread) -> AsyncIterator[HttpOrigin]:
     wanted = await asyncio.to_thread(origin_settings, settings.fetch, os.environ)
-    async with open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies) as origin:
+    opening = open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies)
+    async with thread.entered(opening) as origin:
         yield origin
 
 
 def _pipeline(
-    settings: Settings, state: StateDirectory, database: Database, origin: HttpOrigin, boot: str
+    settings: Settings,
+    state: StateDirectory,
+    database: Database,
+    staging: StagingDirectory,
+    downloads: ThreadedDownload,
 ) -> Pipeline:
-    staging = StagingDirectory(state.staging, boot=boot)
     return Pipeline(
         jobs=SqliteJobs(database, patient=True),
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
         inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),
-        download=Download(
-            origin, staging, now=now, splitting=Splitting(connections=settings.fetch.connections)
-        ),
+        download=downloads,
         board=ProgressBoard(),
         retry=retry_policy(settings.fetch),
         now=now,

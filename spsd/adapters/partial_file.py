@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from spsd.adapters.durable import as_appliance_errors
 from spsd.adapters.image_file import ImageFile, buffers
+from spsd.adapters.niceness import give_way
 from spsd.adapters.partial_record import RECORD_ROOM, Record, origin_of, write_record
 from spsd.domain.digest import Sha256
 from spsd.domain.exchange import Kept, Reply
@@ -43,8 +44,8 @@ class PartialFile:
         self._directory = directory
         self._record = replace(record, boot_id=boot_id)
         self._hash = hashlib.sha256()
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spsd-write")
-        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="spsd-hash")
+        self._writer = _thread("spsd-write")
+        self._hasher = _thread("spsd-hash")
         self._file = ImageFile(directory / IMAGE)
         self._free = buffers(DEPTH, BLOCK)
         self._under_way: deque[tuple[memoryview, Future[None], Future[None]]] = deque()
@@ -115,6 +116,11 @@ class PartialFile:
         Raises:
             ApplianceError: the disk is full or broken; the partial is of no use any more.
         """
+        self._hand_over()  # what was gathered before: whoever has this room is to keep it
+        return await self._gathering()
+
+    async def _gathering(self) -> memoryview:
+        """The room behind what is gathered already."""
         if self._filling is None:
             while not self._free:
                 await self._settle_oldest()
@@ -132,7 +138,7 @@ class PartialFile:
         """Append a copy of the block; small ones are gathered before they are written."""
         rest = memoryview(block)
         while rest:
-            room = await self.room()
+            room = await self._gathering()
             size = min(len(rest), len(room))
             room[:size] = rest[:size]
             rest = rest[size:]
@@ -235,3 +241,8 @@ class PartialFile:
             raise OSError(None, "the partial file is shorter than it was")
         self._hash.update(block)
         return len(block)
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    # Whoever starts it: the loop that answers, or the one that downloads.
+    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=give_way)

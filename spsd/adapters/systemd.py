@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -55,11 +55,15 @@ class Notifier:
         """A polite stop has begun."""
         self._send("STOPPING=1")
 
-    async def watch(self) -> None:
-        """Prove for ever that the event loop turns; returns at once if nobody watches it."""
+    async def watch(self, turns: Callable[[], Awaitable[None]]) -> None:
+        """Prove for ever that the event loops turn; returns at once if nobody watches them.
+
+        ``turns`` waits until the other loop has turned.
+        """
         if self._address is None or self._watchdog_s is None:
             return
         while True:
+            await turns()
             self._send("WATCHDOG=1")
             await asyncio.sleep(self._watchdog_s / 2)
 

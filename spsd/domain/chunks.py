@@ -6,7 +6,7 @@ times any monotonic seconds.
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spsd.domain.exchange import Kept, Reply
 
@@ -32,15 +32,23 @@ class Splitting:
     least: int = MIB
     most: int = 16 * MIB
     memory: int = 64 * MIB
+    jobs: int = 1
+    """How many downloads share the line, the machine and ``memory``."""
+
+    def among(self, jobs: int) -> "Splitting":
+        """The same for one of so many downloads."""
+        return replace(self, jobs=jobs) if self.connections > 1 else self
 
     def pays(self, rest: int, rate: float) -> bool:
         """Whether several connections are worth while for the ``rest`` bytes.
 
         On a fast line one is enough: several cost a copy and gain nothing.
         """
-        if self.connections < 2 or rate >= self.fast:
-            return False
-        return rest >= 2 * self.least and rest >= rate * self.worthwhile_s
+        affordable = self.connections > 1 and self._share >= self.connections * self.least
+        # All together, others are as fast: one that is slow by their number has no slow line.
+        line = rate * self.jobs
+        slow = line < self.fast and rest >= line * self.worthwhile_s
+        return affordable and slow and rest >= 2 * self.least
 
     def chunk(self, rest: int, rate: float) -> int:
         """How long a chunk is, at ``rate`` bytes a second of one connection.
@@ -49,7 +57,11 @@ class Splitting:
         """
         share = -(-rest // self.connections)
         wanted = max(self.least, min(share, int(rate * self.chunk_s)))
-        return min(wanted, self.most, self.memory // self.connections)
+        return min(wanted, self.most, self._share // self.connections)
+
+    @property
+    def _share(self) -> int:
+        return self.memory // self.jobs
 
 
 ALONE = Splitting()

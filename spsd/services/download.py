@@ -7,7 +7,7 @@ done.
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from spsd.domain.asking import WINDOWS
 from spsd.domain.chunks import ALONE, Sample, Splitting, proves
@@ -52,6 +52,15 @@ class Fetched:
     surplus: bool
 
 
+class Attempts(Protocol):
+    """Whatever makes attempts: a :class:`Download`, here or in another loop."""
+
+    async def attempt(
+        self, url: str, partial: Partial, report: Report, *, breaks: int = 0
+    ) -> Fetched:
+        """Continue the partial: see :meth:`Download.attempt`."""
+
+
 class Download:
     """Fetches into a partial, over several connections where that pays."""
 
@@ -69,6 +78,7 @@ class Download:
         self._now = now
         self._windows = windows
         self._splitting = splitting
+        self._under_way = 0
 
     def use(self, splitting: Splitting) -> None:
         """Split the attempts that begin from now on so."""
@@ -80,7 +90,7 @@ class Download:
         """Continue the partial until the origin has sent all of it.
 
         After ``breaks`` of the line in a row without a new byte, fewer bytes are compared.
-        ``report`` is told after each block how far the download is.
+        ``report`` is told how far the download is, after the last block at the latest.
 
         Raises:
             OriginError: the attempt is over; what has come is kept in the partial.
@@ -88,12 +98,16 @@ class Download:
         """
         windows = self._windows.after(breaks)
         parallel = Parallel(self._origin, url, partial, report, now=self._now, windows=windows)
-        run = _Attempt(url, partial, report, self._staging, parallel, self._splitting)
+        self._under_way += 1
+        splitting = self._splitting.among(self._under_way)
+        run = _Attempt(url, partial, report, self._staging, parallel, splitting)
         try:
             return await self._attempt(run, url, partial, windows)
         except JobError as error:
             error.evidence = {**error.evidence, **run.notes}
             raise
+        finally:
+            self._under_way -= 1
 
     async def _attempt(
         self, run: "_Attempt", url: str, partial: Partial, windows: Windows

@@ -63,8 +63,11 @@ class Parallel:
         """
         self._kept = self._partial.kept(self._url)
         self._total = self._kept.total or 0
-        first, ahead = self._kept.length, int(rate * setup_s)
-        size = splitting.chunk(self._total - first - ahead, rate)
+        first = self._kept.length
+        rest = self._total - first
+        # A line that is slow to begin and fast then would bring it all; the others have a share.
+        ahead = min(int(rate * setup_s), rest // 2)
+        size = splitting.chunk(rest - ahead, rate)
         schedule = Schedule(splitting, first, self._total, size, ahead=ahead)
         failure: JobError | SupersededError | None = None
         async with asyncio.TaskGroup() as group:

@@ -9,7 +9,7 @@ from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
 from spsd.services.claim import Claim, SupersededError
 from spsd.services.completion import to_completion
-from spsd.services.download import Download
+from spsd.services.download import Attempts
 from spsd.services.held_image import held_image
 from spsd.services.leftovers import clear_away
 from spsd.services.ports import ImageInspector, JobRepository, Now, SlotStore, Staging
@@ -25,7 +25,7 @@ class Pipeline:
     staging: Staging
     slots: SlotStore
     inspector: ImageInspector
-    download: Download
+    download: Attempts
     board: ProgressBoard
     retry: RetryPolicy
     now: Now

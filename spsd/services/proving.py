@@ -21,14 +21,14 @@ from spsd.domain.receiving import PAGE_BYTES, Finished, judge_digest
 from spsd.domain.retry import gained
 from spsd.domain.source import authority
 from spsd.services.claim import Claim
-from spsd.services.download import Download, Fetched
+from spsd.services.download import Attempts, Fetched
 from spsd.services.ports import Partial
 
 
 class Proving:
     """The fetching of one claimed job into its open partial."""
 
-    def __init__(self, claim: Claim, partial: Partial, download: Download) -> None:
+    def __init__(self, claim: Claim, partial: Partial, download: Attempts) -> None:
         self._claim = claim
         self._partial = partial
         self._download = download

@@ -31,6 +31,22 @@ def staging(tmp_path):
     return StagingDirectory(tmp_path, boot="this")
 
 
+@pytest.mark.parametrize("appended", [0, 1, 5000, BLOCK - 1, BLOCK])
+async def test_a_room_outlives_a_clear_whatever_was_appended_before(staging, appended):
+    async with staging.open(DIGEST) as partial:
+        await partial.append(bytes(appended))
+        room = await partial.room()
+        size = min(len(room), 3000)
+        room[:size] = bytes([7]) * size
+        assert await partial.room() == room
+        await partial.clear()
+        await partial.describe(URL, REPLY, size)
+        partial.commit(size)
+        assert await partial.seal() == hashlib.sha256(bytes([7]) * size).hexdigest()
+        assert partial.length == size
+        assert await partial.read(0, BLOCK) == bytes([7]) * size
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.binary(max_size=3000), max_size=12))
 async def test_chunk_borders_never_change_the_digest(blocks):

@@ -50,6 +50,10 @@ def test_an_abstract_socket_is_reached():
         assert channel.recv(99) == b"STOPPING=1"
 
 
+async def turns():
+    """A second loop that turns at once."""
+
+
 async def test_the_watchdog_is_fed_twice_in_its_time(manager):
     manager.setblocking(False)
     loop = asyncio.get_running_loop()
@@ -57,11 +61,27 @@ async def test_the_watchdog_is_fed_twice_in_its_time(manager):
         environ(manager, WATCHDOG_USEC="200000", WATCHDOG_PID=str(os.getpid()))
     )
     begun = loop.time()
-    watching = asyncio.create_task(notifier.watch())
+    watching = asyncio.create_task(notifier.watch(turns))
     async with asyncio.timeout(5):
         for _ in range(4):
             assert await loop.sock_recv(manager, 99) == b"WATCHDOG=1"
     assert 0.25 < loop.time() - begun < 2
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching
+
+
+async def test_a_second_loop_that_stands_still_starves_the_watchdog(manager):
+    manager.setblocking(False)
+    loop, turned = asyncio.get_running_loop(), asyncio.Event()
+    notifier = Notifier.from_environment(environ(manager, WATCHDOG_USEC="20000"))
+    watching = asyncio.create_task(notifier.watch(turned.wait))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await loop.sock_recv(manager, 99)
+    turned.set()
+    async with asyncio.timeout(5):
+        assert await loop.sock_recv(manager, 99) == b"WATCHDOG=1"
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watching
@@ -73,14 +93,14 @@ async def test_the_watchdog_is_fed_twice_in_its_time(manager):
 )
 async def test_nobody_watches(manager, more):
     async with asyncio.timeout(1):
-        await Notifier.from_environment(environ(manager, **more)).watch()
+        await Notifier.from_environment(environ(manager, **more)).watch(turns)
 
 
 async def test_without_systemd_nothing_happens():
     notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000"})
     notifier.ready("x")
     async with asyncio.timeout(1):
-        await notifier.watch()
+        await notifier.watch(turns)
 
 
 def test_a_vanished_socket_is_logged_once(tmp_path, caplog):

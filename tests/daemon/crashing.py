@@ -81,6 +81,15 @@ def hang_dns() -> None:
     socket.getaddrinfo = getaddrinfo
 
 
+def fail(owner: type, name: str, error: BaseException) -> None:
+    """Have each call raise what nobody expects."""
+
+    def failing(*_: Any) -> None:
+        raise error
+
+    setattr(owner, name, failing)
+
+
 POINTS: dict[str, Callable[[], None]] = {
     "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
     "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
@@ -100,6 +109,11 @@ POINTS: dict[str, Callable[[], None]] = {
     ),
 }
 
+BUGS: dict[str, Exception | SystemExit] = {
+    "bug-in-an-attempt": KeyError("a bug"),
+    "end-of-the-second-loop": SystemExit("the loop's end"),
+}
+
 if __name__ == "__main__":
     point = sys.argv.pop(1)
     if point == "hold-installing":
@@ -108,6 +122,8 @@ if __name__ == "__main__":
         count_on_signal(Path(sys.argv.pop(1)))
     elif point == "hang-dns":
         hang_dns()
+    elif point in BUGS:
+        fail(PartialFile, "commit", BUGS[point])
     else:
         POINTS[point]()
     main()

@@ -20,6 +20,28 @@ def test_when_it_pays(rest: int, rate: float, pays: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("jobs", "rate", "pays"),
+    [
+        (1, 500, True),
+        (2, 250, True),
+        (2, 251, False),  # both together are as fast as one that needs no help
+        (5, 1, True),  # 40 of memory for each: four chunks of the least size
+        (6, 1, False),
+    ],
+)
+def test_several_downloads_share_the_line_and_the_memory(
+    jobs: int, rate: float, pays: bool
+) -> None:
+    assert FOUR.among(jobs).pays(1000, rate) is pays
+    assert ALONE.among(jobs) is ALONE
+
+
+@pytest.mark.parametrize(("jobs", "size"), [(1, 50), (2, 25), (5, 10)])
+def test_chunks_of_several_downloads_fit_the_memory(jobs: int, size: int) -> None:
+    assert FOUR.among(jobs).chunk(10_000, 1000.0) == size
+
+
+@pytest.mark.parametrize(
     ("rest", "rate", "size"),
     [
         (10_000, 1.0, 10),  # slow: little is lost by a crash

@@ -11,9 +11,11 @@ import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.database import open_database
+from spsd.adapters.download_thread import ThreadedDownload
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.loop_thread import open_loop_thread
 from spsd.adapters.migrations import migrate
 from spsd.adapters.origin_tls import Trust
 from spsd.adapters.slot_directory import SlotDirectory
@@ -35,6 +37,7 @@ _trust = Trust.of("verify", None)
 @dataclass
 class Bench:
     pipeline: Pipeline
+    download: Download
     root: Path
     content: bytes
     reservations: Reservations
@@ -92,22 +95,25 @@ async def open_bench(root, content):
     directory = SlotDirectory(slots, staging, count=2)
     async with (
         open_database(root / "db") as database,
-        open_origin(AddressPolicy(["127.0.0.0/8"]), _trust, limits) as origin,
+        open_loop_thread("spsd-download") as thread,
+        thread.entered(open_origin(AddressPolicy(["127.0.0.0/8"]), _trust, limits)) as origin,
     ):
         store = StagingDirectory(staging, boot="this")
+        download = Download(origin, store, now=lambda: 1_700_000_000)
         yield Bench(
             Pipeline(
                 jobs=SqliteJobs(database),
                 staging=store,
                 slots=directory,
                 inspector=IsoInspector(staging, accept_any=False),
-                download=Download(origin, store, now=lambda: 1_700_000_000),
+                download=ThreadedDownload(thread, origin, download),
                 board=ProgressBoard(),
                 retry=RetryPolicy(
                     budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300, cut_floor=10
                 ),
                 now=lambda: 200,
             ),
+            download,
             root,
             content,
             Reservations(directory),

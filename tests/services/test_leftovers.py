@@ -10,7 +10,6 @@ from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.failure import ApplianceError, FailureCode, ImageError
 from spsd.domain.lifecycle import JobState
-from spsd.services.download import Download
 from spsd.services.recovery import recover
 from spsd.testing.origin import Hang, Origin
 from tests.services.test_scheduler import until, until_bytes, working
@@ -142,9 +141,7 @@ async def test_a_file_system_that_does_not_answer_fails_the_job_and_not_the_daem
         async def free_bytes(self):
             return await StagingDirectory(self._root / "gone", boot="this").free_bytes()
 
-    staging = Mute(bench.root / "staging", boot="this")
-    download = Download(bench.pipeline.download._origin, staging, now=lambda: 0)
-    bench.pipeline = dataclasses.replace(bench.pipeline, download=download)
+    bench.download._staging = Mute(bench.root / "staging", boot="this")
     job, _ = await bench.fetch()
     assert job.state is JobState.FAILED
     assert job.error.startswith("disk: asking for free space failed: No such file")

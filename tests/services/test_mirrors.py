@@ -94,7 +94,9 @@ def assert_finished(bench, job):
 async def test_after_a_dead_one_the_next_is_asked_at_once(bench, dead):
     job, (first, second), (_, port) = await fetch(bench, [dead], [Whole()], pipeline=hurried(bench))
     assert_finished(bench, job)
-    assert (len(first), len(second)) == (1, 1)
+    # aiohttp asks once more by itself if a reset is seen after the connecting.
+    assert len(first) in ({1, 2} if dead == Refuse() else {1})
+    assert len(second) == 1
     steps = await bench.pipeline.jobs.history(job.key)
     [told] = [step.evidence for step in steps if step.cause is Trigger.VERIFY]
     assert f"bytes from 127.0.0.1:{port}" in told
@@ -248,7 +250,10 @@ async def test_all_gone_is_the_last_ones_error(bench):
 async def test_all_dead_spend_one_budget(bench):
     job, asked, _ = await fetch(bench, [Status(500)], [Refuse()])
     assert job.state is JobState.FAILED
-    assert sum(map(len, asked)) == BUDGET
+    steps = await bench.pipeline.jobs.history(job.key)
+    # Not by what the origins saw: aiohttp asks once more by itself after some resets.
+    assert sum(step.cause is Trigger.FAIL for step in steps) == BUDGET
+    assert all(asked)
     assert f"attempt {BUDGET} in a row without getting ahead" in job.error
 
 

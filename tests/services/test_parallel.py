@@ -7,9 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from spsd.domain.asking import WINDOWS
 from spsd.domain.chunks import Splitting
+from spsd.domain.digest import Sha256
+from spsd.domain.exchange import Reply
 from spsd.domain.job import JobKey, Progress
 from spsd.domain.lifecycle import JobState
+from spsd.services.parallel import Parallel
 from spsd.testing.origin import (
     CutAfter,
     Drip,
@@ -45,7 +49,7 @@ SPLITTING = Splitting(
 
 @pytest.fixture
 def bench(bench):
-    bench.pipeline.download.use(SPLITTING)
+    bench.download.use(SPLITTING)
     return bench
 
 
@@ -156,15 +160,59 @@ async def test_an_origin_without_a_strong_validator_is_asked_once(bench):
 
 
 async def test_one_connection_if_the_operator_says_so(bench):
-    bench.pipeline.download.use(replace(SPLITTING, connections=1))
+    bench.download.use(replace(SPLITTING, connections=1))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 async def test_a_fast_line_needs_one(bench):
-    bench.pipeline.download.use(replace(SPLITTING, fast=1.0))
+    bench.download.use(replace(SPLITTING, fast=1.0))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
+
+
+class Ranges:
+    """Sends each part that is asked for, whole."""
+
+    def __init__(self, content):
+        self.content, self.asked, self.evidence = content, 0, {}
+
+    @asynccontextmanager
+    async def open(self, url, ask):
+        self.asked += 1
+        part = self.content[ask.offset : ask.stop or None]
+        span = f"bytes {ask.offset}-{ask.offset + len(part) - 1}/{len(self.content)}"
+        yield Part(part, Reply(206, {"etag": '"a"', "content-range": span}))
+
+
+class Part:
+    def __init__(self, rest, reply):
+        self.rest, self.reply = rest, reply
+
+    async def read_into(self, room):
+        block, self.rest = self.rest[: len(room)], self.rest[len(room) :]
+        room[: len(block)] = block
+        return len(block)
+
+    def close(self):
+        self.rest = b""
+
+
+async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_byte(bench):
+    """What comes over the first one before the others begin would be more than there is."""
+    content = bench.content
+    origin = Ranges(content)
+
+    async def report(_):
+        pass
+
+    async with bench.pipeline.staging.open(Sha256(bench.sha256)) as partial:
+        await partial.describe("http://a/", Reply(200, {"etag": '"a"'}), len(content))
+        parallel = Parallel(origin, "http://a/", partial, report, now=lambda: 0, windows=WINDOWS)
+        first = Part(content, Reply(200, {"etag": '"a"'}))
+        await parallel.run(first, SPLITTING, rate=1e9, setup_s=3.0)
+        assert await partial.seal() == bench.sha256
+    assert origin.asked <= len(content) // SPLITTING.least + 1
 
 
 @asynccontextmanager

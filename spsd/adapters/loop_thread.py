@@ -1,0 +1,165 @@
+"""A second event loop, in a thread that gives way to the first.
+
+What keeps a loop busy for long goes there, so that the first one answers at once. Values and
+errors cross between the two; what belongs to a loop (sockets, events, tasks) stays where it is.
+(docs/decisions/0019 tells what was measured.)
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Generic, NoReturn, TypeVar
+
+from spsd.adapters.niceness import give_way
+from spsd.services.completion import to_completion
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class LoopEndedError(RuntimeError):
+    """The second loop does not turn any more: nothing can be done there."""
+
+
+class LoopThread:
+    """A loop that turns in a thread of its own; :func:`open_loop_thread` owns it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._ended = asyncio.wrap_future(self._thread.submit(self._turn))
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await ``work`` over there, as if it were here.
+
+        It returns when the work is over and not before: a cancel is passed on, and waited for.
+        What the work raises comes through as it is.
+
+        Raises:
+            LoopEndedError: the loop has ended, and the work with it.
+        """
+        run = _Run(work)
+        self._soon(run.start)
+        cancelled: asyncio.CancelledError | None = None
+        while not (run.over.done() or self._ended.done()):
+            try:
+                await asyncio.wait((run.over, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._soon(run.cancel)
+        if not run.over.done() or run.ended_the_loop():
+            work.close()
+            raise self._as_ended()
+        if cancelled is not None and not run.failed_when_cancelled():
+            raise cancelled
+        return run.result()
+
+    @asynccontextmanager
+    async def entered(self, context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+        """Open ``context`` over there, and close it there; how its body ends is not told to it."""
+        stack = AsyncExitStack()
+        try:
+            yield await self.run(stack.enter_async_context(context))
+        finally:
+            await to_completion(self.run(stack.aclose()))
+
+    async def turns(self) -> None:
+        """Wait until the loop has turned.
+
+        Raises:
+            LoopEndedError: it never will.
+        """
+        await self.run(asyncio.sleep(0))
+
+    async def watch(self) -> NoReturn:
+        """Wait for an end that nobody asked for.
+
+        Raises:
+            LoopEndedError: there it is.
+        """
+        await asyncio.wait((self._ended,))
+        raise self._as_ended()
+
+    async def close(self) -> None:
+        """Let the loop end, with all that runs there, and the thread."""
+        self._soon(self._stopping.set)
+        await asyncio.wait((self._ended,))
+        await asyncio.to_thread(self._thread.shutdown)
+        if (error := self._ended.exception()) is not None:
+            raise self._as_ended() from error
+
+    def _soon(self, what: Callable[[], object]) -> None:
+        # A loop that is closed says so; whoever waits here sees it by its end.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(what)
+
+    def _as_ended(self) -> LoopEndedError:
+        error = LoopEndedError(f"the event loop {self._name} has ended")
+        error.__cause__ = self._ended.exception() if self._ended.done() else None
+        return error
+
+    def _turn(self) -> None:
+        if (refusal := give_way()) is not None:
+            _log.warning("the thread %s cannot give way to requests: %s", self._name, refusal)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        await self._stopping.wait()
+
+
+@asynccontextmanager
+async def open_loop_thread(name: str) -> AsyncIterator[LoopThread]:
+    """A loop in a thread of that name, for as long as the context lasts."""
+    thread = LoopThread(name)
+    try:
+        yield thread
+    finally:
+        await to_completion(thread.close())
+
+
+class _Run(Generic[T]):
+    """A coroutine that runs in the other loop. ``over`` is this loop's."""
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self._work = work
+        self._home = asyncio.get_running_loop()
+        self._task: asyncio.Task[T] | None = None
+        self._struck = False
+        self.over: asyncio.Future[asyncio.Task[T]] = self._home.create_future()
+
+    def start(self) -> None:
+        """Over there: begin."""
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._tell)
+
+    def cancel(self) -> None:
+        """Over there: cancel it, if it is not over."""
+        if self._task is not None and self._task.cancel():
+            self._struck = True
+
+    def _tell(self, task: asyncio.Task[T]) -> None:
+        self._home.call_soon_threadsafe(self.over.set_result, task)
+
+    def ended_the_loop(self) -> bool:
+        """Once over: it raised what ends every loop, which is to end this one politely."""
+        task = self.over.result()
+        return not task.cancelled() and isinstance(task.exception(), SystemExit | KeyboardInterrupt)
+
+    def failed_when_cancelled(self) -> bool:
+        """Once over: a cancel reached it, and it raised something else.
+
+        An error from before goes down: whoever is cancelled is not to go on because of it.
+        """
+        task = self.over.result()
+        failed = not task.cancelled() and task.exception() is not None
+        return self._struck and failed
+
+    def result(self) -> T:
+        """Once over: what came of it."""
+        return self.over.result().result()
