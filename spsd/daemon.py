@@ -79,7 +79,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
         thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
         origin = await stack.enter_async_context(_origin(settings, thread))
         boot = await asyncio.to_thread(boot_id)
-        staging = StagingDirectory(state.staging, boot=boot)
+        staging = StagingDirectory(state.staging, boot=boot, slots=state.slots)
         splitting = Splitting(connections=settings.fetch.connections)
         downloads = ThreadedDownload(
             thread, origin, Download(origin, staging, now=now, splitting=splitting)

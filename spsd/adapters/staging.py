@@ -15,10 +15,11 @@ from spsd.services.completion import to_completion
 
 
 class StagingDirectory:
-    """Staging under ``root``; an installation takes a directory of it away."""
+    """Staging under ``root``; an installation takes a directory of it away, into ``slots``."""
 
-    def __init__(self, root: Path, *, boot: str) -> None:
+    def __init__(self, root: Path, *, boot: str, slots: Path | None = None) -> None:
         self._root = root
+        self._slots = slots
         self._boot = boot
 
     @asynccontextmanager
@@ -72,6 +73,18 @@ class StagingDirectory:
         """Room on the file system, for an unprivileged writer."""
         with as_appliance_errors("asking for free space"):
             return await asyncio.to_thread(room, self._root)
+
+    async def room_beyond(self, length: int) -> int:
+        """How many bytes may follow the ``length`` of a partial that are here."""
+        with as_appliance_errors("asking for free space"):
+            return await asyncio.to_thread(self._room_beyond, length)
+
+    def _room_beyond(self, length: int) -> int:
+        free = room(self._root)
+        if self._slots is None or self._slots.stat().st_dev == self._root.stat().st_dev:
+            return free
+        # There the whole image is needed once more, not a rename.
+        return min(free, room(self._slots) - length)
 
     def directory(self, key: StagingKey) -> Path:
         """Where that partial lies."""

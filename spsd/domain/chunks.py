@@ -12,7 +12,7 @@ from spsd.domain.exchange import Kept, Reply
 
 MIB = 1024 * 1024
 SETUP_S = 0.5
-"""What another connection is reckoned to need before its first byte."""
+"""What another connection is reckoned to need before its first byte, at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +154,25 @@ class Schedule:
     """The chunks that are under way, and who may go on with which.
 
     The first chunk is ``ahead`` bytes longer than the ``size`` of the others: so much comes over
-    the connection that is there already, until the others are.
+    the connection that is there already, until the others are: it took ``setup_s`` seconds itself.
 
     ``connections`` lanes begin; one that is lost does not come back. With one lane left no new
     chunk is begun: it fills the gaps, and the rest is better fetched in one piece.
     """
 
     def __init__(
-        self, splitting: Splitting, first: int, total: int, size: int, *, ahead: int = 0
+        self,
+        splitting: Splitting,
+        first: int,
+        total: int,
+        size: int,
+        *,
+        ahead: int = 0,
+        setup_s: float = 0.0,
     ) -> None:
+        # Twice what the first took: its way is no longer than theirs, but some are slower.
+        self._setup_s = max(SETUP_S, 2 * setup_s)
+        self._crumb = splitting.sample
         self.lanes = splitting.connections
         self._window = splitting.connections
         self._next, self._total, self._size = first, total, size
@@ -211,6 +221,10 @@ class Schedule:
             self._rates[chunk.lane] = got / (now - chunk.since)
         chunk.lane = None
 
+    def goes_on(self, chunk: Chunk, got: int) -> bool:
+        """Whether a lane that brought ``got`` bytes of the chunk is to be opened again."""
+        return got > 0 and (not chunk.left or got >= self._crumb)
+
     def take(self, lane: int, now: float) -> Chunk | None:
         """What the lane fetches next; None: nothing for now."""
         chunk = self._abandoned() or self._new() or self._from_the_slowest(lane, now)
@@ -237,9 +251,9 @@ class Schedule:
         """
         slowest = max(self._chunks, key=lambda one: one.lasts(now), default=None)
         rate = self._rates.get(lane) or max(self._rates.values(), default=0.0)
-        if slowest is None or not slowest.left or not rate or now - slowest.since < SETUP_S:
+        if slowest is None or not slowest.left or not rate or now - slowest.since < self._setup_s:
             return None
-        if slowest.lasts(now) < 2 * (SETUP_S + slowest.left / rate):
+        if slowest.lasts(now) < 2 * (self._setup_s + slowest.left / rate):
             return None
         rest = Chunk(slowest.position, slowest.end)
         slowest.end = rest.first

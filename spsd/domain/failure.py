@@ -119,8 +119,8 @@ EXPLANATIONS: dict[FailureCode, Explanation] = {
         keeps_partial=False,
     ),
     FailureCode.DISK_FULL: Explanation(
-        "the state directory's file system has no room for the image",
-        "Free space on it, or empty a slot, and send the job again.",
+        "the file system of the state directory, or of its slots, has no room for the image",
+        "Free space on that one, or empty a slot, and send the job again.",
         keeps_partial=False,
     ),
     FailureCode.DISK: Explanation(

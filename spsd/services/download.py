@@ -32,7 +32,7 @@ from spsd.services.ports import Answer, Now, Origin, Partial, Staging
 _log = logging.getLogger(__name__)
 
 SPARE_BYTES = 16 * 1024 * 1024
-"""Left free on the file system, for the database and the manifests."""
+"""Left free on a file system, for the database and the manifests."""
 
 Evidence = dict[str, str | int]
 _DONE = Complete()
@@ -264,7 +264,7 @@ class _Attempt:
             ApplianceError: the object is known not to fit.
         """
         length = self._partial.length
-        free = await self._staging.free_bytes() - SPARE_BYTES
+        free = await self._staging.room_beyond(length) - SPARE_BYTES
         if total is not None and total - length > free:
             raise ApplianceError(
                 FailureCode.DISK_FULL,

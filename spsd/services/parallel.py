@@ -68,7 +68,7 @@ class Parallel:
         # A line that is slow to begin and fast then would bring it all; the others have a share.
         ahead = min(int(rate * setup_s), rest // 2)
         size = splitting.chunk(rest - ahead, rate)
-        schedule = Schedule(splitting, first, self._total, size, ahead=ahead)
+        schedule = Schedule(splitting, first, self._total, size, ahead=ahead, setup_s=setup_s)
         failure: JobError | SupersededError | None = None
         async with asyncio.TaskGroup() as group:
             lanes = [
@@ -124,8 +124,11 @@ class Parallel:
                     answer.close()
                     answer = None
                 schedule.released(chunk, _clock())
-            if useful := chunk.filled > before:
+            got = chunk.filled - before
+            if got:
                 self.useful.add(number)
+            # Cut after a few bytes each time, it would be opened for ever, and never waited for.
+            useful = schedule.goes_on(chunk, got)
             self._announce()
         schedule.lost(number)
         self._announce()

@@ -136,7 +136,14 @@ class Partial(Protocol):
         """Write everything out, durably, and give the digest of the file's bytes."""
 
 
-class Staging(Protocol):
+class Room(Protocol):
+    """The state directory's file system."""
+
+    async def free_bytes(self) -> int:
+        """Room for an unprivileged writer."""
+
+
+class Staging(Room, Protocol):
     """Where images lie until they are installed."""
 
     def open(self, key: StagingKey) -> AbstractAsyncContextManager[Partial]:
@@ -148,8 +155,11 @@ class Staging(Protocol):
     async def keys(self) -> Collection[StagingKey]:
         """What lies here."""
 
-    async def free_bytes(self) -> int:
-        """Room on the file system, for an unprivileged writer."""
+    async def room_beyond(self, length: int) -> int:
+        """How many bytes may follow the ``length`` of a partial that are here.
+
+        Fewer than nothing if the slots, on a file system of their own, have no room for these.
+        """
 
 
 class SlotStore(Protocol):
@@ -232,13 +242,6 @@ class SlotInspector(Protocol):
             ImageError: it is no image that the slots accept.
             ApplianceError: it cannot be read.
         """
-
-
-class Room(Protocol):
-    """The state directory's file system."""
-
-    async def free_bytes(self) -> int:
-        """Room for an unprivileged writer."""
 
 
 class Hooks(Protocol):

@@ -90,7 +90,7 @@ class Uploads:
     ) -> tuple[int, InstalledImage]:
         key = upload_key(uuid.uuid4())
         try:
-            _must_fit(length or 0, await self._staging.free_bytes())
+            _must_fit(length or 0, await self._staging.room_beyond(0))
             size, computed = await self._take(key, blocks)
             _must_be(expected, computed, size)
             return await self._keep(slot, key, size, computed)
@@ -106,7 +106,7 @@ class Uploads:
     async def _write(self, partial: Partial, blocks: AsyncIterator[bytes]) -> None:
         async for block in blocks:
             # Looked at each time: others write to the same disk meanwhile.
-            _must_fit(len(block), await self._staging.free_bytes())
+            _must_fit(len(block), await self._staging.room_beyond(partial.length))
             await partial.append(block)
 
     async def _keep(
@@ -133,8 +133,8 @@ def _must_fit(size: int, free: int) -> None:
     if size > free - SPARE_BYTES:
         raise InsufficientStorageError(
             f"The image does not fit into the state directory: {size} more bytes are to come and "
-            f"{max(0, free - SPARE_BYTES)} are free. Free space on its file system, or empty a "
-            "slot, and upload again.",
+            f"{max(0, free - SPARE_BYTES)} are free. Free space on its file system, or on that "
+            "of its slots, or empty a slot, and upload again.",
             needed_bytes=size,
             free_bytes=max(0, free - SPARE_BYTES),
         )
@@ -170,8 +170,8 @@ def _not_an_image(error: ImageError) -> NotAnImageError:
 def _storage(error: ApplianceError) -> RequestError:
     if error.code is FailureCode.DISK_FULL:
         return InsufficientStorageError(
-            f"The disk became full: {error.what}. Free space on the state directory's file "
-            "system, or empty a slot, and upload again."
+            f"The disk became full: {error.what}. Free space on the file system of the state "
+            "directory, or on that of its slots, or empty a slot, and upload again."
         )
     return StorageFailedError(
         f"The state directory cannot be used: {error.what}. Check its file system and the "

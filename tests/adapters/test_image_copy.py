@@ -152,6 +152,18 @@ async def test_what_does_not_fit_there_is_told_and_leaves_nothing(
     assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
 
 
+async def test_the_room_for_an_image_is_the_smaller_one(
+    apart: SlotDirectory, tmp_path: Path
+) -> None:
+    """Before it is fetched: what is there already is needed once more over there."""
+    staging = StagingDirectory(tmp_path / "staging", boot="b", slots=tmp_path / "slots")
+    assert await staging.room_beyond(0) == 4 * 2**20
+    assert await staging.room_beyond(2**20) == 3 * 2**20
+    assert await staging.room_beyond(5 * 2**20) == -(2**20)
+    beside = StagingDirectory(tmp_path / "staging", boot="b", slots=tmp_path)
+    assert await beside.room_beyond(2**20) > 4 * 2**20
+
+
 async def test_a_copy_that_is_not_the_image_is_not_installed(
     apart: SlotDirectory, tmp_path: Path
 ) -> None:

@@ -232,6 +232,35 @@ def test_one_that_sends_nothing_is_slow() -> None:
     assert rest.first == 0
 
 
+def test_where_answers_take_long_to_begin_none_is_slow_for_that() -> None:
+    schedule = Schedule(Splitting(connections=2), 0, 100, 50, setup_s=2.0)
+    slow, quick = schedule.take(0, 0.0), schedule.take(1, 0.0)
+    assert slow is not None
+    assert quick is not None
+    quick.came(50)
+    schedule.released(quick, 2.5)
+    assert schedule.take(1, 3.99) is None
+    rest = schedule.take(1, 4.0)
+    assert rest is not None
+    assert rest.first == 0
+
+
+@pytest.mark.parametrize(
+    ("got", "left", "goes_on"),
+    [
+        (0, True, False),
+        (9, True, False),  # cut after a crumb
+        (10, True, True),
+        (9, False, True),  # whole, however short it was
+        (0, False, False),  # another was faster, and it brought nothing
+    ],
+)
+def test_which_lane_goes_on(got: int, left: bool, goes_on: bool) -> None:
+    schedule = Schedule(Splitting(connections=2, sample=10), 0, 100, 50)
+    chunk = Chunk(0, 50, filled=49 if left else 50)
+    assert schedule.goes_on(chunk, got) is goes_on
+
+
 def test_one_that_is_nearly_done_is_left_alone() -> None:
     schedule, slow, quick = scheduled()
     slow.came(45)

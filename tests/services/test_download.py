@@ -26,7 +26,7 @@ class Endless(ScriptedOrigin):
 class LittleRoom(StagingDirectory):
     """Says that 10,000 bytes are free beyond the spare ones."""
 
-    async def free_bytes(self) -> int:
+    async def room_beyond(self, length: int) -> int:
         return SPARE_BYTES + 10_000
 
 

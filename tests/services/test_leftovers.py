@@ -138,8 +138,8 @@ async def test_a_job_of_a_request_that_is_broken_off_is_not_forgotten(bench):
 
 async def test_a_file_system_that_does_not_answer_fails_the_job_and_not_the_daemon(bench):
     class Mute(StagingDirectory):
-        async def free_bytes(self):
-            return await StagingDirectory(self._root / "gone", boot="this").free_bytes()
+        async def room_beyond(self, length):
+            return await StagingDirectory(self._root / "gone", boot="this").room_beyond(length)
 
     bench.download._staging = Mute(bench.root / "staging", boot="this")
     job, _ = await bench.fetch()

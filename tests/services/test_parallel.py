@@ -260,3 +260,18 @@ async def test_progress_never_goes_back_and_ends_at_the_whole(bench, monkeypatch
     done = [one.done for one in seen]
     assert done == sorted(done)
     assert done[-1] == len(bench.content)
+
+
+async def test_crumbs_are_paid_for(bench):
+    """An origin that cuts after a few bytes each time is not asked for ever."""
+    job, requests = await bench.fetch(Whole(), always=CutAfter(5))
+    assert job.state is JobState.FAILED
+    assert job.error.startswith("cut_off"), job.error
+    assert len(requests) < 100
+
+
+async def test_answers_that_are_slow_to_begin_lose_no_connection(bench):
+    acts = [SlowHeaders(0.8 if number % 2 == 0 else 0.0) for number in range(60)]
+    job, _ = await bench.fetch(*acts, send_buffer=4 * KIB)
+    assert job.state is JobState.FINISHED
+    assert "connections 4" in (await bench.pipeline.jobs.history(job.key))[-2].evidence

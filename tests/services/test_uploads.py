@@ -173,7 +173,7 @@ class LittleRoom(StagingDirectory):
 
     room = 2 * PIECE
 
-    async def free_bytes(self) -> int:
+    async def room_beyond(self, length: int) -> int:
         return await asyncio.to_thread(self._left)
 
     def _left(self) -> int:
@@ -205,7 +205,7 @@ async def test_what_turns_out_not_to_fit_ends_before_the_disk_is_full(bench):
 class RoomUntilItIsWritten(StagingDirectory):
     """Somebody else takes the room between the look and the write."""
 
-    async def free_bytes(self) -> int:
+    async def room_beyond(self, length: int) -> int:
         return 2 * SPARE_BYTES
 
 

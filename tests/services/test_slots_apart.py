@@ -1,0 +1,63 @@
+"""Downloads and uploads, where the slots are a file system of their own."""
+
+import os
+import subprocess
+
+import pytest
+
+from spsd.adapters.staging import StagingDirectory
+from spsd.domain.errors import InsufficientStorageError
+from spsd.domain.lifecycle import JobState
+from spsd.services.download import SPARE_BYTES
+from spsd.testing.origin import CutAfter
+from tests.services.test_uploads import receive
+
+ENOUGH = SPARE_BYTES + 2**20
+TOO_LITTLE = SPARE_BYTES + 100_000
+
+
+@pytest.fixture
+def room(bench, request):
+    """So many bytes for the slots, and nothing changed for staging."""
+    slots = bench.root / "slots"
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(slots)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
+        pytest.skip("another file system needs root and a tmpfs mount")
+    staging = StagingDirectory(bench.root / "staging", boot="this", slots=slots)
+    bench.download._staging = staging
+    yield staging
+    subprocess.run(["umount", str(slots)], check=True)
+
+
+@pytest.mark.parametrize("room", [ENOUGH], indirect=True)
+async def test_a_download_comes_across(bench, room):
+    job, _ = await bench.fetch(CutAfter(200_000))
+    assert job.state is JobState.FINISHED
+    assert bench.installed() == bench.content
+    assert bench.partials() == []
+
+
+@pytest.mark.parametrize("room", [ENOUGH], indirect=True)
+async def test_an_upload_comes_across(bench, room):
+    slot, image = await receive(bench, length=len(bench.content), staging=room)
+    assert image.sha256 == bench.sha256
+    assert bench.installed(slot) == bench.content
+    assert bench.partials() == []
+
+
+@pytest.mark.parametrize("room", [TOO_LITTLE], indirect=True)
+async def test_a_download_that_the_slots_cannot_take_is_not_begun(bench, room):
+    job, _ = await bench.fetch()
+    assert job.state is JobState.FAILED
+    assert job.error.startswith("disk_full: the image does not fit")
+    assert "needed bytes 300000" in job.error, job.error
+    assert job.progress.done == 0
+    assert bench.partials() == []
+
+
+@pytest.mark.parametrize("room", [TOO_LITTLE], indirect=True)
+async def test_an_upload_that_the_slots_cannot_take_ends_before_they_are_full(bench, room):
+    with pytest.raises(InsufficientStorageError) as told:
+        await receive(bench, length=len(bench.content), staging=room)
+    assert told.value.details["needed_bytes"] == len(bench.content)
+    assert bench.partials() == []
