@@ -34,7 +34,7 @@ from spsd.domain.job import Job
 from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import download_key
-from spsd.services.download import SPARE_BYTES
+from spsd.services.storage import SPARE_BYTES
 
 
 def refused(error: ConfigurationError) -> Finding:

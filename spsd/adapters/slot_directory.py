@@ -45,7 +45,13 @@ class SlotDirectory:
         return await asyncio.to_thread(self._slots)
 
     def _slots(self) -> dict[int, SlotContent]:
-        return {number: self._read(number) for number in range(1, self._count + 1)}
+        numbers = range(1, self._count + 1)
+        try:
+            # One look for all: a hundred slots are asked about before each job.
+            there = {path.name for path in self._root.iterdir()}
+        except OSError:
+            there = set(map(str, numbers))  # each one tells for itself
+        return {one: self._read(one) if str(one) in there else None for one in numbers}
 
     def _read(self, slot: int) -> SlotContent:
         directory = self._root / str(slot)

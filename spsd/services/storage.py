@@ -1,4 +1,4 @@
-"""What a client is told when the state directory cannot be read or written."""
+"""What is left free of the disk, and what a client is told when it cannot be read or written."""
 
 from spsd.domain.database import DatabaseError, Trouble
 from spsd.domain.errors import (
@@ -8,6 +8,9 @@ from spsd.domain.errors import (
     StorageFailedError,
 )
 from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode
+
+SPARE_BYTES = 16 * 1024 * 1024
+"""Left free on a file system, for the database and the manifests."""
 
 
 def storage_problem(error: DatabaseError | ApplianceError) -> RequestError:

@@ -29,9 +29,9 @@ from spsd.domain.upgrade import (
     space_check,
     volume_check,
 )
-from spsd.services.download import SPARE_BYTES
 from spsd.services.ports import Hooks, Reboot, Room, SlotInspector, SlotStore
 from spsd.services.slots import Slots
+from spsd.services.storage import SPARE_BYTES
 
 _log = logging.getLogger(__name__)
 

@@ -22,11 +22,11 @@ from spsd.domain.failure import ApplianceError, FailureCode, ImageError
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import StagingKey, upload_key
 from spsd.services.completion import to_completion
-from spsd.services.download import SPARE_BYTES
 from spsd.services.held_image import held_image
 from spsd.services.leftovers import clear_away
 from spsd.services.ports import ImageInspector, Now, Partial, SlotStore, Staging
 from spsd.services.reservations import Holder, Reservations
+from spsd.services.storage import SPARE_BYTES
 
 _log = logging.getLogger(__name__)
 

@@ -40,6 +40,11 @@ async def test_an_installed_image_stands_in_one_place(slots, tmp_path):
     assert not await slots.intact(1)
 
 
+async def test_without_a_directory_every_slot_is_empty(tmp_path):
+    gone = SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=2)
+    assert await gone.slots() == {1: None, 2: None}
+
+
 async def test_a_slot_that_is_not_empty_is_refused_and_the_source_stays(slots, tmp_path):
     (tmp_path / "slots" / "1").mkdir()
     (tmp_path / "slots" / "1" / "something").write_bytes(b"x")

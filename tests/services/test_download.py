@@ -9,7 +9,8 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.job import Progress
-from spsd.services.download import SPARE_BYTES, Download
+from spsd.services.download import Download
+from spsd.services.storage import SPARE_BYTES
 from tests.services.scripted import ScriptedOrigin
 
 DIGEST = Sha256("a" * 64)

@@ -8,7 +8,7 @@ import pytest
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.errors import InsufficientStorageError
 from spsd.domain.lifecycle import JobState
-from spsd.services.download import SPARE_BYTES
+from spsd.services.storage import SPARE_BYTES
 from spsd.testing.origin import CutAfter
 from tests.services.test_uploads import receive
 

@@ -21,8 +21,8 @@ from spsd.domain.errors import (
 )
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
-from spsd.services.download import SPARE_BYTES
 from spsd.services.reservations import Holder
+from spsd.services.storage import SPARE_BYTES
 from spsd.services.uploads import Uploads
 from tests.iso import NEWS, NOTES, build_iso
 
