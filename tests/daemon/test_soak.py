@@ -10,8 +10,8 @@ from tests.daemon.soak import WARM_UP, slope, soaking, table
 
 JOBS = 2000
 THREADS = 2 + 2 + AT_A_TIME + 2 * min(32, (os.cpu_count() or 1) + 4)
-"""At rest: those of the two loops, the database's two, those of log-ins, and each loop's pool, which
-grows to its size when so many calls have been under way at once, and stays."""
+"""At rest: those of the two loops, the database's two, those of log-ins, and the pool of each loop:
+it grows to its size when so many calls have been under way at once, and stays."""
 WAL_BYTES = 8 * 2**20
 """SQLite writes the log from its start again at 4 MiB, once nobody reads behind it."""
 
