@@ -11,6 +11,7 @@ from spsd.adapters.migrations import migrate
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.domain.selection import Selection
 
 A, B = "a" * 64, "b" * 64
 
@@ -112,6 +113,19 @@ async def test_rows_come_in_the_order_of_creation(jobs):
         for job, slot in zip(reversed(made), slots, strict=True)
     ]
     assert list(await jobs.active()) == moved[::-1]
+
+
+async def test_no_more_rows_come_than_are_asked_for(jobs):
+    for key in "abc":
+        await added(jobs, key)
+    two = await jobs.list(Selection(limit=2))
+    assert [job.key for job in two] == ["a", "b"]
+    assert [job.key for job in await jobs.list(Selection(after=two[-1].key, limit=2))] == ["c"]
+
+
+async def test_many_rows_come_as_few_do(jobs):
+    wanted = [await added(jobs, f"{number:03}") for number in range(150)]
+    assert list(await jobs.list()) == wanted
 
 
 @pytest.mark.parametrize(("digest", "slot"), [(A, 2), (B, 1)])

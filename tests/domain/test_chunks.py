@@ -90,6 +90,13 @@ def test_two_reads_at_one_moment_are_fast() -> None:
     assert sample.rate(1, 5.0) == 1e6
 
 
+def test_two_connections_are_several() -> None:
+    two = Splitting(2)
+    assert two.among(3).jobs == 3
+    room = memoryview(bytearray(2**20))
+    assert len(Sample(two).room(room)) == two.sample
+
+
 def test_one_connection_takes_no_sample() -> None:
     sample, room = Sample(ALONE), memoryview(bytearray(2**20))
     assert len(sample.room(room)) == len(room)
