@@ -38,14 +38,17 @@ from spsd.listening import connection_limit, listening, server_tls
 from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
 from spsd.services.accounts import Accounts
 from spsd.services.download import Download
+from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import CHECK_EVERY_S, Integrity
 from spsd.services.pipeline import Pipeline
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
 from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
+from spsd.services.told_jobs import ToldJobs
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
@@ -84,7 +87,11 @@ async def serve(settings: Settings, reread: Reread) -> None:
         downloads = ThreadedDownload(
             thread, origin, Download(origin, staging, now=now, splitting=splitting)
         )
-        pipeline = _pipeline(settings, state, database, staging, downloads)
+        board = ProgressBoard()
+        feed = Feed(SqliteJobs(database), board)
+        board.tell = feed.progressed
+        jobs = ToldJobs(SqliteJobs(database, patient=True), feed)
+        pipeline = _pipeline(settings, state, jobs, board, staging, downloads)
         await recover(
             pipeline.jobs,
             pipeline.staging,
@@ -121,7 +128,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
         app = build_app(
             Services(
                 accounts=_accounts(settings, database, passwords),
-                fetching=Fetching(SqliteJobs(database), scheduler, pipeline.board, now=now),
+                feed=feed,
+                fetching=Fetching(ToldJobs(SqliteJobs(database), feed), scheduler, board, now=now),
                 host=await asyncio.to_thread(Machine, state.root),
                 integrity=integrity,
                 slots=slots,
@@ -141,6 +149,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
                 group.create_task(notifier.watch(thread.turns), name="watchdog"),
                 group.create_task(thread.watch(), name="loop of downloads"),
                 group.create_task(integrity.run(), name="integrity"),
+                group.create_task(feed.run(), name="feed"),
                 group.create_task(reboot.run(), name="reboot"),
                 group.create_task(upgrade.resume(), name="resume of an upgrade"),
                 group.create_task(connections.watch(), name="connections"),
@@ -193,17 +202,18 @@ async def _origin(settings: Settings, thread: LoopThread) -> AsyncIterator[HttpO
 def _pipeline(
     settings: Settings,
     state: StateDirectory,
-    database: Database,
+    jobs: JobRepository,
+    board: ProgressBoard,
     staging: StagingDirectory,
     downloads: ThreadedDownload,
 ) -> Pipeline:
     return Pipeline(
-        jobs=SqliteJobs(database, patient=True),
+        jobs=jobs,
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
         inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),
         download=downloads,
-        board=ProgressBoard(),
+        board=board,
         retry=retry_policy(settings.fetch),
         now=now,
     )

@@ -12,6 +12,7 @@ from spsd.domain.failure import EXPLANATIONS
 from spsd.domain.job import Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 from spsd.domain.selection import EVERY_JOB, Selection
+from spsd.services.ports import Moved
 
 _COLUMNS = (
     "key, url, sha256, state, cause, attempt, spent, slot, bytes_downloaded, bytes_total, "
@@ -35,6 +36,12 @@ _LIST = f"""
  WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
    AND (:after IS NULL OR seq > (SELECT seq FROM job WHERE key = :after))
  ORDER BY seq LIMIT :limit
+"""
+_MOVED_SINCE = f"""
+SELECT {_COLUMNS}, (SELECT max(id) FROM job_history WHERE job = job.seq) AS move FROM job
+ WHERE seq IN (SELECT job FROM job_history WHERE id > :move)
+    OR key IN (SELECT value FROM json_each(:also))
+ ORDER BY move
 """
 _FEW = 100
 
@@ -85,6 +92,17 @@ class SqliteJobs:
             Step(row["at"], Trigger(row["cause"]), JobState(row["state"]), row["attempt"], row[4])
             for row in await self._database.read(_HISTORY, (key,))
         ]
+
+    async def last_move(self) -> int:
+        """The newest line's number in the history; 0: there is none."""
+        [row] = await self._database.read("SELECT coalesce(max(id), 0) AS move FROM job_history")
+        return int(row["move"])
+
+    async def moved_since(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Moved]:
+        """The jobs with lines after that one, and those of ``also``, the last to move last."""
+        asked = {"move": move, "also": json.dumps(sorted(also))}
+        rows = await self._database.read(_MOVED_SINCE, asked)
+        return [Moved(_job(row), row["move"]) for row in rows]
 
     async def active(self) -> Sequence[Job]:
         """The rows that a daemon works on."""

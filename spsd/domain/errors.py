@@ -77,6 +77,12 @@ class TooManyAttemptsError(RequestError):
         self.retry_after = retry_after
 
 
+class TooManyReadersError(RequestError):
+    """As many clients as may wait for changes or read along do so already."""
+
+    type = "TooManyReaders"
+
+
 class ResourceNotFoundError(RequestError):
     """There is nothing at this path. The name is [documented] for an empty slot."""
 

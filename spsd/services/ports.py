@@ -6,6 +6,7 @@ foreign.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from spsd.domain.boot import Activation
@@ -55,6 +56,24 @@ class JobRepository(Protocol):
 
     async def wanted(self) -> Collection[Sha256]:
         """The digests whose partial files some row may still go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A row, and the last line that the history has of it."""
+
+    job: Job
+    move: int
+
+
+class Moves(Protocol):
+    """The history of all jobs, whose lines are numbered as they were committed."""
+
+    async def last_move(self) -> int:
+        """The newest line's number; 0: there is none."""
+
+    async def moved_since(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Moved]:
+        """The jobs with lines after that one, and those of ``also``, the last to move last."""
 
 
 class Answer(Protocol):

@@ -1,5 +1,6 @@
 """How far each running download is: memory only, the partial file's length is the truth."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
@@ -11,10 +12,13 @@ class ProgressBoard:
 
     def __init__(self) -> None:
         self._progress: dict[JobKey, Progress] = {}
+        self.tell: Callable[[JobKey], None] = _nobody
+        """Called with every progress that is posted."""
 
     def post(self, key: JobKey, progress: Progress) -> None:
         """The download is this far."""
         self._progress[key] = progress
+        self.tell(key)
 
     def wipe(self, key: JobKey) -> None:
         """Nobody works on the job any more; the row says how far it came."""
@@ -29,3 +33,6 @@ class ProgressBoard:
         if job.state is not JobState.DOWNLOADING:
             return job
         return replace(job, progress=self._progress.get(job.key, NO_PROGRESS))
+
+
+def _nobody(_: JobKey) -> None: ...

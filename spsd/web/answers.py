@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 import msgspec
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
 
 from spsd.web.contract import JSON, SCHEMA_REF, Field
 
@@ -31,19 +30,21 @@ EVERYWHERE = (
 
 def answer(content: Shape, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     """A JSON response."""
-    return web.Response(body=msgspec.json.encode(content), status=status, content_type=JSON)
+    return encoded(msgspec.json.encode(content), status=status)
 
 
-@web.middleware
-async def common_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Allow and Content-Language are on every response. [documented] 6.0.1."""
-    response = await handler(request)
+def encoded(document: bytes, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """A response of JSON as it stands."""
+    return web.Response(body=document, status=status, content_type=JSON)
+
+
+async def common_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Before its head is sent. Allow and Content-Language are on every one. [documented] 6.0.1."""
     response.headers[hdrs.ALLOW] = ", ".join(_methods(request))
     response.headers[hdrs.CONTENT_LANGUAGE] = "en"
     response.headers[hdrs.SERVER] = "spsd"
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
 
 
 def _methods(request: web.Request) -> list[str]:

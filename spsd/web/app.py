@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from spsd.services.accounts import Accounts
+from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
 from spsd.services.ports import Host
@@ -36,6 +37,7 @@ from spsd.web.paths import OPENAPI, STYLE
 from spsd.web.problems import problems
 from spsd.web.routes import OPERATIONS
 from spsd.web.slashes import SpareSlashes
+from spsd.web.waiting import FEED
 
 BODY_LIMIT = 64 * 1024
 
@@ -45,6 +47,7 @@ class Services:
     """What the handlers call."""
 
     accounts: Accounts
+    feed: Feed
     fetching: Fetching
     host: Host
     integrity: Integrity
@@ -63,11 +66,13 @@ def build_app(
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
-        middlewares=[in_hand, common_headers, renewal, problems, authentication, expectation],
+        middlewares=[in_hand, renewal, problems, authentication, expectation],
     )
     app[ACCOUNTS] = services.accounts
     app[firmware_fetch.FETCHING] = services.fetching
     app[firmware_fetch.LISTING] = asyncio.Lock()
+    app[FEED] = services.feed
+    app.on_shutdown.append(_end_waiting)
     app[info.HOST] = services.host
     app[health.INTEGRITY] = services.integrity
     app[firmware_slots.SLOT_STORE] = services.slots
@@ -86,9 +91,14 @@ def build_app(
         for one in operations:
             for method in _methods(one):
                 resource.add_route(method, one.handler, expect_handler=later)
+    app.on_response_prepare.append(common_headers)
     app.on_response_prepare.append(close_unless_read)
     app.router.register_resource(SpareSlashes(app.router))
     return app
+
+
+async def _end_waiting(app: web.Application) -> None:
+    app[FEED].close()
 
 
 def _methods(operation: Operation) -> tuple[str, ...]:

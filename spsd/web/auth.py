@@ -32,7 +32,7 @@ async def authentication(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def _recognise(request: web.Request, access: Access) -> None:
-    session = await _session(request)
+    session = await session_of(request)
     if session is not None:
         request[SESSION] = session
     match access:
@@ -53,13 +53,19 @@ async def _recognise(request: web.Request, access: Access) -> None:
 async def renewal(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A session whose limit moved gets its cookie again, with whatever answer."""
     response = await handler(request)
-    session = request.get(SESSION)
-    if session is not None and session.touched and COOKIE not in response.cookies:
-        set_cookie(request, response, request.cookies[COOKIE])
+    renew(request, response)
     return response
 
 
-async def _session(request: web.Request) -> Session | None:
+def renew(request: web.Request, response: web.StreamResponse) -> None:
+    """Whoever sends the head itself calls this before."""
+    session = request.get(SESSION)
+    if session is not None and session.touched and COOKIE not in response.cookies:
+        set_cookie(request, response, request.cookies[COOKIE])
+
+
+async def session_of(request: web.Request) -> Session | None:
+    """The session that the request's cookie opens now."""
     token = request.cookies.get(COOKIE)
     return await request.app[ACCOUNTS].session(token) if token else None
 

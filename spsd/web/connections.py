@@ -8,7 +8,8 @@ everything on, and notes the times; ``domain/patience.py`` judges them.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import cast
 
 from aiohttp import web
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._unread: tuple[float, int] | None = None
         self._taken = False
         self._ended = False
+        self._when_lost: Callable[[], object] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it in, or refuse it."""
@@ -134,6 +136,8 @@ class Connection(asyncio.Protocol):
         """It is over."""
         self._all.forget(self)
         self._transport = None
+        if self._when_lost is not None:
+            self._when_lost()
         if self._taken:
             self._inner.connection_lost(exc)
 
@@ -149,6 +153,17 @@ class Connection(asyncio.Protocol):
         self._quiet_since = time.monotonic()
         if not self._answering and not self._ended and self._transport is not None:
             self._all.order.rests(self)
+
+    @contextmanager
+    def when_lost(self, act: Callable[[], object]) -> Iterator[None]:
+        """Within the context: call that when the client goes, which is now if it has gone."""
+        self._when_lost = act
+        if self._transport is None:
+            act()
+        try:
+            yield
+        finally:
+            self._when_lost = None
 
     def conduct(self, now: float, read_bytes: int) -> Conduct:
         """What it does; to have read so much counts as getting ahead."""
@@ -175,6 +190,17 @@ class Connection(asyncio.Protocol):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
 
+CONNECTION = web.RequestKey("connection", Connection)
+
+
+@contextmanager
+def when_lost(request: web.Request, act: Callable[[], object]) -> Iterator[None]:
+    """Within the context: call ``act`` when the request's client goes; aiohttp tells nobody."""
+    connection = request.get(CONNECTION)
+    with nullcontext() if connection is None else connection.when_lost(act):
+        yield
+
+
 @web.middleware
 async def in_hand(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While a request is answered its client is not the one who dawdles."""
@@ -182,6 +208,7 @@ async def in_hand(request: web.Request, handler: Handler) -> web.StreamResponse:
     connection = None if transport is None else transport.get_protocol()
     if not isinstance(connection, Connection):  # a test's server without limits
         return await handler(request)
+    request[CONNECTION] = connection
     connection.begin()
     try:
         return await handler(request)

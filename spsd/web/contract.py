@@ -17,6 +17,7 @@ from spsd.domain.errors import RequestError
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 SCHEMA_REF = "#/components/schemas/{name}"
 
 
@@ -50,6 +51,10 @@ class Answer:
     media_type: str = JSON
     inside: Sequence[type[msgspec.Struct]] = ()
     """Types inside ``content`` that its annotations cannot name."""
+    stream: str = ""
+    """What an event stream of it tells; empty: there is none."""
+    conditional: bool = False
+    """Whether it may be 304 instead (RFC 9110, section 15.4.5)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,12 +127,14 @@ def one(job: Job) -> Download:
     return Download(body_of(job), job.key, DownloadMeta(href_of(job), FETCH, _slot_link(job)))
 
 
+def item(job: Job) -> DownloadItem:
+    """One download in a list."""
+    return DownloadItem(body_of(job), job.key, ItemMeta(href_of(job), _slot_link(job)))
+
+
 def many(jobs: Sequence[Job]) -> Downloads:
     """All downloads."""
-    items = [
-        DownloadItem(body_of(job), job.key, ItemMeta(href_of(job), _slot_link(job))) for job in jobs
-    ]
-    return Downloads(items, SiblingsMeta(href=FETCH, parent=FIRMWARE))
+    return Downloads([item(job) for job in jobs], SiblingsMeta(href=FETCH, parent=FIRMWARE))
 
 
 def history_of(key: str, steps: Sequence[Step]) -> History:

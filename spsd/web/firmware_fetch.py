@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 
+import msgspec
 from aiohttp import hdrs, web
 
 from spsd.domain.errors import (
@@ -12,16 +14,26 @@ from spsd.domain.errors import (
     InvalidQueryError,
     InvalidRequestBodyError,
     ResourceNotFoundError,
+    TooManyReadersError,
 )
 from spsd.domain.job import Job, JobKey
 from spsd.domain.selection import Selection
 from spsd.services.fetching import Fetching
-from spsd.web import downloads
-from spsd.web.answers import answer
+from spsd.web import downloads, events
+from spsd.web.answers import answer, encoded
 from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
 from spsd.web.paths import FETCH
 from spsd.web.requests import Submission, read_json
 from spsd.web.selection import NEXT, QUERY, more, page, selection_of
+from spsd.web.waiting import (
+    ETAG,
+    IF_NONE_MATCH,
+    WAITING,
+    asked_to_wait,
+    unchanged,
+    validated,
+    waited,
+)
 
 FETCHING = web.AppKey("fetching", Fetching)
 LISTING = web.AppKey("listing", asyncio.Lock)
@@ -36,9 +48,24 @@ async def submit(request: web.Request) -> web.Response:
     return response
 
 
-async def list_all(request: web.Request) -> web.Response:
+async def list_all(request: web.Request) -> web.StreamResponse:
     """Every download, or those that the query asks for, in order of creation."""
+    if events.wanted(request):
+        return await events.stream_all(request, partial(_list_document, request))
     asked = selection_of(request.query)
+    revision = await waited(request)
+    if (same := unchanged(request, revision)) is not None:
+        return same
+    return validated(await _list(request, asked), revision)
+
+
+async def _list_document(request: web.Request) -> bytes:
+    async with request.app[LISTING]:
+        jobs = await request.app[FETCHING].list()
+        return await asyncio.to_thread(_encoded, jobs)
+
+
+async def _list(request: web.Request, asked: Selection) -> web.Response:
     # A list of thousands takes a tenth of a second to put together: one at a time, and not on the
     # loop, so that others are answered meanwhile.
     async with request.app[LISTING]:
@@ -46,17 +73,32 @@ async def list_all(request: web.Request) -> web.Response:
         return await asyncio.to_thread(_listed, jobs, asked)
 
 
+def _encoded(jobs: Sequence[Job]) -> bytes:
+    return msgspec.json.encode(downloads.many(jobs))
+
+
 def _listed(jobs: Sequence[Job], asked: Selection) -> web.Response:
     shown = jobs[: asked.limit]
-    response = answer(downloads.many(shown))
+    response = encoded(_encoded(shown))
     if len(shown) < len(jobs):
         page(response, asked, shown)
     return response
 
 
-async def get(request: web.Request) -> web.Response:
+async def get(request: web.Request) -> web.StreamResponse:
     """One download."""
-    return answer(downloads.one(await request.app[FETCHING].get(_key(request))))
+    key = _key(request)
+    if events.wanted(request):
+        return await events.stream_one(request, key, partial(_get_document, request, key))
+    if asked_to_wait(request):
+        await request.app[FETCHING].get(key)  # nobody waits for what is not there
+    revision = await waited(request, key)
+    found = await _get_document(request, key)
+    return unchanged(request, revision) or validated(encoded(found), revision)
+
+
+async def _get_document(request: web.Request, key: JobKey) -> bytes:
+    return msgspec.json.encode(downloads.one(await request.app[FETCHING].get(key)))
 
 
 async def history(request: web.Request) -> web.Response:
@@ -116,11 +158,17 @@ OPERATIONS = (
         notes="All of them, in order of creation; nothing is removed by itself. The query, which "
         "is spsd's own, asks for some of them or for a page.",
         access=Access.VIEWER,
-        query=QUERY,
+        query=(*QUERY, *WAITING),
+        headers=(IF_NONE_MATCH,),
         answer=Answer(
-            downloads.Downloads, meaning="Every download that is asked for.", headers=(NEXT,)
+            downloads.Downloads,
+            meaning="Every download that is asked for.",
+            headers=(NEXT, ETAG),
+            stream="`snapshot`, the whole list; then `download`, an item of it, for each change, "
+            "and `removed`. Takes no query. Of spsd's own.",
+            conditional=True,
         ),
-        errors=(InvalidQueryError, ResourceNotFoundError),
+        errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
         links=(
             Link("getDownload", _FIRST),
             Link("getDownloadHistory", _FIRST),
@@ -135,8 +183,17 @@ OPERATIONS = (
         tag=_TAG,
         summary="Look at a download",
         access=Access.VIEWER,
-        answer=Answer(downloads.Download, meaning="The download."),
-        errors=(ResourceNotFoundError,),
+        query=WAITING,
+        headers=(IF_NONE_MATCH,),
+        answer=Answer(
+            downloads.Download,
+            meaning="The download.",
+            headers=(ETAG,),
+            stream="`download`, this document, now and after each change; at last `removed`. "
+            "Takes no query. Of spsd's own.",
+            conditional=True,
+        ),
+        errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
     ),
     Operation(
         name="deleteDownload",

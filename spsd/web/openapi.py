@@ -19,12 +19,22 @@ from spsd.domain.errors import (
     StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
+    TooManyReadersError,
     UnauthenticatedError,
     UnauthorizedError,
 )
 from spsd.web.answers import EVERYWHERE, Shape
 from spsd.web.auth import COOKIE
-from spsd.web.contract import JSON, SCHEMA_REF, Access, Field, Link, Operation
+from spsd.web.contract import (
+    EVENT_STREAM,
+    JSON,
+    SCHEMA_REF,
+    Access,
+    Answer,
+    Field,
+    Link,
+    Operation,
+)
 from spsd.web.http_errors import ExpectationFailedError, InternalError, RequestBodyTooLargeError
 from spsd.web.paths import LOG_IN
 from spsd.web.problems import STATUS, Problem, meaning_of
@@ -37,6 +47,9 @@ _VARIABLES = {
 _ERROR_HEADERS: dict[type[RequestError], Field] = {
     UnauthenticatedError: Field(hdrs.WWW_AUTHENTICATE, "How to log in.", required=True),
     TooManyAttemptsError: Field(
+        hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
+    ),
+    TooManyReadersError: Field(
         hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
     ),
     StorageBusyError: Field(
@@ -211,6 +224,10 @@ def _responses(one: Operation, schemas: _Schemas) -> dict[str, Any]:
         "headers": _headers(good.headers),
         "content": {good.media_type: schema},
     }
+    if good.stream:
+        success["content"][EVENT_STREAM] = {
+            "schema": {"type": "string", "description": good.stream}
+        }
     if one.links:
         success["links"] = {link.operation: _link(link) for link in one.links}
     by_status: dict[HTTPStatus, list[type[RequestError]]] = defaultdict(list)
@@ -219,7 +236,17 @@ def _responses(one: Operation, schemas: _Schemas) -> dict[str, Any]:
     problems = {
         str(status.value): _problem(by_status[status], schemas) for status in sorted(by_status)
     }
-    return {str(good.status.value): success} | problems
+    return {str(good.status.value): success} | _unchanged(good) | problems
+
+
+def _unchanged(good: Answer) -> dict[str, Any]:
+    if not good.conditional:
+        return {}
+    told = {
+        "description": "It is what the client has, by the `If-None-Match` of the request.",
+        "headers": _headers(good.headers),
+    }
+    return {str(HTTPStatus.NOT_MODIFIED.value): told}
 
 
 def errors_of(one: Operation) -> Iterator[type[RequestError]]:

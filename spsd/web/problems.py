@@ -24,6 +24,7 @@ from spsd.domain.errors import (
     StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
+    TooManyReadersError,
     UnauthenticatedError,
     UnauthorizedError,
 )
@@ -41,7 +42,8 @@ from spsd.web.paths import LOG_IN
 _log = logging.getLogger(__name__)
 
 BUSY_RETRY_S = "5"
-"""What a client is told to wait where another program holds the database, in seconds."""
+"""What a client is told to wait where another program holds the database, or too many wait for
+changes, in seconds."""
 
 STATUS: dict[type[RequestError], HTTPStatus] = {
     IncompleteRequestBodyError: HTTPStatus.BAD_REQUEST,
@@ -57,6 +59,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyReadersError: HTTPStatus.SERVICE_UNAVAILABLE,
     NoEmptySlotError: HTTPStatus.CONFLICT,
     ChecksumMismatchError: HTTPStatus.BAD_REQUEST,
     NotAnImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -128,7 +131,7 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     response = _problem(request, told, STATUS[type(error)])
     if isinstance(error, TooManyAttemptsError):
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
-    if isinstance(error, StorageBusyError):
+    if isinstance(error, StorageBusyError | TooManyReadersError):
         response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
     if isinstance(error, UnauthenticatedError):
         # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.

@@ -50,8 +50,8 @@ def selection_of(query: MultiMapping[str]) -> Selection:
         InvalidQueryError: a parameter has a value that cannot be used; the error names it.
     """
     states = [_states(status) for status in query.getall("status", [])]
-    after = _once(query, "after")
-    limit = _once(query, "limit")
+    after = once(query, "after")
+    limit = once(query, "limit")
     return Selection(
         states=frozenset[JobState]().union(*states) if states else None,
         after=None if after is None else JobKey(after),
@@ -84,7 +84,12 @@ def _states(status: str) -> frozenset[JobState]:
     return states
 
 
-def _once(query: MultiMapping[str], name: str) -> str | None:
+def once(query: MultiMapping[str], name: str) -> str | None:
+    """The parameter's value; None: it is not there.
+
+    Raises:
+        InvalidQueryError: it is there several times, or has no value.
+    """
     values = query.getall(name, [])
     if not values:
         return None

@@ -26,11 +26,14 @@ from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.account import Role
 from spsd.services.accounts import Accounts
+from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
+from spsd.services.told_jobs import ToldJobs
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
@@ -60,7 +63,7 @@ class Clock:
 
 @dataclass
 class Api:
-    jobs: SqliteJobs
+    jobs: JobRepository
     accounts: Accounts
     board: ProgressBoard
     clock: Clock
@@ -84,6 +87,9 @@ class Api:
             self.reservations,
             now=self.clock,
         )
+        self.feed = Feed(self.jobs, self.board)
+        self.board.tell = self.feed.progressed
+        self.jobs = ToldJobs(self.jobs, self.feed)
         self.integrity = Integrity(
             self.store, current=lambda: self.current, clock=self.clock, every_s=3600
         )
@@ -115,6 +121,7 @@ class Api:
         )
         self.services = Services(
             accounts=self.accounts,
+            feed=self.feed,
             fetching=fetching,
             host=self.host,
             integrity=self.integrity,

@@ -1,0 +1,213 @@
+"""What changes, told at once to whoever reads along.
+
+Rows are read once for all readers, and only while there are any. Of a reader that is slow only the
+newest of each download is kept, so it costs no more than there are.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from spsd.domain.database import DatabaseError
+from spsd.domain.errors import TooManyReadersError
+from spsd.domain.job import Job, JobKey
+from spsd.services.ports import Moves
+from spsd.services.progress import ProgressBoard
+from spsd.services.revisions import Revisions
+
+PROGRESS_S = 0.25
+"""Progress is told at most so often; a change of state at once."""
+
+MOST_WAITING = 256
+"""Connections that may be kept open for changes: half of those that there may be."""
+
+REMOVALS_KNOWN = 1000
+"""How many removed records are remembered for whoever comes back."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """A download as it is now, after line ``move`` of the history."""
+
+    job: Job
+    move: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Removal:
+    """A record that is there no more: the ``removals``-th of this daemon's life."""
+
+    key: JobKey
+    removals: int
+
+
+class Reader:
+    """One who reads along, all downloads or that of ``key``."""
+
+    def __init__(self, key: JobKey | None) -> None:
+        self._key = key
+        self.of_one = key is not None
+        self._changes: dict[JobKey, Change | Removal] = {}
+        self._news = asyncio.Event()
+        self._over = False
+
+    def put(self, key: JobKey, change: Change | Removal) -> None:
+        """Tell it, in place of what it has not read yet of the same download."""
+        if self._key in (None, key):
+            self._changes[key] = change
+            self._news.set()
+
+    def end(self) -> None:
+        """There is nothing more to come."""
+        self._over = True
+        self._news.set()
+
+    async def changes(self) -> Sequence[Change | Removal]:
+        """What is new, in no order; nothing: it is over."""
+        await self._news.wait()
+        self._news.clear()
+        changes, self._changes = list(self._changes.values()), {}
+        return () if self._over else changes
+
+
+class Feed:
+    """Told of changes by whoever makes them; :meth:`run` tells the readers what is on disk."""
+
+    def __init__(self, moves: Moves, board: ProgressBoard) -> None:
+        self.revisions = Revisions()
+        self._moves = moves
+        self._board = board
+        self._readers: set[Reader] = set()
+        self._reading = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._seen = 0
+        self._progressed: set[JobKey] = set()
+        self._shown: set[JobKey] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._gone: deque[Removal] = deque(maxlen=REMOVALS_KNOWN)
+        self._removals = 0
+        self._over = False
+
+    @property
+    def readers(self) -> int:
+        """How many read along at the moment."""
+        return len(self._readers)
+
+    @property
+    def full(self) -> bool:
+        """Whether so many wait or read along that others are to be answered at once."""
+        return len(self._readers) + self.revisions.waiters >= MOST_WAITING
+
+    def moved(self, key: JobKey) -> None:
+        """The download's row is another now, durably."""
+        self.revisions.changed(key)
+        self._news.set()
+
+    def progressed(self, key: JobKey) -> None:
+        """More of it is here."""
+        self._progressed.add(key)
+        if self._pause is None and not self._over:
+            self._pause = asyncio.get_running_loop().call_later(PROGRESS_S, self._show_progress)
+
+    def _show_progress(self) -> None:
+        self._pause = None
+        shown, self._progressed = self._progressed, set()
+        for key in shown:
+            self.revisions.changed(key)
+        self._shown |= shown
+        self._news.set()
+
+    def removed(self, key: JobKey) -> None:
+        """The download's record is gone."""
+        self.revisions.removed(key)
+        self._progressed.discard(key)
+        self._removals += 1
+        removal = Removal(key, self._removals)
+        self._gone.append(removal)
+        for reader in self._readers:
+            reader.put(key, removal)
+
+    def close(self) -> None:
+        """Nobody waits any more, and every reader ends."""
+        self._over = True
+        if self._pause is not None:
+            self._pause.cancel()
+        self.revisions.close()
+        self._end_readers()
+
+    def _end_readers(self) -> None:
+        for reader in self._readers:
+            reader.end()
+
+    @asynccontextmanager
+    async def reading(self, key: JobKey | None = None) -> AsyncIterator[Reader]:
+        """Read along from now on, one download or all.
+
+        Raises:
+            TooManyReadersError: others wait or read along already.
+            DatabaseError: the rows cannot be read.
+        """
+        if self.full:
+            raise TooManyReadersError(
+                f"{MOST_WAITING} requests wait for changes or read along already. Ask without "
+                "`wait` and without `Accept: text/event-stream`, or try again in a while."
+            )
+        reader = Reader(key)
+        async with self._reading:
+            if not self._readers:
+                self._seen = await self._moves.last_move()
+            self._readers.add(reader)
+        if self._over:
+            reader.end()
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+
+    async def now(self) -> tuple[int, int]:
+        """The last line of the history, and how many removals there were.
+
+        Ask while reading along and before the rows are read: then none is missed.
+        """
+        removals = self._removals
+        return await self._moves.last_move(), removals
+
+    async def since(self, move: int, removals: int) -> Sequence[Change | Removal] | None:
+        """What has happened since; None: that is too long ago to know."""
+        missed = self._removals - removals
+        if not 0 <= missed <= len(self._gone):
+            return None
+        gone = list(self._gone)[len(self._gone) - missed :]
+        return [*gone, *await self._changes(move)]
+
+    async def run(self) -> None:
+        """Tell readers what has changed, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                async with self._reading:
+                    await self._tell()
+            except DatabaseError:
+                # Whoever comes back looks at everything anew.
+                self._end_readers()
+
+    async def _tell(self) -> None:
+        shown, self._shown = self._shown, set()
+        if not self._readers:
+            return
+        for change in await self._changes(self._seen, also=shown):
+            self._seen = max(self._seen, change.move)
+            for reader in self._readers:
+                reader.put(change.job.key, change)
+
+    async def _changes(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Change]:
+        removals = self._removals
+        moved = await self._moves.moved_since(move, also=also)
+        # A record that went while the rows were read does not come back.
+        gone = {one.key for one in self._gone if one.removals > removals}
+        return [
+            Change(self._board.live(one.job), one.move) for one in moved if one.job.key not in gone
+        ]
