@@ -37,10 +37,8 @@ WAITING = (
         {"type": "string", "minLength": 1},
     ),
 )
-IF_NONE_MATCH = Field(
-    hdrs.IF_NONE_MATCH, "The `ETag` of an earlier answer: 304 while it is the same."
-)
-ETAG = Field(hdrs.ETAG, "The revision, as a weak validator. Of spsd's own.", required=True)
+IF_NONE_MATCH = Field("If-None-Match", "The `ETag` of an earlier answer: 304 while it is the same.")
+ETAG = Field("ETag", "The revision, as a weak validator. Of spsd's own.", required=True)
 
 
 def asked_to_wait(request: web.Request) -> int:

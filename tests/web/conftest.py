@@ -137,6 +137,17 @@ class Api:
         return client
 
 
+@asynccontextmanager
+async def reading_along(api: Api) -> AsyncIterator[None]:
+    """The feed tells its readers meanwhile, as in the daemon."""
+    task = asyncio.create_task(api.feed.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 def basic(name: str, password: str) -> dict[str, str]:
     encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
     return {"Authorization": f"Basic {encoded}"}

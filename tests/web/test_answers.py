@@ -16,6 +16,7 @@ from spsd.domain.errors import (
     RequestError,
     StorageBusyError,
     StorageFailedError,
+    TooManyReadersError,
 )
 from spsd.domain.job import Job, JobKey
 from spsd.services.accounts import TOUCH_S
@@ -69,6 +70,7 @@ def test_every_error_has_a_status() -> None:
         StorageBusyError,
         StorageFailedError,
         InternalError,
+        TooManyReadersError,
     }
     assert all(400 <= status < 600 for status in STATUS.values())
 

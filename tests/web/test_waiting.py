@@ -1,0 +1,166 @@
+"""``?wait&since``, ETag and If-None-Match on downloads."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, ClientSession, TCPConnector
+from aiohttp.test_utils import TestClient
+
+from spsd.domain.job import Job, JobKey, Progress
+from spsd.services import feed as module
+from spsd.web.paths import FETCH
+from tests.web.conftest import Api, reading_along
+
+
+async def queued(api: Api, key: str = "a") -> Job:
+    job = Job.submitted(JobKey(key), f"http://x/{key}", "a" * 64, now=1)
+    await api.jobs.add(job)
+    return job
+
+
+def revision(response: ClientResponse) -> str:
+    return response.headers["ETag"].removeprefix('W/"').removesuffix('"')
+
+
+async def waiting(api: Api, work: Coroutine[Any, Any, ClientResponse], count: int = 1):
+    """The request under way, once its handler waits."""
+    task = asyncio.create_task(work)
+    async with asyncio.timeout(20):
+        while api.feed.revisions.waiters < count:
+            await asyncio.sleep(0.001)
+    return task
+
+
+@pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
+async def test_a_change_answers_whoever_waits(api: Api, path: str) -> None:
+    client, job = await api.client("viewer"), await queued(api)
+    seen = revision(await client.get(path))
+    task = await waiting(api, client.get(f"{path}?wait=60&since={seen}"))
+    await api.jobs.move(job, job.start(1, now=2))
+    response = await task
+    assert '"in-progress"' in await response.text()
+    assert revision(response) != seen
+
+
+@pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
+async def test_progress_answers_too(api: Api, path: str) -> None:
+    client, job = await api.client("viewer"), await queued(api)
+    job = await api.jobs.move(job, job.start(1, now=2))
+    task = await waiting(api, client.get(f"{path}?wait=60"))
+    api.board.post(job.key, Progress(7, 9))
+    assert '"bytes_downloaded":7' in await (await task).text()
+
+
+@pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
+async def test_a_revision_that_is_past_is_answered_at_once(api: Api, path: str) -> None:
+    client, job = await api.client("viewer"), await queued(api)
+    seen = revision(await client.get(path))
+    await api.jobs.move(job, job.start(1, now=2))
+    for since in (seen, "of-another-daemon", "0"):
+        response = await client.get(f"{path}?wait=60&since={since}")
+        assert response.status == 200
+        assert revision(response) != seen
+
+
+@pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
+async def test_nothing_new_is_answered_when_the_time_is_up(api: Api, path: str) -> None:
+    client, _ = await api.client("viewer"), await queued(api)
+    first = await client.get(path)
+    since = f"since={revision(first)}"
+    for query in ("wait=1", f"wait=1&{since}", "wait=0", since):
+        response = await client.get(f"{path}?{query}")
+        assert await response.text() == await first.text()
+        assert revision(response) == revision(first)
+
+
+@pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
+async def test_what_the_client_has_is_not_sent_again(api: Api, path: str) -> None:
+    client, job = await api.client("viewer"), await queued(api)
+    validator = {"If-None-Match": (await client.get(path)).headers["ETag"]}
+    for query in ("", "?wait=0", "?wait=1"):
+        response = await client.get(path + query, headers=validator)
+        assert (response.status, response.headers["ETag"]) == (304, validator["If-None-Match"])
+    await api.jobs.move(job, job.start(1, now=2))
+    response = await client.get(f"{path}?wait=60", headers=validator)
+    assert response.status == 200
+
+
+async def test_a_neighbour_wakes_nobody_who_waits_for_one(api: Api) -> None:
+    client, _ = await api.client("viewer"), await queued(api)
+    seen = revision(await client.get(f"{FETCH}/a"))
+    other = await queued(api, "b")
+    await api.jobs.move(other, other.cancelled(Progress(), now=2))
+    response = await client.get(f"{FETCH}/a", headers={"If-None-Match": f'W/"{seen}"'})
+    assert response.status == 304
+
+
+async def test_a_record_that_is_removed_meanwhile_is_not_found(api: Api) -> None:
+    client, job = await api.client("viewer"), await queued(api)
+    task = await waiting(api, client.get(f"{FETCH}/a?wait=60"))
+    await api.jobs.remove(job)
+    assert (await task).status == 404
+
+
+@pytest.mark.parametrize("headers", [{}, {"If-None-Match": "*"}])
+async def test_nobody_waits_for_what_is_not_there(api: Api, headers: dict[str, str]) -> None:
+    client = await api.client("viewer")
+    response = await client.get(f"{FETCH}/none?wait=60", headers=headers)
+    assert response.status == 404
+
+
+@pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("wait=61", "wait"),
+        ("wait=-1", "wait"),
+        ("wait=1.5", "wait"),
+        ("wait=", "wait"),
+        ("wait=1&wait=1", "wait"),
+        ("wait=\u0661", "wait"),
+        ("since=", "since"),
+        ("since=a&since=b&wait=1", "since"),
+    ],
+)
+async def test_a_wait_that_makes_no_sense(api: Api, path: str, query: str, field: str) -> None:
+    client, _ = await api.client("viewer"), await queued(api)
+    response = await client.get(f"{path}?{query}")
+    assert response.status == 400
+    assert (await response.json())["error"]["details"]["field"] == field
+
+
+async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, tally: Any) -> None:
+    client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
+    url, many = client.make_url(f"{FETCH}/a?wait=60"), TCPConnector(limit=0)
+    jar = client.session.cookie_jar
+    async with reading_along(api), ClientSession(connector=many, cookie_jar=jar) as session:
+        tasks = [await waiting(api, session.get(url), n + 1) for n in range(200)]
+        reads = api.database.reads
+        other = await api.jobs.move(other, other.start(1, now=2))
+        told = api.feed.revisions.of(JobKey("b"))
+        api.board.post(other.key, Progress(5, 9))
+        await api.feed.revisions.wait(told, JobKey("b"))
+        assert api.database.reads == reads, "somebody else's download moved, and nobody looked"
+        await api.jobs.move(job, job.cancelled(Progress(), now=2))
+        assert {(await task).status for task in tasks} == {200}
+    tally("clients that waited and asked the database nothing", len(tasks))
+
+
+async def test_when_too_many_wait_the_next_is_answered_at_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_WAITING", 2)
+    client, job = await api.client("viewer"), await queued(api)
+    tasks = [await waiting(api, client.get(f"{FETCH}?wait=60"), n + 1) for n in range(2)]
+    assert (await client.get(f"{FETCH}?wait=60")).status == 200
+    await api.jobs.remove(job)
+    await asyncio.gather(*tasks)
+
+
+async def test_a_stop_waits_for_nobody_who_waits(api: Api) -> None:
+    client: TestClient = await api.client("viewer")
+    task = await waiting(api, client.get(f"{FETCH}?wait=60"))
+    api.feed.close()
+    assert (await task).status == 200
