@@ -1,13 +1,10 @@
 """Downloads as server-sent events, over a real socket."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
-from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from spsd.domain.job import Job, JobKey, Progress
@@ -15,43 +12,8 @@ from spsd.services import feed as module
 from spsd.web import events
 from spsd.web.events import Place, place_of
 from spsd.web.paths import FETCH
+from tests.events import ACCEPT, Stream
 from tests.web.conftest import Api, reading_along
-
-ACCEPT = {"Accept": "text/event-stream"}
-
-
-@dataclass
-class Event:
-    id: str
-    event: str
-    data: dict
-
-
-class Stream:
-    def __init__(self, response: ClientResponse) -> None:
-        self.response = response
-
-    async def line(self) -> bytes:
-        async with asyncio.timeout(20):
-            return await self.response.content.readline()
-
-    async def next(self) -> Event | None:
-        """None: it has ended; comments are passed over."""
-        fields: dict[str, str] = {}
-        while line := (await self.line()).decode():
-            name, _, value = line.rstrip("\n").partition(": ")
-            if name and value:
-                fields[name] = value
-            elif fields and not name:
-                return Event(fields["id"], fields["event"], json.loads(fields["data"]))
-        return None
-
-    async def until(self, **body: object) -> Event:
-        """The next download whose body has such members."""
-        while (event := await self.next()) is not None:
-            if body.items() <= event.data.get("body", {}).items():
-                return event
-        raise AssertionError(f"no download with {body}")
 
 
 @asynccontextmanager
