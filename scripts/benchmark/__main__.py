@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from scripts.benchmark import api, concurrency, downloads, goals, machine, tools, wan
+from scripts.benchmark import api, concurrency, downloads, events, goals, machine, tools, wan
 from scripts.benchmark.appliance import SPSD
 from scripts.benchmark.measuring import BenchError
 from scripts.benchmark.peers import NAMES, Peer, peers
@@ -30,6 +30,7 @@ PARTS: Final = {
     "wan": "a far origin that limits each connection: 1 and 4 connections",
     "concurrency": "1, 4, 16 and 64 jobs at once",
     "api": "latency beside downloads, POSTs a second, many records, start",
+    "events": "20 downloads while 200 clients read along, against none",
 }
 _ROOM: Final = 6
 """How many times the object's size may lie on the disk at once."""
@@ -108,6 +109,8 @@ async def _play(
                 part = await concurrency.measure(place, scale)
             case "api":
                 part = await api.measure(place, scale)
+            case "events":
+                part = await events.measure(place, scale)
             case _:
                 raise ValueError(name)
         parts.append(part)

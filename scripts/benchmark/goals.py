@@ -42,6 +42,7 @@ GOALS: Final = (
     Goal("durable POSTs a second, 32 clients against 1", "api posts 32/1", "≥", 5),
     Goal("list: growth of time against growth of bytes", "api list time/bytes", "≤", 1.0),
     Goal("idle CPU with many records", "api idle cpu", "≤", 0.1, " %"),
+    Goal("downloads beside 200 readers of events against none", "events rate", "≥", 0.9),
     Goal("start to ready with many records and a partial", "api start", "≤", 1.0, " s"),
 )
 

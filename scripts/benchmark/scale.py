@@ -22,6 +22,9 @@ class Scale:
     requests: int = 500
     """Of the API, for each figure of its latency."""
     posts: int = 2_000
+    readers: int = 200
+    """Of events, beside so many downloads:"""
+    read_jobs: int = 20
     idle_s: float = 10
     partial: int = GB
 
@@ -51,6 +54,8 @@ QUICK: Final = Scale(
     records=200,
     requests=40,
     posts=64,
+    readers=5,
+    read_jobs=2,
     idle_s=0.5,
     partial=4_000_000,
 )

@@ -18,10 +18,14 @@ from spsd.services.progress import ProgressBoard
 from spsd.services.revisions import Revisions
 
 PROGRESS_S = 0.25
-"""Progress is told at most so often; a change of state at once."""
+"""Progress is told at most so often."""
 
 MOST_WAITING = 256
 """Connections that may be kept open for changes: half of those that there may be."""
+
+PAUSE_S = 0.1
+"""After something was told: what happens meanwhile is told together. Two hundred readers of twenty
+downloads that begin and end at once cost a third of their rate without it."""
 
 REMOVALS_KNOWN = 1000
 """How many removed records are remembered for whoever comes back."""
@@ -75,10 +79,11 @@ class Reader:
 class Feed:
     """Told of changes by whoever makes them; :meth:`run` tells the readers what is on disk."""
 
-    def __init__(self, moves: Moves, board: ProgressBoard) -> None:
+    def __init__(self, moves: Moves, board: ProgressBoard, *, pause_s: float = PAUSE_S) -> None:
         self.revisions = Revisions()
         self._moves = moves
         self._board = board
+        self._pause_s = pause_s
         self._readers: set[Reader] = set()
         self._reading = asyncio.Lock()
         self._news = asyncio.Event()
@@ -193,6 +198,8 @@ class Feed:
             except DatabaseError:
                 # Whoever comes back looks at everything anew.
                 self._end_readers()
+            if self._readers:
+                await asyncio.sleep(self._pause_s)
 
     async def _tell(self) -> None:
         shown, self._shown = self._shown, set()

@@ -6,10 +6,11 @@ list, and ``removed``. That of one download begins with its document.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import assert_never
 
 import msgspec
 from aiohttp import hdrs, web
@@ -40,7 +41,7 @@ class Gone(Shape):
     key: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """How far a reader has been told: its id of an event, from which it may go on.
 
@@ -55,17 +56,53 @@ class Place:
         """An event that has brought the reader here."""
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(self).encode(), name.encode(), data)
 
-    def told(self, changes: Sequence[Change | Removal], encode: Encode) -> Iterator[bytes]:
-        """The changes as events, so ordered that the reader may be cut off after any of them."""
-        for gone in sorted(_removals(changes), key=lambda one: one.removals):
-            self.removals = gone.removals
-            yield self.event("removed", msgspec.json.encode(Gone(gone.key)))
-        for change in sorted(_moves(changes), key=lambda one: one.move):
-            self.move = max(self.move, change.move)
-            yield self.event("download", encode(change))
+    def after(self, change: Change | Removal) -> "Place":
+        """Once told of that as well."""
+        match change:
+            case Change(move=move):
+                return replace(self, move=max(self.move, move))
+            case Removal(removals=removals):
+                return replace(self, removals=removals)
+            case _:
+                assert_never(change)
 
     def __str__(self) -> str:
         return f"{self.life}.{self.removals}.{self.move}"
+
+
+def told(
+    place: Place, changes: Iterable[Change | Removal], encode: Encode
+) -> Iterator[tuple[Place, bytes]]:
+    """Each change as an event, so ordered that a reader may be cut off after any of them."""
+    for change in sorted(changes, key=_order):
+        place = place.after(change)
+        match change:
+            case Change():
+                yield place, place.event("download", encode(change))
+            case Removal(key=key):
+                yield place, place.event("removed", msgspec.json.encode(Gone(key)))
+            case _:
+                assert_never(change)
+
+
+def _order(change: Change | Removal) -> tuple[bool, int]:
+    match change:
+        case Removal(removals=removals):
+            return (False, removals)
+        case Change(move=move):
+            return (True, move)
+        case _:
+            assert_never(change)
+
+
+# Readers that keep up stand at one place and are told the same: it is put together once.
+@lru_cache(maxsize=64)
+def _batch(
+    place: Place, changes: tuple[Change | Removal, ...], encode: Encode
+) -> tuple[Place, bytes]:
+    steps = list(told(place, changes, encode))
+    last = steps[-1][0] if steps else place
+    return last, b"".join(event for _, event in steps)
 
 
 def place_of(text: str, *, life: str) -> Place | None:
@@ -105,7 +142,7 @@ async def stream_all(
             place = await _present(feed)
             first = place.event("snapshot", await listed())
         else:
-            first = b"".join(place.told(missed, _item))
+            place, first = _batch(place, tuple(missed), _item)
         return await _stream(request, reader, place, first, _item)
 
 
@@ -150,7 +187,8 @@ async def _stream(
         # A first chunk in any case: a client that waits for one shows that it is connected.
         await response.write(first or _QUIET)
         async for changes in _batches(request, reader):
-            await response.write(b"".join(place.told(changes, encode)) or _QUIET)
+            place, events = _batch(place, tuple(changes), encode)
+            await response.write(events or _QUIET)
     return response
 
 
@@ -173,7 +211,7 @@ async def _batches(
                 return
             until = loop.time() + KEEP_S
         yield changes
-        if reader.of_one and any(_removals(changes)):
+        if reader.of_one and any(isinstance(one, Removal) for one in changes):
             return
 
 
@@ -184,20 +222,9 @@ async def _may_go_on(request: web.Request) -> bool:
         return False
 
 
-def _removals(changes: Sequence[Change | Removal]) -> Iterator[Removal]:
-    return (one for one in changes if isinstance(one, Removal))
-
-
-def _moves(changes: Sequence[Change | Removal]) -> Iterator[Change]:
-    return (one for one in changes if isinstance(one, Change))
-
-
-# Each change is encoded once, however many read along.
-@lru_cache(maxsize=256)
 def _item(change: Change) -> bytes:
     return msgspec.json.encode(downloads.item(change.job))
 
 
-@lru_cache(maxsize=256)
 def _document(change: Change) -> bytes:
     return msgspec.json.encode(downloads.one(change.job))

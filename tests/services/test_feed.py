@@ -13,7 +13,7 @@ from spsd.domain.job import Job, JobKey, Progress
 from spsd.services.feed import Change, Feed, Reader, Removal
 from spsd.services.ports import Moved
 from spsd.services.progress import ProgressBoard
-from spsd.web.events import Place, place_of
+from spsd.web.events import Place, place_of, told
 
 EVERYTHING = 10**9
 KEYS = [JobKey(name) for name in "abc"]
@@ -53,33 +53,41 @@ class Client:
         self.known: dict[str, int] = {}
         self._last = ""
 
-    async def connect(self) -> tuple[Reader, Place]:
+    async def connect(self) -> None:
         self._reading = self._feed.reading()
-        reader = await self._reading.__aenter__()
+        self._reader = await self._reading.__aenter__()
         place = place_of(self._last, life=self._feed.revisions.life)
         missed = place and await self._feed.since(place.move, place.removals)
         if place is None or missed is None:
             move, removals = await self._feed.now()
-            place = Place(self._feed.revisions.life, removals, move)
+            self._place = Place(self._feed.revisions.life, removals, move)
             self.known = {key: one.job.changed_at for key, one in self._history.rows.items()}
-            self._last = str(place)
+            self._last = str(self._place)
         else:
-            self.take(place, missed, EVERYTHING)
-        return reader, place
+            self._place = place
+            self._take(missed, EVERYTHING)
 
     async def disconnect(self) -> None:
         await self._reading.__aexit__(None, None, None)
 
-    def take(self, place: Place, changes: Sequence[Change | Removal], most: int) -> None:
-        told = list(place.told(changes, lambda change: repr(change).encode()))
+    async def read(self, most: int) -> None:
+        try:
+            async with asyncio.timeout(0):
+                changes = await self._reader.changes()
+        except TimeoutError:
+            changes = ()
+        self._take(changes, most)
+
+    def _take(self, changes: Sequence[Change | Removal], most: int) -> None:
+        events = list(told(self._place, changes, lambda change: repr(change).encode()))
         by_key = {repr(one).encode(): one for one in changes if isinstance(one, Change)}
-        for text in told[:most]:
+        for place, text in events[:most]:
             last, _, data = (line.partition(b": ")[2] for line in text.split(b"\n")[:3])
             if (change := by_key.get(data)) is not None:
                 self.known[change.job.key] = change.job.changed_at
             else:
                 self.known.pop(data.decode().split('"')[3], None)
-            self._last = last.decode()
+            self._place, self._last = place, last.decode()
 
 
 STEPS = st.lists(
@@ -100,7 +108,7 @@ class Life:
 
     def __init__(self) -> None:
         self.history = History()
-        self.feed = Feed(self.history, ProgressBoard())
+        self.feed = Feed(self.history, ProgressBoard(), pause_s=0)
         self.client = Client(self.feed, self.history)
 
     async def write(self, key: JobKey) -> None:
@@ -121,26 +129,18 @@ class Life:
             await asyncio.sleep(0)
 
     async def read(self, most: int) -> None:
-        try:
-            async with asyncio.timeout(0):
-                changes = await self.reader.changes()
-        except TimeoutError:
-            changes = ()
-        self.client.take(self.place, changes, most)
-
-    async def connect(self) -> None:
-        self.reader, self.place = await self.client.connect()
+        await self.client.read(most)
 
     async def cut(self, most: int) -> None:
         await self.read(most)
         await self.client.disconnect()
-        await self.connect()
+        await self.client.connect()
 
 
 async def lived(steps: Sequence[tuple[str, object]]) -> tuple[dict[str, int], dict[str, int]]:
     life = Life()
     pump = asyncio.create_task(life.feed.run())
-    await life.connect()
+    await life.client.connect()
     for act, value in steps:
         await getattr(life, act)(value)
     await life.turn(10)

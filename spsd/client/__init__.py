@@ -1,0 +1,1 @@
+"""``spsctl``: the API from a terminal. It knows the wire and nothing of the daemon."""
