@@ -13,7 +13,14 @@ import aiohttp
 import click
 from click.shell_completion import CompletionItem
 from msgspec.structs import replace
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from spsd import __version__
 from spsd.client import showing
@@ -40,12 +47,14 @@ def main(host: str | None) -> None:
 @main.command()
 @click.argument("url", required=False)
 @click.option("--user", "-u", prompt=True, default=getpass.getuser, help="Name of the account.")
-@click.option("--password-file", type=click.File("r"), help="First line is the password; - reads it.")
+@click.option(
+    "--password-file", type=click.File("r"), help="First line is the password; - reads it."
+)
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="PEM authorities.")
 @click.option("--fingerprint", help="SHA-256 of the certificate to pin.")
 @click.option("--yes", is_flag=True, help="Pin whatever certificate is shown.")
 @click.pass_context
-def login(  # noqa: D417 - click tells of the arguments
+def login(
     context: click.Context,
     url: str | None,
     user: str,
@@ -150,7 +159,7 @@ _key = click.argument("key", shell_complete=_keys)
 @click.option("--mirror", multiple=True, help="Another URL of the same image; may be repeated.")
 @click.option("--wait", is_flag=True, help="Show progress until it is over; end as it does.")
 @over_the_api
-async def fetch(  # noqa: PLR0913 - as many as the command has
+async def fetch(
     api: Api,
     call: Call,
     url: str,
@@ -261,18 +270,17 @@ async def list_slots(api: Api, call: Call) -> None:
 @over_the_api
 async def upload(api: Api, call: Call, file: Path) -> None:
     """Send FILE into an empty slot; its digest is checked at the other end."""
-    size = file.stat().st_size
+    size, digest = await asyncio.to_thread(_measured, file)
     with Progress(
         "{task.description}",
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=_err(),
+        console=Console(stderr=True),
         disable=call.as_json or not sys.stderr.isatty(),
         transient=True,
     ) as progress:
-        digest = await asyncio.to_thread(_digest, file)
         task = progress.add_task(file.name, total=size)
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -296,15 +304,10 @@ async def upload(api: Api, call: Call, file: Path) -> None:
     call.answer(uploaded, f"{file.name} is in slot {uploaded['key']}")
 
 
-def _err():  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-def _digest(file: Path) -> str:
+def _measured(file: Path) -> tuple[int, str]:
     with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        return opened.tell(), digest
 
 
 @main.command()

@@ -46,7 +46,10 @@ class Api:
 
     @asynccontextmanager
     async def answer(
-        self, method: str, path: str, **more: Any  # noqa: ANN401 - aiohttp's
+        self,
+        method: str,
+        path: str,
+        **more: Any,  # noqa: ANN401 - aiohttp's
     ) -> AsyncIterator[ClientResponse]:
         """A success whose body is not read yet; the errors are those of :meth:`ask`."""
         try:

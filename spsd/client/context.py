@@ -6,18 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 import click
 from rich.console import RenderableType
 
 from spsd.client import showing
-from spsd.client.connection import Api, connected
+from spsd.client.connection import connected
 from spsd.client.exits import Exit
 from spsd.client.failures import CommandError
 from spsd.client.hosts import Host, Hosts, hosts_path
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -71,18 +69,16 @@ def canonical(url: str) -> str:
     return whole.rstrip("/")
 
 
-Work = Callable[Concatenate[Api, Call, P], Coroutine[Any, Any, Exit | None]]
+Work = Callable[..., Coroutine[Any, Any, Exit | None]]
+"""Of an :class:`Api`, a :class:`Call`, and whatever the command takes."""
 
 
-def over_the_api(work: Work[P]) -> Callable[P, None]:
+def over_the_api(work: Work) -> Callable[..., None]:
     """A command whose work is done over the API; it ends with the status that the work gives."""
 
     @click.option("--json", "as_json", is_flag=True, help="JSON on standard output, nothing else.")
     @click.pass_context
-    @functools.wraps(work)
-    def command(
-        context: click.Context, *given: P.args, as_json: bool, **named: P.kwargs
-    ) -> None:
+    def command(context: click.Context, /, *given: Any, as_json: bool, **named: Any) -> None:  # noqa: ANN401 - click's
         call = call_of(context, as_json=as_json)
 
         async def run() -> Exit | None:
@@ -91,7 +87,7 @@ def over_the_api(work: Work[P]) -> Callable[P, None]:
 
         ended(lambda: asyncio.run(run()), as_json=call.as_json)
 
-    return command  # type: ignore[return-value]  # click's decorators hide the signature
+    return functools.update_wrapper(command, work)
 
 
 def ended(run: Callable[[], Exit | None], *, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from enum import IntEnum
 from http import HTTPStatus
-from typing import assert_never
 
 
 class Exit(IntEnum):
@@ -22,35 +21,21 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-def meaning(exit_: Exit) -> str:  # noqa: C901 - a row for each
-    """In a sentence."""
-    match exit_:
-        case Exit.DONE:
-            return "What was asked for is done."
-        case Exit.REFUSED:
-            return "The server refuses the request as it is; the message says why."
-        case Exit.USAGE:
-            return "The command line, or a file that it names, cannot be used."
-        case Exit.NOT_LOGGED_IN:
-            return "There is no session, it is over, or the user may not do this."
-        case Exit.NOT_FOUND:
-            return "There is no such download, slot or path; or a prefix fits several."
-        case Exit.CONFLICT:
-            return "It cannot be done now: the slot is in use, the image is being installed, a test failed."
-        case Exit.UNREACHABLE:
-            return "The server cannot be reached, or speaks no HTTP."
-        case Exit.NOT_TRUSTED:
-            return "The server's certificate is not the one that was pinned, or does not verify."
-        case Exit.FAILED:
-            return "The download that was waited for failed."
-        case Exit.CANCELLED:
-            return "The download that was waited for was cancelled, or its record removed."
-        case Exit.SERVER:
-            return "The server failed, its disk is full, or it is busy."
-        case Exit.INTERRUPTED:
-            return "Interrupted by Ctrl-C; what the server was told to do goes on."
-        case _:
-            assert_never(exit_)
+MEANING: dict[Exit, str] = {
+    Exit.DONE: "What was asked for is done.",
+    Exit.REFUSED: "The server refuses the request as it is; the message says why.",
+    Exit.USAGE: "The command line, or a file that it names, cannot be used.",
+    Exit.NOT_LOGGED_IN: "There is no session, it is over, or the user may not do this.",
+    Exit.NOT_FOUND: "There is no such download, slot or path; or a prefix fits several.",
+    Exit.CONFLICT: "Not now: a slot is in use, an image is being installed, a test failed.",
+    Exit.UNREACHABLE: "The server cannot be reached, or does not speak this API.",
+    Exit.NOT_TRUSTED: "The server's certificate is not the pinned one, or does not verify.",
+    Exit.FAILED: "The download that was waited for failed.",
+    Exit.CANCELLED: "The download that was waited for was cancelled, or its record removed.",
+    Exit.SERVER: "The server failed, its disk is full, or it is busy.",
+    Exit.INTERRUPTED: "Interrupted; what the server was told to do goes on.",
+}
+"""When each is used, in a sentence."""
 
 
 def exit_of(status: int) -> Exit:
@@ -71,5 +56,5 @@ def exit_of(status: int) -> Exit:
 def table() -> str:
     """Every status as a row of a Markdown table."""
     rows = ["| Status | When |", "|---|---|"]
-    rows += [f"| {one.value} | {meaning(one)} |" for one in Exit]
+    rows += [f"| {one.value} | {MEANING[one]} |" for one in Exit]
     return "\n".join(rows)

@@ -16,9 +16,7 @@ class CommandError(Exception):
 class ApiError(CommandError):
     """The server answered that it will not, with its own sentence."""
 
-    def __init__(
-        self, status: int, kind: str, message: str, details: Mapping[str, object]
-    ) -> None:
+    def __init__(self, status: int, kind: str, message: str, details: Mapping[str, object]) -> None:
         super().__init__(f"{message} ({kind}, HTTP {status})", exit_of(status))
         self.status = status
         self.kind = kind

@@ -87,9 +87,7 @@ def slots(document: Document) -> Table:
             if holds
         ]
         version = body.get("version") or Text("empty", style="dim")
-        table.add_row(
-            item["key"], version, ", ".join(marks), _cell(body.get("upgrade_notes"))
-        )
+        table.add_row(item["key"], version, ", ".join(marks), _cell(body.get("upgrade_notes")))
     return table
 
 
@@ -111,7 +109,12 @@ def bars(items: Iterable[Document], paces: Mapping[str, Pace]) -> Table:
         done, total = body["bytes_downloaded"], body["bytes_total"]
         bar = ProgressBar(total=total or 1, completed=done, width=24)
         table.add_row(
-            item["key"][:KEY_SHOWN], _status(body), bar, amount(body), speed(pace, total), name(body)
+            item["key"][:KEY_SHOWN],
+            _status(body),
+            bar,
+            amount(body),
+            speed(pace, total),
+            name(body),
         )
     return table
 
@@ -136,7 +139,9 @@ def speed(pace: Pace, total: int) -> str:
     if pace.rate is None:
         return ""
     left = pace.left_s(total)
-    return f"{decimal(int(pace.rate))}/s" + (f", {time_left(left)} left" if left is not None else "")
+    return f"{decimal(int(pace.rate))}/s" + (
+        f", {time_left(left)} left" if left is not None else ""
+    )
 
 
 def time_left(seconds: float) -> str:

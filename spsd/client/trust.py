@@ -1,4 +1,4 @@
-"""Whether a server's certificate is the right one: pinned at the first log-in, or by authorities."""
+"""Whether a server's certificate is the right one: as pinned at a log-in, or by authorities."""
 
 import asyncio
 import hashlib
