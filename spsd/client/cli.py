@@ -128,7 +128,7 @@ async def logout(api: Api, call: Call) -> None:
         if error.exit not in (Exit.NOT_LOGGED_IN, Exit.REFUSED, Exit.NOT_FOUND):
             raise
     call.hosts.keep(replace(call.host, token=None))
-    call.answer({"host": api.host.url}, f"logged out of {api.host.url}")
+    call.answer({"host": api.host.url}, lambda: f"logged out of {api.host.url}")
 
 
 def _keys(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -179,7 +179,7 @@ async def fetch(
     key = str(accepted["key"])
     if wait:
         return await watch_downloads(api, call, key)
-    call.answer(accepted, key)
+    call.answer(accepted, lambda: key)
     return None
 
 
@@ -203,7 +203,7 @@ async def _text(place: str) -> str:
 async def list_downloads(api: Api, call: Call) -> None:
     """All downloads."""
     listed = await api.get(FETCH)
-    call.answer(listed, showing.downloads(listed["items"]))
+    call.answer(listed, lambda: showing.downloads(listed["items"]))
 
 
 @main.command()
@@ -220,7 +220,7 @@ async def show(api: Api, call: Call, key: str) -> None:
             raise
         moves = None  # the documented API has no history
     told = document if moves is None else {**document, "history": moves}
-    call.answer(told, showing.download(document, moves))
+    call.answer(told, lambda: showing.download(document, moves))
 
 
 @main.command()
@@ -242,7 +242,7 @@ async def cancel(api: Api, call: Call, key: str) -> None:
         raise CommandError(
             f"{whole} is {status} already; `spsctl remove` removes its record", Exit.CONFLICT
         )
-    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), f"cancelled {whole}")
+    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"cancelled {whole}")
 
 
 @main.command()
@@ -254,7 +254,7 @@ async def remove(api: Api, call: Call, key: str) -> None:
     status = (await api.get(f"{FETCH}/{whole}"))["body"]["status"]
     if status in ("queued", "in-progress"):
         raise CommandError(f"{whole} is {status}; `spsctl cancel` first", Exit.CONFLICT)
-    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), f"removed {whole}")
+    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"removed {whole}")
 
 
 @main.command("slots")
@@ -262,7 +262,7 @@ async def remove(api: Api, call: Call, key: str) -> None:
 async def list_slots(api: Api, call: Call) -> None:
     """All slots, and what they hold."""
     listed = await api.get(SLOTS)
-    call.answer(listed, showing.slots(listed))
+    call.answer(listed, lambda: showing.slots(listed))
 
 
 @main.command()
@@ -301,7 +301,7 @@ async def upload(api: Api, call: Call, file: Path) -> None:
             # A refusal comes before the bytes are sent.
             expect100=True,
         )
-    call.answer(uploaded, f"{file.name} is in slot {uploaded['key']}")
+    call.answer(uploaded, lambda: f"{file.name} is in slot {uploaded['key']}")
 
 
 def _measured(file: Path) -> tuple[int, str]:
@@ -316,7 +316,7 @@ def _measured(file: Path) -> tuple[int, str]:
 async def test(api: Api, call: Call, slot: int) -> None:
     """Try everything that an upgrade to SLOT would, and change nothing."""
     tested = await api.ask("POST", "/api/firmware/test", json={"slot_id": slot})
-    call.answer(tested, tested["body"]["test_summary"])
+    call.answer(tested, lambda: tested["body"]["test_summary"])
 
 
 @main.command()
@@ -340,7 +340,7 @@ async def upgrade(
     if message is not None:
         order["message"] = message
     upgraded = await api.ask("POST", "/api/firmware/upgrade", json=order)
-    call.answer(upgraded, upgraded["body"]["test_summary"])
+    call.answer(upgraded, lambda: upgraded["body"]["test_summary"])
 
 
 @main.command("info")
@@ -348,4 +348,4 @@ async def upgrade(
 async def show_info(api: Api, call: Call) -> None:
     """What the appliance is, and which firmware runs."""
     document = await api.get("/api/info")
-    call.answer(document, showing.facts(document["body"]))
+    call.answer(document, lambda: showing.facts(document["body"]))

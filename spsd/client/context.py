@@ -40,12 +40,12 @@ class Call:
             )
         return host
 
-    def answer(self, document: object, shown: RenderableType) -> None:
-        """The document for a program, or what is shown of it."""
+    def answer(self, document: object, shown: Callable[[], RenderableType]) -> None:
+        """The document for a program, or what is ``shown`` of it."""
         if self.as_json:
             click.echo(showing.as_json(document))
         else:
-            showing.console().print(shown)
+            showing.console().print(shown())
 
     def say(self, text: str) -> None:
         """To a person, beside the answer."""

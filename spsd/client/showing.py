@@ -28,8 +28,8 @@ _STYLE = {
 
 
 def console() -> Console:
-    """Where people look; plain text where it is no terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Where people look; where it is no terminal, plain text that nothing is cut from."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 
 def as_json(value: object) -> str:
@@ -43,7 +43,11 @@ def downloads(items: Iterable[Document]) -> Table:
     for item in items:
         body = item["body"]
         table.add_row(
-            item["key"][:KEY_SHOWN], _status(body), amount(body), body["slot_id"] or "", body["url"]
+            item["key"][:KEY_SHOWN],
+            _status(body),
+            amount(body),
+            _cell(body["slot_id"]),
+            body["url"],
         )
     return table
 
