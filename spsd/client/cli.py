@@ -11,7 +11,7 @@ from typing import IO
 
 import aiohttp
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, get_completion_class
 from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import (
@@ -42,6 +42,21 @@ _PIECE = 1024 * 1024
 @click.option("--host", envvar="SPSCTL_HOST", help="URL of the host; else that of the last log-in.")
 def main(host: str | None) -> None:
     """Firmware of an appliance over its REST API: fetch, look, test, upgrade."""
+
+
+def run() -> None:
+    """Run the command line of this process; ends with ``SystemExit``."""
+    main(prog_name="spsctl", complete_var="_SPSCTL_COMPLETE")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete commands and keys: eval "$(spsctl completion bash)"."""
+    made = get_completion_class(shell)
+    if made is None:
+        raise click.UsageError(f"{shell} is not known to click")
+    click.echo(made(main, {}, "spsctl", "_SPSCTL_COMPLETE").source())
 
 
 @main.command()

@@ -102,7 +102,7 @@ def ended(run: Callable[[], Exit | None], *, as_json: bool) -> None:
             click.echo(f"spsctl: {error}", err=True)
         exit_ = error.exit
     except KeyboardInterrupt:
-        click.echo("spsctl: interrupted", err=True)
+        click.echo("spsctl: interrupted; what was begun goes on", err=True)
         exit_ = Exit.INTERRUPTED
     except BrokenPipeError:
         # Whoever read has enough; and nothing is left to be flushed to it.

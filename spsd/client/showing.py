@@ -27,9 +27,15 @@ _STYLE = {
 }
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # Whoever calls decides what it means; rich would end the process with 1.
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Where people look; where it is no terminal, plain text that nothing is cut from."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    return _Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
 
 
 def as_json(value: object) -> str:

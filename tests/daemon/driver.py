@@ -103,7 +103,9 @@ class Daemon:
     async def log_in(self, name: str = USER) -> None:
         """Once; sessions survive every restart, so the cookie stays good."""
         jar = aiohttp.CookieJar(unsafe=True)
-        self.client = aiohttp.ClientSession(cookie_jar=jar)
+        # Its certificate is its own.
+        connector = aiohttp.TCPConnector(ssl=not self.tls)
+        self.client = aiohttp.ClientSession(cookie_jar=jar, connector=connector)
         auth = "Basic " + base64.b64encode(f"{name}:{PASSWORD}".encode()).decode()
         async with self.client.get(
             f"{self.url}/api/authentication", headers={"Authorization": auth}

@@ -1,0 +1,343 @@
+"""spsctl as a process, against a real daemon over TLS: at a terminal, and in a pipe."""
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import re
+import stat
+import sys
+import termios
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from spsd.client.exits import Exit
+from spsd.testing.daemon import PASSWORD, USER
+from spsd.testing.origin import Drip, Hang, Origin, Whole
+from tests.daemon.driver import Daemon, running
+from tests.iso import build_iso
+
+VERSION = "2.5.0"
+SPSCTL = (sys.executable, "-m", "spsd.client")
+
+
+@dataclass
+class Ended:
+    exit: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict:
+        """Of --json: nothing else is on standard output."""
+        [line] = self.out.splitlines()
+        return json.loads(line)
+
+
+class Terminal:
+    """A process whose terminal we are."""
+
+    def __init__(self, process: asyncio.subprocess.Process, descriptor: int) -> None:
+        self.process = process
+        self._descriptor = descriptor
+        self._text = ""
+        self._came = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._read)
+
+    def _read(self) -> None:
+        try:
+            block = os.read(self._descriptor, 65536)
+        except OSError:  # the other end is closed (Linux: EIO)
+            block = b""
+        if not block:
+            self._loop.remove_reader(self._descriptor)
+        self._text += block.decode(errors="replace")
+        self._came.set()
+
+    async def until(self, pattern: str) -> str:
+        """Wait until the terminal has shown that; gives all of it, without colours."""
+        try:
+            async with asyncio.timeout(20):
+                while not re.search(pattern, self.shown, re.DOTALL):
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            pytest.fail(f"no {pattern!r} in {self.shown!r}")
+        return self.shown
+
+    @property
+    def shown(self) -> str:
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._text)
+
+    def type(self, text: str) -> None:
+        os.write(self._descriptor, text.encode())
+
+    async def end(self) -> int:
+        async with asyncio.timeout(20):
+            exit_ = await self.process.wait()
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        return exit_
+
+
+@dataclass
+class User:
+    """Somebody with a config directory of their own, and a daemon."""
+
+    daemon: Daemon
+    home: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        mine = {"HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / "config")}
+        kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        return kept | mine | {"TERM": "xterm-256color", "COLUMNS": "100"}
+
+    @property
+    def hosts(self) -> Path:
+        return self.home / "config" / "spsctl" / "hosts.json"
+
+    async def run(self, *arguments: str, given: str = "") -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            *SPSCTL,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self.environ,
+        )
+        async with asyncio.timeout(30):
+            out, err = await process.communicate(given.encode())
+        assert process.returncode is not None
+        assert "Traceback" not in err.decode()
+        return Ended(process.returncode, out.decode(), err.decode())
+
+    async def at_terminal(self, *arguments: str) -> Terminal:
+        ours, theirs = pty.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *SPSCTL,
+            *arguments,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=self.environ,
+            # Its controlling terminal, so that Ctrl-C there reaches it.
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(theirs)
+        return Terminal(process, ours)
+
+    async def log_in(self) -> Ended:
+        return await self.run(
+            *("login", self.daemon.url, "-u", USER, "--password-file", "-", "--yes"),
+            given=PASSWORD + "\n",
+        )
+
+
+@pytest.fixture
+async def user(tmp_path: Path) -> AsyncIterator[User]:
+    home = tmp_path / "home"
+    home.mkdir()
+    async with running(tmp_path, tls=True) as daemon:
+        yield User(daemon, home)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> bytes:
+    return build_iso(tmp_path / "a.iso", size=300_000).read_bytes()
+
+
+async def test_a_first_log_in_at_a_terminal_shows_the_fingerprint(user: User) -> None:
+    terminal = await user.at_terminal("login", user.daemon.url, "-u", USER)
+    await terminal.until("Password:")
+    terminal.type(PASSWORD + "\n")
+    shown = await terminal.until(r"Trust it from now on\? \[y/N\]")
+    assert PASSWORD not in shown
+    [fingerprint] = re.findall("(?:[0-9A-F]{2}:){31}[0-9A-F]{2}", shown)
+    terminal.type("y\n")
+    await terminal.until("logged in to")
+    assert await terminal.end() == 0
+    host = json.loads(user.hosts.read_bytes())["hosts"][user.daemon.url]
+    assert host["fingerprint"] == fingerprint.replace(":", "").lower()
+    assert stat.S_IMODE(user.hosts.stat().st_mode) == 0o600
+    assert stat.S_IMODE(user.hosts.parent.stat().st_mode) == 0o700
+
+
+async def test_a_certificate_that_nobody_trusts_is_not_given_a_password(user: User) -> None:
+    ended = await user.run(
+        "login", user.daemon.url, "-u", USER, "--password-file", "-", given=PASSWORD + "\nn\n"
+    )
+    assert ended.exit in (Exit.NOT_TRUSTED, 1)  # click's own status where nobody can be asked
+    assert not user.hosts.exists()
+
+
+async def test_another_certificate_than_the_pinned_one_is_refused(user: User) -> None:
+    await user.log_in()
+    known = json.loads(user.hosts.read_bytes())
+    known["hosts"][user.daemon.url]["fingerprint"] = "0" * 64
+    user.hosts.write_text(json.dumps(known))
+    ended = await user.run("slots")
+    assert ended.exit == Exit.NOT_TRUSTED
+    assert "00:00:00" in ended.err
+    assert "--fingerprint" in ended.err
+
+
+async def test_authorities_instead_of_a_pin(user: User) -> None:
+    ended = await user.run(
+        *("login", user.daemon.url.replace("127.0.0.1", "localhost"), "-u", USER),
+        *("--password-file", "-", "--ca-file", str(user.daemon.state / "tls" / "certificate.pem")),
+        given=PASSWORD + "\n",
+    )
+    assert ended.exit == 0, ended.err
+    assert (await user.run("slots")).exit == 0
+
+
+async def test_from_a_fetch_to_its_slot_and_out_again(user: User, image: bytes) -> None:
+    digest = hashlib.sha256(image).hexdigest()
+    assert (await user.log_in()).exit == 0
+    async with Origin({"/a.iso": image}) as origin:
+        ended = await user.run("fetch", origin.url("/a.iso"), "--sha256", digest, "--wait")
+    assert ended.exit == 0, ended.err
+    assert "finished" in ended.out.splitlines()[-1]
+    [item] = (await user.run("downloads", "--json")).document["items"]
+    key = item["key"]
+    assert key[:8] in (await user.run("downloads")).out
+    shown = await user.run("show", key[:5])
+    assert "install" in shown.out
+    assert (await user.run("show", key, "--json")).document["history"][-1]["cause"] == "install"
+    assert VERSION in (await user.run("slots")).out
+    assert (await user.run("slots", "--json")).document["items"][0]["body"]["version"] == VERSION
+    tested = await user.run("test", "1")
+    assert tested.exit == 0
+    assert "ok" in tested.out
+    refused = await user.run("cancel", key)
+    assert (refused.exit, refused.out) == (Exit.CONFLICT, "")
+    assert (await user.run("remove", key[:8])).exit == 0
+    assert (await user.run("downloads", "--json")).document["items"] == []
+
+
+async def test_uploads_and_upgrades(user: User, image: bytes, tmp_path: Path) -> None:
+    await user.log_in()
+    ended = await user.run("upload", str(tmp_path / "a.iso"), "--json")
+    assert ended.document["key"] == "1"
+    upgraded = await user.run("upgrade", "1", "--yes", "-m", "because")
+    assert upgraded.exit == 0, upgraded.err
+    assert (await user.run("slots", "--json")).document["items"][0]["body"]["after_reboot"]
+    assert (await user.run("upgrade", "2", "--yes")).exit == Exit.NOT_FOUND
+    declined = await user.run("upgrade", "1", given="n\n")
+    assert declined.exit == Exit.INTERRUPTED
+
+
+async def test_what_fails_tells_its_kind_by_the_exit(user: User, image: bytes) -> None:
+    assert (await user.run("slots")).exit == Exit.NOT_LOGGED_IN
+    wrong = await user.run(
+        "login", user.daemon.url, "-u", USER, "--password-file", "-", "--yes", given="wrong\n"
+    )
+    assert wrong.exit == Exit.NOT_LOGGED_IN
+    await user.log_in()
+    async with Origin({"/a.iso": image}) as origin:
+        failed = await user.run("fetch", origin.url("/none"), "--sha256", "a" * 64, "--wait")
+        assert failed.exit == Exit.FAILED
+        assert "origin_status" in failed.out
+    for arguments, exit_ in (
+        (("fetch", "http://x/", "--sha256", "short"), Exit.REFUSED),
+        (("fetch", "http://x/"), Exit.USAGE),
+        (("show", "ffff"), Exit.NOT_FOUND),
+        (("frobnicate",), Exit.USAGE),
+        (("--host", "http://127.0.0.1:1", "slots"), Exit.UNREACHABLE),
+    ):
+        ended = await user.run(*arguments)
+        assert (ended.exit, ended.out) == (exit_, ""), arguments
+        assert ended.err
+    told = (await user.run("show", "ffff", "--json")).document
+    assert told["error"]["exit"] == Exit.NOT_FOUND
+    assert (await user.run("logout")).exit == 0
+    assert (await user.run("slots")).exit == Exit.NOT_LOGGED_IN
+
+
+async def test_checksums_from_a_file_and_from_an_origin(user: User, image: bytes) -> None:
+    sums = f"{'0' * 64}  b.iso\n{hashlib.sha256(image).hexdigest()}  a.iso\n"
+    await user.log_in()
+    (user.home / "SHA256SUMS").write_text(sums)
+    async with Origin({"/a.iso": image, "/SHA256SUMS": sums.encode()}) as origin:
+        for place in (str(user.home / "SHA256SUMS"), origin.url("/SHA256SUMS")):
+            ended = await user.run(
+                "fetch", origin.url("/a.iso"), "--sha256-file", place, "--wait", "--json"
+            )
+            assert ended.exit == 0, ended.err
+            lines = [json.loads(line) for line in ended.out.splitlines()]
+            assert lines[-1]["body"]["status"] == "finished"
+
+
+async def test_a_bar_at_a_terminal_and_ctrl_c_leaves_the_job(user: User, image: bytes) -> None:
+    await user.log_in()
+    async with Origin({"/a.iso": image}, [Hang(150_000), Whole()]) as origin:
+        terminal = await user.at_terminal(
+            *("fetch", origin.url("/a.iso"), "--wait"),
+            *("--sha256", hashlib.sha256(image).hexdigest()),
+        )
+        await terminal.until("in-progress.*50% of 300.0 kB")
+        terminal.type("\x03")
+        await terminal.until("goes on")
+        assert await terminal.end() == Exit.INTERRUPTED
+        [item] = (await user.run("downloads", "--json")).document["items"]
+        assert item["body"]["status"] == "in-progress"
+        assert (await user.run("cancel", item["key"])).exit == 0
+
+
+async def test_a_daemon_that_goes_away_and_comes_back(user: User, image: bytes) -> None:
+    await user.log_in()
+    acts = [Hang(100_000), Drip(50_000, 0.05)]
+    async with Origin({"/a.iso": image}, acts) as origin:
+        key = await user.daemon.submit(origin.url("/a.iso"), hashlib.sha256(image).hexdigest())
+        terminal = await user.at_terminal("watch", key[:8])
+        await terminal.until("33% of 300.0 kB")
+        port = int(user.daemon.url.rpartition(":")[2])
+        await user.daemon.kill()
+        await terminal.until("cannot be reached")
+        user.daemon.server = {"port": port}
+        user.daemon.configure()
+        await user.daemon.start()
+        await terminal.until("finished")
+        assert await terminal.end() == 0
+
+
+async def test_a_reader_that_has_enough_is_no_error(user: User) -> None:
+    await user.log_in()
+    command = " ".join((*SPSCTL, "slots"))
+    process = await asyncio.create_subprocess_shell(
+        f"{command} | true; exit ${{PIPESTATUS[0]}}",
+        stderr=asyncio.subprocess.PIPE,
+        env=user.environ,
+        executable="/bin/bash",
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_a_shell_completes_commands(user: User, shell: str) -> None:
+    ended = await user.run("completion", shell)
+    assert ended.exit == 0
+    assert "_SPSCTL_COMPLETE" in ended.out
+
+
+async def test_keys_are_completed(user: User, image: bytes) -> None:
+    await user.log_in()
+    async with Origin({"/a.iso": image}) as origin:
+        key = await user.daemon.submit(origin.url("/a.iso"), "a" * 64)
+    environ = {"_SPSCTL_COMPLETE": "bash_complete", "COMP_WORDS": f"spsctl show {key[:3]}"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "spsd.client"),
+        env=user.environ | environ | {"COMP_CWORD": "2"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    assert key in out.decode()
