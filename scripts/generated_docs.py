@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts import mutation_explained
+from spsd.client import exits
 from spsd.config import reference
 from spsd.domain.answering import HEAD
 from spsd.domain.asking import PLAN
@@ -62,6 +63,7 @@ PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/resume.md", "body", BODY.markdown),
     ("docs/resume.md", "digest", DIGEST.markdown),
     ("docs/settings.md", "settings", reference),
+    ("docs/spsctl.md", "exits", exits.table),
 )
 
 

@@ -341,3 +341,11 @@ async def test_keys_are_completed(user: User, image: bytes) -> None:
     )
     out, _ = await process.communicate()
     assert key in out.decode()
+
+
+async def test_every_command_is_told_of_in_the_documents(user: User) -> None:
+    told = (Path(__file__).parents[2] / "docs" / "spsctl.md").read_text()
+    usage = (await user.run("--help")).out.partition("Commands:\n")[2]
+    commands = re.findall(r"^  (\w+)", usage, re.MULTILINE)
+    assert "watch" in commands
+    assert [name for name in commands if f"| `spsctl {name}" not in told] == []
