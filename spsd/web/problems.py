@@ -137,10 +137,15 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
         # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
         response.headers[hdrs.WWW_AUTHENTICATE] = (
             'Basic realm="spsd", charset="UTF-8"'
-            if request.path == LOG_IN
+            if request.path == LOG_IN and not _is_script(request)
             else 'Cookie realm="spsd", cookie-name="session_id"'
         )
     return response
+
+
+def _is_script(request: web.Request) -> bool:
+    """A browser would ask its user for a password, and the page has a form for that."""
+    return "X-Requested-With" in request.headers
 
 
 def _unreadable(error: web.RequestPayloadError) -> InvalidRequestBodyError:

@@ -2,6 +2,7 @@
 
 from spsd.web import (
     authentication,
+    dashboard,
     description,
     firmware_fetch,
     firmware_slots,
@@ -25,4 +26,5 @@ OPERATIONS: tuple[Operation, ...] = (
     *upload.OPERATIONS,
     *firmware_upgrade.OPERATIONS,
     *description.OPERATIONS,
+    *dashboard.OPERATIONS,
 )
