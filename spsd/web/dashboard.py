@@ -1,15 +1,15 @@
 """The page for operators at ``/``: files of the package, with nothing from other hosts.
 
 Anyone may load it: it knows nothing of the appliance before its reader has logged in to the API.
-Writes from other sites are refused by the API itself, and the session's cookie is not sent with them
-(``SameSite=Strict``).
+Writes from other sites are refused by the API itself, and the session's cookie does not go with
+them (``SameSite=Strict``).
 """
 
-from functools import cache
 from importlib.resources import files
 
 from aiohttp import hdrs, web
 
+import spsd.web
 from spsd.web.contract import Access, Answer, Handler, Operation
 
 _POLICY = (
@@ -20,14 +20,12 @@ _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _SCRIPTS = ("main.js", "api.js", "live.js", "words.js", "downloads.js", "slots.js")
 
 
-@cache
-def _content(name: str) -> bytes:
-    return files(__name__).joinpath("ui", name).read_bytes()
-
-
 def _serving(name: str, kind: str) -> Handler:
+    # Read once, and not while somebody waits.
+    content = files(spsd.web).joinpath("ui", name).read_bytes()
+
     async def serve(_: web.Request) -> web.Response:
-        response = web.Response(body=_content(name), content_type=kind, charset="utf-8")
+        response = web.Response(body=content, content_type=kind, charset="utf-8")
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
         # Asked for again each time: an upgrade of spsd changes all of them at once.
@@ -55,7 +53,9 @@ OPERATIONS = (
     _file("readDashboard", "/", "index.html", "The page for operators"),
     _file("getDashboardStyle", "/ui/style.css", "style.css", "Its style sheet"),
     *(
-        _file(f"getDashboardScript{name[:-3].capitalize()}", f"/ui/{name}", name, "Part of its script")
+        _file(
+            f"getDashboardScript{name[:-3].capitalize()}", f"/ui/{name}", name, "Part of its script"
+        )
         for name in _SCRIPTS
     ),
 )
