@@ -12,6 +12,10 @@ from blockbuster import BlockBuster
 _TRIED = pytest.StashKey[Counter[str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", action="store_true", help="renew the pictures in docs/pictures")
+
+
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
     """Add to a count that the run prints at its end, such as `tally("kills of a fetch", 40)`."""

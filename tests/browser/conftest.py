@@ -1,0 +1,85 @@
+"""A real browser before a real daemon over TLS."""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+
+from spsd.testing.daemon import PASSWORD, USER
+from tests.daemon.driver import Daemon, running
+
+CHROMIUM = shutil.which("chromium")
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE_MS = 20_000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the dashboard's tests need chromium")
+
+
+@dataclass
+class Screen:
+    """One page, and what its console said."""
+
+    page: Page
+    daemon: Daemon
+    said: list[str]
+
+    async def log_in(self, user: str = USER) -> None:
+        await self.page.goto(f"{self.daemon.url}/")
+        await self.page.get_by_label("User").fill(user)
+        await self.page.get_by_label("Password").fill(PASSWORD)
+        await self.page.get_by_role("button", name="Log in").click()
+        await self.page.get_by_role("heading", name="Slots", exact=True).wait_for()
+
+    def row(self, name: str):
+        return self.page.locator(".download", has_text=name)
+
+
+Screens = Callable[..., Awaitable[Screen]]
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
+    async with running(tmp_path, tls=True) as running_daemon:
+        yield running_daemon
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("the dashboard's tests need chromium")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        await started.close()
+
+
+@pytest.fixture
+async def screens(browser: Browser, daemon: Daemon) -> AsyncIterator[Screens]:
+    """Opens pages, each in a context of its own: another person's browser."""
+    opened: list[Screen] = []
+
+    async def show(**more: object) -> Screen:
+        context = await browser.new_context(ignore_https_errors=True, **more)
+        context.set_default_timeout(PATIENCE_MS)
+        page = await context.new_page()
+        screen = Screen(page, daemon, [])
+
+        def hear(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                screen.said.append(message.text)
+
+        page.on("console", hear)
+        page.on("pageerror", lambda error: screen.said.append(str(error)))
+        opened.append(screen)
+        return screen
+
+    yield show
+    for screen in opened:
+        policy = [text for text in screen.said if "Content Security Policy" in text]
+        assert policy == []
+        errors = [text for text in screen.said if "Failed to load resource" not in text]
+        assert errors == []
