@@ -57,11 +57,14 @@ class Pace:
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def saw(self, done: int, now: float) -> None:
-        """So many bytes are here at that time (any monotonic seconds)."""
+        """So many bytes are here at that time (any monotonic seconds).
+
+        Also when they are no more than before: that is what makes it slow.
+        """
         if self._seen and done < self._seen[-1][1]:
             self._seen.clear()  # started over
         self._seen.append((now, done))
-        while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_S:
+        while len(self._seen) > 2 and now - self._seen[1][0] > WINDOW_S:
             self._seen.popleft()
 
     @property

@@ -111,11 +111,11 @@ def facts(body: Mapping[str, Any]) -> Table:
     return table
 
 
-def bars(items: Iterable[Document], paces: Mapping[str, Pace]) -> Table:
+def bars(items: Iterable[tuple[Document, Pace]]) -> Table:
     """A line with a bar for each."""
     table = Table.grid(padding=(0, 2))
-    for item in items:
-        body, pace = item["body"], paces.get(item["key"], Pace())
+    for item, pace in items:
+        body = item["body"]
         done, total = body["bytes_downloaded"], body["bytes_total"]
         bar = ProgressBar(total=total or 1, completed=done, width=24)
         table.add_row(
@@ -146,7 +146,7 @@ def amount(body: Mapping[str, Any]) -> str:
 
 def speed(pace: Pace, total: int) -> str:
     """The rate, and the time that is left."""
-    if pace.rate is None:
+    if not pace.rate:
         return ""
     left = pace.left_s(total)
     return f"{decimal(int(pace.rate))}/s" + (

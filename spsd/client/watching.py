@@ -1,8 +1,8 @@
 """Downloads on a terminal as they go on, or as lines for whoever reads a pipe."""
 
-import asyncio
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import click
 from rich.console import Console, Group, RenderableType
@@ -23,8 +23,9 @@ async def watch_downloads(api: Api, call: Call, key: str | None) -> Exit | None:
         return await _watch(api, key, _Lines(showing.as_json))
     if not sys.stdout.isatty():
         return await _watch(api, key, _Lines(showing.line))
-    with Live(console=Console(highlight=False), refresh_per_second=8) as live:
-        return await _watch(api, key, _Bars(live))
+    bars = _Bars(time.monotonic)
+    with Live(bars, console=Console(highlight=False), refresh_per_second=4):
+        return await _watch(api, key, bars)
 
 
 async def _watch(api: Api, key: str | None, view: "_View") -> Exit | None:
@@ -68,32 +69,33 @@ class _Lines:
 
 
 class _Bars:
-    """A bar for each, in place."""
+    """A bar for each, in place; drawn some times a second, by a thread, whatever has come."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        self._paces: dict[str, Pace] = {}
-        self._known: Known = {}
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._shown: Sequence[tuple[Document, Pace]] = ()
+        self._below: Text | None = None
 
     def show(self, known: Known) -> None:
-        now = asyncio.get_running_loop().time()
-        self._known = known
-        self._paces = {key: self._paces.get(key, Pace()) for key in known}
-        for key, item in known.items():
-            self._paces[key].saw(item["body"]["bytes_downloaded"], now)
-        self._draw(None if known else Text("no downloads", style="dim"))
+        paces = {item["key"]: pace for item, pace in self._shown}
+        self._shown = [(item, paces.get(key, Pace())) for key, item in known.items()]
+        self._below = None if known else Text("no downloads", style="dim")
 
     def lost(self, lost: Lost) -> None:
-        self._draw(Text(f"{lost.why}; again in {lost.again_s:g} s", style="yellow"))
+        self._below = Text(f"{lost.why}; again in {lost.again_s:g} s", style="yellow")
 
-    def _draw(self, below: RenderableType | None) -> None:
-        table = showing.bars(self._known.values(), self._paces)
+    def __rich__(self) -> RenderableType:
+        shown, now = self._shown, self._clock()
+        for item, pace in shown:
+            pace.saw(item["body"]["bytes_downloaded"], now)
         errors = [
-            Text(f"{key[: showing.KEY_SHOWN]}: {item['body']['error']}", style="red")
-            for key, item in self._known.items()
+            Text(f"{item['key'][: showing.KEY_SHOWN]}: {item['body']['error']}", style="red")
+            for item, _ in shown
             if item["body"]["error"]
         ]
-        self._live.update(Group(table, *errors, *([below] if below is not None else [])))
+        return Group(
+            showing.bars(shown), *errors, *([self._below] if self._below is not None else [])
+        )
 
 
 _View = _Lines | _Bars

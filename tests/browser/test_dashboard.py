@@ -238,7 +238,7 @@ async def test_nothing_that_axe_finds_serious_and_nothing_too_wide(
         assert wide <= width
         if request.config.getoption("--pictures"):
             await page.get_by_text("New download").click()
-            name = f"dashboard-{'phone' if width == 320 else scheme}.png"
+            name = f"dashboard-{scheme}{'-phone' if width == 320 else ''}.png"
             await page.screenshot(path=PICTURES / name, full_page=width == 1200)
         await screen.row("appliance-4.iso").get_by_role("button", name="Cancel").click()
         await accessible(page)

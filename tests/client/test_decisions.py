@@ -82,8 +82,12 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
         pace.saw(second * 100 if second <= 15 else 1500 + (second - 15) * 10, float(second))
     assert pace.rate == 10.0
     assert pace.left_s(1750) == 10.0
+    for second in range(31, 45):  # it stands still
+        pace.saw(1650, float(second))
+    assert pace.rate == 0.0
+    assert pace.left_s(1750) is None
     assert pace.left_s(0) is None
-    pace.saw(0, 31.0)  # begun anew
+    pace.saw(0, 46.0)  # begun anew
     assert pace.rate is None
     assert WINDOW_S == 10.0
 

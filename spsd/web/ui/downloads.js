@@ -30,6 +30,11 @@ export class Downloads {
     }
   }
 
+  // What stands still is seen to stand still.
+  tick() {
+    for (const row of this.#rows.values()) row.tick();
+  }
+
   #add(key) {
     const row = new Row(key, this.template, this);
     this.#rows.set(key, row);
@@ -42,6 +47,7 @@ export class Downloads {
 class Row {
   #pace = new Pace();
   #status = "";
+  #body = null;
 
   constructor(key, template, owner) {
     this.key = key;
@@ -60,8 +66,8 @@ class Row {
     this.part(".url").textContent = body.url;
     this.part(".status").textContent = body.info && body.status === "in-progress" ? body.info.toLowerCase() : body.status;
     this.part(".problem").textContent = body.error ?? "";
-    this.#pace.saw(body.bytes_downloaded, performance.now());
-    this.part(".amount").textContent = this.#amount(body);
+    this.#body = body;
+    this.#told();
     const progress = this.part("progress");
     progress.setAttribute("aria-label", `Progress of ${name}`);
     progress.hidden = !WORKING.has(body.status);
@@ -76,6 +82,15 @@ class Row {
       this.#history();
     }
     this.#status = body.status;
+  }
+
+  tick() {
+    if (this.#body?.status === "in-progress") this.#told();
+  }
+
+  #told() {
+    this.#pace.saw(this.#body.bytes_downloaded, performance.now());
+    this.part(".amount").textContent = this.#amount(this.#body);
   }
 
   #amount(body) {

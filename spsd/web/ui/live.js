@@ -68,11 +68,11 @@ const WINDOW_MS = 10_000;
 export class Pace {
   #seen = [];
 
+  // Also when nothing new has come: that is what makes it slow.
   saw(done, now) {
-    const last = this.#seen.at(-1);
-    if (last && done < last.done) this.#seen = [];
-    if (!last || done !== last.done) this.#seen.push({ done, now });
-    while (this.#seen.length > 2 && now - this.#seen[0].now > WINDOW_MS) this.#seen.shift();
+    if (this.#seen.length && done < this.#seen.at(-1).done) this.#seen = [];
+    this.#seen.push({ done, now });
+    while (this.#seen.length > 2 && now - this.#seen[1].now > WINDOW_MS) this.#seen.shift();
   }
 
   // Bytes a second; null: not known.

@@ -7,6 +7,7 @@ import { Slots } from "./slots.js";
 import { bytes, digestOf } from "./words.js";
 
 const SLOTS_AGAIN_MS = 30_000;
+const TICK_MS = 1_000;
 const TOLD_MS = 6_000;
 
 const at = (id) => document.getElementById(id);
@@ -76,6 +77,8 @@ const live = new Live({
     return false;
   },
 });
+
+setInterval(() => downloads.tick(), TICK_MS);
 
 let slotsAgain = 0;
 function showLogIn(why = "") {
