@@ -23,7 +23,7 @@ _KNOWN = {(kind.type, status) for kind, status in STATUS.items()}
 
 def operation(method: str, path: str) -> Mapping[str, Any] | None:
     """The described operation, if there is one."""
-    single = re.sub(r"/{2,}", "/", path).rstrip("/")
+    single = re.sub(r"/{2,}", "/", path).rstrip("/") or "/"
     for pattern, operations in _PATHS:
         if pattern.fullmatch(single):
             return operations.get("get" if method == "HEAD" else method.lower())

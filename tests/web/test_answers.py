@@ -107,7 +107,7 @@ async def test_a_stranger_gets_them_too(api: Api, method: str) -> None:
     assert response.headers["WWW-Authenticate"] == 'Cookie realm="spsd", cookie-name="session_id"'
 
 
-@pytest.mark.parametrize("path", ["/", "/api/none", "/api/nope", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/none", "/api/none", "/api/nope", "/favicon.ico"])
 async def test_a_stranger_does_not_learn_what_there_is(api: Api, path: str) -> None:
     client = await api.client(None)
     await is_problem(await client.get(path), 401, "Unauthenticated", path, resource=path)
