@@ -258,7 +258,7 @@ def test_where_answers_take_long_to_begin_none_is_slow_for_that() -> None:
         (0, True, False),
         (9, True, False),  # cut after a crumb
         (10, True, True),
-        (9, False, True),  # whole, however short it was
+        (1, False, True),  # whole, however short it was
         (0, False, False),  # another was faster, and it brought nothing
     ],
 )
@@ -358,9 +358,11 @@ def test_when_it_is_over() -> None:
     assert schedule.stuck
 
 
-def raced(quick_bytes: int, quick_s: float, *, had: int = 0) -> tuple[Schedule, Chunk]:
+def raced(
+    quick_bytes: int, quick_s: float, *, had: int = 0, setup_s: float = 0.0
+) -> tuple[Schedule, Chunk]:
     """At 20.0 a chunk that lasts 40 s more, and lane 1, which has brought so much in its time."""
-    schedule = Schedule(Splitting(connections=2), 0, 1000, 500)
+    schedule = Schedule(Splitting(connections=2), 0, 1000, 500, setup_s=setup_s)
     slow, quick = schedule.take(0, 10.0), schedule.take(1, 0.0)
     assert slow is not None
     assert quick is not None
@@ -400,6 +402,19 @@ def test_who_is_twice_as_fast_takes_over(
     if rest is not None:
         assert (rest.first, rest.end, rest.lane) == (100, 500, 1)
         assert slow.end == 100
+
+
+def test_twice_as_fast_is_enough() -> None:
+    """Four seconds to begin, and sixteen for 400 bytes, where it lasts forty."""
+    schedule, slow = raced(250, 10.0, setup_s=2.0)
+    assert slow.lasts(20.0) == 40.0
+    assert schedule.take(1, 20.0) is not None
+
+
+def test_before_anything_has_come_nobody_is_known_to_be_faster() -> None:
+    schedule = Schedule(Splitting(connections=2), 0, 50, 50)
+    assert schedule.take(0, 0.0) is not None
+    assert schedule.take(1, 1000.0) is None
 
 
 def test_a_lane_that_has_brought_nothing_is_taken_for_as_fast_as_the_fastest() -> None:

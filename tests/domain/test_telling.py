@@ -23,6 +23,7 @@ def at(*lengths):
 
 def test_of_a_rise_its_ends_are_told():
     assert told(at(1, 2, 2, 5, 7), [False] * 5) == at(1, 7)
+    assert told(at(2, 2, 5), [False] * 3) == at(2, 5)
 
 
 def test_each_start_is_told():

@@ -193,7 +193,11 @@ class Life:
 
     async def _is_at_rest(self) -> bool:
         over = all(job.state in TERMINAL for job in await self.rows.list())
-        return over and not self.scheduler._running and all(task.done() for task in self._tasks)
+        # Not before the scheduler waits again: a claim that meets a cancel holds a slot meanwhile.
+        wake = self.scheduler._wake
+        waits = bool(wake._waiters) and not wake.is_set()
+        idle = waits and not self.scheduler._running
+        return over and idle and all(task.done() for task in self._tasks)
 
     async def ask(self, request: Request) -> Any:
         """What the request answers; None if it has no answer, for whatever reason."""
