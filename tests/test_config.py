@@ -140,6 +140,7 @@ def test_the_example_holds_every_key():
     # The optional ones stand there as comments, ready to be used.
     optional = {("server", "certificate"), ("server", "key")}
     optional |= {("fetch", "ca_file"), ("fetch", "proxy"), ("fetch", "no_proxy")}
+    optional |= {("metrics", "token_file")}
     text = EXAMPLE.read_text()
     given = {(section, key) for section, table in tomllib.loads(text).items() for key in table}
     assert given == keys() - optional

@@ -41,6 +41,8 @@ class Database:
         self._writing = GroupCommit(writing)
         self._looking = looking
         self._path = path
+        self.reads = 0
+        """How many SELECTs were run."""
         self._reserve = Reserve(reserve_of(path))
 
     async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
@@ -49,6 +51,7 @@ class Database:
         Raises:
             DatabaseError: the file cannot be used.
         """
+        self.reads += 1
         try:
             return list(await self._looking.execute_fetchall(sql, parameters))
         except sqlite3.Error as error:

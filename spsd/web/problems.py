@@ -36,9 +36,12 @@ from spsd.web.http_errors import (
     MethodNotAllowedError,
     RequestBodyTooLargeError,
 )
-from spsd.web.paths import LOG_IN
+from spsd.web.paths import LOG_IN, METRICS
 
 _log = logging.getLogger(__name__)
+
+_CHALLENGES = {LOG_IN: 'Basic realm="spsd", charset="UTF-8"', METRICS: 'Bearer realm="spsd"'}
+"""Only the log-in takes Basic."""
 
 BUSY_RETRY_S = "5"
 """What a client is told to wait where another program holds the database, in seconds."""
@@ -131,11 +134,9 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     if isinstance(error, StorageBusyError):
         response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
     if isinstance(error, UnauthenticatedError):
-        # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
-        response.headers[hdrs.WWW_AUTHENTICATE] = (
-            'Basic realm="spsd", charset="UTF-8"'
-            if request.path == LOG_IN
-            else 'Cookie realm="spsd", cookie-name="session_id"'
+        # RFC 9110 section 15.5.2 wants a challenge.
+        response.headers[hdrs.WWW_AUTHENTICATE] = _CHALLENGES.get(
+            request.path, 'Cookie realm="spsd", cookie-name="session_id"'
         )
     return response
 

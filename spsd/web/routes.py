@@ -9,6 +9,7 @@ from spsd.web import (
     health,
     info,
     listings,
+    metrics,
     upload,
     user,
 )
@@ -24,5 +25,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *firmware_slots.OPERATIONS,
     *upload.OPERATIONS,
     *firmware_upgrade.OPERATIONS,
+    *metrics.OPERATIONS,
     *description.OPERATIONS,
 )
