@@ -58,9 +58,31 @@ class PrometheusText:
         families = [
             *_of_jobs(self._meter),
             *_of_slots(held, self._sources.slots.current),
-            *_of_service(self._meter, self._sources),
+            *_of_service(
+                self._meter,
+                reads=self._sources.database_reads(),
+                connections=self._sources.connections(),
+            ),
         ]
         return await asyncio.to_thread(_written, families, self._sources.directories, accept)
+
+
+def reference() -> str:
+    """Every metric of spsd's own as a row of a Markdown table."""
+    meter = Meter()
+    meter.answered("", "", "", 0)
+    families = [
+        *_of_jobs(meter),
+        *_of_slots({}, None),
+        *_of_disks({"slots": Path("/")}),
+        *_of_service(meter, reads=0, connections=0),
+    ]
+    rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
+    for one in families:
+        name = f"{one.name}_total" if one.type == "counter" else one.name
+        labels = ", ".join(f"`{label}`" for label in one.samples[0].labels if label != "le")
+        rows.append(f"| `{name}` | {one.type} | {labels} | {one.documentation} |")
+    return "\n".join(rows)
 
 
 def _written(
@@ -156,7 +178,7 @@ def _of_slots(held: Mapping[int, SlotContent], current: int | None) -> list[Metr
     ]
 
 
-def _of_service(meter: Meter, sources: Sources) -> list[Metric]:
+def _of_service(meter: Meter, *, reads: int, connections: int) -> list[Metric]:
     build: Labelled = {(__version__, platform.python_version()): 1.0}
     return [
         _gauge("spsd_build_info", "Which spsd this is; always 1.", build, "version", "python"),
@@ -166,16 +188,14 @@ def _of_service(meter: Meter, sources: Sources) -> list[Metric]:
             {series: one.observed() for series, one in meter.answers.items()},
             *("method", "route", "status"),
         ),
-        _gauge(
-            "spsd_http_connections", "Open connections of clients.", {(): sources.connections()}
-        ),
+        _gauge("spsd_http_connections", "Open connections of clients.", {(): connections}),
         _histogram(
             "spsd_event_loop_lag_seconds",
             "How late an event loop was with what was due, looked at once a second.",
             {(loop,): one.observed() for loop, one in meter.lags.items()},
             "loop",
         ),
-        _counter("spsd_database_reads", "Reads of the database.", {(): sources.database_reads()}),
+        _counter("spsd_database_reads", "Reads of the database.", {(): reads}),
     ]
 
 
