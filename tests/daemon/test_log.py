@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -188,6 +190,38 @@ def test_each_line_is_an_object_with_the_documented_fields(
         ("fail", "failed", "origin_status"),
         ("remove", None, None),
     ]
+
+
+def test_in_the_journal_each_line_has_its_priority(tmp_path: Path) -> None:
+    log = tmp_path / "daemon.log"
+    log.touch()
+    there = log.stat()
+    environ = {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
+    with DaemonProcess(tmp_path, {}, environ) as daemon:
+        client = daemon.client()
+        over(client, submit(client, "http://127.0.0.1:9/a", DIGEST))
+        daemon.stop()
+        lines = log.read_text().splitlines()
+    assert {line[:3] for line in lines} == {"<4>", "<6>"}
+    assert [line for line in lines if not re.match(r"<\d>spsd\.[\w.]+: ", line)] == []
+
+
+def test_the_command_line_says_how_the_log_looks(tmp_path: Path) -> None:
+    daemon = DaemonProcess(tmp_path, {"log": {"format": "text"}})
+    daemon.configure()
+    command = [sys.executable, "-m", "spsd", "serve", "--log-format", "json"]
+    with subprocess.Popen(
+        [*command, "--config", str(daemon.config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("spsd ready on ")
+        process.terminate()
+        _, said = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0
+    assert "stopping" in [json.loads(line)["message"] for line in said.splitlines()]
 
 
 def test_the_words_of_the_log_are_documented() -> None:
