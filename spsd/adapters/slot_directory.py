@@ -13,6 +13,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 
 import msgspec
@@ -24,6 +26,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.failure import ApplianceError, Evidence, FailureCode
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
+from spsd.services.completion import to_completion
 
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"
@@ -72,13 +75,13 @@ class SlotDirectory:
         with as_appliance_errors(f"reading slot {slot}"):
             if not await asyncio.to_thread(path.is_file):
                 return False
-            file = await asyncio.to_thread(path.open, "rb", buffering=0)
-            try:
+            with ExitStack() as stack:
+                # What a thread opens for a caller who is cancelled has to be closed too, and not
+                # before the thread has done with it: the descriptor may be another file's then.
+                file = await to_completion(asyncio.to_thread(_opened, stack, path))
                 # In short steps, so that a cancel never waits for a whole image.
-                while await asyncio.to_thread(_feed, digest, file.fileno()):
+                while await to_completion(asyncio.to_thread(_feed, digest, file.fileno())):
                     pass
-            finally:
-                file.close()
         return digest.hexdigest() == image.sha256
 
     async def install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
@@ -148,6 +151,10 @@ def _must_be(expected: Sha256, copy: Path) -> None:
         what = "the copy in the slots' file system is not the image"
         evidence: Evidence = {"expected": expected, "computed": computed}
         raise ApplianceError(FailureCode.DISK, what, evidence)
+
+
+def _opened(stack: ExitStack, path: Path) -> FileIO:
+    return stack.enter_context(path.open("rb", buffering=0))
 
 
 def _feed(digest: "hashlib._Hash", descriptor: int) -> int:

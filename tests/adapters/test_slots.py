@@ -1,7 +1,11 @@
 """The slot directory and the inspector."""
 
+import asyncio
 import dataclasses
+import gc
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +58,47 @@ async def test_a_slot_that_is_not_empty_is_refused_and_the_source_stays(slots, t
     assert [p.name for p in (tmp_path / "slots" / "1").iterdir()] == ["something"]
     assert isinstance((await slots.slots())[1], BrokenSlot)
     assert not await slots.intact(1)
+
+
+class Holding(ThreadPoolExecutor):
+    """Holds back what the n-th call gave, until it may go on."""
+
+    def __init__(self, held):
+        super().__init__(1)
+        self.left = held
+        self.loop = asyncio.get_running_loop()
+        self.ran = asyncio.Event()
+        self.go_on = threading.Event()
+
+    def submit(self, call, /, *args, **kwargs):
+        self.left -= 1
+        holds = self.left == 0
+
+        def run():
+            result = call(*args, **kwargs)
+            if holds:
+                self.loop.call_soon_threadsafe(self.ran.set)
+                self.go_on.wait(20)
+            return result
+
+        return super().submit(run)
+
+
+@pytest.mark.parametrize("held", [1, 2, 3, 4])
+async def test_a_cancel_while_an_image_is_opened_leaves_it_closed(slots, held):
+    """What is left open is closed by the interpreter, with a warning that fails the test."""
+    await slots.install(1, IMAGE, DIGEST)
+    executor = Holding(held)
+    asyncio.get_running_loop().set_default_executor(executor)
+    looking = asyncio.create_task(slots.intact(1))
+    await executor.ran.wait()
+    looking.cancel()
+    await asyncio.sleep(0)
+    executor.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    executor.shutdown()
+    gc.collect()
 
 
 async def test_a_flipped_byte_is_seen(slots, tmp_path):
