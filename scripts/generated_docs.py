@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts import mutation_explained
+from spsd.adapters import exposition
 from spsd.client import exits
 from spsd.config import reference
 from spsd.domain.answering import HEAD
@@ -55,6 +56,7 @@ PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/errors.md", "errors", error_table),
     ("docs/failures.md", "failures", failures),
     ("docs/operating.md", "database", database_codes),
+    ("docs/monitoring.md", "metrics", exposition.reference),
     ("docs/mutation.md", "survivors", mutation_explained.markdown),
     ("docs/resume.md", "plan", PLAN.markdown),
     ("docs/resume.md", "redirects", REDIRECTS.markdown),

@@ -17,7 +17,7 @@ from typing import NoReturn
 import click
 
 from spsd import __version__, daemon, doctor
-from spsd.adapters.systemd import log_handler
+from spsd.adapters.logs import LogFormat, log_handler
 from spsd.config import Settings, load
 from spsd.domain.account import Role
 from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
@@ -68,12 +68,19 @@ def cli() -> None:
 
 
 @cli.command()
+@click.option(
+    "--log-format",
+    type=click.Choice([one.value for one in LogFormat]),
+    help="How the log looks, whatever [log] format says.",
+)
 @_config
-def serve(config: Path) -> None:
+def serve(config: Path, log_format: str | None) -> None:
     """Run the daemon until SIGTERM; SIGHUP reads [fetch] of the configuration again."""
-    logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ)])
+    settings = load(config)
+    wanted = LogFormat(log_format or settings.log.format)
+    logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ, sys.stderr, wanted)])
     logging.getLogger("transitions").setLevel(logging.WARNING)
-    asyncio.run(daemon.serve(load(config), lambda: load(config)))
+    asyncio.run(daemon.serve(settings, lambda: load(config)))
 
 
 @cli.command("check-config")

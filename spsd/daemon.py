@@ -18,11 +18,13 @@ from spsd.adapters.boot import boot_id, booted_slot
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
 from spsd.adapters.download_thread import ThreadedDownload
+from spsd.adapters.exposition import PrometheusText, Sources
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
 from spsd.adapters.http_origin import HttpOrigin, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.loop_lag import watch_lag
 from spsd.adapters.loop_thread import LoopThread, open_loop_thread
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
@@ -32,7 +34,7 @@ from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
-from spsd.config import FetchSettings, Settings, fingerprint_of
+from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.domain.chunks import Splitting
 from spsd.listening import connection_limit, listening, server_tls
 from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
@@ -41,6 +43,8 @@ from spsd.services.download import Download
 from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import CHECK_EVERY_S, Integrity
+from spsd.services.meter import Meter
+from spsd.services.noted_jobs import NotedJobs
 from spsd.services.pipeline import Pipeline
 from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
@@ -53,6 +57,7 @@ from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
 from spsd.web.connections import Connections
+from spsd.web.metrics import Monitoring
 
 _log = logging.getLogger(__name__)
 
@@ -87,10 +92,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
         downloads = ThreadedDownload(
             thread, origin, Download(origin, staging, now=now, splitting=splitting)
         )
-        board = ProgressBoard()
-        feed = Feed(SqliteJobs(database), board)
-        board.tell = feed.progressed
-        jobs = ToldJobs(SqliteJobs(database, patient=True), feed)
+        meter, board, feed = await _audience(database)
+        jobs = ToldJobs(NotedJobs(SqliteJobs(database, patient=True), meter), feed)
         pipeline = _pipeline(settings, state, jobs, board, staging, downloads)
         await recover(
             pipeline.jobs,
@@ -125,13 +128,27 @@ async def serve(settings: Settings, reread: Reread) -> None:
             scheduler.use(concurrent=fetch.concurrent, retry=retry_policy(fetch))
 
         reloading = Reloading(settings, reread, apply, notifier=notifier)
+        connections = Connections(limit=connection_limit())
+        sources = Sources(
+            slots=slots,
+            directories={"staging": state.staging, "slots": state.slots},
+            database_reads=lambda: database.reads,
+            connections=lambda: len(connections),
+        )
+        token = await asyncio.to_thread(metrics_token, settings)
         app = build_app(
             Services(
                 accounts=_accounts(settings, database, passwords),
                 feed=feed,
-                fetching=Fetching(ToldJobs(SqliteJobs(database), feed), scheduler, board, now=now),
+                fetching=Fetching(
+                    ToldJobs(NotedJobs(SqliteJobs(database), meter), feed),
+                    scheduler,
+                    board,
+                    now=now,
+                ),
                 host=await asyncio.to_thread(Machine, state.root),
                 integrity=integrity,
+                monitoring=Monitoring(meter, PrometheusText(meter, sources), token),
                 slots=slots,
                 upgrade=upgrade,
                 uploads=Uploads(
@@ -142,7 +159,6 @@ async def serve(settings: Settings, reread: Reread) -> None:
             config_hash=lambda: fingerprint_of(reloading.settings),
         )
         context = await asyncio.to_thread(server_tls, settings, state)
-        connections = Connections(limit=connection_limit())
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(scheduler.run(), name="scheduler"),
@@ -153,6 +169,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
                 group.create_task(reboot.run(), name="reboot"),
                 group.create_task(upgrade.resume(), name="resume of an upgrade"),
                 group.create_task(connections.watch(), name="connections"),
+                group.create_task(watch_lag(thread, meter.lagged), name="lag of the loops"),
             ]
             async with listening(app, settings, context, connections) as url:
                 print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
@@ -197,6 +214,16 @@ async def _origin(settings: Settings, thread: LoopThread) -> AsyncIterator[HttpO
     opening = open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies)
     async with thread.entered(opening) as origin:
         yield origin
+
+
+async def _audience(database: Database) -> tuple[Meter, ProgressBoard, Feed]:
+    """Who hears of every move and of every progress."""
+    meter = Meter()
+    meter.begin(await SqliteJobs(database).tally())
+    board = ProgressBoard(meter)
+    feed = Feed(SqliteJobs(database), board)
+    board.tell = feed.progressed
+    return meter, board, feed
 
 
 def _pipeline(

@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from spsd.config import Settings, fingerprint_of, load, reference
+from spsd.config import Settings, fingerprint_of, load, metrics_token, reference
 from spsd.domain.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[1] / "systemd" / "spsd.toml"
@@ -132,6 +132,71 @@ def test_what_is_no_text_is_named(file):
         load(file)
 
 
+@pytest.fixture
+def token(file):
+    path = file.with_name("token")
+    path.touch(mode=0o600)
+    file.write_text(f'[metrics]\ntoken_file = "{path}"')
+    return path
+
+
+def test_a_token_is_read_without_what_stands_around_it(file, token):
+    token.write_text("  0123456789/abcd=\r\n\n")
+    assert metrics_token(load(file)) == "0123456789/abcd="
+
+
+def test_without_a_file_there_is_no_token():
+    assert metrics_token(Settings()) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "\n", "0123456789abcde", "0123456789 abcdef", "0123456789abcdef\nmore", "ü" * 20],
+)
+def test_what_is_no_token_is_refused_and_not_repeated(file, token, content):
+    token.write_text(content, encoding="utf-8")
+    with pytest.raises(
+        ConfigurationError, match=r"metrics\.token_file: .* holds no token"
+    ) as raised:
+        load(file)
+    assert "0123456789" not in str(raised.value)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644])
+def test_a_token_that_everybody_may_read_is_refused(file, token, mode):
+    token.write_text("0123456789abcdef")
+    token.chmod(mode)
+    with pytest.raises(ConfigurationError, match=r"metrics\.token_file: .* read by everybody"):
+        load(file)
+    token.chmod(0o640)
+    load(file)
+
+
+def test_a_token_that_went_after_the_check_is_named(file, token):
+    token.write_text("0123456789abcdef")
+    settings = load(file)
+    token.unlink()
+    with pytest.raises(
+        ConfigurationError, match=r"metrics\.token_file: .* no file that can be read"
+    ):
+        metrics_token(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[metrics]\ntoken_file = "token"', "metrics.token_file: 'token' is not an absolute path"),
+        ('[metrics]\ntoken_file = "/"', "metrics.token_file: '/' is no file that can be read"),
+        ('[log]\nformat = "xml"', "log.format: Invalid enum value 'xml'"),
+    ],
+)
+def test_bad_values_of_metrics_and_log(file, text, problem):
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        load(file)
+    assert str(raised.value) == f"{file}: {problem}"
+
+
 def test_the_example_holds_the_defaults():
     assert load(EXAMPLE) == Settings()
 
@@ -140,6 +205,7 @@ def test_the_example_holds_every_key():
     # The optional ones stand there as comments, ready to be used.
     optional = {("server", "certificate"), ("server", "key")}
     optional |= {("fetch", "ca_file"), ("fetch", "proxy"), ("fetch", "no_proxy")}
+    optional |= {("metrics", "token_file")}
     text = EXAMPLE.read_text()
     given = {(section, key) for section, table in tomllib.loads(text).items() for key in table}
     assert given == keys() - optional

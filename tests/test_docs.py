@@ -40,6 +40,21 @@ def test_every_failure_code_is_explained() -> None:
     assert [code for code in FailureCode if f"| `{code}` |" not in text] == []
 
 
+def test_every_failure_code_has_help() -> None:
+    """What it means, what to look at, and what to do, in this order and in words of its own."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert sorted(code for code, _ in entries) == sorted(FailureCode)
+    form = r"\n\*\*Means:\*\* .{20,}?\n\n\*\*Look at:\*\* .{20,}?\n\n\*\*Do:\*\* .{20,}?\n\n?"
+    assert [code for code, entry in entries if not re.fullmatch(form, entry, re.DOTALL)] == []
+
+
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if one.parent == ROOT / "docs"])
+def test_the_readme_leads_to_every_document(document: Path) -> None:
+    links = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert f"docs/{document.name}" in links
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_relative_links_lead_to_files(document: Path) -> None:
     prose = FENCED.sub("", document.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from spsd.adapters.database import Database
@@ -103,6 +103,11 @@ class SqliteJobs:
         asked = {"move": move, "also": json.dumps(sorted(also))}
         rows = await self._database.read(_MOVED_SINCE, asked)
         return [Moved(_job(row), row["move"]) for row in rows]
+
+    async def tally(self) -> Mapping[JobState, int]:
+        """How many rows there are of each state that has any."""
+        rows = await self._database.read("SELECT state, count(*) FROM job GROUP BY state")
+        return {JobState(row["state"]): row[1] for row in rows}
 
     async def active(self) -> Sequence[Job]:
         """The rows that a daemon works on."""

@@ -1,4 +1,4 @@
-"""systemd's two datagrams and its journal: readiness, watchdog, and levels on log lines.
+"""systemd's datagrams: readiness and watchdog.
 
 The protocol of sd_notify(3) is one datagram per message, so no library is needed. Without systemd
 everything here does nothing.
@@ -12,14 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 _log = logging.getLogger(__name__)
-
-_SYSLOG_LEVELS = {
-    logging.DEBUG: 7,
-    logging.INFO: 6,
-    logging.WARNING: 4,
-    logging.ERROR: 3,
-    logging.CRITICAL: 2,
-}
 
 
 class Notifier:
@@ -93,26 +85,3 @@ def _watchdog_s(environ: Mapping[str, str]) -> float | None:
     if not microseconds.isdecimal() or int(microseconds) == 0:
         return None
     return int(microseconds) / 1_000_000
-
-
-def log_handler(environ: Mapping[str, str]) -> logging.Handler:
-    """To standard error: for the journal, which has a clock of its own, or for people."""
-    handler = logging.StreamHandler()
-    if "JOURNAL_STREAM" in environ:
-        handler.addFilter(_with_priority)
-        handler.setFormatter(logging.Formatter("<%(priority)d>%(name)s: %(message)s"))
-    else:
-        handler.setFormatter(
-            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"),
-        )
-    return handler
-
-
-def _with_priority(record: logging.LogRecord) -> bool:
-    """Levels as sd-daemon(3) has them; on each line of a traceback, or the journal splits it."""
-    priority = _SYSLOG_LEVELS.get(record.levelno, 6)
-    record.__dict__["priority"] = priority
-    if record.exc_info:
-        lines = logging.Formatter().formatException(record.exc_info).splitlines()
-        record.exc_text = "\n".join(f"<{priority}>{line}" for line in lines)
-    return True

@@ -4,9 +4,11 @@ A missing key has its documented default; a key that is misspelt or holds a bad 
 that names the file and the key. docs/settings.md is printed from here.
 """
 
-from spsd.config.loading import fingerprint_of, load
+from spsd.config.loading import fingerprint_of, load, metrics_token
 from spsd.config.settings import (
     FetchSettings,
+    LogSettings,
+    MetricsSettings,
     ServerSettings,
     Settings,
     SlotSettings,
@@ -17,6 +19,8 @@ from spsd.config.table import reference
 
 __all__ = [
     "FetchSettings",
+    "LogSettings",
+    "MetricsSettings",
     "ServerSettings",
     "Settings",
     "SlotSettings",
@@ -24,5 +28,6 @@ __all__ = [
     "UpgradeSettings",
     "fingerprint_of",
     "load",
+    "metrics_token",
     "reference",
 ]

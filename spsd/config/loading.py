@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import ssl
+import stat
 import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -36,6 +37,23 @@ def load(path: Path) -> Settings:
     for problem in _problems(settings):
         raise _failure(path, problem)
     return settings
+
+
+def metrics_token(settings: Settings) -> str | None:
+    """The token in ``[metrics] token_file``, without blanks around it; None: there is none.
+
+    Raises:
+        ConfigurationError: the file is not as it should be.
+    """
+    text = settings.metrics.token_file
+    if text is None:
+        return None
+    try:
+        for problem in _token_problems(text):
+            raise ConfigurationError(problem)
+        return Path(text).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(f"metrics.token_file: {text!r}: {error.strerror}") from error
 
 
 def fingerprint_of(settings: Settings) -> str:
@@ -82,6 +100,7 @@ def _problems(settings: Settings) -> Iterator[str]:
         yield from _relative("upgrade.activate_hook", upgrade.activate_hook)
     if upgrade.reboot_command and not upgrade.reboot_command[0]:
         yield "upgrade.reboot_command: names no program"
+    yield from _token_problems(settings.metrics.token_file)
     yield from _fetch_problems(fetch)
 
 
@@ -114,6 +133,26 @@ def _unreadable(key: str, text: str | None) -> Iterator[str]:
         yield from _relative(key, text)
         if not Path(text).is_file() or not os.access(text, os.R_OK):
             yield f"{key}: {text!r} is no file that can be read"
+
+
+TOKEN_LENGTH = 16
+"""The least that cannot be guessed over a network, in characters."""
+
+_TOKEN = re.compile(rb"[!-~]{%d,}" % TOKEN_LENGTH)
+
+
+def _token_problems(text: str | None) -> Iterator[str]:
+    """Never with a word of what the file holds."""
+    if text is None:
+        return
+    yield from _unreadable("metrics.token_file", text)
+    if Path(text).stat().st_mode & stat.S_IROTH:
+        yield f"metrics.token_file: {text!r} can be read by everybody: chmod o= it"
+    if not _TOKEN.fullmatch(Path(text).read_bytes().strip()):
+        yield (
+            f"metrics.token_file: {text!r} holds no token: one line of {TOKEN_LENGTH} or more "
+            "visible ASCII characters, no blank between"
+        )
 
 
 def _unfit_authorities(text: str | None) -> Iterator[str]:

@@ -105,6 +105,24 @@ class UpgradeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ()
 
 
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read `/metrics`."""
+
+    token_file: Annotated[
+        str | None,
+        Meta(description="File with the token that opens `/metrics` from elsewhere; none: closed."),
+    ] = None
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the log on standard error looks."""
+
+    format: Annotated[
+        Literal["auto", "text", "json"],
+        Meta(description="`auto`: text, without the time where the journal keeps it."),
+    ] = "auto"
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -113,3 +131,5 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     slots: SlotSettings = SlotSettings()
     fetch: FetchSettings = FetchSettings()
     upgrade: UpgradeSettings = UpgradeSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()

@@ -80,6 +80,13 @@ class Job:
         """Every URL that the image may come from, the requested one first."""
         return (self.url, *self.mirrors)
 
+    @property
+    def code(self) -> FailureCode | None:
+        """Of the failure that moved the row to where it is; None: none did."""
+        failed = self.state is JobState.FAILED
+        sentence = self.error if failed else self.evidence if self.cause is Trigger.FAIL else None
+        return None if sentence is None else FailureCode(sentence.partition(":")[0])
+
     def start(self, slot: int | None, *, now: int) -> "Job":
         """Claimed, with ``slot`` reserved (None: no slot is empty); the attempt is charged."""
         started = now if self.started_at is None else self.started_at

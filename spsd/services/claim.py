@@ -4,16 +4,12 @@ Each step moves the row. When a move finds that somebody else moved first (a can
 without a word: the row says what happened.
 """
 
-import logging
-
 from spsd.domain.failure import JobError
 from spsd.domain.job import Job, Progress
-from spsd.domain.lifecycle import JobState, Trigger
+from spsd.domain.lifecycle import JobState
 from spsd.domain.retry import RetryPolicy
 from spsd.services.ports import JobRepository, Now
 from spsd.services.progress import ProgressBoard
-
-_log = logging.getLogger(__name__)
 
 
 class SupersededError(Exception):
@@ -55,15 +51,6 @@ class Claim:
         if moved is None:
             raise SupersededError
         self.job = moved
-        _log.log(
-            logging.WARNING if moved.cause is Trigger.FAIL else logging.INFO,
-            "job %s: %s, %s%s",
-            moved.key,
-            moved.cause,
-            moved.state,
-            f" ({moved.evidence})" if moved.evidence else "",
-            extra={"job_id": moved.key, "action": moved.cause},
-        )
 
     def _after(self, error: JobError, *, gained_bytes: bool) -> Job:
         return self.job.failed(

@@ -4,16 +4,12 @@ Three facts have one home each: the intent in the row, the bytes in the partial 
 the slot. After a crash they may disagree by one step; each disagreement has one way out.
 """
 
-import logging
-
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
 from spsd.services.leftovers import clear_away
 from spsd.services.ports import JobRepository, Now, SlotStore, Staging
-
-_log = logging.getLogger(__name__)
 
 
 async def recover(
@@ -24,14 +20,7 @@ async def recover(
     held = await slots.slots()
     for job in await jobs.active():
         content = held.get(job.slot) if job.slot is not None else None
-        settled = _settled(job, content, budget=budget, now=now())
-        await jobs.move(job, settled)
-        _log.info(
-            "recovered: %s -> %s",
-            job.state,
-            settled.state,
-            extra={"job_id": job.key, "action": settled.cause},
-        )
+        await jobs.move(job, _settled(job, content, budget=budget, now=now()))
     # Nobody goes on with an upload, or with what a failure for good has left: none is wanted.
     wanted = {download_key(digest) for digest in await jobs.wanted()}
     for key in await staging.keys():

@@ -32,6 +32,7 @@ from spsd.web.connections import in_hand
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.docs import page
 from spsd.web.expectation import close_unless_read, expectation, later
+from spsd.web.metrics import MONITORING, Monitoring, timing
 from spsd.web.openapi import document
 from spsd.web.paths import OPENAPI, STYLE
 from spsd.web.problems import problems
@@ -51,6 +52,7 @@ class Services:
     fetching: Fetching
     host: Host
     integrity: Integrity
+    monitoring: Monitoring
     slots: Slots
     upgrade: Upgrade
     uploads: Uploads
@@ -66,7 +68,7 @@ def build_app(
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
-        middlewares=[in_hand, renewal, problems, authentication, expectation],
+        middlewares=[in_hand, timing, renewal, problems, authentication, expectation],
     )
     app[ACCOUNTS] = services.accounts
     app[firmware_fetch.FETCHING] = services.fetching
@@ -74,6 +76,7 @@ def build_app(
     app[FEED] = services.feed
     app.on_shutdown.append(_end_waiting)
     app[info.HOST] = services.host
+    app[MONITORING] = services.monitoring
     app[health.INTEGRITY] = services.integrity
     app[firmware_slots.SLOT_STORE] = services.slots
     app[firmware_upgrade.UPGRADES] = services.upgrade

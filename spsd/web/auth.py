@@ -36,7 +36,7 @@ async def _recognise(request: web.Request, access: Access) -> None:
     if session is not None:
         request[SESSION] = session
     match access:
-        case Access.ANYONE | Access.EITHER:
+        case Access.ANYONE | Access.EITHER | Access.MONITOR:
             return
         case Access.VIEWER | Access.ADMIN:
             if session is None:

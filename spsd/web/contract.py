@@ -26,6 +26,7 @@ class Access(StrEnum):
 
     ANYONE = "anyone"
     EITHER = "anyone; a session shows more"
+    MONITOR = "anyone on the appliance; else a token or a session"
     VIEWER = "viewer"
     ADMIN = "admin"
 
@@ -49,6 +50,8 @@ class Answer:
     meaning: str = "Done."
     headers: Sequence[Field] = ()
     media_type: str = JSON
+    also: Sequence[str] = ()
+    """Other media types of the same, where ``Accept`` asks for them."""
     inside: Sequence[type[msgspec.Struct]] = ()
     """Types inside ``content`` that its annotations cannot name."""
     stream: str = ""

@@ -86,6 +86,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             "securitySchemes": {
                 "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
                 "basic": {"type": "http", "scheme": "basic"},
+                "bearer": {"type": "http", "scheme": "bearer"},
             },
         },
     }
@@ -182,6 +183,8 @@ def _security(one: Operation) -> list[dict[str, list[str]]]:
             return []
         case Access.EITHER:
             return [{}, {"session": []}]
+        case Access.MONITOR:
+            return [{}, {"bearer": []}, {"session": []}]
         case Access.VIEWER | Access.ADMIN:
             return [{"session": []}]
 
@@ -222,7 +225,7 @@ def _responses(one: Operation, schemas: _Schemas) -> dict[str, Any]:
     success: dict[str, Any] = {
         "description": good.meaning,
         "headers": _headers(good.headers),
-        "content": {good.media_type: schema},
+        "content": dict.fromkeys((good.media_type, *good.also), schema),
     }
     if good.stream:
         success["content"][EVENT_STREAM] = {
@@ -252,7 +255,7 @@ def _unchanged(good: Answer) -> dict[str, Any]:
 def errors_of(one: Operation) -> Iterator[type[RequestError]]:
     """All that the operation may answer instead of a success."""
     yield from one.errors
-    if one.access in (Access.VIEWER, Access.ADMIN):
+    if one.access in (Access.VIEWER, Access.ADMIN, Access.MONITOR):
         yield UnauthenticatedError
     if one.access is Access.ADMIN or one.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
         yield UnauthorizedError

@@ -17,6 +17,7 @@ UPLOAD = "/api/upload/firmware"
 OPENAPI = "/api/openapi.json"
 DOCS = "/api/docs"
 STYLE = "/api/docs.css"
+METRICS = "/metrics"
 
 
 def slot_path(slot: int) -> str:

@@ -37,9 +37,13 @@ from spsd.web.http_errors import (
     MethodNotAllowedError,
     RequestBodyTooLargeError,
 )
-from spsd.web.paths import LOG_IN
+from spsd.web.paths import LOG_IN, METRICS
 
 _log = logging.getLogger(__name__)
+
+_COOKIE = 'Cookie realm="spsd", cookie-name="session_id"'
+_CHALLENGES = {LOG_IN: 'Basic realm="spsd", charset="UTF-8"', METRICS: 'Bearer realm="spsd"'}
+"""Only the log-in takes Basic."""
 
 BUSY_RETRY_S = "5"
 """What a client is told to wait where another program holds the database, or too many wait for
@@ -134,13 +138,15 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     if isinstance(error, StorageBusyError | TooManyReadersError):
         response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
     if isinstance(error, UnauthenticatedError):
-        # RFC 9110 section 15.5.2 wants a challenge; only the log-in takes Basic.
-        response.headers[hdrs.WWW_AUTHENTICATE] = (
-            'Basic realm="spsd", charset="UTF-8"'
-            if request.path == LOG_IN and not _is_script(request)
-            else 'Cookie realm="spsd", cookie-name="session_id"'
-        )
+        response.headers[hdrs.WWW_AUTHENTICATE] = _challenge(request)
     return response
+
+
+def _challenge(request: web.Request) -> str:
+    """RFC 9110 section 15.5.2 wants one."""
+    if _is_script(request):
+        return _COOKIE
+    return _CHALLENGES.get(request.path, _COOKIE)
 
 
 def _is_script(request: web.Request) -> bool:

@@ -10,6 +10,7 @@ from spsd.web import (
     health,
     info,
     listings,
+    metrics,
     upload,
     user,
 )
@@ -25,6 +26,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *firmware_slots.OPERATIONS,
     *upload.OPERATIONS,
     *firmware_upgrade.OPERATIONS,
+    *metrics.OPERATIONS,
     *description.OPERATIONS,
     *dashboard.OPERATIONS,
 )

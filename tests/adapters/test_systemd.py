@@ -1,12 +1,11 @@
 import asyncio
-import logging
 import os
 import socket
 import time
 
 import pytest
 
-from spsd.adapters.systemd import Notifier, log_handler
+from spsd.adapters.systemd import Notifier
 
 
 @pytest.fixture
@@ -114,24 +113,3 @@ def test_a_full_socket_does_not_block(manager):
     notifier = Notifier.from_environment(environ(manager))
     for _ in range(10_000):
         notifier.status("x")
-
-
-def formatted(handler):
-    try:
-        1 / 0  # noqa: B018
-    except ZeroDivisionError as error:
-        info = (type(error), error, error.__traceback__)
-    record = logging.LogRecord("spsd.x", logging.ERROR, __file__, 1, "no %s", ("luck",), info)
-    assert handler.filter(record)
-    return handler.format(record).splitlines()
-
-
-def test_the_journal_gets_the_level_on_each_line():
-    lines = formatted(log_handler({"JOURNAL_STREAM": "1:2"}))
-    assert lines[0] == "<3>spsd.x: no luck"
-    assert len(lines) > 2
-    assert all(line.startswith("<3>") for line in lines)
-
-
-def test_people_get_time_and_level():
-    assert formatted(log_handler({}))[0].endswith(" ERROR spsd.x: no luck")

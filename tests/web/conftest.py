@@ -14,6 +14,7 @@ from aiohttp.web import Application
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
+from spsd.adapters.exposition import PrometheusText, Sources
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
 from spsd.adapters.iso_image import IsoInspector
@@ -29,6 +30,7 @@ from spsd.services.accounts import Accounts
 from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
+from spsd.services.meter import Meter
 from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.reservations import Reservations
@@ -37,6 +39,7 @@ from spsd.services.told_jobs import ToldJobs
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.web.app import Services, build_app
+from spsd.web.metrics import Monitoring
 from tests.web.contract import CheckedClient
 
 PASSWORD = "correct horse"
@@ -76,6 +79,8 @@ class Api:
     test_hooks: tuple[str, ...] = ()
     services: Services | None = None
     clients: list[TestClient] = field(default_factory=list)
+    meter: Meter = field(default_factory=Meter)
+    token: str | None = None
 
     def __post_init__(self) -> None:
         self.staging = StagingDirectory(self.root / "staging", boot="b")
@@ -93,6 +98,15 @@ class Api:
         self.integrity = Integrity(
             self.store, current=lambda: self.current, clock=self.clock, every_s=3600
         )
+
+    def monitoring(self, slots: Slots) -> Monitoring:
+        sources = Sources(
+            slots=slots,
+            directories={"slots": self.root / "slots", "gone": self.root / "gone"},
+            database_reads=lambda: self.database.reads,
+            connections=lambda: 0,
+        )
+        return Monitoring(self.meter, PrometheusText(self.meter, sources), self.token)
 
     @asynccontextmanager
     async def checking(self) -> AsyncIterator[None]:
@@ -125,6 +139,7 @@ class Api:
             fetching=fetching,
             host=self.host,
             integrity=self.integrity,
+            monitoring=self.monitoring(slots),
             slots=slots,
             upgrade=upgrade,
             uploads=self.uploads,

@@ -1,0 +1,242 @@
+"""The metrics in the forms that Prometheus reads.
+
+What is in memory is copied in the loop, and the text is made from the copy in a thread: nothing is
+locked, and no request waits for it. The families live for one scrape; there is no registry but
+that of the scrape.
+"""
+
+import asyncio
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from spsd import __version__
+from spsd.domain.histogram import Observed
+from spsd.domain.lifecycle import JobState
+from spsd.domain.slot import BrokenSlot, SlotContent
+from spsd.services.meter import Meter
+from spsd.services.slots import Slots
+
+Labelled = Mapping[tuple[str, ...], float]
+OPEN_METRICS = "application/openmetrics-text"
+_NOT_A_NUMBER = float("nan")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where the values come from, beside the meter; the callables only look into memory."""
+
+    slots: Slots
+    directories: Mapping[str, Path]
+    database_reads: Callable[[], int]
+    connections: Callable[[], int]
+
+
+class PrometheusText:
+    """Implements the port ``Exposition``."""
+
+    def __init__(self, meter: Meter, sources: Sources) -> None:
+        self._meter = meter
+        self._sources = sources
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """Prometheus's text, or OpenMetrics where ``accept`` names it; and the content type."""
+        held = await self._sources.slots.list()
+        families = [
+            *_of_jobs(self._meter),
+            *_of_slots(held, self._sources.slots.current),
+            *_of_service(
+                self._meter,
+                reads=self._sources.database_reads(),
+                connections=self._sources.connections(),
+            ),
+        ]
+        return await asyncio.to_thread(_written, families, self._sources.directories, accept)
+
+
+def reference() -> str:
+    """Every metric of spsd's own as a row of a Markdown table."""
+    meter = Meter()
+    meter.answered("", "", "", 0)
+    families = [
+        *_of_jobs(meter),
+        *_of_slots({}, None),
+        *_of_disks({"slots": Path("/")}),
+        *_of_service(meter, reads=0, connections=0),
+    ]
+    rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
+    for one in families:
+        name = f"{one.name}_total" if one.type == "counter" else one.name
+        labels = ", ".join(f"`{label}`" for label in one.samples[0].labels if label != "le")
+        rows.append(f"| `{name}` | {one.type} | {labels} | {one.documentation} |")
+    return "\n".join(rows)
+
+
+def _written(
+    families: list[Metric], directories: Mapping[str, Path], accept: str
+) -> tuple[bytes, str]:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Scrape([*families, *_of_disks(directories)]))
+    ProcessCollector(registry=registry)
+    encode, content_type = choose_encoder(
+        f"{OPEN_METRICS}; version=1.0.0" if prefers_open_metrics(accept) else ""
+    )
+    return encode(registry), content_type
+
+
+def prefers_open_metrics(accept: str) -> bool:
+    """Whether the client can read it; the library's own choice fails on odd versions."""
+    ranges = ("".join(one.lower().split()).split(";") for one in accept.split(","))
+    return any(media == OPEN_METRICS and "q=0" not in more for media, *more in ranges)
+
+
+class _Scrape(Collector):
+    """What one scrape tells."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _of_jobs(meter: Meter) -> list[Metric]:
+    return [
+        _gauge(
+            "spsd_jobs", "Records of downloads.", {(s,): n for s, n in meter.jobs.items()}, "state"
+        ),
+        _gauge(
+            "spsd_queue_length",
+            "Downloads that wait to be started.",
+            {(): meter.jobs[JobState.QUEUED]},
+        ),
+        _counter(
+            "spsd_job_transitions",
+            "Moves of downloads, by what moved them and where to.",
+            {(cause, state): n for (cause, state), n in meter.transitions.items()},
+            *("cause", "state"),
+        ),
+        _counter(
+            "spsd_job_retries",
+            "Failed attempts after which a download went on, by failure code.",
+            {(code,): count for code, count in meter.retries.items()},
+            "code",
+        ),
+        _counter(
+            "spsd_job_failures",
+            "Downloads that failed for good, by failure code.",
+            {(code,): count for code, count in meter.failures.items()},
+            "code",
+        ),
+        _histogram(
+            "spsd_job_wait_seconds",
+            "From the request for a download to its first start.",
+            {(): meter.waits.observed()},
+        ),
+        _histogram(
+            "spsd_job_duration_seconds",
+            "From the first start of a download to its end.",
+            {(state,): one.observed() for state, one in meter.durations.items()},
+            "state",
+        ),
+        _counter(
+            "spsd_received_bytes",
+            "Bytes of images that downloads have received, those received again included.",
+            {(): meter.received_bytes},
+        ),
+        _gauge(
+            "spsd_receive_rate_bytes_per_second",
+            "What downloads receive, over the last ten seconds.",
+            {(): meter.receive_rate},
+        ),
+    ]
+
+
+def _of_slots(held: Mapping[int, SlotContent], current: int | None) -> list[Metric]:
+    empty = sum(content is None for content in held.values())
+    broken = sum(isinstance(content, BrokenSlot) for content in held.values())
+    return [
+        _gauge("spsd_slots", "Firmware slots.", {(): len(held)}),
+        _gauge("spsd_slots_empty", "Firmware slots that hold nothing.", {(): empty}),
+        _gauge("spsd_slots_broken", "Firmware slots without a readable manifest.", {(): broken}),
+        _gauge(
+            "spsd_current_slot", "The slot that runs; 0 while nobody knows.", {(): current or 0}
+        ),
+    ]
+
+
+def _of_service(meter: Meter, *, reads: int, connections: int) -> list[Metric]:
+    build: Labelled = {(__version__, platform.python_version()): 1.0}
+    return [
+        _gauge("spsd_build_info", "Which spsd this is; always 1.", build, "version", "python"),
+        _histogram(
+            "spsd_http_request_duration_seconds",
+            "From the head of a request to the head of its answer, but for those that wait.",
+            {series: one.observed() for series, one in meter.answers.items()},
+            *("method", "route", "status"),
+        ),
+        _gauge("spsd_http_connections", "Open connections of clients.", {(): connections}),
+        _histogram(
+            "spsd_event_loop_lag_seconds",
+            "How late an event loop was with what was due, looked at once a second.",
+            {(loop,): one.observed() for loop, one in meter.lags.items()},
+            "loop",
+        ),
+        _counter("spsd_database_reads", "Reads of the database.", {(): reads}),
+    ]
+
+
+def _of_disks(directories: Mapping[str, Path]) -> list[Metric]:
+    """Of each directory's file system; NaN where the disk does not answer."""
+    usage = {(name,): _usage(path) for name, path in directories.items()}
+    free: Labelled = {labels: free for labels, (_, free) in usage.items()}
+    size: Labelled = {labels: size for labels, (size, _) in usage.items()}
+    return [
+        _gauge("spsd_disk_free_bytes", "Room on the directory's file system.", free, "directory"),
+        _gauge("spsd_disk_size_bytes", "Size of the directory's file system.", size, "directory"),
+    ]
+
+
+def _usage(path: Path) -> tuple[float, float]:
+    try:
+        usage = shutil.disk_usage(path)
+    except OSError:
+        return _NOT_A_NUMBER, _NOT_A_NUMBER
+    return usage.total, usage.free
+
+
+def _gauge(name: str, meaning: str, values: Labelled, *labels: str) -> Metric:
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for labelled, value in values.items():
+        family.add_metric(labelled, value)
+    return family
+
+
+def _counter(name: str, meaning: str, values: Labelled, *labels: str) -> Metric:
+    family = CounterMetricFamily(name, meaning, labels=labels)
+    for labelled, value in values.items():
+        family.add_metric(labelled, value)
+    return family
+
+
+def _histogram(
+    name: str, meaning: str, values: Mapping[tuple[str, ...], Observed], *labels: str
+) -> Metric:
+    family = HistogramMetricFamily(name, meaning, labels=labels)
+    for labelled, one in values.items():
+        bounds = (*(str(float(bound)) for bound in one.bounds), "+Inf")
+        family.add_metric(labelled, list(zip(bounds, accumulate(one.counts), strict=True)), one.sum)
+    return family

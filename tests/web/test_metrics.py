@@ -1,0 +1,187 @@
+"""``/metrics``: who may read it, in which form, and what it counts of requests."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as open_metrics,
+)
+from prometheus_client.parser import text_string_to_metric_families
+
+from spsd.adapters.exposition import prefers_open_metrics
+from spsd.web.metrics import MONITORING
+from spsd.web.routes import OPERATIONS
+from tests.web.conftest import Api
+
+TOKEN = "0123456789abcdef-metrics"
+ELSEWHERE = {"X-Forwarded-For": "192.0.2.7"}
+
+
+def samples(text: str) -> dict[tuple[str, ...], float]:
+    """Name and label values in the order of their names; the value."""
+    return {
+        (one.name, *(one.labels[name] for name in sorted(one.labels))): one.value
+        for family in text_string_to_metric_families(text)
+        for one in family.samples
+    }
+
+
+async def test_whoever_is_on_the_appliance_may_read(api: Api) -> None:
+    client = await api.client(None)
+    response = await client.get("/metrics")
+    assert response.status == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    told = samples(await response.text())
+    assert told["spsd_slots",] == 3
+    assert told["spsd_slots_empty",] == 3
+    assert told["spsd_jobs", "queued"] == 0
+
+
+@pytest.mark.parametrize(
+    "header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-for"]
+)
+async def test_behind_a_proxy_nobody_is_on_the_appliance(api: Api, header: str) -> None:
+    api.token = TOKEN
+    client = await api.client(None)
+    response = await client.get("/metrics", headers={header: "x"})
+    assert response.status == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="spsd"'
+    assert (await response.json())["error"]["type"] == "Unauthenticated"
+    assert TOKEN not in await response.text()
+
+
+async def test_a_session_opens_it(api: Api) -> None:
+    client = await api.client("viewer")
+    assert (await client.get("/metrics", headers=ELSEWHERE)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer  {TOKEN} ", 200),
+        (f"Bearer {TOKEN}x", 401),
+        (f"Bearer {TOKEN[:-1]}", 401),
+        ("Bearer ", 401),
+        ("Bearer", 401),
+        (f"Basic {TOKEN}", 401),
+        (TOKEN, 401),
+        ("Bearer \u00fc", 401),
+    ],
+)
+async def test_the_token_opens_it(api: Api, given: str, status: int) -> None:
+    api.token = TOKEN
+    client = await api.client(None)
+    headers = {**ELSEWHERE, "Authorization": given}
+    assert (await client.get("/metrics", headers=headers)).status == status
+
+
+async def test_without_a_token_none_opens_it(api: Api) -> None:
+    client = await api.client(None)
+    for given in ("Bearer ", "Bearer None", "Bearer"):
+        headers = {**ELSEWHERE, "Authorization": given}
+        assert (await client.get("/metrics", headers=headers)).status == 401
+
+
+async def test_open_metrics_for_who_asks(api: Api) -> None:
+    client = await api.client(None)
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
+    response = await client.get("/metrics", headers={"Accept": accept})
+    assert response.content_type == "application/openmetrics-text"
+    text = await response.text()
+    assert text.endswith("# EOF\n")
+    names = {family.name for family in open_metrics(text)}
+    assert {"spsd_jobs", "spsd_job_retries", "process_open_fds"} <= names
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("text/plain, Application/OpenMetrics-Text; version=x", True),
+        ("application/openmetrics-text; q=0", False),
+        ("application/openmetrics-text-not", False),
+        (";,;", False),
+    ],
+)
+def test_which_form(accept: str, wanted: bool) -> None:
+    assert prefers_open_metrics(accept) is wanted
+
+
+async def test_odd_accepts_are_no_failure(api: Api) -> None:
+    client = await api.client(None)
+    for accept in ("text/plain; version=x", "application/openmetrics-text; version=9.9.9.9; a"):
+        assert (await client.get("/metrics", headers={"Accept": accept})).status == 200
+
+
+async def test_requests_are_counted_by_template_and_never_by_path(api: Api) -> None:
+    client = await api.client()
+    for number in range(30):
+        await client.get(f"/api/firmware/fetch/{number}")
+        await client.get(f"/nowhere/{number}")
+        await client.request(("PROPFIND", "REPORT", "MKCOL")[number % 3], "/api/info")
+    await client.get("/api/firmware/fetch?wait=0")
+    told = samples(await (await client.get("/metrics")).text())
+    counts = {key[1:]: value for key, value in told.items() if key[0].endswith("seconds_count")}
+    assert counts["GET", "/api/firmware/fetch/{key}", "4xx"] == 30
+    assert counts["GET", "none", "4xx"] == 30
+    assert counts["other", "none", "4xx"] == 30
+    assert ("GET", "/api/firmware/fetch", "2xx") not in counts, "what waits is not counted"
+    routes = {route for _, route, *_ in (key for key in counts if len(key) == 3)}
+    assert routes <= {one.path for one in OPERATIONS} | {"none"}
+    assert "nowhere" not in str(told)
+
+
+async def test_a_refused_request_has_its_time(api: Api) -> None:
+    client = await api.client(None)
+    await client.get("/api/firmware/slots")
+    told = samples(await (await client.get("/metrics")).text())
+    name = "spsd_http_request_duration_seconds"
+    assert told[f"{name}_count", "GET", "/api/firmware/slots", "4xx"] == 1
+    assert 0 < told[f"{name}_sum", "GET", "/api/firmware/slots", "4xx"] < 20
+
+
+async def test_a_disk_that_does_not_answer_spoils_nothing_else(api: Api) -> None:
+    client = await api.client(None)
+    told = samples(await (await client.get("/metrics")).text())
+    assert told["spsd_disk_free_bytes", "gone"] != told["spsd_disk_free_bytes", "gone"]
+    assert 0 < told["spsd_disk_free_bytes", "slots"] <= told["spsd_disk_size_bytes", "slots"]
+
+
+async def test_slots_are_told(api: Api, tmp_path: Path) -> None:
+    broken = tmp_path / "slots" / "2"
+    await asyncio.to_thread(broken.mkdir)
+    await asyncio.to_thread((broken / "image").touch)
+    api.current = 3
+    client = await api.client(None)
+    told = samples(await (await client.get("/metrics")).text())
+    assert [told[name,] for name in ("spsd_slots", "spsd_slots_empty", "spsd_slots_broken")] == [
+        *(3, 2, 1)
+    ]
+    assert told["spsd_current_slot",] == 3
+
+
+async def test_a_scrape_reads_no_database(api: Api) -> None:
+    client = await api.client(None)
+    before = api.database.reads
+    for _ in range(5):
+        assert (await client.get("/metrics")).status == 200
+    assert api.database.reads == before
+
+
+async def test_the_number_of_series_has_a_bound(api: Api) -> None:
+    client = await api.client()
+    meter = client.app[MONITORING].meter
+    for _ in range(2):
+        for one in OPERATIONS:
+            for method in ("GET", "POST", "DELETE", "PUT", "HEAD", "LOCK"):
+                await client.request(method, one.path.replace("{key}", "k"))
+    assert len(meter.answers) <= 6 * (len(OPERATIONS) + 1) * 3
+    before = len(meter.answers)
+    for number in range(50):
+        await client.get(f"/api/{number}", headers={"Accept": str(number)})
+    assert len(meter.answers) <= before + 1
