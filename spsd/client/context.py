@@ -47,10 +47,6 @@ class Call:
         else:
             showing.console().print(shown())
 
-    def say(self, text: str) -> None:
-        """To a person, beside the answer."""
-        click.echo(text, err=True)
-
 
 def call_of(context: click.Context, *, as_json: bool) -> Call:
     """The call that the command line makes."""
@@ -69,6 +65,10 @@ def canonical(url: str) -> str:
     return whole.rstrip("/")
 
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="JSON on standard output, nothing else."
+)
+
 Work = Callable[..., Coroutine[Any, Any, Exit | None]]
 """Of an :class:`Api`, a :class:`Call`, and whatever the command takes."""
 
@@ -76,7 +76,7 @@ Work = Callable[..., Coroutine[Any, Any, Exit | None]]
 def over_the_api(work: Work) -> Callable[..., None]:
     """A command whose work is done over the API; it ends with the status that the work gives."""
 
-    @click.option("--json", "as_json", is_flag=True, help="JSON on standard output, nothing else.")
+    @json_option
     @click.pass_context
     def command(context: click.Context, /, *given: Any, as_json: bool, **named: Any) -> None:  # noqa: ANN401 - click's
         call = call_of(context, as_json=as_json)
@@ -101,7 +101,7 @@ def ended(run: Callable[[], Exit | None], *, as_json: bool) -> None:
         else:
             click.echo(f"spsctl: {error}", err=True)
         exit_ = error.exit
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         click.echo("spsctl: interrupted; what was begun goes on", err=True)
         exit_ = Exit.INTERRUPTED
     except BrokenPipeError:

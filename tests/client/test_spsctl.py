@@ -174,7 +174,7 @@ async def test_a_certificate_that_nobody_trusts_is_not_given_a_password(user: Us
     ended = await user.run(
         "login", user.daemon.url, "-u", USER, "--password-file", "-", given=PASSWORD + "\nn\n"
     )
-    assert ended.exit in (Exit.NOT_TRUSTED, 1)  # click's own status where nobody can be asked
+    assert ended.exit == Exit.NOT_TRUSTED
     assert not user.hosts.exists()
 
 
@@ -197,6 +197,17 @@ async def test_authorities_instead_of_a_pin(user: User) -> None:
     )
     assert ended.exit == 0, ended.err
     assert (await user.run("slots")).exit == 0
+
+
+async def test_a_log_in_for_scripts(user: User) -> None:
+    ended = await user.run(
+        *("login", user.daemon.url, "-u", USER, "--password-file", "-", "--yes", "--json"),
+        given=PASSWORD + "\n",
+    )
+    assert ended.document == {"host": user.daemon.url, "user": USER}
+    unanswered = await user.run("login", user.daemon.url, "--json", given="")
+    assert unanswered.exit == Exit.INTERRUPTED
+    assert unanswered.out == ""
 
 
 async def test_from_a_fetch_to_its_slot_and_out_again(user: User, image: bytes) -> None:

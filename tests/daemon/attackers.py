@@ -168,6 +168,39 @@ async def unread_lists(target: Target) -> None:
     await unread(target, target.head("GET", FETCH))
 
 
+async def unread_events(target: Target) -> None:
+    """All of them, and a change every now and then by one of those who do not read."""
+    async with target.connection() as (_, writer):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.transport.pause_reading()
+        writer.write(target.head("GET", FETCH, "Accept: text/event-stream"))
+        while not writer.transport.is_closing():
+            await change(target)
+            await asyncio.sleep(2)
+
+
+async def change(target: Target) -> None:
+    """A download that soon fails: some events for all who read along."""
+    body = b'{"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "%s"}}' % (b"f" * 64)
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("POST", FETCH, f"Content-Length: {len(body)}") + body)
+        await reader.readline()
+
+
+async def waiting(target: Target) -> None:
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("GET", f"{FETCH}?wait=60"))
+        await reader.readline()
+
+
+async def events_and_away(target: Target) -> None:
+    """Come, and go as soon as the first event has come."""
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("GET", FETCH, "Accept: text/event-stream"))
+        await reader.readuntil(b"event: ")
+
+
 async def unread(target: Target, requests: bytes) -> None:
     async with target.connection() as (_, writer):
         sock = writer.get_extra_info("socket")
@@ -228,6 +261,9 @@ ATTACKS: dict[str, Attack] = {
     "10 deeply nested bodies": many(10, deep_nesting),
     "20 pipelines of thousands, unread": many(20, pipelined),
     "20 lists of jobs, unread": many(20, unread_lists),
+    "200 event streams, unread": many(200, unread_events),
+    "20 event streams, over at once": many(20, events_and_away, pause_s=0),
+    "200 who wait for a change": many(200, waiting),
     "20 resets while a list is sent": many(20, resets),
     "40 log-ins of strangers": many(40, strangers_log_in),
     "10 log-ins with the password": many(10, owner_logs_in),

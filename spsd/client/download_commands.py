@@ -1,0 +1,143 @@
+"""``spsctl fetch`` and what one does with downloads."""
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import click
+from click.shell_completion import CompletionItem
+
+from spsd.client import showing
+from spsd.client.connection import FETCH, Api, Document, connected
+from spsd.client.context import Call, call_of, over_the_api
+from spsd.client.downloads import found
+from spsd.client.exits import Exit
+from spsd.client.failures import ApiError, CommandError
+from spsd.client.sums import digest_for
+from spsd.client.watching import watch_downloads
+
+
+def _keys(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Keys that begin so, with what they stand for; nothing where the host cannot be asked."""
+
+    async def listed() -> list[Document]:
+        async with connected(call_of(context, as_json=False).host) as api:
+            return list((await api.get(FETCH))["items"])
+
+    try:
+        items = asyncio.run(listed())
+    except CommandError:
+        return []
+    return [
+        CompletionItem(item["key"], help=f"{item['body']['status']} {showing.name(item['body'])}")
+        for item in items
+        if item["key"].startswith(incomplete)
+    ]
+
+
+_key = click.argument("key", shell_complete=_keys)
+
+
+@click.command()
+@click.argument("url")
+@click.option("--sha256", help="The image's digest, 64 hexadecimal digits.")
+@click.option("--sha256-file", help="A SHA256SUMS file, or the URL of one, that names the image.")
+@click.option("--mirror", multiple=True, help="Another URL of the same image; may be repeated.")
+@click.option("--wait", is_flag=True, help="Show progress until it is over; end as it does.")
+@over_the_api
+async def fetch(
+    api: Api,
+    call: Call,
+    url: str,
+    sha256: str | None,
+    sha256_file: str | None,
+    mirror: tuple[str, ...],
+    wait: bool,  # noqa: FBT001 - a flag
+) -> Exit | None:
+    """Have the appliance fetch the image at URL."""
+    if (sha256 is None) == (sha256_file is None):
+        raise CommandError("give --sha256 or --sha256-file: it is the only proof", Exit.USAGE)
+    digest = sha256 or digest_for(url, await _text(sha256_file or ""))
+    body: dict[str, object] = {"url": url, "checksum": {"sha256": digest}}
+    if mirror:
+        body["mirrors"] = list(mirror)
+    accepted = await api.ask("POST", FETCH, json=body)
+    key = str(accepted["key"])
+    if wait:
+        return await watch_downloads(api, call, key)
+    call.answer(accepted, lambda: key)
+    return None
+
+
+async def _text(place: str) -> str:
+    """A file's text, or that of what a URL names."""
+    if not place.startswith(("http://", "https://")):
+        try:
+            return await asyncio.to_thread(Path(place).read_text, encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{place} cannot be read: {error}", Exit.USAGE) from error
+    try:
+        async with aiohttp.ClientSession(trust_env=True) as session, session.get(place) as response:
+            response.raise_for_status()
+            return await response.text()
+    except (aiohttp.ClientError, UnicodeDecodeError) as error:
+        raise CommandError(f"{place} cannot be read: {error}", Exit.USAGE) from error
+
+
+@click.command("downloads")
+@over_the_api
+async def list_downloads(api: Api, call: Call) -> None:
+    """All downloads."""
+    listed = await api.get(FETCH)
+    call.answer(listed, lambda: showing.downloads(listed["items"]))
+
+
+@click.command()
+@_key
+@over_the_api
+async def show(api: Api, call: Call, key: str) -> None:
+    """One download, and how it came to where it is."""
+    whole = await found(api, key)
+    document = await api.get(f"{FETCH}/{whole}")
+    try:
+        moves = (await api.get(f"{FETCH}/{whole}/history"))["body"]["history"]
+    except ApiError as error:
+        if error.exit is not Exit.NOT_FOUND:
+            raise
+        moves = None  # the documented API has no history
+    told = document if moves is None else {**document, "history": moves}
+    call.answer(told, lambda: showing.download(document, moves))
+
+
+@click.command()
+@click.argument("key", required=False, shell_complete=_keys)
+@over_the_api
+async def watch(api: Api, call: Call, key: str | None) -> Exit | None:
+    """All downloads as they go on, or one to its end. A host that goes away is waited for."""
+    return await watch_downloads(api, call, None if key is None else await found(api, key))
+
+
+@click.command()
+@_key
+@over_the_api
+async def cancel(api: Api, call: Call, key: str) -> None:
+    """Cancel a download that is queued or running."""
+    whole = await found(api, key)
+    status = (await api.get(f"{FETCH}/{whole}"))["body"]["status"]
+    if status not in ("queued", "in-progress"):
+        raise CommandError(
+            f"{whole} is {status} already; `spsctl remove` removes its record", Exit.CONFLICT
+        )
+    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"cancelled {whole}")
+
+
+@click.command()
+@_key
+@over_the_api
+async def remove(api: Api, call: Call, key: str) -> None:
+    """Remove the record of a download that is over."""
+    whole = await found(api, key)
+    status = (await api.get(f"{FETCH}/{whole}"))["body"]["status"]
+    if status in ("queued", "in-progress"):
+        raise CommandError(f"{whole} is {status}; `spsctl cancel` first", Exit.CONFLICT)
+    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"removed {whole}")
