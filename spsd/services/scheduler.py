@@ -38,6 +38,7 @@ class Scheduler:
         self._concurrent = concurrent
         self._running: dict[JobKey, _Running] = {}
         self._discarding: set[Sha256] = set()
+        self._claiming = asyncio.Lock()
         self._wake = asyncio.Event()
 
     def use(self, *, concurrent: int, retry: RetryPolicy) -> None:
@@ -59,18 +60,15 @@ class Scheduler:
             while True:
                 self._wake.clear()
                 while len(self._running) < self._concurrent:
-                    if (job := await self._claim()) is None:
+                    if not await self._started(group):
                         break
-                    task = group.create_task(self._work(job), name=f"job {job.key}")
-                    self._running[job.key] = _Running(job, task)
-                    # A task that is cancelled before its first step never runs its clean-up.
-                    await asyncio.sleep(0)
                 self._tell(f"{len(self._running)} of at most {self._concurrent} jobs running")
                 await self._wake.wait()
 
     async def drop(self, job: Job) -> None:
         """Stop working on a job whose row is cancelled, and leave no partial file of it."""
-        running = self._running.get(job.key)
+        async with self._claiming:  # a run that begins is known by then
+            running = self._running.get(job.key)
         if running is not None:
             running.task.cancel()
             await asyncio.wait([running.task])
@@ -78,9 +76,10 @@ class Scheduler:
 
     async def discard(self, digest: Sha256) -> None:
         """Remove a partial file, unless a running job has it."""
-        if digest in self._busy():
-            return
-        self._discarding.add(digest)
+        async with self._claiming:  # whoever is about to get this digest is known by then
+            if digest in self._busy():
+                return
+            self._discarding.add(digest)
         try:
             await clear_away(self._with.staging, download_key(digest))
         finally:
@@ -89,6 +88,16 @@ class Scheduler:
 
     def _busy(self) -> set[Sha256]:
         return {running.job.sha256 for running in self._running.values()} | self._discarding
+
+    async def _started(self, group: asyncio.TaskGroup) -> bool:
+        async with self._claiming:
+            if (job := await self._claim()) is None:
+                return False
+            task = group.create_task(self._work(job), name=f"job {job.key}")
+            self._running[job.key] = _Running(job, task)
+            # A task that is cancelled before its first step never runs its clean-up.
+            await asyncio.sleep(0)
+        return True
 
     async def _claim(self) -> Job | None:
         """Start the next job: reserve a slot for it and charge the attempt."""

@@ -1,8 +1,9 @@
 import asyncio
 import hashlib
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
-from spsd.domain.lifecycle import JobState
+from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.services.fetching import Fetching
 from spsd.services.scheduler import Scheduler
 from spsd.testing.origin import Hang, Origin, Whole
@@ -28,6 +29,13 @@ async def working(bench, *, concurrent=2):
 async def until(fetching, key, state):
     async with asyncio.timeout(10):
         while (job := await fetching.get(key)).state is not state:
+            await asyncio.sleep(0.005)
+    return job
+
+
+async def until_over(fetching, key):
+    async with asyncio.timeout(10):
+        while (job := await fetching.get(key)).state not in TERMINAL:
             await asyncio.sleep(0.005)
     return job
 
@@ -95,3 +103,80 @@ async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):
         async with working(bench) as fetching:
             await until(fetching, job.key, JobState.FINISHED)
         assert origin.requests[1].range == "bytes=100000-"
+
+
+class Late:
+    """A port one of whose calls waits: before its work, or with its answer."""
+
+    def __init__(self, real, name, *, answer):
+        self._real = real
+        self._name = name
+        self._answer = answer
+        self._left = 0
+        self.waits = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    def hold(self, number=1):
+        """Hold the next call, or the one after it."""
+        self._left = number
+
+    def __getattr__(self, attribute):
+        found = getattr(self._real, attribute)
+        if attribute != self._name:
+            return found
+
+        async def late(*args, **more):
+            result = await found(*args, **more) if self._answer else None
+            self._left -= 1
+            if self._left == 0:
+                self.waits.set()
+                await self.go_on.wait()
+            return result if self._answer else await found(*args, **more)
+
+        return late
+
+
+async def test_an_heir_keeps_its_bytes_when_the_cancelled_job_is_cleared_away(bench):
+    """The heir is looked up as soon as the cancelled job's run is over, and before its end."""
+    jobs = Late(bench.pipeline.jobs, "next_queued", answer=True)
+    staging = Late(bench.pipeline.staging, "discard", answer=False)
+    bench.pipeline = replace(bench.pipeline, jobs=jobs, staging=staging)
+    hanging = [Hang(100_000), Hang(100_000)]
+    async with (
+        Origin({"/a": bench.content}, hanging) as origin,
+        working(bench) as fetching,
+        asyncio.timeout(10),
+    ):
+        first, heir = [await fetching.submit(origin.url("/a"), bench.sha256) for _ in range(2)]
+        await until_bytes(fetching, first.key)
+        jobs.hold()
+        staging.hold(2)  # the first one is the run's own
+        deletion = asyncio.create_task(fetching.delete(first.key))
+        await jobs.waits.wait()
+        jobs.go_on.set()
+        await until_bytes(fetching, heir.key)
+        staging.go_on.set()
+        await deletion
+        job = await until_over(fetching, heir.key)
+    assert job.state is JobState.FINISHED, job.error
+    assert bench.installed() == bench.content
+
+
+async def test_a_cancel_that_meets_the_claim_ends_the_run_that_begins(bench):
+    """The row is claimed, and nobody knows of the run yet."""
+    jobs = Late(bench.pipeline.jobs, "move", answer=True)
+    bench.pipeline = replace(bench.pipeline, jobs=jobs)
+    async with (
+        Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
+        working(bench) as fetching,
+        asyncio.timeout(10),
+    ):
+        jobs.hold()
+        job = await fetching.submit(origin.url("/a"), bench.sha256)
+        await jobs.waits.wait()
+        deletion = asyncio.create_task(fetching.delete(job.key))
+        await until(fetching, job.key, JobState.CANCELLED)
+        jobs.go_on.set()
+        await deletion
+        assert bench.reservations.holder(1) is None
+        assert bench.partials() == []
