@@ -134,6 +134,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
             directories={"staging": state.staging, "slots": state.slots},
             database_reads=lambda: database.reads,
             connections=lambda: len(connections),
+            followers=lambda: feed.followers,
         )
         token = await asyncio.to_thread(metrics_token, settings)
         app = build_app(

@@ -43,6 +43,7 @@ class Sources:
     directories: Mapping[str, Path]
     database_reads: Callable[[], int]
     connections: Callable[[], int]
+    followers: Callable[[], int]
 
 
 class PrometheusText:
@@ -62,6 +63,7 @@ class PrometheusText:
                 self._meter,
                 reads=self._sources.database_reads(),
                 connections=self._sources.connections(),
+                followers=self._sources.followers(),
             ),
         ]
         return await asyncio.to_thread(_written, families, self._sources.directories, accept)
@@ -75,7 +77,7 @@ def reference() -> str:
         *_of_jobs(meter),
         *_of_slots({}, None),
         *_of_disks({"slots": Path("/")}),
-        *_of_service(meter, reads=0, connections=0),
+        *_of_service(meter, reads=0, connections=0, followers=0),
     ]
     rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
     for one in families:
@@ -178,7 +180,7 @@ def _of_slots(held: Mapping[int, SlotContent], current: int | None) -> list[Metr
     ]
 
 
-def _of_service(meter: Meter, *, reads: int, connections: int) -> list[Metric]:
+def _of_service(meter: Meter, *, reads: int, connections: int, followers: int) -> list[Metric]:
     build: Labelled = {(__version__, platform.python_version()): 1.0}
     return [
         _gauge("spsd_build_info", "Which spsd this is; always 1.", build, "version", "python"),
@@ -189,6 +191,11 @@ def _of_service(meter: Meter, *, reads: int, connections: int) -> list[Metric]:
             *("method", "route", "status"),
         ),
         _gauge("spsd_http_connections", "Open connections of clients.", {(): connections}),
+        _gauge(
+            "spsd_http_followers",
+            "Clients that wait for a change, or read events along.",
+            {(): followers},
+        ),
         _histogram(
             "spsd_event_loop_lag_seconds",
             "How late an event loop was with what was due, looked at once a second.",

@@ -101,9 +101,14 @@ class Feed:
         return len(self._readers)
 
     @property
+    def followers(self) -> int:
+        """How many read along or wait."""
+        return len(self._readers) + self.revisions.waiters
+
+    @property
     def full(self) -> bool:
         """Whether so many wait or read along that others are to be answered at once."""
-        return len(self._readers) + self.revisions.waiters >= MOST_WAITING
+        return self.followers >= MOST_WAITING
 
     def moved(self, key: JobKey) -> None:
         """The download's row is another now, durably."""

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import stat
 import sys
 import termios
@@ -37,6 +38,12 @@ class Ended:
         """Of --json: nothing else is on standard output."""
         [line] = self.out.splitlines()
         return json.loads(line)
+
+
+def _take_terminal() -> None:
+    """Ctrl-C there reaches the process, even if a shell had its tests ignore it (``&``)."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
@@ -127,9 +134,8 @@ class User:
             stdout=theirs,
             stderr=theirs,
             env=self.environ,
-            # Its controlling terminal, so that Ctrl-C there reaches it.
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_take_terminal,
         )
         os.close(theirs)
         return Terminal(process, ours)

@@ -105,6 +105,7 @@ class Api:
             directories={"slots": self.root / "slots", "gone": self.root / "gone"},
             database_reads=lambda: self.database.reads,
             connections=lambda: 0,
+            followers=lambda: self.feed.followers,
         )
         return Monitoring(self.meter, PrometheusText(self.meter, sources), self.token)
 

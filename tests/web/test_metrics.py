@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from spsd.adapters.exposition import prefers_open_metrics
 from spsd.web.metrics import MONITORING
 from spsd.web.routes import OPERATIONS
+from tests.events import ACCEPT
 from tests.web.conftest import Api
 
 TOKEN = "0123456789abcdef-metrics"
@@ -163,6 +164,15 @@ async def test_slots_are_told(api: Api, tmp_path: Path) -> None:
         *(3, 2, 1)
     ]
     assert told["spsd_current_slot",] == 3
+
+
+async def test_who_reads_along_is_told(api: Api) -> None:
+    client = await api.client()
+    events = client.session.get(client.make_url("/api/firmware/fetch"), headers=ACCEPT)
+    async with events as reading:
+        await reading.content.readany()
+        told = samples(await (await client.get("/metrics")).text())
+    assert told["spsd_http_followers",] == 1
 
 
 async def test_a_scrape_reads_no_database(api: Api) -> None:
