@@ -130,7 +130,9 @@ class Life:
         }
         self._root = asyncio.create_task(self._run(), name="root")
         self._root.add_done_callback(lambda _: self.news())
-        while not (self.is_over or hasattr(self, "upgrade")):
+        # Where it finds nothing, the scheduler's first look is no step, whoever is quicker.
+        looks = all(job.state in TERMINAL for job in await self.rows.list())
+        while not (self.is_over or (hasattr(self, "upgrade") and self._told >= looks)):
             self._news.clear()
             await self._news.wait()
         steps.counting = True

@@ -82,6 +82,8 @@ async def held_and_stopped(life: Life) -> None:
     await life.submit("/a", SHA["/a"])
     await life.until(lambda: life.gate.holds)
     life.stop()
+    # Or whoever waits for the life to be idle lets the rest of the body pass first.
+    await life.until(lambda: life.is_over)
 
 
 async def go_on(life: Life) -> None:
