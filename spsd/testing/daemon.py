@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -179,7 +180,10 @@ class DaemonProcess:
         Raises:
             RuntimeError: the log-in is refused.
         """
-        client = Client(self.url)
+        context = None
+        if self.url.startswith("https:"):
+            context = ssl.create_default_context(cafile=self.state / "tls" / "certificate.pem")
+        client = Client(self.url, context=context)
         if user is not None and (answer := client.log_in(user, password)).status != 200:
             raise RuntimeError(f"{user} cannot log in: {answer.status} {answer.content!r}")
         return client
