@@ -1,0 +1,116 @@
+"""spsd behind a real nginx, with the configuration that stands in docs/operating.md."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.certificate import ensure_self_signed
+from spsd.testing.client import Client
+from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
+from tests.servers.serving import KINDS, NGINX, serving
+
+DOCS = Path(__file__).parents[2] / "docs"
+FETCH = "/api/firmware/fetch"
+
+pytestmark = pytest.mark.skipif(
+    KINDS["nginx"].path is None, reason="Debian's package nginx-light is not installed"
+)
+
+
+@dataclass(frozen=True)
+class Behind:
+    daemon: DaemonProcess
+    url: str
+    context: ssl.SSLContext
+
+    def client(self) -> Client:
+        """Logged in through the proxy."""
+        client = Client(self.url, context=self.context)
+        assert client.log_in(USER, PASSWORD).status == 200
+        return client
+
+
+@pytest.fixture
+def behind(tmp_path: Path) -> Iterator[Behind]:
+    text = (DOCS / "operating.md").read_text(encoding="utf-8")
+    found = re.search(r"^```nginx\n(server \{.*?^\}\n)```", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    block = found[1]
+    pair = ensure_self_signed(tmp_path, hostname="localhost")
+    with DaemonProcess(tmp_path, {"slots": {"accept": "any"}}) as daemon:
+        for there, here in {
+            "listen 443 ssl": "listen 127.0.0.1:{port} ssl",
+            "/etc/nginx/appliance.pem": f"{{directory}}/{pair[0].name}",
+            "/etc/nginx/appliance.key": f"{{directory}}/{pair[1].name}",
+            "http://127.0.0.1:8443": daemon.url,
+        }.items():
+            assert block.count(there) == 1, there
+            block = block.replace(there, f"<<{here}>>")
+        block = block.replace("{", "{{").replace("}", "}}")
+        block = re.sub(r"<<(.*?)>>", lambda m: m[1].replace("{{", "{").replace("}}", "}"), block)
+        before = NGINX.partition("    server {{")[0]
+        kind = replace(KINDS["nginx"], configuration=f"{before}{block}}}}}\n")
+        with serving(kind, keys=pair) as nginx:
+            context = ssl.create_default_context(cafile=pair[0])
+            yield Behind(daemon, f"https://localhost:{nginx.port}", context)
+
+
+def test_a_session_through_the_proxy(behind: Behind) -> None:
+    client = behind.client()
+    order = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
+    submitted = client.call("POST", FETCH, json_body=order, headers={"Origin": behind.url})
+    assert submitted.status == 202, "as a page that came from there would"
+    elsewhere = {"Origin": "https://elsewhere.example"}
+    assert client.call("POST", FETCH, json_body=order, headers=elsewhere).status == 403
+    [item] = client.call("GET", FETCH).document["items"]
+    assert item["key"] == submitted.document["key"]
+
+
+def test_an_upload_through_the_proxy(behind: Behind) -> None:
+    image = b"image" * 2_000_000
+    headers = {"Content-Type": "application/octet-stream"}
+    uploaded = behind.client().call("POST", "/api/upload/firmware", content=image, headers=headers)
+    assert uploaded.status == 200, uploaded.content
+    assert behind.daemon.slot_image(1).read_bytes() == image
+
+
+def test_events_are_not_held_back(behind: Behind) -> None:
+    client = behind.client()
+    connection = client._connection()
+    try:
+        fields = {"Cookie": client.cookie or "", "Accept": "text/event-stream"}
+        connection.request("GET", FETCH, headers=fields)
+        stream = connection.getresponse()
+        assert stream.status == 200
+        assert b"event: snapshot" in until_blank(stream)
+        order = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
+        assert client.call("POST", FETCH, json_body=order).status == 202
+        assert b"event: download" in until_blank(stream)
+    finally:
+        connection.close()
+
+
+def until_blank(stream: object) -> bytes:
+    """The lines of an event."""
+    lines = []
+    while (line := stream.readline()).strip():
+        lines.append(line)
+    return b"".join(lines)
+
+
+def test_the_metrics_stay_closed_to_strangers(behind: Behind) -> None:
+    stranger = Client(behind.url, context=behind.context)
+    assert stranger.call("GET", "/metrics").status == 401
+    assert behind.client().call("GET", "/metrics").status == 200
+
+
+def test_the_page_and_its_parts_come_through(behind: Behind) -> None:
+    stranger = Client(behind.url, context=behind.context)
+    page = stranger.call("GET", "/")
+    assert page.status == 200
+    for part in re.findall(r'(?:src|href)="(/ui/[^"]+)"', page.content.decode()):
+        assert stranger.call("GET", part).status == 200, part
