@@ -16,7 +16,7 @@ from spsd.services.progress import ProgressBoard
 from spsd.web.events import Place, place_of, told
 
 EVERYTHING = 10**9
-KEYS = [JobKey(name) for name in "abc"]
+KEYS = [JobKey(name) for name in "abcdef"]
 
 
 @dataclass
@@ -110,13 +110,16 @@ class Life:
         self.history = History()
         self.feed = Feed(self.history, ProgressBoard(), pause_s=0)
         self.client = Client(self.feed, self.history)
+        self.gone: set[JobKey] = set()
 
     async def write(self, key: JobKey) -> None:
-        self.history.write(key)
-        self.feed.moved(key)
+        if key not in self.gone:  # a key is made anew for each download, and never comes back
+            self.history.write(key)
+            self.feed.moved(key)
 
     async def remove(self, key: JobKey) -> None:
         if self.history.rows.pop(key, None) is not None:
+            self.gone.add(key)
             self.feed.removed(key)
 
     async def progress(self, key: JobKey) -> None:
