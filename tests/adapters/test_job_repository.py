@@ -240,3 +240,10 @@ async def test_rows_can_be_read_from_outside_in_their_order(jobs, tmp_path):
             return list(jobs_in(connection))
 
     assert await asyncio.to_thread(seen) == made
+
+
+async def test_the_tally_is_by_state(jobs):
+    assert await jobs.tally() == {}
+    job, _, _ = [await added(jobs, key, f"{number:064x}") for number, key in enumerate("abc")]
+    await jobs.move(job, job.start(1, now=2))
+    assert await jobs.tally() == {JobState.QUEUED: 2, JobState.DOWNLOADING: 1}

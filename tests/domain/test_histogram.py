@@ -36,10 +36,25 @@ def test_the_rate_is_that_of_the_window():
 
 
 def test_a_young_rate_is_that_of_the_whole_life():
+    throughput = Throughput(now=100)
+    assert throughput.rate(100) == 0
+    throughput.count(100, 100.5)
+    assert throughput.rate(100.5) == 200
+    assert throughput.rate(102) == 50
+
+
+def test_ten_seconds_are_lately():
     throughput = Throughput(now=0)
-    assert throughput.rate(0) == 0
     throughput.count(100, 1)
-    assert throughput.rate(2) == 50
+    assert throughput.rate(11) == 10
+    assert throughput.rate(11.01) == 0
+
+
+def test_what_comes_within_a_quarter_of_a_second_is_kept_as_one():
+    throughput = Throughput(now=0)
+    for now in (0, 0.249, 0.25, 0.499):
+        throughput.count(1, now)
+    assert list(throughput._lately) == [(0, 2), (0.25, 2)]
 
 
 def test_many_small_blocks_take_little_room():
