@@ -20,6 +20,7 @@ import pytest
 from spsd.client.exits import Exit
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Drip, Hang, Origin, Whole
+from tests.client.documented import documented
 from tests.daemon.driver import Daemon, running
 from tests.iso import build_iso
 
@@ -238,6 +239,37 @@ async def test_from_a_fetch_to_its_slot_and_out_again(user: User, image: bytes) 
     assert (refused.exit, refused.out) == (Exit.CONFLICT, "")
     assert (await user.run("remove", key[:8])).exit == 0
     assert (await user.run("downloads", "--json")).document["items"] == []
+
+
+async def test_a_server_of_the_documented_api_alone(tmp_path: Path, image: bytes) -> None:
+    """No events, no history, no log-out: what is left is asked for again and again."""
+    home = tmp_path / "home"
+    home.mkdir()
+    async with (
+        running(tmp_path) as daemon,
+        documented(daemon.url) as url,
+        Origin({"/a.iso": image}, [Drip(60_000, 0.3)]) as origin,
+    ):
+        user = User(daemon, home)
+        logged_in = await user.run(
+            *("login", url, "-u", USER, "--password-file", "-"), given=PASSWORD + "\n"
+        )
+        assert logged_in.exit == 0, logged_in.err
+        fetched = await user.run(
+            *("fetch", origin.url("/a.iso"), "--wait", "--json"),
+            *("--sha256", hashlib.sha256(image).hexdigest()),
+        )
+        assert fetched.exit == 0, fetched.err
+        lines = [json.loads(line)["body"]["status"] for line in fetched.out.splitlines()]
+        assert lines[-1] == "finished"
+        assert "in-progress" in lines
+        shown = await user.run("show", "--json", json.loads(fetched.out.splitlines()[-1])["key"])
+        assert "history" not in shown.document
+        assert VERSION in (await user.run("slots")).out
+        assert (await user.run("upload", str(tmp_path / "a.iso"))).exit == 0
+        assert (await user.run("upgrade", "1", "--yes")).exit == 0
+        assert (await user.run("logout")).exit == 0
+        assert (await user.run("slots")).exit == Exit.NOT_LOGGED_IN
 
 
 async def test_uploads_and_upgrades(user: User, image: bytes, tmp_path: Path) -> None:
