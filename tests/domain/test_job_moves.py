@@ -192,3 +192,15 @@ def test_a_polite_stop(spent, left):
         progress=NO_PROGRESS,
         evidence=None,
     )
+
+
+def test_the_code_of_what_failed():
+    assert QUEUED.code is None
+    assert INSTALLING.code is None, "its evidence is no failure's"
+    retried = DOWNLOADING.failed(CUT, SOME, gained=False, budget=9, now=12)
+    assert (retried.state, retried.code) == (JobState.DOWNLOADING, FailureCode.CUT_OFF)
+    over = DOWNLOADING.failed(NO_SLOT, SOME, gained=False, budget=9, now=12)
+    assert (over.state, over.code) == (JobState.FAILED, FailureCode.NO_SLOT)
+    crashed = replace(DOWNLOADING, spent=9, mirrors=()).interrupted(budget=1, now=12)
+    assert (crashed.state, crashed.code) == (JobState.FAILED, FailureCode.GAVE_UP)
+    assert DOWNLOADING.cancelled(SOME, now=12).code is None
