@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -92,7 +92,9 @@ class Squid:
                 while not any(request in line for line in self.told):
                     await there.wait()
                     there.clear()
-                    self.told.extend(os.read(self.log, 65_536).decode().splitlines())
+                    # The loop may have seen twice what was read at once.
+                    with suppress(BlockingIOError):
+                        self.told.extend(os.read(self.log, 65_536).decode().splitlines())
         finally:
             loop.remove_reader(self.log)
 
