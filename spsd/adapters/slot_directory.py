@@ -13,7 +13,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
 
@@ -66,7 +66,7 @@ class SlotDirectory:
             return BrokenSlot(f"slot {slot} holds something without a readable manifest: {error}")
 
     async def intact(self, slot: int) -> bool:
-        """Hash the slot's image again: is it what its manifest says?"""
+        """Hash the slot's image again: is it what its manifest says, and there to the end?"""
         image = await asyncio.to_thread(self._read, slot)
         if not isinstance(image, InstalledImage):
             return False
@@ -75,14 +75,17 @@ class SlotDirectory:
         with as_appliance_errors(f"reading slot {slot}"):
             if not await asyncio.to_thread(path.is_file):
                 return False
-            with ExitStack() as stack:
+            with suppress(FileNotFoundError), ExitStack() as stack:
                 # What a thread opens for a caller who is cancelled has to be closed too, and not
                 # before the thread has done with it: the descriptor may be another file's then.
                 file = await to_completion(asyncio.to_thread(_opened, stack, path))
                 # In short steps, so that a cancel never waits for a whole image.
                 while await to_completion(asyncio.to_thread(_feed, digest, file.fileno())):
                     pass
-        return digest.hexdigest() == image.sha256
+                # Whoever takes it out meanwhile has been told that it is gone.
+                is_there = await asyncio.to_thread(_names, path, file.fileno())
+                return is_there and digest.hexdigest() == image.sha256
+        return False
 
     async def install(self, slot: int, image: InstalledImage, staged: StagingKey) -> None:
         """Move the sealed partial into the empty slot, durably and at once."""
@@ -155,6 +158,10 @@ def _must_be(expected: Sha256, copy: Path) -> None:
 
 def _opened(stack: ExitStack, path: Path) -> FileIO:
     return stack.enter_context(path.open("rb", buffering=0))
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    return os.path.samestat(path.stat(), os.fstat(descriptor))
 
 
 def _feed(digest: "hashlib._Hash", descriptor: int) -> int:

@@ -101,6 +101,19 @@ async def test_a_cancel_while_an_image_is_opened_leaves_it_closed(slots, held):
     gc.collect()
 
 
+@pytest.mark.parametrize("held", [1, 2, 3, 4, 5])
+async def test_an_image_that_is_taken_out_meanwhile_is_not_there(slots, tmp_path, held):
+    await slots.install(1, IMAGE, DIGEST)
+    executor = Holding(held)
+    asyncio.get_running_loop().set_default_executor(executor)
+    looking = asyncio.create_task(slots.intact(1))
+    await executor.ran.wait()
+    (tmp_path / "slots" / "1").rename(tmp_path / "slots" / ".trash-1")
+    executor.go_on.set()
+    assert await looking is False
+    executor.shutdown()
+
+
 async def test_a_flipped_byte_is_seen(slots, tmp_path):
     await slots.install(1, IMAGE, DIGEST)
     path = tmp_path / "slots" / "1" / "image"
