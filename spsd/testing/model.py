@@ -62,6 +62,8 @@ class JobModel:
     excused: bool = False
     """The origin misbehaves, or the digest is of nothing: it may fail for many a reason."""
     slots_were_scarce: bool = False
+    slot_was_seen: bool = False
+    """Once it was finished, a look has shown what its slot holds."""
     body: Mapping[str, Any] | None = None
     history: tuple[Mapping[str, Any], ...] = ()
 
@@ -69,6 +71,11 @@ class JobModel:
     def is_over(self) -> bool:
         """It is known to be over."""
         return self.may_be <= OVER
+
+    @property
+    def is_finished(self) -> bool:
+        """It is known to have installed its image."""
+        return self.may_be == {Status.FINISHED}
 
     def interrupted(self) -> None:
         """The server ends: what was in progress may be queued again."""
@@ -156,6 +163,13 @@ class Model:
         else:
             self.jobs[key] = job
 
+    def seen(self, key: str, body: Mapping[str, Any]) -> None:
+        """The job alone was looked at, and no slot."""
+        job = self.jobs[key]
+        job.shown(body)
+        if job.is_finished and not job.slot_was_seen:
+            self.brought.add(job.sha256)
+
     def removed(self, key: str) -> None:
         """The record is gone; how the job ended may never have been seen."""
         self.brought.add(self.jobs.pop(key).sha256)
@@ -217,9 +231,9 @@ class Model:
                 continue
             job.may_be_gone = False
             job.slots_were_scarce |= scarce
-            first = job.body is None or Status(job.body["status"]) not in OVER
             job.shown(look.jobs[key])
-            if first and Status(look.jobs[key]["status"]) is Status.FINISHED:
+            if job.is_finished and not job.slot_was_seen:
+                job.slot_was_seen = True
                 self._finished(job, look)
         must(list(look.jobs) == list(self.jobs), "the jobs are not in order of creation")
 

@@ -50,6 +50,16 @@ def test_a_job_that_goes_its_way_is_fine() -> None:
     assert seen.running == []
 
 
+def test_a_job_that_ends_between_two_looks_may_have_filled_its_slot_meanwhile() -> None:
+    seen = model(jobs(k=body("in-progress")))
+    seen.seen("k", FINISHED)
+    seen.looked(IN_SLOT_1)
+    empty = model(jobs(k=body("in-progress")))
+    empty.seen("k", FINISHED)
+    with pytest.raises(BrokenPromiseError, match="but slot 1 holds None"):
+        empty.looked(replace(IN_SLOT_1, held={1: None, 2: None}))
+
+
 def test_after_a_crash_it_may_be_queued_again_and_not_before() -> None:
     seen = model(jobs(k=body("in-progress")))
     seen.ended()

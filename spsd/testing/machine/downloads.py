@@ -125,7 +125,7 @@ class Downloads(ServerMachine):
             return
         answer = self.ask("GET", f"{FETCH}/{key}", headers=headers)
         must(answer.status == 200, f"the job {key}: {answer.status}")
-        self.model.jobs[key].shown(answer.document["body"])
+        self.model.seen(key, answer.document["body"])
 
     @precondition(lambda machine: machine.up and machine.submissions and machine.has_history)
     @rule(number=NUMBERS)
