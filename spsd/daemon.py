@@ -43,8 +43,8 @@ from spsd.services.download import Download
 from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import CHECK_EVERY_S, Integrity
+from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
-from spsd.services.noted_jobs import NotedJobs
 from spsd.services.pipeline import Pipeline
 from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
@@ -52,9 +52,9 @@ from spsd.services.recovery import recover
 from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
-from spsd.services.told_jobs import ToldJobs
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
+from spsd.services.watched_jobs import WatchedJobs
 from spsd.web.app import Services, build_app
 from spsd.web.connections import Connections
 from spsd.web.metrics import Monitoring
@@ -93,7 +93,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
             thread, origin, Download(origin, staging, now=now, splitting=splitting)
         )
         meter, board, feed = await _audience(database)
-        jobs = ToldJobs(NotedJobs(SqliteJobs(database, patient=True), meter), feed)
+        witnesses = (meter, JobLog(), feed)
+        jobs = WatchedJobs(SqliteJobs(database, patient=True), *witnesses)
         pipeline = _pipeline(settings, state, jobs, board, staging, downloads)
         await recover(
             pipeline.jobs,
@@ -142,7 +143,7 @@ async def serve(settings: Settings, reread: Reread) -> None:
                 accounts=_accounts(settings, database, passwords),
                 feed=feed,
                 fetching=Fetching(
-                    ToldJobs(NotedJobs(SqliteJobs(database), meter), feed),
+                    WatchedJobs(SqliteJobs(database), *witnesses),
                     scheduler,
                     board,
                     now=now,

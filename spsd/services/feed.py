@@ -111,7 +111,19 @@ class Feed:
         """Whether so many wait or read along that others are to be answered at once."""
         return self.followers >= MOST_WAITING
 
-    def moved(self, key: JobKey) -> None:
+    def added(self, job: Job) -> None:
+        """A row is there."""
+        self.changed(job.key)
+
+    def moved(self, _: Job, after: Job) -> None:
+        """A row is another now."""
+        self.changed(after.key)
+
+    def removed(self, job: Job) -> None:
+        """A row is gone."""
+        self.gone(job.key)
+
+    def changed(self, key: JobKey) -> None:
         """The download's row is another now, durably."""
         self.revisions.changed(key)
         self._news.set()
@@ -130,7 +142,7 @@ class Feed:
         self._shown |= shown
         self._news.set()
 
-    def removed(self, key: JobKey) -> None:
+    def gone(self, key: JobKey) -> None:
         """The download's record is gone."""
         self.revisions.removed(key)
         self._progressed.discard(key)

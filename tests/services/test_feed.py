@@ -115,12 +115,12 @@ class Life:
     async def write(self, key: JobKey) -> None:
         if key not in self.gone:  # a key is made anew for each download, and never comes back
             self.history.write(key)
-            self.feed.moved(key)
+            self.feed.changed(key)
 
     async def remove(self, key: JobKey) -> None:
         if self.history.rows.pop(key, None) is not None:
             self.gone.add(key)
-            self.feed.removed(key)
+            self.feed.gone(key)
 
     async def progress(self, key: JobKey) -> None:
         if key in self.history.rows:
@@ -178,12 +178,12 @@ async def test_a_database_that_cannot_be_read_ends_the_streams_and_not_the_feed(
     pump = asyncio.create_task(feed.run())
     async with feed.reading() as reader:
         history.broken = True
-        feed.moved(KEYS[0])
+        feed.changed(KEYS[0])
         assert await reader.changes() == ()
     history.broken = False
     async with feed.reading() as reader:
         history.write(KEYS[0])
-        feed.moved(KEYS[0])
+        feed.changed(KEYS[0])
         [change] = await reader.changes()
         assert change.job.key == KEYS[0]
     feed.close()
@@ -195,7 +195,7 @@ async def test_without_readers_no_row_is_read() -> None:
     history = History(broken=True)
     feed = Feed(history, ProgressBoard())
     pump = asyncio.create_task(feed.run())
-    feed.moved(KEYS[0])
+    feed.changed(KEYS[0])
     for _ in range(10):
         await asyncio.sleep(0)
     assert not pump.done()
@@ -208,7 +208,7 @@ async def test_without_readers_no_row_is_read() -> None:
 async def test_a_revision_is_another_after_each_change(key) -> None:
     feed = Feed(History(), ProgressBoard())
     seen = {feed.revisions.of(key)}
-    for act in (feed.moved, feed.moved, feed.removed, feed.moved, feed.removed):
+    for act in (feed.changed, feed.changed, feed.gone, feed.changed, feed.gone):
         act(KEYS[0])
         assert feed.revisions.of(key) not in seen
         seen.add(feed.revisions.of(key))

@@ -35,9 +35,9 @@ from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
-from spsd.services.told_jobs import ToldJobs
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
+from spsd.services.watched_jobs import WatchedJobs
 from spsd.web.app import Services, build_app
 from spsd.web.metrics import Monitoring
 from tests.web.contract import CheckedClient
@@ -94,7 +94,7 @@ class Api:
         )
         self.feed = Feed(self.jobs, self.board)
         self.board.tell = self.feed.progressed
-        self.jobs = ToldJobs(self.jobs, self.feed)
+        self.jobs = WatchedJobs(self.jobs, self.feed)
         self.integrity = Integrity(
             self.store, current=lambda: self.current, clock=self.clock, every_s=3600
         )

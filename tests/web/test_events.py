@@ -113,7 +113,7 @@ async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
         async with stream(client) as told:
             last = (await told.next()).id
         for number in range(module.REMOVALS_KNOWN + 1):
-            api.feed.removed(JobKey(str(number)))
+            api.feed.gone(JobKey(str(number)))
         async with stream(client, **after(last)) as told:
             assert (await told.next()).event == "snapshot"
 
@@ -150,7 +150,7 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
         assert api.feed.readers == 1
     async with asyncio.timeout(20):
         while api.feed.readers:
-            api.feed.removed(JobKey("x"))  # it is noticed by what cannot be written
+            api.feed.gone(JobKey("x"))  # it is noticed by what cannot be written
             await asyncio.sleep(0.01)
 
 

@@ -1,29 +1,37 @@
-"""A job repository whose changes are logged and counted: one line a transition."""
+"""A job repository whose changes are witnessed: logged, counted, told."""
 
-import logging
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from spsd.domain.digest import Sha256
 from spsd.domain.job import Job, JobKey, Step
-from spsd.domain.lifecycle import Trigger
 from spsd.domain.selection import EVERY_JOB, Selection
-from spsd.domain.source import told
 from spsd.services.completion import to_completion
-from spsd.services.meter import Meter
 from spsd.services.ports import JobRepository
 
-_log = logging.getLogger(__name__)
+
+class Witness(Protocol):
+    """Learns of each row that has changed, durably."""
+
+    def added(self, job: Job) -> None:
+        """A row is there."""
+
+    def moved(self, before: Job, after: Job) -> None:
+        """A row is another now."""
+
+    def removed(self, job: Job) -> None:
+        """A row is gone."""
 
 
-class NotedJobs:
-    """Another repository, with a log and a meter.
+class WatchedJobs:
+    """Another repository, and those who witness its changes, in this order.
 
-    A cancelled statement runs to its end all the same, and so does its note.
+    A cancelled statement runs to its end all the same, and so do they.
     """
 
-    def __init__(self, jobs: JobRepository, meter: Meter) -> None:
+    def __init__(self, jobs: JobRepository, *witnesses: Witness) -> None:
         self._jobs = jobs
-        self._meter = meter
+        self._witnesses = witnesses
 
     async def add(self, job: Job) -> None:
         """Durable when it returns."""
@@ -31,8 +39,8 @@ class NotedJobs:
 
     async def _add(self, job: Job) -> None:
         await self._jobs.add(job)
-        self._meter.added(job)
-        _note(job, told(job.url))
+        for witness in self._witnesses:
+            witness.added(job)
 
     async def move(self, seen: Job, to: Job) -> Job | None:
         """Make the row ``to`` if it still is what ``seen`` says; None: somebody moved first."""
@@ -41,8 +49,8 @@ class NotedJobs:
     async def _move(self, seen: Job, to: Job) -> Job | None:
         moved = await self._jobs.move(seen, to)
         if moved is not None:
-            self._meter.moved(seen, moved)
-            _note(moved, moved.evidence or moved.error)
+            for witness in self._witnesses:
+                witness.moved(seen, moved)
         return moved
 
     async def remove(self, job: Job) -> bool:
@@ -52,8 +60,8 @@ class NotedJobs:
     async def _remove(self, job: Job) -> bool:
         removed = await self._jobs.remove(job)
         if removed:
-            self._meter.removed(job)
-            _log.info("job %s: removed", job.key, extra={"job": job.key, "action": "remove"})
+            for witness in self._witnesses:
+                witness.removed(job)
         return removed
 
     async def get(self, key: JobKey) -> Job | None:
@@ -79,22 +87,3 @@ class NotedJobs:
     async def wanted(self) -> Collection[Sha256]:
         """The digests whose partial files some row may still go on with."""
         return await self._jobs.wanted()
-
-
-def _note(job: Job, why: str | None) -> None:
-    failed = job.code is not None or job.cause is Trigger.INTERRUPT
-    _log.log(
-        logging.WARNING if failed else logging.INFO,
-        "job %s: %s, %s%s",
-        job.key,
-        job.cause,
-        job.state,
-        f" ({why})" if why else "",
-        extra={
-            "job": job.key,
-            "action": job.cause.value,
-            "state": job.state.value,
-            "attempt": job.attempt,
-            "code": None if job.code is None else job.code.value,
-        },
-    )

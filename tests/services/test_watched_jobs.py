@@ -14,9 +14,10 @@ from spsd.domain.digest import Sha256
 from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
-from spsd.services.noted_jobs import NotedJobs
 from spsd.services.progress import ProgressBoard
+from spsd.services.watched_jobs import WatchedJobs
 
 TOLD = ("job", "action", "state", "attempt", "code")
 DNS = OriginError(FailureCode.DNS, "no such name")
@@ -32,7 +33,7 @@ async def jobs(tmp_path, meter):
     path = tmp_path / "spsd.sqlite"
     await asyncio.to_thread(migrate, path)
     async with open_database(path) as database:
-        yield NotedJobs(SqliteJobs(database), meter)
+        yield WatchedJobs(SqliteJobs(database), meter, JobLog())
 
 
 @pytest.fixture
