@@ -222,9 +222,10 @@ async def _audience(database: Database) -> tuple[Meter, ProgressBoard, Feed]:
     """Who hears of every move and of every progress."""
     meter = Meter()
     meter.begin(await SqliteJobs(database).tally())
-    board = ProgressBoard(meter)
+    board = ProgressBoard()
     feed = Feed(SqliteJobs(database), board)
-    board.tell = feed.progressed
+    board.watched_by(meter)
+    board.watched_by(feed)
     return meter, board, feed
 
 

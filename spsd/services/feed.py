@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from spsd.domain.database import DatabaseError
 from spsd.domain.errors import TooManyReadersError
-from spsd.domain.job import Job, JobKey
+from spsd.domain.job import Job, JobKey, Progress
 from spsd.services.ports import Moves
 from spsd.services.progress import ProgressBoard
 from spsd.services.revisions import Revisions
@@ -128,11 +128,14 @@ class Feed:
         self.revisions.changed(key)
         self._news.set()
 
-    def progressed(self, key: JobKey) -> None:
+    def progressed(self, key: JobKey, _: Progress) -> None:
         """More of it is here."""
         self._progressed.add(key)
         if self._pause is None and not self._over:
             self._pause = asyncio.get_running_loop().call_later(PROGRESS_S, self._show_progress)
+
+    def rested(self, _: JobKey) -> None:
+        """Whatever ended the work on it has moved the row as well."""
 
     def _show_progress(self) -> None:
         self._pause = None

@@ -1,32 +1,44 @@
 """How far each running download is: memory only, the partial file's length is the truth."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
 from spsd.domain.lifecycle import JobState
-from spsd.services.meter import Meter
+
+
+class Watcher(Protocol):
+    """Learns of all progress."""
+
+    def progressed(self, key: JobKey, progress: Progress) -> None:
+        """The download is this far."""
+
+    def rested(self, key: JobKey) -> None:
+        """Nobody works on the job any more."""
 
 
 class ProgressBoard:
-    """Written by pipelines, read by whoever shows a job; ``meter`` counts what comes."""
+    """Written by pipelines, read by whoever shows a job."""
 
-    def __init__(self, meter: Meter | None = None) -> None:
+    def __init__(self) -> None:
         self._progress: dict[JobKey, Progress] = {}
-        self._meter = meter or Meter()
-        self.tell: Callable[[JobKey], None] = _nobody
-        """Called with every progress that is posted."""
+        self._watchers: list[Watcher] = []
+
+    def watched_by(self, watcher: Watcher) -> None:
+        """Tell it of all progress from now on."""
+        self._watchers.append(watcher)
 
     def post(self, key: JobKey, progress: Progress) -> None:
         """The download is this far."""
         self._progress[key] = progress
-        self._meter.progressed(key, progress)
-        self.tell(key)
+        for watcher in self._watchers:
+            watcher.progressed(key, progress)
 
     def wipe(self, key: JobKey) -> None:
         """Nobody works on the job any more; the row says how far it came."""
         self._progress.pop(key, None)
-        self._meter.rested(key)
+        for watcher in self._watchers:
+            watcher.rested(key)
 
     def of(self, job: Job) -> Progress:
         """The newest that is known."""
@@ -37,6 +49,3 @@ class ProgressBoard:
         if job.state is not JobState.DOWNLOADING:
             return job
         return replace(job, progress=self._progress.get(job.key, NO_PROGRESS))
-
-
-def _nobody(_: JobKey) -> None: ...

@@ -124,7 +124,7 @@ class Life:
 
     async def progress(self, key: JobKey) -> None:
         if key in self.history.rows:
-            self.feed.progressed(key)
+            self.feed.progressed(key, Progress(1, 2))
             self.feed._show_progress()
 
     async def turn(self, times: int) -> None:

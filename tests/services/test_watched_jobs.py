@@ -137,7 +137,8 @@ async def test_the_count_of_the_start_is_that_of_the_rows(jobs, meter, tmp_path)
 
 def test_bytes_that_were_there_are_not_received():
     meter = Meter()
-    board = ProgressBoard(meter)
+    board = ProgressBoard()
+    board.watched_by(meter)
     one, other = JobKey("one"), JobKey("other")
     board.post(one, Progress(1000, 5000))
     assert meter.received_bytes == 0

@@ -93,7 +93,7 @@ class Api:
             now=self.clock,
         )
         self.feed = Feed(self.jobs, self.board)
-        self.board.tell = self.feed.progressed
+        self.board.watched_by(self.feed)
         self.jobs = WatchedJobs(self.jobs, self.feed)
         self.integrity = Integrity(
             self.store, current=lambda: self.current, clock=self.clock, every_s=3600
