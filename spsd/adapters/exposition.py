@@ -27,11 +27,10 @@ from spsd import __version__
 from spsd.domain.histogram import Observed
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import BrokenSlot, SlotContent
-from spsd.services.meter import Meter
+from spsd.services.meter import OPEN_METRICS, Meter
 from spsd.services.slots import Slots
 
 Labelled = Mapping[tuple[str, ...], float]
-OPEN_METRICS = "application/openmetrics-text"
 _NOT_A_NUMBER = float("nan")
 
 
@@ -226,14 +225,14 @@ def _usage(path: Path) -> tuple[float, float]:
 
 
 def _gauge(name: str, meaning: str, values: Labelled, *labels: str) -> Metric:
-    family = GaugeMetricFamily(name, meaning, labels=labels)
-    for labelled, value in values.items():
-        family.add_metric(labelled, value)
-    return family
+    return _filled(GaugeMetricFamily(name, meaning, labels=labels), values)
 
 
 def _counter(name: str, meaning: str, values: Labelled, *labels: str) -> Metric:
-    family = CounterMetricFamily(name, meaning, labels=labels)
+    return _filled(CounterMetricFamily(name, meaning, labels=labels), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Labelled) -> Metric:
     for labelled, value in values.items():
         family.add_metric(labelled, value)
     return family

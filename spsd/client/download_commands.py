@@ -10,7 +10,7 @@ from click.shell_completion import CompletionItem
 from spsd.client import showing
 from spsd.client.connection import FETCH, Api, Document, connected
 from spsd.client.context import Call, call_of, over_the_api
-from spsd.client.downloads import found
+from spsd.client.downloads import found, is_over
 from spsd.client.exits import Exit
 from spsd.client.failures import ApiError, CommandError
 from spsd.client.sums import digest_for
@@ -84,6 +84,10 @@ async def _text(place: str) -> str:
         raise CommandError(f"{place} cannot be read: {error}", Exit.USAGE) from error
 
 
+async def _one(api: Api, prefix: str) -> Document:
+    return await api.get(f"{FETCH}/{await found(api, prefix)}")
+
+
 @click.command("downloads")
 @over_the_api
 async def list_downloads(api: Api, call: Call) -> None:
@@ -97,10 +101,9 @@ async def list_downloads(api: Api, call: Call) -> None:
 @over_the_api
 async def show(api: Api, call: Call, key: str) -> None:
     """One download, and how it came to where it is."""
-    whole = await found(api, key)
-    document = await api.get(f"{FETCH}/{whole}")
+    document = await _one(api, key)
     try:
-        moves = (await api.get(f"{FETCH}/{whole}/history"))["body"]["history"]
+        moves = (await api.get(f"{FETCH}/{document['key']}/history"))["body"]["history"]
     except ApiError as error:
         if error.exit is not Exit.NOT_FOUND:
             raise
@@ -122,9 +125,9 @@ async def watch(api: Api, call: Call, key: str | None) -> Exit | None:
 @over_the_api
 async def cancel(api: Api, call: Call, key: str) -> None:
     """Cancel a download that is queued or running."""
-    whole = await found(api, key)
-    status = (await api.get(f"{FETCH}/{whole}"))["body"]["status"]
-    if status not in ("queued", "in-progress"):
+    document = await _one(api, key)
+    whole, status = document["key"], document["body"]["status"]
+    if is_over(document):
         raise CommandError(
             f"{whole} is {status} already; `spsctl remove` removes its record", Exit.CONFLICT
         )
@@ -136,8 +139,8 @@ async def cancel(api: Api, call: Call, key: str) -> None:
 @over_the_api
 async def remove(api: Api, call: Call, key: str) -> None:
     """Remove the record of a download that is over."""
-    whole = await found(api, key)
-    status = (await api.get(f"{FETCH}/{whole}"))["body"]["status"]
-    if status in ("queued", "in-progress"):
+    document = await _one(api, key)
+    whole, status = document["key"], document["body"]["status"]
+    if not is_over(document):
         raise CommandError(f"{whole} is {status}; `spsctl cancel` first", Exit.CONFLICT)
     call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"removed {whole}")

@@ -98,6 +98,10 @@ class Meter:
         self.lags[loop].observe(seconds)
 
 
+OPEN_METRICS = "application/openmetrics-text"
+"""The media type of the form that a client may prefer to Prometheus's own."""
+
+
 class Exposition(Protocol):
     """All metrics as text."""
 

@@ -1,7 +1,7 @@
 """``/metrics``: what Prometheus reads, and the time that answers take.
 
 Of spsd's own. Who is on the appliance itself may read it without more; others show a token or a
-session. (docs/decisions/0025)
+session. (docs/decisions/0024)
 """
 
 import hmac
@@ -14,12 +14,11 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.domain.errors import UnauthenticatedError
-from spsd.services.meter import Exposition, Meter
+from spsd.services.meter import OPEN_METRICS, Exposition, Meter
 from spsd.web.auth import SESSION
 from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Answer, Operation
 from spsd.web.paths import METRICS
 
-OPEN_METRICS = "application/openmetrics-text"
 NO_ROUTE = "none"
 OTHER_METHOD = "other"
 

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import shutil
-import ssl
 import subprocess
 import time
 from dataclasses import dataclass
@@ -147,7 +146,8 @@ def test_the_examples_work(tmp_path: Path) -> None:
 def _with_cookie(daemon: DaemonProcess, directory: Path) -> Client:
     """A client in the examples' own session."""
     jar = (directory / "cookies.txt").read_text()
-    context = ssl.create_default_context(cafile=str(directory / "certificate.pem"))
     cookie = re.search(r"session_id\t(\w+)", jar)
     assert cookie is not None
-    return Client(daemon.url, context=context, cookie=f"session_id={cookie[1]}")
+    client = daemon.client(user=None)
+    client.cookie = f"session_id={cookie[1]}"
+    return client
