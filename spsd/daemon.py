@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from pathlib import Path
 
 from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.boot import boot_id, booted_slot
+from spsd.adapters.boot import appliance, boot_id, booted_slot
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import Database, open_database
 from spsd.adapters.download_thread import ThreadedDownload
@@ -36,6 +36,7 @@ from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.domain.chunks import Splitting
+from spsd.domain.spread import StartSpread
 from spsd.listening import connection_limit, listening, server_tls
 from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
 from spsd.services.accounts import Accounts
@@ -95,7 +96,8 @@ async def serve(settings: Settings, reread: Reread) -> None:
         meter, board, feed = await _audience(database)
         witnesses = (meter, JobLog(), feed)
         jobs = WatchedJobs(SqliteJobs(database, patient=True), *witnesses)
-        pipeline = _pipeline(settings, state, jobs, board, staging, downloads)
+        name = await asyncio.to_thread(appliance, state.root)
+        pipeline = _pipeline(settings, state, jobs, board, staging, downloads, name)
         await recover(
             pipeline.jobs,
             pipeline.staging,
@@ -126,7 +128,11 @@ async def serve(settings: Settings, reread: Reread) -> None:
         async def apply(fetch: FetchSettings) -> None:
             wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
             await downloads.use(wanted, Splitting(connections=fetch.connections))
-            scheduler.use(concurrent=fetch.concurrent, retry=retry_policy(fetch))
+            scheduler.use(
+                concurrent=fetch.concurrent,
+                retry=retry_policy(fetch),
+                spread=StartSpread(name, fetch.start_spread_s),
+            )
 
         reloading = Reloading(settings, reread, apply, notifier=notifier)
         connections = Connections(limit=connection_limit())
@@ -236,6 +242,7 @@ def _pipeline(
     board: ProgressBoard,
     staging: StagingDirectory,
     downloads: ThreadedDownload,
+    name: str,
 ) -> Pipeline:
     return Pipeline(
         jobs=jobs,
@@ -245,6 +252,7 @@ def _pipeline(
         download=downloads,
         board=board,
         retry=retry_policy(settings.fetch),
+        spread=StartSpread(name, settings.fetch.start_spread_s),
         now=now,
     )
 

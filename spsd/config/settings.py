@@ -85,6 +85,10 @@ class FetchSettings(Struct, frozen=True, forbid_unknown_fields=True):
     rate_limit_bytes_per_s: Annotated[
         int, Meta(ge=0, le=2**40, description="For all jobs together; 0: none.")
     ] = 0
+    start_spread_s: Annotated[
+        float,
+        Meta(ge=0, le=86400, description="Starts of a fleet are spread over this; 0: at once."),
+    ] = 0.0
 
 
 class UpgradeSettings(Struct, frozen=True, forbid_unknown_fields=True):

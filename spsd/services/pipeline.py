@@ -1,11 +1,14 @@
 """The way of one job, from claimed to over: find it, or fetch and prove it, then install it."""
 
+import asyncio
+import logging
 from dataclasses import dataclass
 
 from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
 from spsd.domain.job import Job
 from spsd.domain.retry import RetryPolicy
 from spsd.domain.slot import InstalledImage
+from spsd.domain.spread import StartSpread
 from spsd.domain.staging_key import download_key
 from spsd.services.claim import Claim, SupersededError
 from spsd.services.completion import to_completion
@@ -15,6 +18,9 @@ from spsd.services.leftovers import clear_away
 from spsd.services.ports import ImageInspector, JobRepository, Now, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
 from spsd.services.proving import Proving
+
+_log = logging.getLogger(__name__)
+_WAITS = "job %s: asks its origin in %.1f s, as [fetch] start_spread_s has it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class Pipeline:
     download: Attempts
     board: ProgressBoard
     retry: RetryPolicy
+    spread: StartSpread
     now: Now
 
     async def run(self, claimed: Job) -> None:
@@ -54,6 +61,7 @@ class _Run:
                 return
             if self._claim.job.slot is None:
                 raise ApplianceError(FailureCode.NO_SLOT, "there is no empty slot")
+            await self._wait()
             await self._prove()
             await to_completion(self._install())
         except JobError as error:
@@ -72,6 +80,14 @@ class _Run:
         await self._claim.move(job.found(number, image.size, now=self._with.now()))
         await clear_away(self._with.staging, self._key)
         return True
+
+    async def _wait(self) -> None:
+        """Let others of a fleet go first, if it is their turn."""
+        job, pipeline = self._claim.job, self._with
+        wait_s = pipeline.spread.wait_s(job.sha256, asked_at=job.created_at, now=pipeline.now())
+        if wait_s > 0:
+            _log.info(_WAITS, job.key, wait_s, extra={"job": job.key, "action": "wait"})
+        await asyncio.sleep(wait_s)
 
     async def _prove(self) -> None:
         async with self._with.staging.open(self._key) as partial:

@@ -8,6 +8,7 @@ from spsd.domain.digest import Sha256
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
 from spsd.domain.retry import RetryPolicy
+from spsd.domain.spread import StartSpread
 from spsd.domain.staging_key import download_key
 from spsd.services.leftovers import clear_away
 from spsd.services.pipeline import Pipeline
@@ -41,13 +42,13 @@ class Scheduler:
         self._claiming = asyncio.Lock()
         self._wake = asyncio.Event()
 
-    def use(self, *, concurrent: int, retry: RetryPolicy) -> None:
-        """Go on with another limit, and with another budget for the jobs that start from now on.
+    def use(self, *, concurrent: int, retry: RetryPolicy, spread: StartSpread) -> None:
+        """Go on with another limit; budget and spread are for the jobs that start from now on.
 
         Running jobs run on, even if they are more than ``concurrent``.
         """
         self._concurrent = concurrent
-        self._with = replace(self._with, retry=retry)
+        self._with = replace(self._with, retry=retry, spread=spread)
         self.wake()
 
     def wake(self) -> None:

@@ -26,6 +26,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL
 from spsd.domain.retry import RetryPolicy
+from spsd.domain.spread import AT_ONCE
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
@@ -108,6 +109,7 @@ class Life:
             ),
             board=ProgressBoard(),
             retry=RETRY,
+            spread=AT_ONCE,
             now=_now,
         )
         self.reservations = Reservations(self.store)

@@ -1,8 +1,10 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.domain.spread import StartSpread
 from spsd.testing.origin import (
     Chunked,
     CutAfter,
@@ -18,6 +20,7 @@ from spsd.testing.origin import (
     NoContentRange,
     NoLength,
     NoValidator,
+    Origin,
     Redirect,
     Refuse,
     Status,
@@ -30,7 +33,7 @@ from spsd.testing.origin import (
     WrongOffset,
     WrongTotal,
 )
-from tests.services.conftest import BUDGET
+from tests.services.conftest import BUDGET, PATH
 
 CUT = CutAfter(200_000)
 
@@ -330,3 +333,12 @@ async def test_a_cut_is_told_in_our_own_words(bench):
         "cut_off: 127.0.0.1 closed the connection before the end (host 127.0.0.1)"
     )
     assert "<" not in told
+
+
+async def test_what_a_job_has_waited_already_counts(bench):
+    # It was asked for at 100, and it is 200.
+    waited = replace(bench.pipeline, spread=StartSpread("x", 100.0))
+    async with Origin({PATH: bench.content}) as origin:
+        job = await bench.claimed(origin.url(PATH))
+        await waited.run(job)
+    assert (await bench.pipeline.jobs.get(job.key)).state is JobState.FINISHED

@@ -1,0 +1,100 @@
+"""[fetch] start_spread_s: a new job waits for its turn before it asks its origin."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from spsd.adapters.boot import appliance
+from spsd.domain.digest import Sha256
+from spsd.domain.spread import StartSpread
+from spsd.testing.origin import Origin
+from tests.daemon.driver import FETCH, Daemon, running
+
+OVER_S = 86_400.0
+ANY = {"accept": "any"}
+
+
+Image = tuple[bytes, Sha256]
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> Image:
+    """An image that this very appliance is to fetch an hour from now or later."""
+    spread = StartSpread(appliance(tmp_path / "state"), OVER_S)
+    while True:
+        image = os.urandom(1000)
+        digest = Sha256(hashlib.sha256(image).hexdigest())
+        if spread.wait_s(digest, asked_at=0, now=0) >= 3600:
+            return image, digest
+
+
+async def waiting(daemon: Daemon, log: Path, url: str, digest: Sha256) -> str:
+    key = await daemon.submit(url, digest)
+    await daemon.until(key, lambda body: f"job {key}: asks its origin in" in log.read_text())
+    return key
+
+
+async def test_a_cancel_does_not_wait(tmp_path: Path, late: Image) -> None:
+    image, digest = late
+    log = tmp_path / "log"
+    async with (
+        Origin({"/a": image}) as origin,
+        running(tmp_path, fetch={"start_spread_s": OVER_S}, slots=ANY, log=log) as daemon,
+    ):
+        key = await waiting(daemon, log, origin.url("/a"), digest)
+        body = await daemon.job(key)
+        assert (body["status"], body["bytes_downloaded"]) == ("in-progress", 0)
+        since = time.monotonic()
+        assert (await daemon.call("DELETE", f"{FETCH}/{key}"))[0] == 200
+        assert (await daemon.job(key))["status"] == "cancelled"
+        assert time.monotonic() - since < 1, "promise e"
+        assert origin.requests == []
+        assert daemon.staged() == []
+
+
+async def test_a_kill_does_not_end_the_wait_and_a_new_setting_does(
+    tmp_path: Path, late: Image
+) -> None:
+    image, digest = late
+    log = tmp_path / "log"
+    async with (
+        Origin({"/a": image}) as origin,
+        running(tmp_path, fetch={"start_spread_s": OVER_S}, slots=ANY, log=log) as daemon,
+    ):
+        key = await waiting(daemon, log, origin.url("/a"), digest)
+        await daemon.kill()
+        log.write_text("")
+        await daemon.start()
+        told = f"job {key}: asks its origin in"
+        await daemon.until(key, lambda body: told in log.read_text())
+        assert origin.requests == []
+        await daemon.stop()
+        daemon.fetch["start_spread_s"] = 0.0
+        daemon.configure()
+        await daemon.start()
+        assert (await daemon.over(key))["status"] == "finished"
+
+
+async def test_an_image_that_is_here_needs_no_turn(tmp_path: Path, late: Image) -> None:
+    image, digest = late
+    async with (
+        Origin({"/a": image}) as origin,
+        running(tmp_path, slots=ANY) as daemon,
+    ):
+        await daemon.over(await daemon.submit(origin.url("/a"), digest))
+        await daemon.stop()
+        daemon.fetch["start_spread_s"] = OVER_S
+        daemon.configure()
+        await daemon.start()
+        again = await daemon.over(await daemon.submit(origin.url("/a"), digest))
+        assert again["status"] == "finished"
+        assert len(origin.requests) == 1
+
+
+def test_an_appliance_has_one_name_and_its_own(tmp_path: Path) -> None:
+    here, there = (appliance(tmp_path / name) for name in ("here", "there"))
+    assert here == appliance(tmp_path / "there" / ".." / "here")
+    assert here != there
