@@ -5,9 +5,6 @@ from dataclasses import dataclass
 
 from spsd.domain.digest import Sha256
 
-_BITS = 53
-"""As many as a float holds: with more a fraction may round up to 1."""
-
 
 @dataclass(frozen=True, slots=True)
 class StartSpread:
@@ -31,8 +28,4 @@ class StartSpread:
 
     def _fraction(self, digest: Sha256) -> float:
         drawn = hashlib.sha256(f"{self.appliance}\0{digest}".encode()).digest()
-        return (int.from_bytes(drawn[:8]) >> (64 - _BITS)) / float(1 << _BITS)
-
-
-AT_ONCE = StartSpread("", 0.0)
-"""Nobody waits."""
+        return int.from_bytes(drawn[:6]) / 0x1_0000_0000_0000

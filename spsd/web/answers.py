@@ -1,6 +1,8 @@
 """Answers as JSON, with the header fields that every one of them has."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Annotated
 
 import msgspec
 from aiohttp import hdrs, web
@@ -19,6 +21,20 @@ def one_of(*shapes: type[Shape]) -> msgspec.Meta:
     """
     references = [{"$ref": SCHEMA_REF.format(name=shape.__name__)} for shape in shapes]
     return msgspec.Meta(extra_json_schema={"anyOf": references})
+
+
+DateTime = Annotated[
+    str,
+    msgspec.Meta(
+        description="ISO 8601, whole seconds, with the offset +00:00.",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+
+
+def date_time(seconds: int) -> str:
+    """Seconds since the epoch, as :data:`DateTime`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 EVERYWHERE = (

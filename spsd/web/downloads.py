@@ -1,7 +1,6 @@
 """Downloads on the wire, exactly as documented; what is ours goes to other places."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Literal, assert_never
 
 from msgspec import UNSET, Meta, UnsetType
@@ -9,19 +8,11 @@ from msgspec import UNSET, Meta, UnsetType
 from spsd.domain.job import NO_PROGRESS, Job, Step
 from spsd.domain.lifecycle import JobState
 from spsd.domain.source import displayed
-from spsd.web.answers import Shape
+from spsd.web.answers import DateTime, Shape, date_time
 from spsd.web.links import ResourceMeta, SiblingsMeta
 from spsd.web.paths import FETCH, FIRMWARE, slot_path
 
 Status = Literal["queued", "in-progress", "finished", "failed", "cancelled"]
-
-DateTime = Annotated[
-    str,
-    Meta(
-        description="ISO 8601, whole seconds, with the offset +00:00.",
-        extra_json_schema={"format": "date-time"},
-    ),
-]
 
 
 class FetchBody(Shape):
@@ -140,7 +131,7 @@ def many(jobs: Sequence[Job]) -> Downloads:
 def history_of(key: str, steps: Sequence[Step]) -> History:
     """The job's history."""
     moves = [
-        Move(_time(step.at), step.cause, status_of(step.state), step.attempt, step.evidence)
+        Move(date_time(step.at), step.cause, status_of(step.state), step.attempt, step.evidence)
         for step in steps
     ]
     href = f"{FETCH}/{key}"
@@ -162,7 +153,7 @@ def body_of(job: Job) -> FetchBody:
         error=job.error,
         info=_info(job.state),
         slot_id=job.slot if job.state is JobState.FINISHED else None,
-        start_time=None if queued or job.started_at is None else _time(job.started_at),
+        start_time=None if queued or job.started_at is None else date_time(job.started_at),
         status=status_of(job.state),
         url=displayed(job.url),
     )
@@ -205,7 +196,3 @@ def _slot_link(job: Job) -> str | UnsetType:
     if job.state is not JobState.FINISHED or job.slot is None:
         return UNSET
     return slot_path(job.slot)
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,8 +1,11 @@
 """``/api/firmware/slots``: look, and take an image out."""
 
+from typing import assert_never
+
 from aiohttp import hdrs, web
 
 from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
+from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.services.slots import Slots
 from spsd.web import slots as shapes
 from spsd.web.answers import answer
@@ -24,6 +27,21 @@ async def get(request: web.Request) -> web.Response:
     """One slot."""
     slots, number = request.app[SLOT_STORE], _number(request)
     return answer(shapes.one(number, await slots.get(number), await running(slots)))
+
+
+async def manifest(request: web.Request) -> web.Response:
+    """What was proven of its image."""
+    number = _number(request)
+    content = await request.app[SLOT_STORE].get(number)
+    match content:
+        case InstalledImage() as image:
+            return answer(shapes.manifest(number, image))
+        case BrokenSlot():
+            raise ResourceNotFoundError(f"Slot {number} has no readable manifest.")
+        case None:
+            raise ResourceNotFoundError(f"Slot {number} is empty.")
+        case _:
+            assert_never(content)
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -70,6 +88,18 @@ OPERATIONS = (
         summary="Look at a slot",
         access=Access.VIEWER,
         answer=Answer(shapes.Slot, meaning="The slot.", inside=shapes.BODIES),
+        errors=(ResourceNotFoundError,),
+    ),
+    Operation(
+        name="slotManifest",
+        method=hdrs.METH_GET,
+        path=f"{_ONE}/manifest",
+        handler=manifest,
+        tag=_TAG,
+        summary="What was proven of the image in a slot",
+        notes="Of spsd's own: which digest the slot holds. 404 if it is empty.",
+        access=Access.VIEWER,
+        answer=Answer(shapes.Manifest, meaning="Digest, size, and where the image came from."),
         errors=(ResourceNotFoundError,),
     ),
     Operation(

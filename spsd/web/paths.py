@@ -23,3 +23,8 @@ METRICS = "/metrics"
 def slot_path(slot: int) -> str:
     """The link to a slot."""
     return f"{SLOTS}/{slot}"
+
+
+def manifest_path(slot: int) -> str:
+    """The link to what was proven of a slot's image."""
+    return f"{slot_path(slot)}/manifest"

@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
-from spsd.web.answers import Shape, one_of
+from spsd.web.answers import DateTime, Shape, date_time, one_of
 from spsd.web.links import ResourceMeta
-from spsd.web.paths import FIRMWARE, SLOTS, slot_path
+from spsd.web.paths import FIRMWARE, SLOTS, manifest_path, slot_path
 
 
 class SlotBody(Shape):
@@ -70,6 +70,23 @@ class Slot(Shape):
     meta: ResourceMeta
 
 
+class ManifestBody(Shape):
+    """What was proven of an image when it was installed."""
+
+    installed_at: Annotated[DateTime, Meta(description="When it was installed.")]
+    job: Annotated[str | None, Meta(description="Key of the download that brought it, or null.")]
+    sha256: Annotated[str, Meta(description="The image's digest, in lower case.")]
+    size: Annotated[int, Meta(ge=0, description="The image's length in bytes.")]
+
+
+class Manifest(Shape):
+    """The manifest of a slot's image: a resource of our own. [unknown - our choice]."""
+
+    body: ManifestBody
+    key: Annotated[str, Meta(description="The slot's number.")]
+    meta: ResourceMeta
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     """Which slot runs now, and which after the next reboot; None: nobody knows."""
@@ -98,6 +115,12 @@ def one(number: int, content: SlotContent, running: Running) -> Slot:
     """One slot; an empty one has an empty body. [unknown - our choice], like the list."""
     meta = ResourceMeta(slot_path(number), SLOTS)
     return Slot(body_of(number, content, running), str(number), meta)
+
+
+def manifest(number: int, image: InstalledImage) -> Manifest:
+    """What is known of the image beside what it says of itself."""
+    body = ManifestBody(date_time(image.installed_at), image.job, image.sha256, image.size)
+    return Manifest(body, str(number), ResourceMeta(manifest_path(number), slot_path(number)))
 
 
 def empty_slots(held: Mapping[int, SlotContent]) -> int:

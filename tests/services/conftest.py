@@ -22,7 +22,7 @@ from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.job import Job, JobKey
 from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import AT_ONCE
+from spsd.domain.spread import StartSpread
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
@@ -112,7 +112,7 @@ async def open_bench(root, content):
                 retry=RetryPolicy(
                     budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300, cut_floor=10
                 ),
-                spread=AT_ONCE,
+                spread=StartSpread("", 0.0),
                 now=lambda: 200,
             ),
             download,

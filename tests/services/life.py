@@ -26,7 +26,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL
 from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import AT_ONCE
+from spsd.domain.spread import StartSpread
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
@@ -109,7 +109,7 @@ class Life:
             ),
             board=ProgressBoard(),
             retry=RETRY,
-            spread=AT_ONCE,
+            spread=StartSpread("", 0.0),
             now=_now,
         )
         self.reservations = Reservations(self.store)

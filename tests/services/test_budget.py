@@ -19,7 +19,7 @@ from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import AT_ONCE
+from spsd.domain.spread import StartSpread
 from spsd.domain.staging_key import StagingKey
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
@@ -74,7 +74,7 @@ async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> Non
             download=Download(origin, staging, now=lambda: 0),
             board=ProgressBoard(),
             retry=RetryPolicy(budget=BUDGET, initial_s=0, limit_s=0, stall_floor=0),
-            spread=AT_ONCE,
+            spread=StartSpread("", 0.0),
             now=lambda: 0,
         )
         job = Job.submitted(JobKey("k"), "http://origin.example/a", Sha256("a" * 64), now=0)

@@ -34,7 +34,7 @@ from spsd.domain.failure import FailureCode
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import AT_ONCE
+from spsd.domain.spread import StartSpread
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
@@ -82,7 +82,7 @@ async def open_pipeline():
                 retry=RetryPolicy(
                     budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=50, cut_floor=WINDOW
                 ),
-                spread=AT_ONCE,
+                spread=StartSpread("", 0.0),
                 now=lambda: 0,
             ),
         )

@@ -123,9 +123,32 @@ async def test_what_must_not_go(api: Api, filled: Path) -> None:
     assert slots_in(filled) == ["1", "2"]
 
 
+async def test_which_image_a_slot_holds(api: Api, filled: Path) -> None:
+    client = await api.client("viewer")
+    assert await (await client.get(f"{SLOTS}/2/manifest")).json() == {
+        "body": {
+            "installed_at": "1970-01-01T00:00:07+00:00",
+            "job": "some job",
+            "sha256": "a" * 64,
+            "size": 4,
+        },
+        "key": "2",
+        "meta": {"href": f"{SLOTS}/2/manifest", "parent": f"{SLOTS}/2"},
+    }
+    for number, why in (("3", "Slot 3 is empty."), ("4", "There is no slot 4"), ("x", "from 1")):
+        response = await client.get(f"{SLOTS}/{number}/manifest")
+        assert response.status == 404
+        error = (await response.json())["error"]
+        assert error["type"] == "ResourceNotFound"
+        assert why in error["message"]
+
+
 async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) -> None:
     (filled / "2" / "manifest.json").unlink()
     client = await api.client()
+    response = await client.get(f"{SLOTS}/2/manifest")
+    assert response.status == 404
+    assert "no readable manifest" in (await response.json())["error"]["message"]
     shown = (await (await client.get(f"{SLOTS}/2")).json())["body"]
     assert shown["version"] == "unreadable"
     assert (await client.delete(f"{SLOTS}/2")).status == 200
