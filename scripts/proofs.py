@@ -126,6 +126,12 @@ PROOFS = (
         "small jobs through one daemon",
     ),
     Proof(
+        "b",
+        "All run the image after a rolling update, and the origin sent it once (1.1 at most)",
+        "scripts/test tests/fleet/test_cache.py",
+        "appliances of a rolling update",
+    ),
+    Proof(
         "bounds",
         "Clients attack the server, and an honest one is answered",
         "scripts/test tests/daemon/test_hostile_clients.py",
