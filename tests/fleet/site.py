@@ -94,14 +94,19 @@ class Site:
     variables: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        collections = self.root / "collections" / "ansible_collections" / "spsd"
-        collections.mkdir(parents=True)
-        (collections / "appliance").symlink_to(COLLECTION)
+        namespace = Path(self.collections, "ansible_collections", "spsd")
+        namespace.mkdir(parents=True)
+        (namespace / "appliance").symlink_to(COLLECTION)
+
+    @property
+    def collections(self) -> str:
+        """Where Ansible, and Python, find the collection."""
+        return str(self.root / "collections")
 
     @property
     def environ(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if "ANSIBLE" not in name} | {
-            "ANSIBLE_COLLECTIONS_PATH": str(self.root / "collections"),
+            "ANSIBLE_COLLECTIONS_PATH": self.collections,
             "ANSIBLE_HOME": str(self.root / "home"),
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
             "ANSIBLE_CALLBACKS_ENABLED": "told",
@@ -112,7 +117,7 @@ class Site:
             "ANSIBLE_LOCALHOST_WARNING": "0",
             "TOLD_TO": str(self.root / "told.jsonl"),
             # So that modules run as this very environment's Python, wherever Ansible looks.
-            "PYTHONPATH": f"{self.root / 'collections'}:{ROOT}",
+            "PYTHONPATH": f"{self.collections}:{ROOT}",
         }
 
     def inventory(self) -> Path:
@@ -194,21 +199,23 @@ class Site:
             over.set()
             thread.join()
 
-    def module(self, name: str, appliance: str, **options: object) -> dict[str, Any]:
-        """Run a module by itself, in this process, and give what it returns."""
-        collections = str(self.root / "collections")
-        sys.path.insert(0, collections)
+    def module(self, name: str, appliance: str = "", **options: object) -> dict[str, Any]:
+        """Run a module by itself, in this process, and give what it returns.
+
+        It speaks to this appliance, or to whatever the options say.
+        """
+        sys.path.insert(0, self.collections)
         try:
             with redirect_stdout(StringIO()) as out, suppress(SystemExit):
                 run(name, self.options(appliance, options))
         finally:
-            sys.path.remove(collections)
+            sys.path.remove(self.collections)
         return json.loads(out.getvalue())
 
     def options(self, appliance: str, options: Mapping[str, object]) -> dict[str, object]:
         """Those of a module that speaks to this appliance."""
-        api_url = self.appliances[appliance].url
-        return {"api_url": api_url, "username": USER, "password": PASSWORD, **options}
+        url = {"api_url": self.appliances[appliance].url} if appliance else {}
+        return {"username": USER, "password": PASSWORD, **url, **options}
 
     @contextmanager
     def running_module(

@@ -1,6 +1,7 @@
 """The modules by themselves, as processes, against real daemons."""
 
 import hashlib
+import importlib
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.fleet.site import Appliance, Site, site
 
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"
+PACKAGE = "ansible_collections.spsd.appliance"
 HANGS = [Hang(1000)] * 100
 """For every attempt."""
 IMAGE = b"image" * 100_000
@@ -129,6 +131,27 @@ def test_an_interrupt_cancels_what_was_started(lab: Lab, number: signal.Signals)
     [job] = lab.one.jobs()
     assert job["body"]["status"] == "cancelled"
     assert lab.one.staged() == []
+
+
+def test_an_interrupt_waits_until_it_is_known_what_to_cancel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Site(tmp_path, {}).collections)
+    appliance = importlib.import_module(f"{PACKAGE}.plugins.module_utils.appliance")
+    done = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupted() -> None:
+        with appliance.Interrupts() as interrupts:
+            with interrupts.held():
+                signal.raise_signal(signal.SIGTERM)
+                done.append("the key is known")
+            done.append("never")
+
+    with pytest.raises(appliance.Interrupted, match="SIGTERM"):
+        interrupted()
+    assert done == ["the key is known"]
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_daemon_that_goes_away_is_waited_for(lab: Lab) -> None:

@@ -61,6 +61,11 @@ class Interrupted(BaseException):
     """Whoever runs the module wants it to end."""
 
 
+def is_passing(error):
+    """Whether the appliance, or the proxy before it, may be well again in a moment."""
+    return isinstance(error, UnreachableError) or (error.status or 0) >= 500
+
+
 class Appliance:
     """One appliance, within one session."""
 
@@ -100,13 +105,7 @@ class Appliance:
 
         A session that is over is opened again, once.
         """
-        if self._cookie is None:
-            self.log_in()
-        status, _headers, document = self._exchange(method, path, body, slowly)
-        if status == 401:
-            self.log_in()
-            status, _headers, document = self._exchange(method, path, body, slowly)
-        return self._accepted(method, path, status, document)
+        return self._answer(method, path, body, slowly)[0]
 
     def log_in(self):
         """Open a session."""
@@ -143,18 +142,24 @@ class Appliance:
                 "wait": max(1, int(min(within, _WAIT_S, self._timeout / 2))),
                 "since": revision,
             }
-        if self._cookie is None:
-            self.log_in()
-        path_and_query = path + ("?" + urlencode(query) if query else "")
-        status, headers, document = self._exchange("GET", path_and_query)
-        if status == 401:
-            self.log_in()
-            status, headers, document = self._exchange("GET", path_and_query)
+        if query:
+            path = f"{path}?{urlencode(query)}"
+        document, headers = self._answer("GET", path)
         tag = next((value for name, value in headers if name.lower() == "etag"), None)
         now = None if tag is None else tag.partition('"')[2].rstrip('"')
         if now is None:
             time.sleep(min(POLL_S, max(0.0, within)))
-        return self._accepted("GET", path, status, document), now
+        return document, now
+
+    def _answer(self, method, path, body=None, slowly=False):
+        """Document and header fields, within a session."""
+        if self._cookie is None:
+            self.log_in()
+        status, headers, document = self._exchange(method, path, body, slowly)
+        if status == 401:
+            self.log_in()
+            status, headers, document = self._exchange(method, path, body, slowly)
+        return self._accepted(method, path, status, document), headers
 
     def _accepted(self, method, path, status, document):
         if 200 <= status < 300:
@@ -185,7 +190,8 @@ class Appliance:
             text = response.read()
         except ssl.SSLCertVerificationError as error:
             raise ApplianceError(
-                f"the certificate of {self.url} does not verify ({error.verify_message}): give ca_file or fingerprint"
+                f"the certificate of {self.url} does not verify ({error.verify_message}): give "
+                "ca_file or fingerprint"
             ) from error
         except (OSError, http.client.HTTPException) as error:
             why = str(error) or type(error).__name__
@@ -276,34 +282,56 @@ def sha256_of(text):
     return lowered
 
 
-@contextmanager
-def interruptible():
-    """Within it SIGINT, SIGTERM and SIGHUP raise C(Interrupted), once."""
+class Interrupts:
+    """Within this context SIGINT, SIGTERM and SIGHUP raise C(Interrupted), once."""
 
-    def interrupt(number, _frame):
-        for one in numbers:
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self):
+        self._before = []
+        self._held = False
+        self._waits = None
+
+    def __enter__(self):
+        self._before = [signal.signal(number, self._interrupt) for number in self.NUMBERS]
+        return self
+
+    def __exit__(self, *_error):
+        for number, handler in zip(self.NUMBERS, self._before):
+            signal.signal(number, handler)
+
+    @contextmanager
+    def held(self):
+        """An interrupt waits for the end of this; for what must be known to be undone."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._waits is not None:
+            self._raise(self._waits)
+
+    def _interrupt(self, number, _frame):
+        if self._held:
+            self._waits = number
+        else:
+            self._raise(number)
+
+    def _raise(self, number):
+        for one in self.NUMBERS:
             signal.signal(one, signal.SIG_IGN)
         raise Interrupted(f"interrupted by {signal.Signals(number).name}")
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(one, interrupt) for one in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before):
-            signal.signal(number, handler)
-
 
 @contextmanager
-def failures_of(module, **facts):
-    """Within it C(ApplianceError) is the module's failure; ``facts`` are returned with it."""
+def failures_of(module, told=None):
+    """Within it C(ApplianceError) is the module's failure; what C(told) has by then goes with it."""
     try:
         yield
     except ApplianceError as error:
-        told = {"status": error.status, "type": error.kind, "details": error.details or None}
-        module.fail_json(
-            msg=str(error), **dict(facts, **{k: v for k, v in told.items() if v is not None})
-        )
+        found = {"status": error.status, "type": error.kind, "details": error.details or None}
+        facts = {name: value for name, value in found.items() if value is not None}
+        module.fail_json(msg=str(error), **dict(told or {}, **facts))
 
 
 @contextmanager

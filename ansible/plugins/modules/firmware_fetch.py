@@ -125,10 +125,10 @@ from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     POLL_S,
     ApplianceError,
     Interrupted,
-    UnreachableError,
+    Interrupts,
     failures_of,
     holding,
-    interruptible,
+    is_passing,
     session,
     sha256_of,
     slots,
@@ -171,81 +171,80 @@ def fetched(module, appliance):
     }
     if module.check_mode:
         return dict(told, diff=diff)
-    key = submitted(module, appliance, sha256)
-    told["key"] = key
+    with failures_of(module, told):
+        told["download"] = brought(module, appliance, sha256, told)
     if not module.params["wait"]:
-        return dict(told, download=appliance.get(f"{FETCH}/{key}")["body"], diff=diff)
-    with failures_of(module, **told):
-        body = waited(module, appliance, key)
-    told["download"] = body
-    if body["status"] != "finished":
-        error = body["error"] or "somebody cancelled it"
-        module.fail_json(
-            msg="{}: the download of {} has {}: {}".format(
-                appliance.url, sha256, body["status"], error
-            ),
-            code=error.partition(":")[0] if body["error"] else None,
-            **told,
-        )
-    slot = str(body["slot_id"])
-    [item] = [one for one in slots(appliance, manifests=False)["items"] if one["key"] == slot]
-    return dict(told, slot=body["slot_id"], version=item["body"].get("version"), diff=diff)
+        return dict(told, diff=diff)
+    if told["download"]["status"] != "finished":
+        ended, error = told["download"]["status"], told["download"]["error"]
+        told["code"] = error.partition(":")[0] if error else None
+        why = error or "somebody cancelled it"
+        module.fail_json(f"{appliance.url}: the download of {sha256} has {ended}: {why}", **told)
+    told["slot"] = told["download"]["slot_id"]
+    version = version_in(appliance, told["slot"])
+    return dict(told, version=version, diff=diff)
 
 
-def submitted(module, appliance, sha256):
-    """Ask for the image; gives the download's key."""
+def brought(module, appliance, sha256, told):
+    """Ask for the image, and wait if that is wanted; gives the download as it is then.
+
+    Its key is put into C(told) as soon as it is known. It is cancelled if the module is interrupted.
+    """
     order = {"url": module.params["url"], "checksum": {"sha256": sha256}}
     if module.params["mirrors"]:
         order["mirrors"] = module.params["mirrors"]
-    return appliance.ask("POST", FETCH, order)["key"]
-
-
-def waited(module, appliance, key):
-    """The download once it is over; it is cancelled if the module is interrupted."""
     try:
-        with interruptible():
-            return over(module, appliance, key)
+        with Interrupts() as interrupts:
+            with interrupts.held():
+                told["key"] = appliance.ask("POST", FETCH, order)["key"]
+            path = f"{FETCH}/{told['key']}"
+            return (
+                over(module, appliance, path)
+                if module.params["wait"]
+                else appliance.get(path)["body"]
+            )
     except Interrupted as error:
-        # The session may be half way through something; a new one is sure.
-        given_up = cancelled(appliance, key)
-        raise ApplianceError(f"{appliance.url}: {error}; the download {given_up}") from error
+        what = cancelled(appliance, f"{FETCH}/{told['key']}")
+        raise ApplianceError(f"{appliance.url}: {error}; the download {what}") from error
 
 
-def over(module, appliance, key):
+def over(module, appliance, path):
     """The download once it is over, or a failure when the time is up."""
-    path = f"{FETCH}/{key}"
     deadline = time.monotonic() + module.params["timeout"]
-    revision, body, gone = None, {}, None
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
+    revision, body, gone = None, {}, ""
+    while (left := deadline - time.monotonic()) > 0:
         try:
             document, revision = appliance.changed(path, revision, left)
-            body, gone = document["body"], None
-        except UnreachableError as error:
-            revision, gone = None, error
-            time.sleep(min(POLL_S, max(0.0, left)))
-            continue
-        if body["status"] in OVER:
+            body, gone = document["body"], ""
+        except ApplianceError as error:
+            if not is_passing(error):
+                raise
+            revision, gone = None, f"; {error}"
+            time.sleep(min(POLL_S, left))
+        if body.get("status") in OVER:
             return body
-    state = (
-        f"{body.get('status', 'not seen')}, {body.get('bytes_downloaded', 0)} of "
-        f"{body.get('bytes_total', 0)} bytes"
+    what = cancelled(appliance, path) if module.params["on_timeout"] == "cancel" else "goes on"
+    seen = (
+        f"{body['status']}, {body['bytes_downloaded']} of {body['bytes_total']} bytes"
+        if body
+        else "not seen"
     )
-    what = "it goes on"
-    if module.params["on_timeout"] == "cancel":
-        what = f"it {cancelled(appliance, key)}"
     raise ApplianceError(
-        f"{appliance.url}: the download is not over after {module.params['timeout']} s ({state}); "
-        f"{what}{'' if gone is None else f'; {gone}'}"
+        f"{appliance.url}: the download is not over after {module.params['timeout']} s ({seen}); "
+        f"it {what}{gone}"
     )
 
 
-def cancelled(appliance, key):
+def version_in(appliance, slot):
+    """The version of the image in the slot."""
+    items = slots(appliance, manifests=False)["items"]
+    return next(one["body"].get("version") for one in items if one["key"] == str(slot))
+
+
+def cancelled(appliance, path):
     """Cancel the download; gives what became of it, in words."""
     try:
-        appliance.ask("DELETE", f"{FETCH}/{key}")
+        appliance.ask("DELETE", path)
     except ApplianceError as error:
         return f"could not be cancelled: {error}"
     return "is cancelled"

@@ -51,6 +51,8 @@ author:
   - The authors of spsd (@spsd)
 notes:
   - Check mode has the slot tested, which changes nothing, and so tells of an upgrade that would be refused.
+  - If that firmware runs already and another one was chosen, the choice is taken back, and nobody waits for the
+    restart that may follow.
   - The boot loader may fall back to another slot. That shows as a firmware that does not run in time; the
     message names the one that does.
 seealso:
@@ -114,8 +116,8 @@ from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     TEST,
     UPGRADE,
     ApplianceError,
-    UnreachableError,
     holding,
+    is_passing,
     session,
     sha256_of,
     slot_facts,
@@ -209,19 +211,20 @@ def after_reboot(document):
 def until_it_runs(module, appliance, target):
     """Wait for the slot to run."""
     deadline = time.monotonic() + module.params["timeout"]
-    seen, gone = None, None
     while True:
         try:
-            seen, gone = running(slots(appliance, manifests=False)), None
+            seen = running(slots(appliance, manifests=False))
             if seen is not None and seen["slot"] == target["slot"]:
                 return
-        except UnreachableError as error:
-            gone = error
+            why = f"{appliance.url}: {_named(seen)} runs"
+        except ApplianceError as error:
+            if not is_passing(error):
+                raise
+            why = str(error)
         left = deadline - time.monotonic()
         if left <= 0:
             break
         time.sleep(min(POLL_S, left))
-    why = str(gone) if gone is not None else f"{appliance.url}: {_named(seen)} runs"
     raise ApplianceError(
         f"{why}, and not {_named(target)}, {module.params['timeout']} s after it was chosen: "
         "did it restart, and did the boot loader fall back?"

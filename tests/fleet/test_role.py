@@ -1,0 +1,136 @@
+"""The role, run for real within a mount namespace: all of it but a systemd that runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spsd.testing.daemon import PASSWORD, USER
+from tests.fleet.site import COLLECTION, ROOT, Site
+
+ROLE = COLLECTION / "roles" / "install_spsd"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("name", ["spsd.service", "spsd.sysusers"])
+def test_its_files_are_those_of_spsd(name: str) -> None:
+    assert (ROLE / "files" / name).read_bytes() == (ROOT / "systemd" / name).read_bytes()
+
+
+PREPARE = """
+set -eu
+mount --make-rprivate /
+for name in etc usr opt var; do
+    mkdir -p "$1/$name/upper" "$1/$name/work"
+    layers="lowerdir=/$name,upperdir=$1/$name/upper,workdir=$1/$name/work"
+    mount -t overlay overlay -o "$layers" "/$name"
+done
+shift
+exec "$@"
+"""
+"""A root file system of one's own, whose changes go to a directory: the arguments run in it."""
+
+
+class Host:
+    """A machine that the role may change as it likes; what it writes is under ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.site = Site(root, {})
+
+    def command(self, *words: object) -> list[str]:
+        return ["unshare", "-m", "sh", "-c", PREPARE, "sh", *map(str, (self.root / "disk", *words))]
+
+    def play(self, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
+        inventory = self.root / "inventory.json"
+        host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        inventory.write_text(json.dumps({"appliances": {"hosts": {"this": host}}}))
+        words = ("-i", inventory, "spsd.appliance.install", *arguments, "-e", json.dumps(variables))
+        return subprocess.run(
+            self.command(Path(sys.executable).parent / "ansible-playbook", *words),
+            # Where no systemd runs, systemctl writes links and starts nothing.
+            env=self.site.environ | {"SYSTEMD_OFFLINE": "1"},
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def file(self, path: str) -> Path:
+        """A file that the role has written."""
+        top, _, rest = path.lstrip("/").partition("/")
+        return self.root / "disk" / top / "upper" / rest
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    made = Host(tmp_path)
+    tried = subprocess.run(made.command("systemd-sysusers", "--version"), check=False)
+    if tried.returncode != 0:
+        pytest.skip("this machine has no systemd, or lets nobody mount an overlay")
+    return made
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    build = (
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        directory,
+        ROOT,
+    )
+    subprocess.run(build, check=True, capture_output=True)
+    [path] = directory.glob("*.whl")
+    return path
+
+
+def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
+    variables = {
+        "spsd_wheel": str(wheel),
+        "spsd_packages": [],
+        "spsd_python": sys.executable,
+        "spsd_settings": {
+            "server": {"host": "127.0.0.1", "port": 0, "plain_http": True},
+            "fetch": {"allow": ["127.0.0.0/8"], "start_spread_s": 30.0},
+            "slots": {"accept": "any"},
+        },
+        "spsd_users": [{"name": USER, "password": PASSWORD}],
+    }
+    done = host.play(**variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert PASSWORD not in done.stdout
+    assert host.file("/usr/lib/systemd/system/spsd.service").exists()
+    wanted = host.file("/etc/systemd/system/multi-user.target.wants/spsd.service")
+    assert str(wanted.readlink()) == "/lib/systemd/system/spsd.service"
+    assert "start_spread_s = 30.0" in host.file("/etc/spsd/spsd.toml").read_text()
+    assert host.file("/etc/spsd/spsd.toml").stat().st_mode & 0o777 == 0o640
+    assert "spsd:" in host.file("/etc/passwd").read_text()
+
+    again = host.play(**variables)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "changed=0 " in again.stdout, again.stdout
+
+    command = host.command("spsd", "serve", "--config", "/etc/spsd/spsd.toml")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdout is not None
+        url = daemon.stdout.readline().split()[-1]
+        options = {"api_url": url, "username": USER, "password": PASSWORD}
+        try:
+            assert host.site.module("firmware_slot_info", **options)["empty_slots"] == 5
+        finally:
+            daemon.terminate()
+
+    before = host.file("/etc/spsd/spsd.toml").read_text()
+    variables["spsd_settings"] = {"fetch": {"conections": 4}}
+    wrong = host.play("--start-at-task", "Write the configuration", **variables)
+    assert wrong.returncode != 0
+    assert "conections" in wrong.stdout, "the daemon's own check says so"
+    assert host.file("/etc/spsd/spsd.toml").read_text() == before
