@@ -104,6 +104,9 @@ def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
         },
         "spsd_users": [{"name": USER, "password": PASSWORD}],
     }
+    said = host.play("--check", **variables)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert not host.file("/etc/spsd").exists()
     done = host.play(**variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert PASSWORD not in done.stdout

@@ -10,7 +10,6 @@ import http.client
 import json
 import signal
 import ssl
-import time
 from contextlib import contextmanager, suppress
 from urllib.parse import urlencode, urlsplit
 
@@ -36,7 +35,7 @@ ARGUMENTS = {
 EXCLUSIVE = [("ca_file", "fingerprint")]
 
 POLL_S = 1.0
-"""How often a server is asked that knows no waiting, or is not there."""
+"""How often a server is asked at most, but for the first looks at something short."""
 
 _WAIT_S = 30
 """How long a server that knows waiting is asked to wait at a time; less than a request may take."""
@@ -91,7 +90,7 @@ class Appliance:
         if parts.scheme == "https":
             self._fingerprint = _digits(params.get("fingerprint"))
             self._context = _context(params.get("ca_file"), self._fingerprint)
-        credentials = "{}:{}".format(params["username"], params["password"])
+        credentials = f"{params['username']}:{params['password']}"
         self._basic = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._timeout = params["request_timeout"]
         self._cookie = None
@@ -131,25 +130,17 @@ class Appliance:
         self._cookie = None
 
     def changed(self, path, revision, within):
-        """A document and its revision, once that is no longer ``revision``.
+        """A document and its revision, which is no longer ``revision`` where that can be waited for.
 
-        The server is asked to wait for that, ``within`` seconds at most. One that knows no
-        revisions is asked again after a second.
+        The server is asked to wait, ``within`` seconds at most. One that knows no revisions, or has
+        others enough that wait, answers at once; and a download that goes on changes all the time.
         """
-        query = {}
         if revision is not None:
-            query = {
-                "wait": max(1, int(min(within, _WAIT_S, self._timeout / 2))),
-                "since": revision,
-            }
-        if query:
-            path = f"{path}?{urlencode(query)}"
+            wait = max(1, int(min(within, _WAIT_S, self._timeout / 2)))
+            path = f"{path}?{urlencode({'wait': wait, 'since': revision})}"
         document, headers = self._answer("GET", path)
         tag = next((value for name, value in headers if name.lower() == "etag"), None)
-        now = None if tag is None else tag.partition('"')[2].rstrip('"')
-        if now is None:
-            time.sleep(min(POLL_S, max(0.0, within)))
-        return document, now
+        return document, None if tag is None else tag.partition('"')[2].rstrip('"')
 
     def _answer(self, method, path, body=None, slowly=False):
         """Document and header fields, within a session."""
@@ -229,6 +220,14 @@ class Appliance:
         if status < 300:
             raise ApplianceError(f"{self.url} answers no JSON object: is it this API?", status)
         return {}
+
+
+def pauses():
+    """Seconds between one look and the next: little at first, C(POLL_S) in the end."""
+    pause = POLL_S / 16
+    while True:
+        yield min(pause, POLL_S)
+        pause *= 2
 
 
 def slots(appliance, manifests=True):

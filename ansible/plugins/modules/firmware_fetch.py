@@ -122,13 +122,13 @@ from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     EXCLUSIVE,
     FETCH,
     OVER,
-    POLL_S,
     ApplianceError,
     Interrupted,
     Interrupts,
     failures_of,
     holding,
     is_passing,
+    pauses,
     session,
     sha256_of,
     slots,
@@ -162,7 +162,8 @@ def fetched(module, appliance):
         return {"changed": False, "slot": int(held["key"]), "version": version, "sha256": sha256}
     if before["meta"]["number_of_empty_slots"] == 0:
         raise ApplianceError(
-            f"{appliance.url} has no empty slot for the image: take one out with spsd.appliance.firmware_slot"
+            f"{appliance.url} has no empty slot for the image: take one out with "
+            "spsd.appliance.firmware_slot"
         )
     told = {"changed": True, "slot": None, "sha256": sha256}
     diff = {
@@ -198,11 +199,9 @@ def brought(module, appliance, sha256, told):
             with interrupts.held():
                 told["key"] = appliance.ask("POST", FETCH, order)["key"]
             path = f"{FETCH}/{told['key']}"
-            return (
-                over(module, appliance, path)
-                if module.params["wait"]
-                else appliance.get(path)["body"]
-            )
+            if not module.params["wait"]:
+                return appliance.get(path)["body"]
+            return over(module, appliance, path)
     except Interrupted as error:
         what = cancelled(appliance, f"{FETCH}/{told['key']}")
         raise ApplianceError(f"{appliance.url}: {error}; the download {what}") from error
@@ -212,7 +211,10 @@ def over(module, appliance, path):
     """The download once it is over, or a failure when the time is up."""
     deadline = time.monotonic() + module.params["timeout"]
     revision, body, gone = None, {}, ""
-    while (left := deadline - time.monotonic()) > 0:
+    for pause in pauses():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
         try:
             document, revision = appliance.changed(path, revision, left)
             body, gone = document["body"], ""
@@ -220,9 +222,9 @@ def over(module, appliance, path):
             if not is_passing(error):
                 raise
             revision, gone = None, f"; {error}"
-            time.sleep(min(POLL_S, left))
         if body.get("status") in OVER:
             return body
+        time.sleep(min(pause, left))
     what = cancelled(appliance, path) if module.params["on_timeout"] == "cancel" else "goes on"
     seen = (
         f"{body['status']}, {body['bytes_downloaded']} of {body['bytes_total']} bytes"
