@@ -128,7 +128,7 @@ PROOFS = (
     Proof(
         "b",
         "All run the image after a rolling update, and the origin sent it once (1.1 at most)",
-        "scripts/test tests/fleet/test_cache.py",
+        "scripts/test --whole tests/fleet/test_cache.py",
         "appliances of a rolling update",
     ),
     Proof(

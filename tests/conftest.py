@@ -14,6 +14,15 @@ _TRIED = pytest.StashKey[Counter[str]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="renew the pictures in docs/pictures")
+    parser.addoption("--whole", action="store_true", help="what takes minutes too, and no samples")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--whole"):
+        return
+    for item in items:
+        if item.get_closest_marker("whole"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: --whole"))
 
 
 @pytest.fixture

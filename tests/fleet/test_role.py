@@ -92,8 +92,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
-    variables = {
+def variables(wheel: Path) -> dict[str, object]:
+    return {
         "spsd_wheel": str(wheel),
         "spsd_packages": [],
         "spsd_python": sys.executable,
@@ -104,10 +104,24 @@ def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
         },
         "spsd_users": [{"name": USER, "password": PASSWORD}],
     }
-    said = host.play("--check", **variables)
+
+
+def test_check_mode_on_a_host_that_has_nothing(host: Host, tmp_path: Path) -> None:
+    wheel = tmp_path / "spsd-0.1.0-py3-none-any.whl"
+    wheel.touch()
+    said = host.play("--check", "--diff", **variables(wheel))
     assert said.returncode == 0, said.stdout + said.stderr
+    for line in ('+host = "127.0.0.1"', "+plain_http = true", '+allow = ["127.0.0.0/8"]'):
+        assert line in said.stdout
+    assert PASSWORD not in said.stdout
     assert not host.file("/etc/spsd").exists()
-    done = host.play(**variables)
+    assert not host.file("/opt/spsd").exists()
+
+
+@pytest.mark.whole
+def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
+    given = variables(wheel)
+    done = host.play(**given)
     assert done.returncode == 0, done.stdout + done.stderr
     assert PASSWORD not in done.stdout
     assert host.file("/usr/lib/systemd/system/spsd.service").exists()
@@ -117,7 +131,7 @@ def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
     assert host.file("/etc/spsd/spsd.toml").stat().st_mode & 0o777 == 0o640
     assert "spsd:" in host.file("/etc/passwd").read_text()
 
-    again = host.play(**variables)
+    again = host.play(**given)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "changed=0 " in again.stdout, again.stdout
 
@@ -132,8 +146,8 @@ def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
             daemon.terminate()
 
     before = host.file("/etc/spsd/spsd.toml").read_text()
-    variables["spsd_settings"] = {"fetch": {"conections": 4}}
-    wrong = host.play("--start-at-task", "Write the configuration", **variables)
+    given["spsd_settings"] = {"fetch": {"conections": 4}}
+    wrong = host.play("--start-at-task", "Write the configuration", **given)
     assert wrong.returncode != 0
     assert "conections" in wrong.stdout, "the daemon's own check says so"
     assert host.file("/etc/spsd/spsd.toml").read_text() == before
