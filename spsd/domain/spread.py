@@ -18,7 +18,7 @@ class StartSpread:
     over_s: float
 
     def wait_s(self, digest: Sha256, *, asked_at: int, now: int) -> float:
-        """Seconds still to wait: 0 or more, and less than ``over_s``.
+        """Seconds still to wait: 0 or more, and less than ``over_s`` unless that is 0.
 
         What a job has waited already, in the queue or before a restart, counts; a clock that was
         set back lengthens no wait beyond the whole delay.
