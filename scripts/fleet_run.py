@@ -26,6 +26,7 @@ from tests.fleet.cache import Served
 from tests.fleet.site import Appliance, site, state_with_user
 
 DOCUMENT = ROOT / "docs" / "fleet.md"
+RELAY = ROOT / "scripts" / "benchmark" / "relay.py"
 FETCH = "/api/firmware/fetch"
 MIB = 1024 * 1024
 LOOK_S = 0.05
@@ -92,7 +93,7 @@ class Place:
 def line(server_port: int, bytes_per_s: float) -> Iterator[str]:
     """The origin's line as a process; gives its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.fleet_line", str(server_port), str(bytes_per_s)],
+        [sys.executable, RELAY, str(server_port), str(bytes_per_s), "0", "shared"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
