@@ -273,10 +273,15 @@ def slot_facts(item):
     }
 
 
+def marked(document, mark):
+    """The facts of the slot that is C(current), or C(after_reboot); None: nobody knows which."""
+    return next((slot_facts(one) for one in document["items"] if one["body"].get(mark)), None)
+
+
 def sha256_of(text):
     """A digest in lower case; raises C(ApplianceError) if it is none."""
     lowered = text.strip().lower()
-    if len(lowered) != 64 or set(lowered) - set("0123456789abcdef"):
+    if not _is_sha256(lowered):
         raise ApplianceError(f"sha256 must be 64 hexadecimal digits, not {text!r}")
     return lowered
 
@@ -344,13 +349,17 @@ def session(module):
             appliance.log_out()
 
 
+def _is_sha256(digits):
+    return len(digits) == 64 and not set(digits) - set("0123456789abcdef")
+
+
 def _digits(fingerprint):
     if fingerprint is None:
         return None
     digits = fingerprint.rpartition("=")[2].strip().lower()
     digits = digits[7:] if digits.startswith("sha256:") else digits
     digits = digits.replace(":", "")
-    if len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+    if not _is_sha256(digits):
         raise ApplianceError(f"fingerprint must be a SHA-256 in hexadecimal, not {fingerprint!r}")
     return digits
 

@@ -74,6 +74,7 @@ from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     ARGUMENTS,
     EXCLUSIVE,
     ApplianceError,
+    marked,
     session,
     slot_facts,
     slots,
@@ -99,8 +100,8 @@ def main():
         module.exit_json(
             changed=False,
             slots=shown,
-            running=next((one for one in every if one["current"]), None),
-            after_reboot=next((one for one in every if one["after_reboot"]), None),
+            running=marked(document, "current"),
+            after_reboot=marked(document, "after_reboot"),
             empty_slots=document["meta"]["number_of_empty_slots"],
         )
 

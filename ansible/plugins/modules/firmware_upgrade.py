@@ -118,6 +118,7 @@ from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     ApplianceError,
     holding,
     is_passing,
+    marked,
     session,
     sha256_of,
     slot_facts,
@@ -148,10 +149,10 @@ def main():
 def upgraded(module, appliance):
     """Do it; gives what is returned."""
     before = slots(appliance)
+    previous = marked(before, "current")
     if is_to_come(module, before):
-        return {"changed": True, "slot": None, "version": None, "previous": running(before)}
+        return {"changed": True, "slot": None, "version": None, "previous": previous}
     target = slot_facts(wanted(appliance, before, module.params))
-    previous = running(before)
     told = {"slot": target["slot"], "version": target["version"], "previous": previous}
     chosen = target["after_reboot"]
     if chosen and (target["current"] or not module.params["wait"]):
@@ -160,7 +161,7 @@ def upgraded(module, appliance):
     tested = appliance.ask("POST", TEST, order, slowly=True)
     told["test_summary"] = tested["body"]["test_summary"]
     what = "runs" if module.params["wait"] else "runs after the next reboot"
-    now = previous if module.params["wait"] else after_reboot(before)
+    now = previous if module.params["wait"] else marked(before, "after_reboot")
     told["diff"] = {
         "before": f"{_named(now)} {what}\n",
         "after": f"{_named(target)} {what}\n",
@@ -197,23 +198,12 @@ def wanted(appliance, document, params):
     return found[0]
 
 
-def running(document):
-    """The slot that runs now; None: nobody knows."""
-    return next((slot_facts(one) for one in document["items"] if one["body"].get("current")), None)
-
-
-def after_reboot(document):
-    """The slot that runs after the next reboot; None: nobody knows."""
-    every = (slot_facts(one) for one in document["items"])
-    return next((one for one in every if one["after_reboot"]), None)
-
-
 def until_it_runs(module, appliance, target):
     """Wait for the slot to run."""
     deadline = time.monotonic() + module.params["timeout"]
     while True:
         try:
-            seen = running(slots(appliance, manifests=False))
+            seen = marked(slots(appliance, manifests=False), "current")
             if seen is not None and seen["slot"] == target["slot"]:
                 return
             why = f"{appliance.url}: {_named(seen)} runs"
