@@ -13,7 +13,7 @@ from spsd.web import events
 from spsd.web.events import Place, place_of
 from spsd.web.paths import FETCH
 from tests.events import ACCEPT, Stream
-from tests.web.conftest import Api, reading_along
+from tests.web.conftest import Api
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def queued(api: Api, key: str = "a") -> Job:
 
 async def test_the_list_and_then_what_changes(api: Api) -> None:
     client, job = await api.client("viewer"), await queued(api)
-    async with reading_along(api), stream(client) as told:
+    async with stream(client) as told:
         plain = await (await client.get(FETCH)).json()
         first = await told.next()
         assert (first.event, first.data) == ("snapshot", plain)
@@ -62,7 +62,7 @@ async def test_the_list_and_then_what_changes(api: Api) -> None:
 
 async def test_one_download_to_its_removal(api: Api) -> None:
     client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
-    async with reading_along(api), stream(client, f"{FETCH}/a") as told:
+    async with stream(client, f"{FETCH}/a") as told:
         plain = await (await client.get(f"{FETCH}/a")).json()
         first = await told.next()
         assert (first.event, first.data) == ("download", plain)
@@ -79,43 +79,41 @@ async def test_one_download_to_its_removal(api: Api) -> None:
 async def test_who_comes_back_is_told_what_was_missed(api: Api) -> None:
     client, job, gone = await api.client("viewer"), await queued(api), await queued(api, "gone")
     await queued(api, "quiet")
-    async with reading_along(api):
-        async with stream(client) as told:
-            last = (await told.next()).id
-        await api.jobs.move(job, job.start(1, now=2))
-        await api.jobs.remove(gone)
-        await queued(api, "new")
-        async with stream(client, **after(last)) as told:
-            missed = [await told.next() for _ in range(3)]
-        assert [(one.event, one.data["key"]) for one in missed] == [
-            ("removed", "gone"),
-            ("download", "a"),
-            ("download", "new"),
-        ]
-        async with stream(client, **after(missed[1].id)) as told:
-            assert (await told.next()).data["key"] == "new"
-        async with stream(client, **after(missed[2].id)) as told:
-            await queued(api, "newest")
-            assert (await told.next()).data["key"] == "newest"
+    async with stream(client) as told:
+        last = (await told.next()).id
+    await api.jobs.move(job, job.start(1, now=2))
+    await api.jobs.remove(gone)
+    await queued(api, "new")
+    async with stream(client, **after(last)) as told:
+        missed = [await told.next() for _ in range(3)]
+    assert [(one.event, one.data["key"]) for one in missed] == [
+        ("removed", "gone"),
+        ("download", "a"),
+        ("download", "new"),
+    ]
+    async with stream(client, **after(missed[1].id)) as told:
+        assert (await told.next()).data["key"] == "new"
+    async with stream(client, **after(missed[2].id)) as told:
+        await queued(api, "newest")
+        assert (await told.next()).data["key"] == "newest"
 
 
 @pytest.mark.parametrize("last", ["", "x", "0.0.0", "{life}.1.0", "{life}.0.x", "{life}.-1.0"])
 async def test_an_id_that_is_not_known_begins_anew(api: Api, last: str) -> None:
     client = await api.client("viewer")
     last = last.format(life=api.feed.revisions.life)
-    async with reading_along(api), stream(client, **after(last)) as told:
+    async with stream(client, **after(last)) as told:
         assert (await told.next()).event == "snapshot"
 
 
 async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
     client = await api.client("viewer")
-    async with reading_along(api):
-        async with stream(client) as told:
-            last = (await told.next()).id
-        for number in range(module.REMOVALS_KNOWN + 1):
-            api.feed.gone(JobKey(str(number)))
-        async with stream(client, **after(last)) as told:
-            assert (await told.next()).event == "snapshot"
+    async with stream(client) as told:
+        last = (await told.next()).id
+    for number in range(module.REMOVALS_KNOWN + 1):
+        api.feed.gone(JobKey(str(number)))
+    async with stream(client, **after(last)) as told:
+        assert (await told.next()).event == "snapshot"
 
 
 async def test_a_quiet_stream_goes_on_as_long_as_its_session(
@@ -123,7 +121,7 @@ async def test_a_quiet_stream_goes_on_as_long_as_its_session(
 ) -> None:
     monkeypatch.setattr(events, "KEEP_S", 0.05)
     client, other = await api.client("viewer"), await api.client("admin")
-    async with reading_along(api), stream(client) as told:
+    async with stream(client) as told:
         assert (await told.next()).event == "snapshot"
         await other.delete("/api/authentication")
         assert [await told.line() for _ in range(4)] == [b": \n", b"\n"] * 2

@@ -113,7 +113,7 @@ async def test_a_body_without_a_length(api: Api, image: bytes, tmp_path: Path) -
 
 
 async def test_an_image_that_is_here_already(api: Api, image: bytes) -> None:
-    api.current = 1
+    await api.start(current=1)
     client = await api.client()
     for _ in range(2):
         response = await client.post(UPLOAD, data=BytesIO(image))

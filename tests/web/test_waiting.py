@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.services import feed as module
 from spsd.web.paths import FETCH
-from tests.web.conftest import Api, reading_along
+from tests.web.conftest import Api
 
 
 async def queued(api: Api, key: str = "a") -> Job:
@@ -135,7 +135,7 @@ async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, 
     client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
     url, many = client.make_url(f"{FETCH}/a?wait=60"), TCPConnector(limit=0)
     jar = client.session.cookie_jar
-    async with reading_along(api), ClientSession(connector=many, cookie_jar=jar) as session:
+    async with ClientSession(connector=many, cookie_jar=jar) as session:
         tasks = [await waiting(api, session.get(url), n + 1) for n in range(200)]
         reads = api.database.reads
         other = await api.jobs.move(other, other.start(1, now=2))
