@@ -4,10 +4,11 @@ python -m scripts.powercut_daemon serve --config FILE
 """
 
 import os
+from functools import partial
 
 import spsd.daemon
 from spsd.__main__ import main
-from spsd.adapters import partial_file
+from spsd.adapters.staging import StagingDirectory
 
 BLOCK = 16 * 1024
 SYNC_WINDOW = 4 * BLOCK
@@ -15,8 +16,7 @@ SYNC_WINDOW = 4 * BLOCK
 
 def shrink() -> None:
     """Make blocks and windows small in this process."""
-    partial_file.BLOCK = BLOCK
-    partial_file.SYNC_WINDOW = SYNC_WINDOW
+    spsd.daemon.StagingDirectory = partial(StagingDirectory, sync_window=SYNC_WINDOW, block=BLOCK)
 
 
 if __name__ == "__main__":

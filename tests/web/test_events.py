@@ -8,12 +8,12 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from spsd.domain.job import Job, JobKey, Progress
-from spsd.services import feed as module
-from spsd.web import events
+from spsd.services.feed import REMOVALS_KNOWN
 from spsd.web.events import Place, place_of
 from spsd.web.paths import FETCH
 from tests.events import ACCEPT, Stream
 from tests.web.conftest import Api, reading_along
+from tests.web.impatience import lets_wait, waits_for
 
 
 @asynccontextmanager
@@ -112,7 +112,7 @@ async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
     async with reading_along(api):
         async with stream(client) as told:
             last = (await told.next()).id
-        for number in range(module.REMOVALS_KNOWN + 1):
+        for number in range(REMOVALS_KNOWN + 1):
             api.feed.gone(JobKey(str(number)))
         async with stream(client, **after(last)) as told:
             assert (await told.next()).event == "snapshot"
@@ -121,7 +121,7 @@ async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
 async def test_a_quiet_stream_goes_on_as_long_as_its_session(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "KEEP_S", 0.05)
+    waits_for(api, events_keep_s=0.05)
     client, other = await api.client("viewer"), await api.client("admin")
     async with reading_along(api), stream(client) as told:
         assert (await told.next()).event == "snapshot"
@@ -155,7 +155,7 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
 
 
 async def test_there_are_only_so_many_readers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 1)
+    lets_wait(api, 1)
     client = await api.client("viewer")
     async with stream(client) as told:
         await told.next()

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spsd.services.reservations import Holder
-from spsd.web import upload
 from tests.iso import NEWS, NOTES, build_iso
 from tests.web.conftest import Api
+from tests.web.impatience import waits_for
 from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
 
 UPLOAD = "/api/upload/firmware"
@@ -341,9 +341,9 @@ async def test_a_client_that_hangs_up_leaves_nothing(
 
 
 async def test_a_client_that_stops_sending_is_dropped(
-    api: Api, image: bytes, tmp_path: Path, monkeypatch, caplog
+    api: Api, image: bytes, tmp_path: Path, caplog
 ) -> None:
-    monkeypatch.setattr(upload, "IDLE_S", 0.2)
+    waits_for(api, upload_idle_s=0.2)
     raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
     await raw.send(image[:1_500_000])
     head, document = await raw.answer()
@@ -356,11 +356,9 @@ async def test_a_client_that_stops_sending_is_dropped(
     await raw.close()
 
 
-async def test_a_client_that_drips_is_dropped(
-    api: Api, image: bytes, tmp_path: Path, monkeypatch
-) -> None:
+async def test_a_client_that_drips_is_dropped(api: Api, image: bytes, tmp_path: Path) -> None:
     """Each byte comes in time, and all of them would take for ever."""
-    monkeypatch.setattr(upload, "IDLE_S", 0.5)
+    waits_for(api, upload_idle_s=0.5)
     raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
     answered = asyncio.create_task(raw.answer())
     try:
