@@ -165,7 +165,7 @@ async def open_daemon(
             clock=clock.monotonic,
             every_s=limits.integrity_every_s,
         )
-        connections = Connections(limit=connection_limit())
+        connections = Connections(limit=connection_limit(), look_every_s=limits.connections_every_s)
         sources = Sources(
             slots=slots,
             directories={"staging": outside.state.staging, "slots": outside.state.slots},
@@ -175,7 +175,7 @@ async def open_daemon(
         )
         exposition = PrometheusText(outside.meter, sources)
         token = await asyncio.to_thread(metrics_token, settings)
-        passwords = await stack.enter_async_context(aclosing(Argon2Passwords()))
+        passwords = await stack.enter_async_context(aclosing(_passwords(limits)))
         services = Services(
             accounts=_accounts(settings, outside.database, passwords, clock),
             feed=outside.feed,
@@ -194,6 +194,7 @@ async def open_daemon(
             services,
             secure=not settings.server.plain_http,
             config_hash=lambda: fingerprint_of(configuration.settings),
+            limits=limits.web,
         )
         context = await asyncio.to_thread(
             server_tls, settings, outside.state, host_name=appliance.host_name
@@ -206,7 +207,9 @@ async def open_daemon(
             "reboot": outside.reboot.run,
             "resume of an upgrade": upgrade.resume,
             "connections": connections.watch,
-            "lag of the loops": partial(watch_lag, outside.thread, outside.meter.lagged),
+            "lag of the loops": partial(
+                watch_lag, outside.thread, outside.meter.lagged, every_s=limits.lag_every_s
+            ),
         }
         await stack.enter_async_context(_in_background(tasks))
         url = await stack.enter_async_context(
@@ -310,7 +313,7 @@ async def _in_background(
 
 @asynccontextmanager
 async def open_accounts(
-    settings: Settings, *, clock: Clock = SYSTEM_CLOCK
+    settings: Settings, *, clock: Clock = SYSTEM_CLOCK, limits: Limits = LIMITS
 ) -> AsyncIterator[Accounts]:
     """The accounts alone, for the command line; a running daemon does not mind.
 
@@ -321,7 +324,7 @@ async def open_accounts(
     await asyncio.to_thread(state.prepare)
     await asyncio.to_thread(migrate, state.database)
     async with (
-        aclosing(Argon2Passwords()) as passwords,
+        aclosing(_passwords(limits)) as passwords,
         open_database(state.database) as database,
     ):
         yield _accounts(settings, database, passwords, clock)
@@ -335,6 +338,12 @@ def _accounts(
         passwords,
         idle_s=settings.server.session_idle_minutes * 60,
         now=clock.now,
+    )
+
+
+def _passwords(limits: Limits) -> Argon2Passwords:
+    return Argon2Passwords(
+        time_cost=limits.password_time_cost, memory_kib=limits.password_memory_kib
     )
 
 

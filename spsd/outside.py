@@ -100,12 +100,20 @@ async def open_outside(
     state = StateDirectory(Path(settings.state.directory))
     await asyncio.to_thread(state.prepare)
     stack.enter_context(state.locked())
-    await asyncio.to_thread(migrate, state.database)
-    database = await stack.enter_async_context(open_database(state.database))
+    await asyncio.to_thread(migrate, state.database, busy_s=limits.busy_s)
+    database = await stack.enter_async_context(
+        open_database(state.database, busy_s=limits.busy_s, patience=limits.patience)
+    )
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
     origin = await stack.enter_async_context(_origin(settings, thread))
-    meter, board, feed = await _observers(database)
-    staging = StagingDirectory(state.staging, boot=appliance.boot_id, slots=state.slots)
+    meter, board, feed = await _observers(database, limits)
+    staging = StagingDirectory(
+        state.staging,
+        boot=appliance.boot_id,
+        slots=state.slots,
+        sync_window=limits.sync_window_bytes,
+        block=limits.block_bytes,
+    )
     download = Download(
         origin,
         staging,
@@ -114,7 +122,7 @@ async def open_outside(
         splitting=Splitting(connections=settings.fetch.connections),
     )
     downloads = ThreadedDownload(thread, origin, download)
-    reboot = RebootCommand(settings.upgrade.reboot_command)
+    reboot = RebootCommand(settings.upgrade.reboot_command, delay_s=limits.reboot_delay_s)
     any_image = settings.slots.accept == "any"
     ports = Ports(
         jobs=WatchedJobs(SqliteJobs(database, patient=True), meter, JobLog(), feed),
@@ -145,12 +153,12 @@ async def open_outside(
     )
 
 
-async def _observers(database: Database) -> tuple[Meter, ProgressBoard, Feed]:
+async def _observers(database: Database, limits: Limits) -> tuple[Meter, ProgressBoard, Feed]:
     """What is notified of every move and of all progress."""
     meter = Meter()
     meter.begin(await SqliteJobs(database).tally())
     board = ProgressBoard()
-    feed = Feed(SqliteJobs(database), board)
+    feed = Feed(SqliteJobs(database), board, most_waiting=limits.most_waiting)
     board.watched_by(meter)
     board.watched_by(feed)
     return meter, board, feed

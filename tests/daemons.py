@@ -60,13 +60,14 @@ def settings(
 
 
 async def prepare(root: Path) -> None:
-    """Put a migrated database with :data:`USERS` into the state directory ``root``."""
+    """Put a migrated database with :data:`USERS` into the state directory, if it has none."""
     await asyncio.to_thread(_copy_database, root)
 
 
 def _copy_database(root: Path) -> None:
     root.mkdir(exist_ok=True)
-    shutil.copy(_database(), root / "spsd.sqlite")
+    if not (root / "spsd.sqlite").exists():
+        shutil.copy(_database(), root / "spsd.sqlite")
 
 
 @cache

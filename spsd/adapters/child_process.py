@@ -27,13 +27,17 @@ GRACE_S = 2.0
 
 
 async def run_program(
-    command: Sequence[str], *, limit_s: float, facts: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    limit_s: float,
+    facts: Mapping[str, str] | None = None,
+    grace_s: float = GRACE_S,
 ) -> ProgramOutcome:
     """Run ``command``, without a shell, and wait for its end.
 
     Its environment is PATH and ``facts``; nothing comes in, and both outputs come back as one.
     """
-    child = _Child()
+    child = _Child(grace_s)
     timed_out = False
     try:
         try:
@@ -56,7 +60,8 @@ async def run_program(
 class _Child:
     """A process with its pidfd, and the beginning of its output."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
         self.exited = asyncio.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
@@ -116,7 +121,7 @@ class _Child:
 
     async def _in_time(self, event: asyncio.Event) -> None:
         try:
-            async with asyncio.timeout(GRACE_S):
+            async with asyncio.timeout(self._grace_s):
                 await event.wait()
         except TimeoutError:
             _log.warning("a program that was killed is still there, or holds its output open")

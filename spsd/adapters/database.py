@@ -27,7 +27,7 @@ from spsd.services.completion import to_completion
 _log = logging.getLogger(__name__)
 
 PATIENCE = 12
-"""How often a patient write is tried while somebody else has the lock: for about a minute."""
+"""How often a patient write is tried, each time for the busy time: about a minute in all."""
 _WRITE_ROOM = 64 * 1024
 """About what one statement takes in the write-ahead log, in bytes."""
 
@@ -36,8 +36,14 @@ class Database:
     """Runs statements; of ``sqlite3``'s errors only those that a statement is at fault for pass."""
 
     def __init__(
-        self, writing: aiosqlite.Connection, looking: aiosqlite.Connection, path: Path
+        self,
+        writing: aiosqlite.Connection,
+        looking: aiosqlite.Connection,
+        path: Path,
+        *,
+        patience: int = PATIENCE,
     ) -> None:
+        self._patience = patience
         self._writing = GroupCommit(writing)
         self._looking = looking
         self._path = path
@@ -62,13 +68,13 @@ class Database:
     ) -> list[sqlite3.Row]:
         """Run one statement to its end, cancelled or not, and give its rows; then it is durable.
 
-        ``patient`` waits a minute for a lock and not only the busy time, five seconds.
+        ``patient`` waits for a lock many times as long as the busy time.
 
         Raises:
             ApplianceError: the disk is full, the reserve is used up, and nothing has changed.
             DatabaseError: the file cannot be used, and nothing has changed.
         """
-        for left in reversed(range(PATIENCE if patient else 1)):
+        for left in reversed(range(self._patience if patient else 1)):
             try:
                 # A cancelled statement would run all the same: whoever reads afterwards must
                 # find it over.
@@ -108,24 +114,30 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Database]:
+async def open_database(
+    path: Path, *, busy_s: float = BUSY_TIMEOUT_S, patience: int = PATIENCE
+) -> AsyncIterator[Database]:
     """Open a migrated database; closed on the way out, whatever happens.
+
+    A statement waits ``busy_s`` for another program's lock, a patient one ``patience`` times that.
 
     Raises:
         DatabaseError: the file cannot be used.
     """
     async with AsyncExitStack() as stack:
         try:
-            writing = await _opened(stack, path, "synchronous = FULL", "foreign_keys = ON")
-            looking = await _opened(stack, path, "query_only = ON")
+            writing = await _opened(stack, path, busy_s, "synchronous = FULL", "foreign_keys = ON")
+            looking = await _opened(stack, path, busy_s, "query_only = ON")
         except sqlite3.Error as error:
             raise await _renamed(path, error) from error
-        yield Database(writing, looking, path)
+        yield Database(writing, looking, path, patience=patience)
 
 
-async def _opened(stack: AsyncExitStack, path: Path, *pragmas: str) -> aiosqlite.Connection:
+async def _opened(
+    stack: AsyncExitStack, path: Path, busy_s: float, *pragmas: str
+) -> aiosqlite.Connection:
     connection = await stack.enter_async_context(
-        aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+        aiosqlite.connect(path, isolation_level=None, timeout=busy_s)
     )
     connection.row_factory = sqlite3.Row
     for pragma in ("journal_mode = WAL", *pragmas):

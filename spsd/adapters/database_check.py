@@ -20,7 +20,9 @@ BUSY_TIMEOUT_S = 5.0
 _MOST_LINES = 20
 
 
-def must_be_ours(database: Path, scripts: Mapping[int, Path]) -> None:
+def must_be_ours(
+    database: Path, scripts: Mapping[int, Path], *, busy_s: float = BUSY_TIMEOUT_S
+) -> None:
     """Refuse a file that the daemon must not work with; one that is not there is fine.
 
     Raises:
@@ -28,7 +30,7 @@ def must_be_ours(database: Path, scripts: Mapping[int, Path]) -> None:
     """
     if not database.exists():
         return
-    with reading(database) as connection:
+    with reading(database, timeout_s=busy_s) as connection:
         wrong = judge_database(examined(connection, database, scripts))
     if wrong is not None:
         raise DatabaseError(wrong[0], str(database), wrong[1])

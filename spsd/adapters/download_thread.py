@@ -21,13 +21,22 @@ from spsd.services.download import Download, Fetched
 from spsd.services.parallel import Report
 from spsd.services.ports import Partial
 
-_EVERY_S = 0.05
+TELL_EVERY_S = 0.05
+"""Progress crosses between the loops at most so often."""
 
 
 class ThreadedDownload:
     """A download whose attempts run in a :class:`LoopThread`, where its ``origin`` was opened."""
 
-    def __init__(self, thread: LoopThread, origin: HttpOrigin, download: Download) -> None:
+    def __init__(
+        self,
+        thread: LoopThread,
+        origin: HttpOrigin,
+        download: Download,
+        *,
+        tell_every_s: float = TELL_EVERY_S,
+    ) -> None:
+        self._tell_every_s = tell_every_s
         self._thread = thread
         self._origin = origin
         self._download = download
@@ -49,7 +58,7 @@ class ThreadedDownload:
         times a second, and with the last progress before this returns; what it raises ends the
         attempt.
         """
-        reports = _Reports()
+        reports = _Reports(self._tell_every_s)
         work = self._attempt(url, partial, reports, breaks)
         fetching = asyncio.create_task(self._thread.run(work), name="attempt")
         fetching.add_done_callback(reports.end)
@@ -80,7 +89,8 @@ async def _end_of(fetching: asyncio.Task[Fetched]) -> None:
 class _Reports:
     """Progress on its way between two loops; each side touches what is its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
         self._home = asyncio.get_running_loop()
         self._here: Sequence[Progress] = ()
         self._over = False
@@ -123,4 +133,4 @@ class _Reports:
         if self._there:
             told, self._there = self._there, ()
             self._home.call_soon_threadsafe(self._arrive, told)
-            self._pause = asyncio.get_running_loop().call_later(_EVERY_S, self._send)
+            self._pause = asyncio.get_running_loop().call_later(self._every_s, self._send)

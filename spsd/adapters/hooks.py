@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from spsd.adapters.child_process import run_program
+from spsd.adapters.child_process import GRACE_S, run_program
 from spsd.adapters.partial_file import IMAGE
 from spsd.domain.program import ProgramOutcome
 from spsd.domain.slot import InstalledImage
@@ -11,7 +11,8 @@ from spsd.domain.slot import InstalledImage
 class HookRunner:
     """Runs hooks for the slots under ``root``, which is absolute."""
 
-    def __init__(self, root: Path, *, limit_s: float) -> None:
+    def __init__(self, root: Path, *, limit_s: float, grace_s: float = GRACE_S) -> None:
+        self._grace_s = grace_s
         self._root = root
         self._limit_s = limit_s
 
@@ -28,4 +29,4 @@ class HookRunner:
             "SPSD_VERSION": image.info.version.replace("\0", ""),
             "SPSD_SHA256": image.sha256,
         }
-        return await run_program([hook], limit_s=self._limit_s, facts=facts)
+        return await run_program([hook], limit_s=self._limit_s, facts=facts, grace_s=self._grace_s)

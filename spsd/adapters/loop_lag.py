@@ -1,4 +1,4 @@
-"""How late the two event loops are with what is due: a look a second."""
+"""How late the two event loops are with what is due: a look from time to time."""
 
 import asyncio
 import time
@@ -10,11 +10,13 @@ from spsd.services.meter import DOWNLOADS, REQUESTS
 EVERY_S = 1.0
 
 
-async def watch_lag(thread: LoopThread, note: Callable[[str, float], None]) -> None:
+async def watch_lag(
+    thread: LoopThread, note: Callable[[str, float], None], *, every_s: float = EVERY_S
+) -> None:
     """Tell for ever how late they are, in seconds: this loop, and that of ``thread``."""
     while True:
-        due = time.monotonic() + EVERY_S
-        await asyncio.sleep(EVERY_S)
+        due = time.monotonic() + every_s
+        await asyncio.sleep(every_s)
         asked = time.monotonic()
         note(REQUESTS, asked - due)
         note(DOWNLOADS, await thread.run(_monotonic()) - asked)

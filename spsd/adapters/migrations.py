@@ -18,8 +18,12 @@ from spsd.domain.errors import StateError
 _POLL_S = 0.01
 
 
-def migrate(database: Path, directory: Path | None = None) -> None:
+def migrate(
+    database: Path, directory: Path | None = None, *, busy_s: float = BUSY_TIMEOUT_S
+) -> None:
     """Create the database or bring it to the newest version; it blocks, so call it off the loop.
+
+    It waits ``busy_s`` for another program's lock.
 
     Raises:
         DatabaseError: it is damaged, locked, another program's, comes from a newer spsd, or
@@ -27,15 +31,13 @@ def migrate(database: Path, directory: Path | None = None) -> None:
         StateError: a migration is at fault; it is as it was before that one.
     """
     scripts = scripts_in(directory or migrations_directory())
-    must_be_ours(database, scripts)
+    must_be_ours(database, scripts, busy_s=busy_s)
     try:
         with (
             as_database_errors(database),
-            closing(
-                sqlite3.connect(database, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            ) as connection,
+            closing(sqlite3.connect(database, timeout=busy_s, isolation_level=None)) as connection,
         ):
-            _use_log(connection)
+            _use_log(connection, busy_s)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             for version in sorted(scripts):
@@ -44,9 +46,9 @@ def migrate(database: Path, directory: Path | None = None) -> None:
         raise StateError(f"{database}: the database cannot be used: {error}") from error
 
 
-def _use_log(connection: sqlite3.Connection) -> None:
+def _use_log(connection: sqlite3.Connection, busy_s: float) -> None:
     """Two that turn a new file to the log at once would deadlock, so SQLite lets neither wait."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    deadline = time.monotonic() + busy_s
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")

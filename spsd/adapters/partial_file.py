@@ -1,10 +1,10 @@
 """A partial image on disk: a plain prefix, the hash of exactly its bytes, and a durable mark.
 
-Bytes come into a ring of ``DEPTH`` page-aligned buffers of ``BLOCK`` bytes: one is being filled,
+Bytes come into a ring of ``DEPTH`` page-aligned buffers of a block each: one is being filled,
 the others are with two threads, one that hashes and one that writes. Both release the interpreter
 lock, so they run side by side with the event loop. Each buffer ends at a block's border in the
 file, whatever a resume or a slow origin has left before it, so that whole pages are written from
-the second one on. Every ``SYNC_WINDOW`` bytes the writer makes them durable and moves the mark: a
+the second one on. Every sync window the writer makes them durable and moves the mark: a
 power cut takes less than one window.
 """
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 SYNC_WINDOW = 32 * 1024 * 1024
 BLOCK = 1024 * 1024
+"""A multiple of the page: whole pages are written past the page cache."""
+
 DEPTH = 4
 IMAGE = "image"
 
@@ -40,14 +42,24 @@ IMAGE = "image"
 class PartialFile:
     """An open partial; made by the staging adapter, used by one job at a time."""
 
-    def __init__(self, directory: Path, record: Record, *, boot_id: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        record: Record,
+        *,
+        boot_id: str,
+        sync_window: int = SYNC_WINDOW,
+        block: int = BLOCK,
+    ) -> None:
         self._directory = directory
+        self._sync_window = sync_window
+        self._block = block
         self._record = replace(record, boot_id=boot_id)
         self._hash = hashlib.sha256()
         self._writer = _thread("spsd-write")
         self._hasher = _thread("spsd-hash")
         self._file = ImageFile(directory / IMAGE)
-        self._free = buffers(DEPTH, BLOCK)
+        self._free = buffers(DEPTH, block)
         self._under_way: deque[tuple[memoryview, Future[None], Future[None]]] = deque()
         self._filling: memoryview | None = None
         self._filled = 0
@@ -80,7 +92,7 @@ class PartialFile:
         """Cut to ``length`` bytes and hash them; cancelled between two reads."""
         await self._on(self._writer, lambda: self._file.truncate(length))
         while self._length < length:
-            want = min(BLOCK, length - self._length)
+            want = min(self._block, length - self._length)
             got = await self._on(self._hasher, partial(self._hash_from_disk, want))
             self._length += got
         self._written = length
@@ -111,7 +123,7 @@ class PartialFile:
         await self._on(self._writer, lambda: self._file.truncate(0))
 
     async def room(self) -> memoryview:
-        """Where the next bytes go, at least one and at most ``BLOCK``; waits for a free buffer.
+        """Where the next bytes go, at least one and at most a block; waits for a free buffer.
 
         Raises:
             ApplianceError: the disk is full or broken; the partial is of no use any more.
@@ -125,8 +137,8 @@ class PartialFile:
             while not self._free:
                 await self._settle_oldest()
             self._filling, self._filled = self._free.pop(), 0
-        border = self._filled + BLOCK - self._length % BLOCK
-        return self._filling[self._filled : min(border, BLOCK)]
+        border = self._filled + self._block - self._length % self._block
+        return self._filling[self._filled : min(border, self._block)]
 
     def commit(self, size: int) -> None:
         """Append the first ``size`` bytes of the room: they are hashed and written from now on."""
@@ -144,7 +156,7 @@ class PartialFile:
             rest = rest[size:]
             self._filled += size
             self._length += size
-            if self._length % BLOCK == 0:
+            if self._length % self._block == 0:
                 self._hand_over()
 
     async def read(self, first: int, length: int) -> bytes:
@@ -218,7 +230,7 @@ class PartialFile:
                 size = self._file.write(block, self._written)
                 self._written += size
                 block = block[size:]
-            if self._written - self._synced >= SYNC_WINDOW:
+            if self._written - self._synced >= self._sync_window:
                 self._sync()
 
     def _as_errors(self) -> AbstractContextManager[None]:

@@ -16,18 +16,20 @@ T = TypeVar("T")
 
 AT_A_TIME = min(2, max(1, (os.cpu_count() or 1) // 2))
 """Half of the cores at the most: the other half answers, whoever logs in."""
-_MEMORY_KIB = 19 * 1024
+TIME_COST = 2
+MEMORY_KIB = 19 * 1024
 """With t=2, p=1: the smallest set that OWASP recommends. Two at a time stay under 40 MiB."""
 
 
 class Argon2Passwords:
     """Hashes on threads of its own, a few at a time, so that a flood of log-ins starves nobody.
 
-    On the loop's threads each of them would keep the memory of a hash for good.
+    On the loop's threads each of them would keep the memory of a hash for good. What a hash costs
+    stands in the hash: :meth:`verify` takes those of any cost.
     """
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=_MEMORY_KIB, parallelism=1)
+    def __init__(self, *, time_cost: int = TIME_COST, memory_kib: int = MEMORY_KIB) -> None:
+        self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
         self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="spsd-password")
 
     async def aclose(self) -> None:

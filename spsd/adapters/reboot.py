@@ -18,7 +18,8 @@ LIMIT_S = 300.0
 class RebootCommand:
     """Runs the command, without a shell, when somebody asks; an empty one is never run."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], *, delay_s: float = REBOOT_DELAY_S) -> None:
+        self._delay_s = delay_s
         self._command = command
         self._requested = asyncio.Event()
 
@@ -31,7 +32,7 @@ class RebootCommand:
         """Serve requests until cancelled; a command that fails is logged."""
         while True:
             await self._requested.wait()
-            await asyncio.sleep(REBOOT_DELAY_S)
+            await asyncio.sleep(self._delay_s)
             self._requested.clear()
             _log.info("rebooting: %s", " ".join(self._command))
             match await run_program(self._command, limit_s=LIMIT_S):

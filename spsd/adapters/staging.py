@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from spsd.adapters.durable import as_appliance_errors, room, sync_directory
-from spsd.adapters.partial_file import IMAGE, PartialFile
+from spsd.adapters.partial_file import BLOCK, IMAGE, SYNC_WINDOW, PartialFile
 from spsd.adapters.partial_record import RECORD_ROOM, open_directory
 from spsd.domain.staging_key import StagingKey, parse_staging_key
 from spsd.services.completion import to_completion
@@ -17,8 +17,18 @@ from spsd.services.completion import to_completion
 class StagingDirectory:
     """Staging under ``root``; an installation takes a directory of it away, into ``slots``."""
 
-    def __init__(self, root: Path, *, boot: str, slots: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        boot: str,
+        slots: Path | None = None,
+        sync_window: int = SYNC_WINDOW,
+        block: int = BLOCK,
+    ) -> None:
         self._root = root
+        self._sync_window = sync_window
+        self._block = block
         self._slots = slots
         self._boot = boot
 
@@ -51,7 +61,14 @@ class StagingDirectory:
                 image.chmod(0o600)
             same_boot = record.boot_id == self._boot
             trusted = length if same_boot else min(length, record.synced)
-            return PartialFile(directory, record, boot_id=self._boot), trusted
+            partial = PartialFile(
+                directory,
+                record,
+                boot_id=self._boot,
+                sync_window=self._sync_window,
+                block=self._block,
+            )
+            return partial, trusted
 
     async def discard(self, key: StagingKey) -> None:
         """Remove the partial file, if there is one."""

@@ -13,7 +13,7 @@ from spsd.domain.exchange import Complete, Windows
 from spsd.domain.failure import JobError
 from spsd.domain.resume import judge, plan
 from spsd.services.attempt import Attempt, Evidence
-from spsd.services.parallel import Parallel, Report
+from spsd.services.parallel import LOOK_S, Parallel, Report
 from spsd.services.ports import Now, Origin, Partial, Staging
 
 
@@ -51,7 +51,9 @@ class Download:
         now: Now,
         windows: Windows = WINDOWS,
         splitting: Splitting = ALONE,
+        look_s: float = LOOK_S,
     ) -> None:
+        self._look_s = look_s
         self._origin = origin
         self._staging = staging
         self._now = now
@@ -76,7 +78,15 @@ class Download:
             ApplianceError: the disk is full or broken.
         """
         windows = self._windows.after(breaks)
-        parallel = Parallel(self._origin, url, partial, report, now=self._now, windows=windows)
+        parallel = Parallel(
+            self._origin,
+            url,
+            partial,
+            report,
+            now=self._now,
+            windows=windows,
+            look_s=self._look_s,
+        )
         self._under_way += 1
         splitting = self._splitting.among(self._under_way)
         run = Attempt(url, partial, report, self._staging, parallel, splitting)

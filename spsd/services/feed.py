@@ -80,7 +80,17 @@ class Reader:
 class Feed:
     """Told of changes by whoever makes them; :meth:`run` tells the readers what is on disk."""
 
-    def __init__(self, moves: Moves, board: ProgressBoard, *, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self,
+        moves: Moves,
+        board: ProgressBoard,
+        *,
+        pause_s: float = PAUSE_S,
+        progress_s: float = PROGRESS_S,
+        most_waiting: int = MOST_WAITING,
+    ) -> None:
+        self._progress_s = progress_s
+        self._most_waiting = most_waiting
         self.revisions = Revisions()
         self._moves = moves
         self._board = board
@@ -109,7 +119,7 @@ class Feed:
     @property
     def full(self) -> bool:
         """Whether so many wait or read along that others are to be answered at once."""
-        return self.followers >= MOST_WAITING
+        return self.followers >= self._most_waiting
 
     def added(self, job: Job) -> None:
         """A row is there."""
@@ -132,7 +142,9 @@ class Feed:
         """More of it is here."""
         self._progressed.add(key)
         if self._pause is None and not self._over:
-            self._pause = asyncio.get_running_loop().call_later(PROGRESS_S, self._show_progress)
+            self._pause = asyncio.get_running_loop().call_later(
+                self._progress_s, self._show_progress
+            )
 
     def rested(self, _: JobKey) -> None:
         """Whatever ended the work on it has moved the row as well."""
@@ -177,8 +189,8 @@ class Feed:
         """
         if self.full:
             raise TooManyReadersError(
-                f"{MOST_WAITING} requests wait for changes or read along already. Ask without "
-                "`wait` and without `Accept: text/event-stream`, or try again in a while."
+                f"{self._most_waiting} requests wait for changes or read along already. Ask "
+                "without `wait` and without `Accept: text/event-stream`, or try again in a while."
             )
         reader = Reader(key)
         async with self._reading:

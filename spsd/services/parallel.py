@@ -16,7 +16,7 @@ from spsd.domain.resume import judge
 from spsd.services.claim import SupersededError
 from spsd.services.ports import Answer, Now, Origin, Partial
 
-_LOOK_S = 0.25
+LOOK_S = 0.25
 """How often a lane without work looks whether another has become slow."""
 
 Report = Callable[[Progress], Awaitable[None]]
@@ -34,7 +34,9 @@ class Parallel:
         *,
         now: Now,
         windows: Windows,
+        look_s: float = LOOK_S,
     ) -> None:
+        self._look_s = look_s
         self._origin = origin
         self._url = url
         self._partial = partial
@@ -137,7 +139,7 @@ class Parallel:
         while (chunk := schedule.take(number, _clock())) is None:
             # Not only by what happens: that nothing happens is what makes another one slow.
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(self._look_s):
                     await self._changed.wait()
         return chunk
 

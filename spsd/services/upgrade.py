@@ -53,6 +53,7 @@ class Upgrade:
     reboot: Reboot
     test_hooks: Sequence[str] = ()
     activate_hook: str = ""
+    spare_bytes: int = SPARE_BYTES
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
 
     async def test(self, slot: int) -> Tested:
@@ -158,7 +159,7 @@ class Upgrade:
                 assert_never(never)
 
     async def _space(self) -> Check:
-        return space_check(await _or_error(self.room.free_bytes()), needed=SPARE_BYTES)
+        return space_check(await _or_error(self.room.free_bytes()), needed=self.spare_bytes)
 
     async def _with_hooks(
         self, slot: int, image: InstalledImage, own: Sequence[Check]

@@ -32,6 +32,7 @@ from spsd.web.connections import in_hand
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.docs import page
 from spsd.web.expectation import close_unless_read, expectation, later
+from spsd.web.limits import LIMITS, WebLimits
 from spsd.web.metrics import MONITORING, Monitoring, timing
 from spsd.web.openapi import document
 from spsd.web.paths import OPENAPI, STYLE
@@ -59,12 +60,16 @@ class Services:
 
 
 def build_app(
-    services: Services, *, secure: bool, config_hash: Callable[[], str]
+    services: Services,
+    *,
+    secure: bool,
+    config_hash: Callable[[], str],
+    limits: WebLimits | None = None,
 ) -> web.Application:
     """The REST API.
 
     ``secure`` says that clients reach it over TLS, ``config_hash`` names the settings in force
-    at that moment.
+    at that moment, ``limits`` how long clients are waited for.
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
@@ -81,6 +86,7 @@ def build_app(
     app[firmware_slots.SLOT_STORE] = services.slots
     app[firmware_upgrade.UPGRADES] = services.upgrade
     app[upload.UPLOADS] = services.uploads
+    app[LIMITS] = limits or WebLimits()
     app[SECURE] = secure
     app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)

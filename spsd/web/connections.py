@@ -32,7 +32,14 @@ _FULL = (
 class Connections:
     """All that are open: at most ``limit``, each judged by ``patience``."""
 
-    def __init__(self, *, limit: int, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int,
+        patience: Patience | None = None,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        self._look_every_s = look_every_s
         self._limit = limit
         self._patience = patience or Patience()
         self._open: set[Connection] = set()
@@ -49,7 +56,7 @@ class Connections:
     async def watch(self) -> None:
         """End those that dawdle, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(self._look_every_s)
             now = time.monotonic()
             for one in list(self._open):
                 why = offence(one.conduct(now, self._patience.read_bytes), self._patience, now=now)

@@ -24,10 +24,8 @@ from spsd.web.answers import Shape
 from spsd.web.auth import renew, session_of
 from spsd.web.connections import when_lost
 from spsd.web.contract import EVENT_STREAM
+from spsd.web.limits import LIMITS
 from spsd.web.waiting import FEED
-
-KEEP_S = 15.0
-"""After so long a comment is sent, and the reader's session has to be one still."""
 
 LAST_ID = "Last-Event-ID"
 _QUIET = b": \n\n"
@@ -196,8 +194,8 @@ async def _batches(
     request: web.Request, reader: Reader
 ) -> AsyncIterator[Sequence[Change | Removal]]:
     """What is new, until it is over; nothing of it after a while without."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + KEEP_S
+    loop, keep_s = asyncio.get_running_loop(), request.app[LIMITS].events_keep_s
+    until = loop.time() + keep_s
     while True:
         try:
             async with asyncio.timeout_at(until):
@@ -209,7 +207,7 @@ async def _batches(
         if loop.time() >= until:
             if not await _may_go_on(request):
                 return
-            until = loop.time() + KEEP_S
+            until = loop.time() + keep_s
         yield changes
         if reader.of_one and any(isinstance(one, Removal) for one in changes):
             return

@@ -16,11 +16,9 @@ from spsd.domain.errors import (
 )
 from spsd.domain.source import MIRROR_LIMIT, distinct_mirrors, parse_source_url
 from spsd.web.expectation import go_ahead
+from spsd.web.limits import LIMITS
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-WHOLE_S = 30.0
-"""A JSON body has 64 KiB at most, so it needs a time and no rate."""
 
 
 class Checksum(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,15 +103,16 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         IncompleteRequestBodyError: a required member is missing; the error names it.
         InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it;
             or the client has gone.
-        RequestTimeoutError: it is not whole after ``WHOLE_S``.
+        RequestTimeoutError: it is not whole in time, see :class:`WebLimits`.
     """
     await go_ahead(request)
+    limit_s = request.app[LIMITS].whole_s
     try:
-        async with asyncio.timeout(WHOLE_S):
+        async with asyncio.timeout(limit_s):
             body = await request.read()
     except TimeoutError as error:
         raise RequestTimeoutError(
-            f"The body was not whole after {WHOLE_S:g} seconds. Check the network and ask again."
+            f"The body was not whole after {limit_s:g} seconds. Check the network and ask again."
         ) from error
     except OSError as error:
         raise InvalidRequestBodyError("The connection ended before the body did.") from error

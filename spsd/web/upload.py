@@ -28,6 +28,7 @@ from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
 from spsd.web.digest_fields import REPR_DIGEST, X_CHECKSUM, expected_digest
 from spsd.web.expectation import go_ahead
 from spsd.web.firmware_slots import SLOT_STORE
+from spsd.web.limits import LIMITS
 from spsd.web.multipart import FormParser, PartBegins, PartData
 from spsd.web.paths import TEST, UPGRADE, UPLOAD, slot_path
 from spsd.web.slots import Running, SlotBody, empty_slots, image_body
@@ -37,9 +38,6 @@ PART = "firmware"
 
 BLOCK = 1024 * 1024
 """Pieces are gathered to blocks of about this size: one write and one hash step each."""
-
-IDLE_S = 60.0
-"""How long a client may send nothing before it is dropped, and over which its rate is measured."""
 
 SLOWEST_BYTES_PER_S = 1024
 """A client that drips keeps a slot from others; fetches have the same minimum by default."""
@@ -87,10 +85,11 @@ async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
         RequestTimeoutError: the client sends nothing any more, or too little.
         InvalidRequestBodyError: the client has gone.
     """
+    idle_s = request.app[LIMITS].upload_idle_s
     try:
         await go_ahead(request)
         watch = RateWatch(
-            minimum_bytes_per_s=SLOWEST_BYTES_PER_S, window_s=IDLE_S, now=time.monotonic()
+            minimum_bytes_per_s=SLOWEST_BYTES_PER_S, window_s=idle_s, now=time.monotonic()
         )
         while True:
             async with asyncio.timeout(watch.deadline - time.monotonic()):
@@ -103,7 +102,7 @@ async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
             watch.excuse(time.monotonic() - taken)
     except TimeoutError as error:
         raise RequestTimeoutError(
-            f"Fewer than {SLOWEST_BYTES_PER_S} bytes a second came for {IDLE_S:g} seconds, so the "
+            f"Fewer than {SLOWEST_BYTES_PER_S} bytes a second came for {idle_s:g} seconds, so the "
             "upload was dropped; nothing of it is kept. Check the network and upload again."
         ) from error
     except OSError as error:

@@ -9,8 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spsd.adapters import child_process
-from spsd.adapters.child_process import OUTPUT_LIMIT, run_program
+from spsd.adapters.child_process import GRACE_S, OUTPUT_LIMIT, run_program
 from spsd.domain.program import ProgramEnded, ProgramNotStarted
 
 
@@ -25,8 +24,8 @@ def script(tmp_path: Path) -> Callable[[str], list[str]]:
     return make
 
 
-async def run(command: list[str], *, limit_s: float = 20) -> ProgramEnded:
-    ended = await run_program(command, limit_s=limit_s)
+async def run(command: list[str], *, limit_s: float = 20, grace_s: float = GRACE_S) -> ProgramEnded:
+    ended = await run_program(command, limit_s=limit_s, grace_s=grace_s)
     assert isinstance(ended, ProgramEnded)
     return ended
 
@@ -142,13 +141,13 @@ async def test_a_grandchild_does_not_outlive_its_program(script, fifo):
     await until_gone(int(await reading))
 
 
-async def test_who_leaves_the_group_is_not_waited_for(script, fifo, tmp_path, monkeypatch):
-    monkeypatch.setattr(child_process, "GRACE_S", 0.1)
+async def test_who_leaves_the_group_is_not_waited_for(script, fifo, tmp_path):
     left = tmp_path / "left"
     os.mkfifo(left)
     reading = asyncio.ensure_future(line(fifo))
     leaver = f"setsid sh -c 'echo > {left}; echo $$ > {fifo}; exec sleep 600'"
-    ended = await run(script(f"{leaver} & read ignored < {left}; echo done"))
+    command = script(f"{leaver} & read ignored < {left}; echo done")
+    ended = await run(command, grace_s=0.1)
     assert ended == ProgramEnded(0, "done\n")
     os.kill(int(await reading), signal.SIGKILL)
 

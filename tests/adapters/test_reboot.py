@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from spsd.adapters import reboot
 from spsd.adapters.reboot import RebootCommand
 
 
 @asynccontextmanager
-async def running(command):
-    made = RebootCommand(command)
+async def running(command, delay_s=0.0):
+    made = RebootCommand(command, delay_s=delay_s)
     task = asyncio.create_task(made.run())
     try:
         yield made
@@ -35,15 +34,14 @@ async def read(fifo):
 
 async def test_the_answer_is_out_before_the_command_runs(fifo):
     loop = asyncio.get_running_loop()
-    async with running(["sh", "-c", 'echo "$1" > "$0"', str(fifo), "$HOME;"]) as made:
+    async with running(["sh", "-c", 'echo "$1" > "$0"', str(fifo), "$HOME;"], delay_s=0.2) as made:
         begun = loop.time()
         made.request()
         assert await read(fifo) == "$HOME;\n"  # no shell of ours looked at it
-        assert loop.time() - begun >= reboot.REBOOT_DELAY_S
+        assert loop.time() - begun >= 0.2
 
 
-async def test_every_request_is_served(fifo, monkeypatch):
-    monkeypatch.setattr(reboot, "REBOOT_DELAY_S", 0)
+async def test_every_request_is_served(fifo):
     async with running(["sh", "-c", 'echo now > "$0"', str(fifo)]) as made:
         for _ in range(3):
             made.request()
@@ -57,10 +55,7 @@ async def test_every_request_is_served(fifo, monkeypatch):
         (["/no/such/program"], "cannot be run: No such file or directory"),
     ],
 )
-async def test_a_failure_is_logged_and_the_next_request_served(
-    command, told, monkeypatch, caplog, tmp_path
-):
-    monkeypatch.setattr(reboot, "REBOOT_DELAY_S", 0)
+async def test_a_failure_is_logged_and_the_next_request_served(command, told, caplog):
     async with running(command) as made:
         for times in (1, 2):
             made.request()
@@ -69,8 +64,7 @@ async def test_a_failure_is_logged_and_the_next_request_served(
     assert caplog.text.count(told) == 2
 
 
-async def test_without_a_command_nothing_runs(monkeypatch, caplog):
-    monkeypatch.setattr(reboot, "REBOOT_DELAY_S", 0)
+async def test_without_a_command_nothing_runs(caplog):
     caplog.set_level("INFO")
     async with running([]) as made:
         made.request()

@@ -9,7 +9,6 @@ from typing import Self
 from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
-from spsd.adapters.partial_file import SYNC_WINDOW
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.digest import Sha256
@@ -30,6 +29,7 @@ from tests.services.scripted import ScriptedOrigin
 
 BUDGET = 3
 MIB = 1024 * 1024
+SYNC_WINDOW = 8 * MIB
 
 
 class StartsOver(ScriptedOrigin):
@@ -48,7 +48,7 @@ class StartsOver(ScriptedOrigin):
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         assert self.asked < 20, "this never ends"
         windows = 1 + self.asked % 2
-        for _ in range(windows * SYNC_WINDOW // MIB + 8):
+        for _ in range(windows * SYNC_WINDOW // MIB + 2):
             yield bytes(MIB)
         raise OriginError(FailureCode.CUT_OFF, "broken off")
 
@@ -63,7 +63,7 @@ async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> Non
     for room in ("staging", "slots"):
         (tmp_path / room).mkdir()
     origin = StartsOver()
-    staging = StagingDirectory(tmp_path / "staging", boot="this boot")
+    staging = StagingDirectory(tmp_path / "staging", boot="this boot", sync_window=SYNC_WINDOW)
     async with open_database(tmp_path / "db") as database:
         jobs = SqliteJobs(database)
         pipeline = Pipeline(

@@ -9,7 +9,6 @@ import pytest
 
 from spsd.domain.boot import Activation
 from spsd.domain.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
-from spsd.services import upgrade as service
 from tests.services.upgrading import make_rig
 
 
@@ -127,8 +126,8 @@ async def test_a_raw_image_passes_where_it_is_accepted(rig):
     assert "Volume check: ok (version unknown)" in summary
 
 
-async def test_a_full_disk(rig, monkeypatch):
-    monkeypatch.setattr(service, "SPARE_BYTES", 2**60)
+async def test_a_full_disk(rig):
+    rig.spare_bytes = 2**60
     message, summary = await refused((await rig.start()).test(2), "space")
     assert f"{2**60} needed" in message
     assert lines(summary) == ["Image check: ok", "Volume check: ok", "Space check: failed"]

@@ -15,6 +15,7 @@ from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
+from spsd.services.storage import SPARE_BYTES
 from spsd.services.upgrade import Upgrade
 from tests.iso import build_iso
 
@@ -37,6 +38,7 @@ class Rig:
 
     root: Path
     limit_s: float = 20
+    spare_bytes: int = SPARE_BYTES
     accept_any: bool = False
     test_hooks: list[str] = field(default_factory=list)
     activate_hook: str = ""
@@ -59,6 +61,7 @@ class Rig:
             reboot=self.reboot,
             test_hooks=self.test_hooks,
             activate_hook=self.activate_hook,
+            spare_bytes=self.spare_bytes,
         )
 
     def hook(self, name: str, script: str) -> str:

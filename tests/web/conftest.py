@@ -66,10 +66,11 @@ class Api:
     root: Path
     stack: AsyncExitStack
     clock: TestClock = field(default_factory=TestClock)
-    limits: Limits = LIMITS
     clients: list[TestClient] = field(default_factory=list)
 
-    async def start(self, *, current: int | None = None, **tables: dict[str, Any]) -> None:
+    async def start(
+        self, *, current: int | None = None, limits: Limits = LIMITS, **tables: dict[str, Any]
+    ) -> None:
         """Start the daemon, or start it anew; ``current`` is the slot that was booted."""
         await self.stop()
         none_runs = {"slots": {"count": 3}, "fetch": {"concurrent": 0}}
@@ -79,7 +80,7 @@ class Api:
                 self.settings,
                 appliance=replace(APPLIANCE, booted_slot=current),
                 clock=Clock(self.clock, self.clock),
-                limits=self.limits,
+                limits=limits,
             )
         )
 

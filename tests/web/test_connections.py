@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import pytest
 from aiohttp import web
 
 from spsd.domain.patience import Patience
-from spsd.web import connections as module
 from spsd.web.connections import Connections, in_hand
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -32,7 +30,7 @@ class Server:
 @asynccontextmanager
 async def serving(*, limit: int = 10, **patience: float) -> AsyncIterator[Server]:
     usual = {"idle_s": NEVER, "head_s": NEVER, "read_s": NEVER}
-    kept = Connections(limit=limit, patience=Patience(**(usual | patience)))
+    kept = Connections(limit=limit, patience=Patience(**(usual | patience)), look_every_s=0.02)
     server = Server(kept, 0, asyncio.Event())
     server.may_answer.set()
 
@@ -58,11 +56,6 @@ async def serving(*, limit: int = 10, **patience: float) -> AsyncIterator[Server
         await asyncio.wait([watch])
         listener.close()
         await runner.cleanup()
-
-
-@pytest.fixture(autouse=True)
-def looked_at_often(monkeypatch) -> None:
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
 
 
 async def gone(server: Server) -> None:

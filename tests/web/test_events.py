@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp.test_utils import TestClient
 
 from spsd.domain.job import Job, JobKey, Progress
-from spsd.services import feed as module
-from spsd.web import events
+from spsd.services.feed import REMOVALS_KNOWN
 from spsd.web.events import Place, place_of
+from spsd.web.limits import WebLimits
 from spsd.web.paths import FETCH
 from tests.events import ACCEPT, Stream
-from tests.web.conftest import Api
+from tests.web.conftest import LIMITS, Api
 
 
 @asynccontextmanager
@@ -110,7 +111,7 @@ async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
     client = await api.client("viewer")
     async with stream(client) as told:
         last = (await told.next()).id
-    for number in range(module.REMOVALS_KNOWN + 1):
+    for number in range(REMOVALS_KNOWN + 1):
         api.feed.gone(JobKey(str(number)))
     async with stream(client, **after(last)) as told:
         assert (await told.next()).event == "snapshot"
@@ -119,7 +120,7 @@ async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
 async def test_a_quiet_stream_goes_on_as_long_as_its_session(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "KEEP_S", 0.05)
+    await api.start(limits=replace(LIMITS, web=WebLimits(events_keep_s=0.05)))
     client, other = await api.client("viewer"), await api.client("admin")
     async with stream(client) as told:
         assert (await told.next()).event == "snapshot"
@@ -153,7 +154,7 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
 
 
 async def test_there_are_only_so_many_readers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 1)
+    await api.start(limits=replace(LIMITS, most_waiting=1))
     client = await api.client("viewer")
     async with stream(client) as told:
         await told.next()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spsd.services.reservations import Holder
-from spsd.web import upload
 from tests.iso import NEWS, NOTES, build_iso
-from tests.web.conftest import Api
+from spsd.web.limits import WebLimits
+from tests.web.conftest import LIMITS, Api
 from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
 
 UPLOAD = "/api/upload/firmware"
@@ -341,9 +342,9 @@ async def test_a_client_that_hangs_up_leaves_nothing(
 
 
 async def test_a_client_that_stops_sending_is_dropped(
-    api: Api, image: bytes, tmp_path: Path, monkeypatch, caplog
+    api: Api, image: bytes, tmp_path: Path, caplog
 ) -> None:
-    monkeypatch.setattr(upload, "IDLE_S", 0.2)
+    await api.start(limits=replace(LIMITS, web=WebLimits(upload_idle_s=0.2)))
     raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
     await raw.send(image[:1_500_000])
     head, document = await raw.answer()
@@ -356,11 +357,9 @@ async def test_a_client_that_stops_sending_is_dropped(
     await raw.close()
 
 
-async def test_a_client_that_drips_is_dropped(
-    api: Api, image: bytes, tmp_path: Path, monkeypatch
-) -> None:
+async def test_a_client_that_drips_is_dropped(api: Api, image: bytes, tmp_path: Path) -> None:
     """Each byte comes in time, and all of them would take for ever."""
-    monkeypatch.setattr(upload, "IDLE_S", 0.5)
+    await api.start(limits=replace(LIMITS, web=WebLimits(upload_idle_s=0.5)))
     raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
     answered = asyncio.create_task(raw.answer())
     try:

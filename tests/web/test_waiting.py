@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,8 @@ from aiohttp import ClientResponse, ClientSession, TCPConnector
 from aiohttp.test_utils import TestClient
 
 from spsd.domain.job import Job, JobKey, Progress
-from spsd.services import feed as module
 from spsd.web.paths import FETCH
-from tests.web.conftest import Api
+from tests.web.conftest import LIMITS, Api
 
 
 async def queued(api: Api, key: str = "a") -> Job:
@@ -148,10 +148,8 @@ async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, 
     tally("clients that waited and asked the database nothing", len(tasks))
 
 
-async def test_when_too_many_wait_the_next_is_answered_at_once(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 2)
+async def test_when_too_many_wait_the_next_is_answered_at_once(api: Api) -> None:
+    await api.start(limits=replace(LIMITS, most_waiting=2))
     client, job = await api.client("viewer"), await queued(api)
     tasks = [await waiting(api, client.get(f"{FETCH}?wait=60"), n + 1) for n in range(2)]
     assert (await client.get(f"{FETCH}?wait=60")).status == 200
