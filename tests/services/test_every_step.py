@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.migrations import migrate
 from spsd.domain.errors import RequestError
 from spsd.domain.failure import JobError
 from spsd.testing.origin import Origin
+from tests.daemons import prepare
 from tests.services import promises
 from tests.services.life import BUDGET, Place, alive
 from tests.services.scenarios import ETAG, PATHS, SCENARIOS, SHA, A, B, Scenario
@@ -38,7 +38,7 @@ async def prepared(root: Path, scenario: Scenario, origin: Origin) -> Place:
     place = Place(root / "prepared", origin)
     place.staging.mkdir(parents=True)
     place.slots.mkdir()
-    await asyncio.to_thread(migrate, place.root / "db")
+    await prepare(place.root)
     origin.script(*scenario.first)
     async with alive(place, Steps()) as life:
         await life.start(counts=False)
