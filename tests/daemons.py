@@ -33,7 +33,7 @@ from spsd.domain.account import Account, Role
 
 APPLIANCE = Appliance(boot_id="boot-1", booted_slot=None, host_name="appliance")
 PASSWORD = "correct horse"
-USERS = {"admin": Role.ADMIN, "viewer": Role.VIEWER}
+USERS = {"admin": Role.ADMIN, "operator": Role.ADMIN, "viewer": Role.VIEWER}
 
 Table = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def settings(
         state=StateSettings(directory=str(root)),
         slots=SlotSettings(**slots),
         fetch=FetchSettings(
-            **{"allow": ("127.0.0.0/8",), "proxy": "", "ca_file": str(_authority())} | fetch
+            **{"allow": ("127.0.0.0/8",), "proxy": "", "ca_file": str(authority())} | fetch
         ),
         upgrade=UpgradeSettings(**upgrade),
         metrics=MetricsSettings(**metrics),
@@ -83,7 +83,7 @@ def _place() -> Path:
 
 
 @cache
-def _authority() -> Path:
+def authority() -> Path:
     """Trusted instead of the system's authorities, which take as long to read as all the rest."""
     with ThreadPoolExecutor(1) as off_the_loop:
         made = off_the_loop.submit(ensure_self_signed, _place(), hostname="authority.example")

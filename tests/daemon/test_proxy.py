@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from spsd.testing.origin import CutAfter, Origin, Redirect, Status
-from tests.daemon.driver import Daemon, running
+from tests.daemon.driver import Daemon, in_loop, running
 from tests.squid import BINARY, MISSING, NAME, PASSWORD, running_squid
 
 CONTENT = b"the image" * 30_000
@@ -72,7 +72,7 @@ async def test_the_origins_secrets_are_not_shown(
     """Credentials are shown nowhere; a signature only where its own URL is echoed."""
     async with (
         Origin({"/a": CONTENT}) as origin,
-        running(tmp_path, slots={"accept": "any"}) as daemon,
+        in_loop(tmp_path, slots={"accept": "any"}) as daemon,
     ):
         plain = origin.url("/a")
         secret = plain.replace("//", "//quinn:pass%77ord@") + "?sig=signed"

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import Hang, Origin
-from tests.daemon.driver import PASSWORD, USER, Daemon, running
+from tests.daemon.driver import PASSWORD, USER, Daemon, in_loop, running
 from tests.iso import build_iso
 
 UPLOAD = "/api/upload/firmware"
@@ -68,7 +68,7 @@ async def test_a_crash_in_the_middle_leaves_nothing(iso: Path, tmp_path: Path) -
 async def test_a_polite_stop_in_the_middle_is_quick_and_leaves_nothing(
     iso: Path, tmp_path: Path
 ) -> None:
-    async with running(tmp_path) as daemon:
+    async with in_loop(tmp_path) as daemon:
         async with half_sent(daemon, iso), asyncio.timeout(5):
             assert await daemon.stop() == 0
         assert daemon.staged() == []
@@ -80,7 +80,7 @@ async def test_an_upload_before_a_download_gets_the_last_slot(iso: Path, tmp_pat
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     async with (
         Origin({"/other.iso": other}) as origin,
-        running(tmp_path, slots={"count": 1}) as daemon,
+        in_loop(tmp_path, slots={"count": 1}) as daemon,
     ):
         async with half_sent(daemon, iso) as (go_on, upload):
             key = await daemon.submit(origin.url("/other.iso"), digest)
@@ -97,7 +97,7 @@ async def test_a_download_before_an_upload_gets_the_last_slot(iso: Path, tmp_pat
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     async with (
         Origin({"/other.iso": other}, [Hang(5 * MIB)]) as origin,
-        running(
+        in_loop(
             tmp_path, slots={"count": 1}, fetch={"stall_window_s": 1, "attempts": 50}
         ) as daemon,
     ):
@@ -138,7 +138,7 @@ async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
         ("-T", str(iso), "-X", "POST", "-H", "Transfer-Encoding: chunked"),
         ("-T", str(iso), "-X", "POST", "-H", f"X-Checksum-Sha256: {digest}"),
     ]
-    async with running(tmp_path, slots={"count": 1}) as daemon:
+    async with in_loop(tmp_path, slots={"count": 1}) as daemon:
         await log_in(daemon)
         for way in ways:
             document = json.loads(await curl(daemon, *way, daemon.url + UPLOAD))
