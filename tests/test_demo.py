@@ -34,7 +34,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
     done = demo(tmp_path)
@@ -47,7 +46,6 @@ def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) -> None:
     done = demo(tmp_path, "--keep")
@@ -70,7 +68,6 @@ def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) 
     shutil.rmtree(found[3])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_what_goes_wrong_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -114,7 +114,6 @@ def test_a_trial_tells_who_lives():
     assert broken == "Noticed(by='', timed_out=False)"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "arguments",

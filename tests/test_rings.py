@@ -1,0 +1,126 @@
+"""scripts/test runs what was asked for, says what it left out, and loses no count."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from scripts.test_run import main, planned, worst
+from tests.rings import RINGS, SMOKE, covers, ring_of
+from tests.tallying import Tally
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIR = ["-n", "2", "--dist", "worksteal"]
+ONE = ["-n", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        ([], [PAIR]),
+        (["-k", "port", "-x"], [[*PAIR, "-k", "port", "-x"]]),
+        (["-n", "0"], [["-n", "0"]]),
+        (
+            ["-n3", "--all"],
+            [["--all", "--share=together", "-n3"], ["--all", "--share=alone", "-n3"]],
+        ),
+        (["tests/web"], [[*PAIR, "tests/web"]]),
+        (["tests/test_cli.py"], [[*ONE, "tests/test_cli.py"]]),
+        (["tests/test_cli.py::test_version"], [[*ONE, "tests/test_cli.py::test_version"]]),
+        (["--pdb"], [[*ONE, "--pdb"]]),
+        (["--all"], [[*PAIR, "--all", "--share=together"], [*ONE, "--all", "--share=alone"]]),
+        (["--ring", "browser"], [[*PAIR, "--ring=browser"]]),
+        (["--ring", "bench"], [[*ONE, "--ring=bench"]]),
+        (
+            ["--ring", "bench", "--ring=proxy"],
+            [
+                [*PAIR, "--ring=bench", "--ring=proxy", "--share=together"],
+                [*ONE, "--ring=bench", "--ring=proxy", "--share=alone"],
+            ],
+        ),
+    ],
+)
+def test_the_calls_of_pytest(arguments: Sequence[str], calls: Sequence[Sequence[str]]) -> None:
+    assert planned(arguments, cores=2) == calls
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, "0"), (2, "2"), (3, "3"), (64, "4")])
+def test_as_many_processes_as_cores_up_to_a_bound(cores: int, processes: str) -> None:
+    assert (planned([], cores=cores) or [])[0][:2] == ["-n", processes]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"), [([0], 0), ([0, 5], 0), ([5, 1], 1), ([1, 0], 1), ([5, 5], 5)]
+)
+def test_a_call_that_finds_nothing_to_do_is_no_failure(statuses: list[int], status: int) -> None:
+    assert worst(statuses) == status
+
+
+def test_the_rings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--rings"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told[:-1]] == [ring.name for ring in RINGS]
+    assert "scripts/test" in told[-1]
+
+
+def test_the_longest_name_decides() -> None:
+    ring = ring_of("tests/daemon/test_soak.py::test_what_jobs_held_is_given_back")
+    assert ring is not None
+    assert ring.name == "long"
+    assert ring_of("tests/daemon/test_session.py::test_anything[x]") is None
+    assert ring_of("tests/domain/test_job.py::test_anything") is None
+
+
+def test_a_name_is_no_beginning_of_another() -> None:
+    assert covers("tests/a.py::test_b", "tests/a.py::test_b[1]")
+    assert not covers("tests/a.py::test_b", "tests/a.py::test_bc")
+    assert covers("tests/a/", "tests/a/b.py::test_c")
+
+
+def test_no_name_stands_twice() -> None:
+    names = [name for ring in RINGS for name in ring.tests] + list(SMOKE)
+    assert sorted(set(names)) == sorted(names)
+
+
+def collected(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_what_is_named_runs_in_whichever_ring_it_is() -> None:
+    named = "tests/daemon/test_soak.py::test_what_jobs_held_is_given_back"
+    assert named in collected("tests/daemon/test_soak.py")
+    assert named in collected(named)
+    told = collected("tests/daemon/test_soak.py", "--ring", "browser")
+    assert "no tests collected" in told
+
+
+def test_what_a_word_finds_in_other_rings_is_told() -> None:
+    told = collected("-k", "test_what_jobs_held_is_given_back or test_version")
+    assert "tests/test_cli.py::test_version" in told
+    assert "left out: 1 test of 1 ring; scripts/test --all runs them" in told
+
+
+def test_the_counts_of_all_workers_are_added() -> None:
+    workers = [SimpleNamespace(workeroutput={}) for _ in range(2)]
+    for number, config in enumerate(workers, 1):
+        one = Tally(config)
+        one.add("kills", number)
+        one.add("stops")
+        one.pytest_sessionfinish()
+    all_of_them = Tally(SimpleNamespace())
+    for node in workers:
+        all_of_them.pytest_testnodedown(node)
+    all_of_them.pytest_testnodedown(SimpleNamespace())  # one that crashed has told nothing
+    lines: list[str] = []
+    all_of_them.pytest_terminal_summary(SimpleNamespace(section=lambda _: None, line=lines.append))
+    assert lines == ["tried: 3 kills", "tried: 2 stops"]
