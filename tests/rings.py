@@ -25,7 +25,12 @@ RINGS = (
     Ring(
         "daemon",
         "daemon processes in every situation: kills, cuts, full disks, reloads, backups",
-        (DAEMON, "tests/client/test_spsctl.py", "tests/testing/test_daemon.py"),
+        (
+            DAEMON,
+            "tests/client/test_spsctl.py",
+            "tests/testing/test_daemon.py",
+            "tests/testing/test_plugin.py::test_the_examples_of_the_document_run",
+        ),
     ),
     Ring(
         "conformance",
@@ -111,6 +116,7 @@ RINGS = (
 
 SMOKE = (
     # It starts, and says so; who may talk to it; a fetch, a cancel, a crash, a reboot, a stop.
+    "tests/testing/test_plugin.py::test_the_examples_of_the_document_run[test_my_server]",
     "tests/daemon/test_service.py",
     "tests/daemon/test_session.py",
     "tests/daemon/test_public_client.py",
@@ -123,7 +129,7 @@ SMOKE = (
     "tests/daemon/test_doctor.py::test_all_is_well",
     "tests/daemon/test_upload.py::test_four_at_once_in_little_memory",
     "tests/powercut/test_powercut.py::test_a_sample_of_cuts[fetch]",
-    "tests/testing/test_conformance.py::test_every_fact_holds_at_spsd",
+    "tests/testing/test_conformance.py::test_every_fact_holds_at_spsd[tls]",
     # What is written about the daemon is true of it.
     "tests/daemon/test_api_docs.py",
     "tests/daemon/test_failure_codes.py::test_every_code_has_a_test",
@@ -139,15 +145,12 @@ SMOKE = (
     "tests/fleet/test_collection.py::test_the_table_of_variables_is_the_playbooks",
     "tests/fleet/test_measuring.py::test_times_are_ratios_to_one_without_a_cache",
     "tests/fleet/test_role.py::test_its_files_are_those_of_spsd",
+    "tests/test_mutation.py::test_a_rule_is_changed_in_all_its_parts",
     "tests/test_bench.py::test_every_contender_has_its_name",
     "tests/test_bench.py::test_every_goal_has_a_verdict",
     "tests/test_bench.py::test_percentiles_are_values_that_were_seen",
     "tests/test_bench.py::test_ratios_are_of_medians_and_the_fastest_peer_is_no_floor",
     "tests/test_bench.py::test_the_daemon_is_looked_at_often_near_the_end_only",
-    "tests/test_mutation.py::test_a_rule_is_changed_in_all_its_parts",
-    "tests/test_mutation.py::test_each_half_of_the_guarded_update_goes",
-    "tests/test_mutation.py::test_no_two_mutants_have_one_name",
-    "tests/test_mutation.py::test_who_is_explained_still_exists",
 )
 
 

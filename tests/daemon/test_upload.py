@@ -16,6 +16,7 @@ import pytest
 from spsd.testing.origin import Hang, Origin
 from tests.daemon.driver import PASSWORD, USER, Daemon, running
 from tests.iso import build_iso
+from tests.waiting import until
 
 UPLOAD = "/api/upload/firmware"
 MIB = 1024 * 1024
@@ -42,9 +43,7 @@ async def half_sent(daemon: Daemon, iso: Path) -> AsyncIterator[tuple[asyncio.Ev
 
     upload = asyncio.create_task(daemon.call("POST", UPLOAD, data=halves()))
     try:
-        async with asyncio.timeout(10):
-            while not any((daemon.state / "staging").glob("upload-*/image")):
-                await asyncio.sleep(0.01)
+        await until(lambda: any((daemon.state / "staging").glob("upload-*/image")))
         yield go_on, upload
     finally:
         upload.cancel()
@@ -157,7 +156,7 @@ async def longest_pause(daemon: Daemon) -> float:
             start = time.monotonic()
             await daemon.call("GET", "/api")
             longest = max(longest, time.monotonic() - start)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # between two questions, not for anything
     return longest
 
 
