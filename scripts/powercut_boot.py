@@ -1,19 +1,15 @@
 """Starts the daemon on what a cut has left, in this process, and looks at what comes of it."""
 
 import asyncio
-import contextlib
 import hashlib
-import io
 import json
 import logging
-import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-import spsd.daemon
+from scripts.powercut_daemon import LIMITS, appliance
 from scripts.powercut_promises import Seen
 from scripts.powercut_record import (
     FETCH,
@@ -24,7 +20,8 @@ from scripts.powercut_record import (
     served_certificate,
     write_config,
 )
-from spsd.config import load
+from spsd.config import Settings, load
+from spsd.daemon import open_daemon
 from spsd.testing.client import Client
 from spsd.testing.origin import ThreadedOrigin
 
@@ -33,18 +30,6 @@ LIMIT_S = 30.0
 
 class BootError(Exception):
     """The daemon did not start, ended, or a job never came to its end."""
-
-
-class _ReadyLine(io.TextIOBase):
-    """Standard output, as far as it tells the URL."""
-
-    def __init__(self, url: "asyncio.Future[str]") -> None:
-        self._url = url
-
-    def write(self, text: str) -> int:
-        if text.startswith("spsd ready on ") and not self._url.done():
-            self._url.set_result(text.rsplit(maxsplit=1)[-1])
-        return len(text)
 
 
 @contextmanager
@@ -74,37 +59,28 @@ def look(root: Path, origin: ThreadedOrigin, cookie: str | None, *, plain: bool 
     """
     config = root / "spsd.toml"
     write_config(config, root / "state", plain=plain)
-    spsd.daemon.boot_id = lambda: "after the cut"
-    spsd.daemon.booted_slot = lambda: None
-    return asyncio.run(_look(root, config, origin, cookie))
+    return asyncio.run(_look(root, load(config), origin, cookie))
 
 
-async def _look(root: Path, config: Path, origin: ThreadedOrigin, cookie: str | None) -> Seen:
-    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    with contextlib.redirect_stdout(_ReadyLine(url)):
-        serving = asyncio.create_task(spsd.daemon.serve(load(config), lambda: load(config)))
-        try:
-            await asyncio.wait([serving, url], timeout=LIMIT_S, return_when="FIRST_COMPLETED")
-            if not url.done():
-                raise BootError(f"the daemon did not start: {_why(serving)}")
-            client = Client(url.result(), UNVERIFIED, cookie=cookie)
+async def _look(root: Path, settings: Settings, origin: ThreadedOrigin, cookie: str | None) -> Seen:
+    opening = open_daemon(settings, appliance=appliance("after the cut"), limits=LIMITS)
+    asking = None
+    try:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(LIMIT_S):
+                daemon = await stack.enter_async_context(opening)
+            client = Client(daemon.url, UNVERIFIED, cookie=cookie)
             asking = asyncio.create_task(asyncio.to_thread(_ask, client, root, origin))
-            await asyncio.wait([serving, asking], return_when="FIRST_COMPLETED")
-            if serving.done():
-                # Its client finds nobody there any more, and ends.
-                await asyncio.wait([asking])
-                asking.exception()
-                raise BootError(f"the daemon ended: {_why(serving)}")
-            return await asking
-        finally:
-            if not serving.done():
-                os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.wait([serving])
-            _why(serving)
-
-
-def _why(serving: asyncio.Task[None]) -> str:
-    return repr(serving.exception()) if serving.done() else "it takes too long"
+            return await asyncio.shield(asking)
+    except BootError:
+        raise
+    except Exception as error:
+        raise BootError(f"the daemon did not start, or ended: {error!r}") from error
+    finally:
+        if asking is not None:
+            # Where the daemon has ended, its client finds nobody any more, and ends too.
+            await asyncio.wait([asking])
+            asking.exception()
 
 
 def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:

@@ -4,24 +4,22 @@ python -m scripts.powercut_daemon serve --config FILE
 """
 
 import os
-from functools import partial
+from typing import Final
 
-import spsd.daemon
-from spsd.__main__ import main
-from spsd.adapters.staging import StagingDirectory
+from spsd.adapters.boot import Appliance
+from spsd.cli import main
+from spsd.limits import Limits
 
-BLOCK = 16 * 1024
-SYNC_WINDOW = 4 * BLOCK
+BLOCK: Final = 16 * 1024
+SYNC_WINDOW: Final = 4 * BLOCK
+LIMITS: Final = Limits(sync_window_bytes=SYNC_WINDOW, block_bytes=BLOCK)
+BOOT: Final = "SPSD_POWERCUT_BOOT"
 
 
-def shrink() -> None:
-    """Make blocks and windows small in this process."""
-    spsd.daemon.StagingDirectory = partial(StagingDirectory, sync_window=SYNC_WINDOW, block=BLOCK)
+def appliance(boot_id: str) -> Appliance:
+    """The same one in every boot, whatever machine this is; no boot loader names a slot."""
+    return Appliance(boot_id=boot_id, booted_slot=None, host_name="appliance")
 
 
 if __name__ == "__main__":
-    shrink()
-    boot = os.environ["SPSD_POWERCUT_BOOT"]
-    spsd.daemon.boot_id = lambda: boot
-    spsd.daemon.booted_slot = lambda: None
-    main()
+    main(appliance=lambda: appliance(os.environ[BOOT]), limits=LIMITS)

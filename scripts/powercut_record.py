@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from scripts.powercut_daemon import BOOT
 from scripts.powercut_effects import Effect, read
 from scripts.powercut_recorder import MARK
 from spsd.testing.client import Answer, Client
@@ -111,7 +112,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=os.environ | {"SPSD_POWERCUT_BOOT": boot},
+            env=os.environ | {BOOT: boot},
         )
         assert self.process.stdout is not None
         lines = []

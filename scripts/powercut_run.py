@@ -12,7 +12,6 @@ from itertools import repeat
 from pathlib import Path
 
 from scripts.powercut_boot import BootError, log_lines, look
-from scripts.powercut_daemon import shrink
 from scripts.powercut_disk import variants
 from scripts.powercut_effects import Effect, Mark
 from scripts.powercut_pool import go_on, processes, work
@@ -137,7 +136,6 @@ def attempt(
 ) -> Outcome:
     """Cut one scenario. What ``forget`` picks is left out of the record, as if nobody had done it:
     so it can be seen that a missing sync is noticed."""
-    shrink()
     outcome = Outcome(name)
     with work(), scratch() as root, ThreadedOrigin(Origin(OBJECTS)) as origin:
         run = recorded(name, root, origin)
@@ -172,7 +170,6 @@ class Without:
 def without_each_sync(name: str, selection: Selection) -> list[Without]:
     """Leave out one kind of sync after the other, and try what can be left for that alone, until
     a promise breaks."""
-    shrink()
     rows = []
     with work(), scratch() as root, ThreadedOrigin(Origin(OBJECTS)) as origin:
         run = recorded(name, root, origin)

@@ -10,19 +10,22 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from spsd import __version__, daemon, doctor
+from spsd.adapters.boot import Appliance, this_appliance
 from spsd.adapters.logs import LogFormat, log_handler
 from spsd.config import Settings, load
 from spsd.domain.account import Role
 from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.domain.finding import Finding, all_well
+from spsd.limits import LIMITS, Limits
 from spsd.services.accounts import ADVISED_LENGTH, Accounts
+from spsd.services.ports import Clock
 
 _config = click.option(
     "--config",
@@ -36,12 +39,20 @@ _password_stdin = click.option(
 )
 
 
-def main() -> None:
-    """Run the command line of this process; ends with ``SystemExit``."""
+def main(
+    *,
+    appliance: Callable[[], Appliance] = this_appliance,
+    clock: Clock = daemon.SYSTEM_CLOCK,
+    limits: Limits = LIMITS,
+) -> None:
+    """Run the command line of this process; ends with ``SystemExit``.
+
+    A launcher may hand in other facts than this machine's, for the daemon that serves.
+    """
     # Database, images and keys are the daemon's own; nobody else's, whoever started it.
     os.umask(0o077)
     try:
-        cli(prog_name="spsd")
+        cli(prog_name="spsd", obj=_Given(appliance, clock, limits))
     except SpsdError as error:
         _fail(error)
     except BaseExceptionGroup as group:
@@ -50,6 +61,15 @@ def main() -> None:
         if ours is None or others is not None:
             raise
         _fail(_first(ours))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What ``serve`` takes of the one who called :func:`main`."""
+
+    appliance: Callable[[], Appliance]
+    clock: Clock
+    limits: Limits
 
 
 def _fail(error: BaseException) -> NoReturn:
@@ -74,13 +94,21 @@ def cli() -> None:
     help="How the log looks, whatever [log] format says.",
 )
 @_config
-def serve(config: Path, log_format: str | None) -> None:
+@click.pass_obj
+def serve(given: _Given, config: Path, log_format: str | None) -> None:
     """Run the daemon until SIGTERM; SIGHUP reads [fetch] of the configuration again."""
     settings = load(config)
     wanted = LogFormat(log_format or settings.log.format)
     logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ, sys.stderr, wanted)])
     logging.getLogger("transitions").setLevel(logging.WARNING)
-    asyncio.run(daemon.serve(settings, lambda: load(config)))
+    serving = daemon.serve(
+        settings,
+        lambda: load(config),
+        appliance=given.appliance(),
+        clock=given.clock,
+        limits=given.limits,
+    )
+    asyncio.run(serving)
 
 
 @cli.command("check-config")

@@ -1,4 +1,4 @@
-"""The composition root: opens everything, in one stack, and nothing else does.
+"""The one composition: :func:`open_daemon` opens everything, in one stack, and nothing else does.
 
 What is opened last is closed first: on a polite stop no request is taken any more, running jobs
 are put back with their bytes kept, and the database is closed.
@@ -9,45 +9,45 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
 
 from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.boot import appliance, boot_id, booted_slot
-from spsd.adapters.boot_choice import open_boot_choice
+from spsd.adapters.boot import Appliance
 from spsd.adapters.database import Database, open_database
-from spsd.adapters.download_thread import ThreadedDownload
 from spsd.adapters.exposition import PrometheusText, Sources
-from spsd.adapters.hooks import HookRunner
 from spsd.adapters.host import Machine
-from spsd.adapters.http_origin import HttpOrigin, open_origin
-from spsd.adapters.iso_image import IsoInspector
-from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.loop_lag import watch_lag
-from spsd.adapters.loop_thread import LoopThread, open_loop_thread
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
-from spsd.adapters.reboot import RebootCommand
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.slot_volume import SlotVolume
-from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.domain.chunks import Splitting
 from spsd.domain.spread import StartSpread
+from spsd.limits import LIMITS, Limits
 from spsd.listening import connection_limit, listening, server_tls
-from spsd.reloading import Reloading, Reread, hang_ups, origin_settings, retry_policy
+from spsd.outside import Outside, Ports, open_outside
+from spsd.reloading import (
+    Apply,
+    Configuration,
+    Reloading,
+    Reread,
+    hang_ups,
+    origin_settings,
+    retry_policy,
+)
 from spsd.services.accounts import Accounts
-from spsd.services.download import Download
-from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
-from spsd.services.integrity import CHECK_EVERY_S, Integrity
-from spsd.services.job_log import JobLog
-from spsd.services.meter import Meter
+from spsd.services.integrity import Integrity
 from spsd.services.pipeline import Pipeline
-from spsd.services.ports import JobRepository
+from spsd.services.ports import Clock
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
 from spsd.services.reservations import Reservations
@@ -55,21 +55,50 @@ from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
-from spsd.services.watched_jobs import WatchedJobs
 from spsd.web.app import Services, build_app
 from spsd.web.connections import Connections
 from spsd.web.metrics import Monitoring
 
 _log = logging.getLogger(__name__)
 
+_Task = Callable[[], Coroutine[Any, Any, None]]
 
-def now() -> int:
-    """Whole seconds since the epoch."""
-    return int(time.time())
+SYSTEM_CLOCK: Final = Clock(lambda: int(time.time()), time.monotonic)
 
 
-async def serve(settings: Settings, reread: Reread) -> None:
-    """Run the daemon until SIGTERM or SIGINT; returns after a polite stop.
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What works on jobs."""
+
+    pipeline: Pipeline
+    reservations: Reservations
+    scheduler: Scheduler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """A daemon that runs in the loop of whoever opened it, and answers at ``url``."""
+
+    url: str
+    app: web.Application
+    configuration: Configuration
+    ports: Ports
+    services: Services
+    pipeline: Pipeline
+    scheduler: Scheduler
+    reservations: Reservations
+    outside: Outside
+
+
+async def serve(
+    settings: Settings,
+    reread: Reread,
+    *,
+    appliance: Appliance,
+    clock: Clock = SYSTEM_CLOCK,
+    limits: Limits = LIMITS,
+) -> None:
+    """Run the daemon until SIGTERM or SIGINT, under systemd or not; returns after a polite stop.
 
     At SIGHUP ``reread`` gives the settings anew, of which ``[fetch]`` is taken over.
 
@@ -77,121 +106,215 @@ async def serve(settings: Settings, reread: Reread) -> None:
         ConfigurationError, StateError: it cannot start.
     """
     notifier = Notifier.from_environment(os.environ)
-    state = StateDirectory(Path(settings.state.directory))
-    async with AsyncExitStack() as stack:
-        stopping = stack.enter_context(_stop_signals())
-        hang_up = stack.enter_context(hang_ups())
-        await asyncio.to_thread(state.prepare)
-        stack.enter_context(state.locked())
-        await asyncio.to_thread(migrate, state.database)
-        database = await stack.enter_async_context(open_database(state.database))
-        thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
-        origin = await stack.enter_async_context(_origin(settings, thread))
-        boot = await asyncio.to_thread(boot_id)
-        staging = StagingDirectory(state.staging, boot=boot, slots=state.slots)
-        splitting = Splitting(connections=settings.fetch.connections)
-        downloads = ThreadedDownload(
-            thread, origin, Download(origin, staging, now=now, splitting=splitting)
+    with _stop_signals() as stopping, hang_ups() as hang_up:
+        opening = open_daemon(
+            settings, appliance=appliance, clock=clock, limits=limits, report=notifier.status
         )
-        meter, board, feed = await _audience(database)
-        witnesses = (meter, JobLog(), feed)
-        jobs = WatchedJobs(SqliteJobs(database, patient=True), *witnesses)
-        name = await asyncio.to_thread(appliance, state.root)
-        pipeline = _pipeline(settings, state, jobs, board, staging, downloads, name)
-        await recover(
-            pipeline.jobs,
-            pipeline.staging,
-            pipeline.slots,
-            budget=settings.fetch.attempts,
-            now=now,
-        )
-        choice = await open_boot_choice(
-            state.slots,
-            boot_id=boot,
-            named=await asyncio.to_thread(booted_slot),
-        )
-        passwords = await stack.enter_async_context(aclosing(Argon2Passwords()))
-        reservations = Reservations(pipeline.slots)
-        slots = Slots(pipeline.slots, reservations, choice)
-        integrity = Integrity(
-            pipeline.slots,
-            current=lambda: slots.current,
-            clock=time.monotonic,
-            every_s=CHECK_EVERY_S,
-        )
-        reboot = RebootCommand(settings.upgrade.reboot_command)
-        upgrade = _upgrade(settings, state, pipeline, slots, reboot)
-        scheduler = Scheduler(
-            pipeline, reservations, concurrent=settings.fetch.concurrent, tell=notifier.status
-        )
-
-        async def apply(fetch: FetchSettings) -> None:
-            wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
-            await downloads.use(wanted, Splitting(connections=fetch.connections))
-            scheduler.use(
-                concurrent=fetch.concurrent,
-                retry=retry_policy(fetch),
-                spread=StartSpread(name, fetch.start_spread_s),
+        async with opening as daemon, asyncio.TaskGroup() as group:
+            reloading = Reloading(daemon.configuration, reread, notifier=notifier)
+            print(f"spsd ready on {daemon.url}", flush=True)  # noqa: T201 - the promised line
+            notifier.ready(f"ready on {daemon.url}")
+            background = (
+                group.create_task(notifier.watch(daemon.outside.thread.turns), name="watchdog"),
+                group.create_task(reloading.run(hang_up), name="reload"),
             )
-
-        reloading = Reloading(settings, reread, apply, notifier=notifier)
-        connections = Connections(limit=connection_limit())
-        sources = Sources(
-            slots=slots,
-            directories={"staging": state.staging, "slots": state.slots},
-            database_reads=lambda: database.reads,
-            connections=lambda: len(connections),
-            followers=lambda: feed.followers,
-        )
-        token = await asyncio.to_thread(metrics_token, settings)
-        app = build_app(
-            Services(
-                accounts=_accounts(settings, database, passwords),
-                feed=feed,
-                fetching=Fetching(
-                    WatchedJobs(SqliteJobs(database), *witnesses),
-                    scheduler,
-                    board,
-                    now=now,
-                ),
-                host=await asyncio.to_thread(Machine, state.root),
-                integrity=integrity,
-                monitoring=Monitoring(meter, PrometheusText(meter, sources), token),
-                slots=slots,
-                upgrade=upgrade,
-                uploads=Uploads(
-                    pipeline.staging, pipeline.slots, pipeline.inspector, reservations, now=now
-                ),
-            ),
-            secure=not settings.server.plain_http,
-            config_hash=lambda: fingerprint_of(reloading.settings),
-        )
-        context = await asyncio.to_thread(server_tls, settings, state)
-        async with asyncio.TaskGroup() as group:
-            background = [
-                group.create_task(scheduler.run(), name="scheduler"),
-                group.create_task(notifier.watch(thread.turns), name="watchdog"),
-                group.create_task(thread.watch(), name="loop of downloads"),
-                group.create_task(integrity.run(), name="integrity"),
-                group.create_task(feed.run(), name="feed"),
-                group.create_task(reboot.run(), name="reboot"),
-                group.create_task(upgrade.resume(), name="resume of an upgrade"),
-                group.create_task(connections.watch(), name="connections"),
-                group.create_task(watch_lag(thread, meter.lagged), name="lag of the loops"),
-            ]
-            async with listening(app, settings, context, connections) as url:
-                print(f"spsd ready on {url}", flush=True)  # noqa: T201 - the promised line
-                notifier.ready(f"ready on {url}")
-                background.append(group.create_task(reloading.run(hang_up), name="reload"))
-                await stopping.wait()
-                _log.info("stopping")
-                notifier.stopping()
+            await stopping.wait()
+            _log.info("stopping")
+            notifier.stopping()
             for task in background:
                 task.cancel()
 
 
 @asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
+async def open_daemon(
+    settings: Settings,
+    *,
+    appliance: Appliance,
+    clock: Clock = SYSTEM_CLOCK,
+    limits: Limits = LIMITS,
+    report: Callable[[str], None] = lambda _: None,
+    through: Callable[[Ports], Ports] = lambda ports: ports,
+) -> AsyncIterator[Daemon]:
+    """A running daemon, in the caller's loop, for as long as the context lasts.
+
+    It touches nothing that belongs to the process: no signal, no standard output, no systemd.
+    ``report`` is given a line for the operator whenever the number of running jobs changes.
+    ``through`` may put something of its own before the ports, as a test does that counts calls.
+    A failure that nobody contains cancels the task that entered, and is raised by the exit.
+
+    Raises:
+        ConfigurationError, StateError: it cannot start.
+    """
+    async with AsyncExitStack() as stack:
+        outside = await open_outside(stack, settings, appliance, clock, limits)
+        ports = through(outside.ports)
+        await recover(
+            ports.jobs,
+            ports.staging,
+            ports.slots,
+            budget=settings.fetch.attempts,
+            now=clock.now,
+        )
+        name = await asyncio.to_thread(appliance.identity, outside.state.root)
+        work = _work(settings, limits, ports, outside.board, name, clock, report)
+        slots = Slots(ports.slots, work.reservations, ports.choice)
+        upgrade = _upgrade(settings, ports, slots)
+        integrity = Integrity(
+            ports.slots,
+            current=lambda: slots.current,
+            clock=clock.monotonic,
+            every_s=limits.integrity_every_s,
+        )
+        connections = Connections(limit=connection_limit(), look_every_s=limits.connections_every_s)
+        sources = Sources(
+            slots=slots,
+            directories={"staging": outside.state.staging, "slots": outside.state.slots},
+            database_reads=lambda: outside.database.reads,
+            connections=lambda: len(connections),
+            followers=lambda: outside.feed.followers,
+        )
+        exposition = PrometheusText(outside.meter, sources)
+        token = await asyncio.to_thread(metrics_token, settings)
+        passwords = await stack.enter_async_context(aclosing(_passwords(limits)))
+        services = Services(
+            accounts=_accounts(settings, outside.database, passwords, clock),
+            feed=outside.feed,
+            fetching=Fetching(ports.client_jobs, work.scheduler, outside.board, now=clock.now),
+            host=await asyncio.to_thread(Machine, outside.state.root),
+            integrity=integrity,
+            monitoring=Monitoring(outside.meter, exposition, token),
+            slots=slots,
+            upgrade=upgrade,
+            uploads=Uploads(
+                ports.staging, ports.slots, ports.staged_images, work.reservations, now=clock.now
+            ),
+        )
+        configuration = Configuration(settings, _change_of_fetch(limits, outside, work, name))
+        app = build_app(
+            services,
+            secure=not settings.server.plain_http,
+            config_hash=lambda: fingerprint_of(configuration.settings),
+            limits=limits.web,
+        )
+        context = await asyncio.to_thread(
+            server_tls, settings, outside.state, host_name=appliance.host_name
+        )
+        tasks: dict[str, _Task] = {
+            "scheduler": work.scheduler.run,
+            "loop of downloads": outside.thread.watch,
+            "integrity": integrity.run,
+            "feed": outside.feed.run,
+            "reboot": outside.reboot.run,
+            "resume of an upgrade": upgrade.resume,
+            "connections": connections.watch,
+            "lag of the loops": partial(
+                watch_lag, outside.thread, outside.meter.lagged, every_s=limits.lag_every_s
+            ),
+        }
+        await stack.enter_async_context(_in_background(tasks))
+        url = await stack.enter_async_context(
+            listening(
+                app,
+                settings,
+                context,
+                connections,
+                shutdown_s=limits.shutdown_s,
+                linger_s=limits.linger_s,
+            )
+        )
+        yield Daemon(
+            url=url,
+            app=app,
+            configuration=configuration,
+            ports=ports,
+            services=services,
+            pipeline=work.pipeline,
+            scheduler=work.scheduler,
+            reservations=work.reservations,
+            outside=outside,
+        )
+
+
+def _work(
+    settings: Settings,
+    limits: Limits,
+    ports: Ports,
+    board: ProgressBoard,
+    name: str,
+    clock: Clock,
+    report: Callable[[str], None],
+) -> _Work:
+    pipeline = Pipeline(
+        jobs=ports.jobs,
+        staging=ports.staging,
+        slots=ports.slots,
+        inspector=ports.staged_images,
+        download=ports.downloads,
+        board=board,
+        retry=retry_policy(settings.fetch, least_progress=limits.least_progress_bytes),
+        spread=StartSpread(name, settings.fetch.start_spread_s),
+        now=clock.now,
+    )
+    reservations = Reservations(ports.slots)
+    concurrent = settings.fetch.concurrent
+    scheduler = Scheduler(pipeline, reservations, concurrent=concurrent, tell=report)
+    return _Work(pipeline, reservations, scheduler)
+
+
+def _change_of_fetch(limits: Limits, outside: Outside, work: _Work, name: str) -> Apply:
+    """How another ``[fetch]`` is put in force."""
+
+    async def apply(fetch: FetchSettings) -> None:
+        wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
+        await outside.downloads.use(wanted, Splitting(connections=fetch.connections))
+        work.scheduler.use(
+            concurrent=fetch.concurrent,
+            retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),
+            spread=StartSpread(name, fetch.start_spread_s),
+        )
+
+    return apply
+
+
+def _upgrade(settings: Settings, ports: Ports, slots: Slots) -> Upgrade:
+    return Upgrade(
+        slots=slots,
+        store=ports.slots,
+        inspector=ports.installed_images,
+        room=ports.room,
+        hooks=ports.hooks,
+        reboot=ports.reboot,
+        test_hooks=settings.upgrade.test_hooks,
+        activate_hook=settings.upgrade.activate_hook,
+    )
+
+
+@asynccontextmanager
+async def _in_background(
+    tasks: Mapping[str, _Task],
+) -> AsyncIterator[None]:
+    """These tasks run within the context, and are cancelled at its end.
+
+    One that fails ends the others and cancels the body; what it raised comes out in a group. What
+    the body raises comes out as it is.
+    """
+    raised: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(begin(), name=name) for name, begin in tasks.items()]
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - not contained: the group would only wrap it
+            raised = error
+        for task in running:
+            task.cancel()
+    if raised is not None:
+        raise raised
+
+
+@asynccontextmanager
+async def open_accounts(
+    settings: Settings, *, clock: Clock = SYSTEM_CLOCK, limits: Limits = LIMITS
+) -> AsyncIterator[Accounts]:
     """The accounts alone, for the command line; a running daemon does not mind.
 
     Raises:
@@ -201,79 +324,26 @@ async def open_accounts(settings: Settings) -> AsyncIterator[Accounts]:
     await asyncio.to_thread(state.prepare)
     await asyncio.to_thread(migrate, state.database)
     async with (
-        aclosing(Argon2Passwords()) as passwords,
+        aclosing(_passwords(limits)) as passwords,
         open_database(state.database) as database,
     ):
-        yield _accounts(settings, database, passwords)
+        yield _accounts(settings, database, passwords, clock)
 
 
-def _accounts(settings: Settings, database: Database, passwords: Argon2Passwords) -> Accounts:
+def _accounts(
+    settings: Settings, database: Database, passwords: Argon2Passwords, clock: Clock
+) -> Accounts:
     return Accounts(
         SqliteAccounts(database),
         passwords,
         idle_s=settings.server.session_idle_minutes * 60,
-        now=now,
+        now=clock.now,
     )
 
 
-@asynccontextmanager
-async def _origin(settings: Settings, thread: LoopThread) -> AsyncIterator[HttpOrigin]:
-    wanted = await asyncio.to_thread(origin_settings, settings.fetch, os.environ)
-    opening = open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies)
-    async with thread.entered(opening) as origin:
-        yield origin
-
-
-async def _audience(database: Database) -> tuple[Meter, ProgressBoard, Feed]:
-    """Who hears of every move and of every progress."""
-    meter = Meter()
-    meter.begin(await SqliteJobs(database).tally())
-    board = ProgressBoard()
-    feed = Feed(SqliteJobs(database), board)
-    board.watched_by(meter)
-    board.watched_by(feed)
-    return meter, board, feed
-
-
-def _pipeline(
-    settings: Settings,
-    state: StateDirectory,
-    jobs: JobRepository,
-    board: ProgressBoard,
-    staging: StagingDirectory,
-    downloads: ThreadedDownload,
-    name: str,
-) -> Pipeline:
-    return Pipeline(
-        jobs=jobs,
-        staging=staging,
-        slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
-        inspector=IsoInspector(state.staging, accept_any=settings.slots.accept == "any"),
-        download=downloads,
-        board=board,
-        retry=retry_policy(settings.fetch),
-        spread=StartSpread(name, settings.fetch.start_spread_s),
-        now=now,
-    )
-
-
-def _upgrade(
-    settings: Settings,
-    state: StateDirectory,
-    pipeline: Pipeline,
-    slots: Slots,
-    reboot: RebootCommand,
-) -> Upgrade:
-    wanted = settings.upgrade
-    return Upgrade(
-        slots=slots,
-        store=pipeline.slots,
-        inspector=SlotVolume(state.slots, accept_any=settings.slots.accept == "any"),
-        room=pipeline.staging,
-        hooks=HookRunner(state.slots, limit_s=wanted.hook_timeout_s),
-        reboot=reboot,
-        test_hooks=wanted.test_hooks,
-        activate_hook=wanted.activate_hook,
+def _passwords(limits: Limits) -> Argon2Passwords:
+    return Argon2Passwords(
+        time_cost=limits.password_time_cost, memory_kib=limits.password_memory_kib
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import resource
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.adapters.state_directory import StateDirectory
@@ -45,15 +45,20 @@ def connection_limit() -> int:
     return max(16, min(MOST_CONNECTIONS, descriptors - _FOR_THE_WORK))
 
 
-def server_tls(settings: Settings, state: StateDirectory) -> ssl.SSLContext | None:
-    """The server's certificate: as configured, else a self-signed one; None for plain HTTP."""
+def server_tls(
+    settings: Settings, state: StateDirectory, *, host_name: str
+) -> ssl.SSLContext | None:
+    """The server's certificate: as configured, else a self-signed one for ``host_name``.
+
+    None for plain HTTP.
+    """
     server = settings.server
     if server.plain_http:
         return None
     if server.certificate is not None and server.key is not None:
         pair = Path(server.certificate), Path(server.key)
     else:
-        pair = ensure_self_signed(state.tls, hostname=socket.gethostname())
+        pair = ensure_self_signed(state.tls, hostname=host_name)
     _log.info("certificate %s, SHA-256 fingerprint %s", pair[0], fingerprint(pair[0]))
     return server_context(*pair)
 
@@ -64,8 +69,13 @@ async def listening(
     settings: Settings,
     context: ssl.SSLContext | None,
     connections: Connections,
+    *,
+    shutdown_s: float = SHUTDOWN_S,
+    linger_s: float = LINGER_S,
 ) -> AsyncIterator[str]:
     """Take requests; gives the URL with the port that was really bound.
+
+    ``shutdown_s`` and ``linger_s``: see :data:`SHUTDOWN_S` and :data:`LINGER_S`.
 
     Raises:
         ConfigurationError: the address cannot be bound.
@@ -73,14 +83,16 @@ async def listening(
     host, port = settings.server.host, settings.server.port
     runner = web.AppRunner(
         app,
-        shutdown_timeout=SHUTDOWN_S,
+        shutdown_timeout=shutdown_s,
         access_log=None,
-        lingering_time=LINGER_S,
+        lingering_time=linger_s,
         logger=_server_log(),
     )
     await runner.setup()
     try:
-        server = await _bound(connections.watched(_factory(runner)), host, port, context)
+        server = await _bound(
+            connections.watched(_factory(runner)), host, port, context, shutdown_s=shutdown_s
+        )
         try:
             bound = server.sockets[0].getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
@@ -92,7 +104,10 @@ async def listening(
 
 
 def _server_log() -> logging.Logger:
-    """Aiohttp's log without tracebacks for heads that are no HTTP: floods of them fill disks."""
+    """Aiohttp's log without tracebacks for what is no HTTP: floods of it fill disks.
+
+    That is heads, and bodies that are not coded as they say, whose rest is read after the answer.
+    """
     log = logging.getLogger("spsd.server")
     log.addFilter(_is_ours)
     return log
@@ -100,7 +115,7 @@ def _server_log() -> logging.Logger:
 
 def _is_ours(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
+    return not isinstance(error, HttpProcessingError | RequestPayloadError)
 
 
 def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
@@ -110,7 +125,12 @@ def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
 
 
 async def _bound(
-    factory: Callable[[], asyncio.Protocol], host: str, port: int, context: ssl.SSLContext | None
+    factory: Callable[[], asyncio.Protocol],
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    *,
+    shutdown_s: float,
 ) -> asyncio.Server:
     try:
         return await asyncio.get_running_loop().create_server(
@@ -121,7 +141,7 @@ async def _bound(
             backlog=BACKLOG,
             ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
             # Else a client that does not say good-bye keeps its descriptor for half a minute.
-            ssl_shutdown_timeout=None if context is None else SHUTDOWN_S,
+            ssl_shutdown_timeout=None if context is None else shutdown_s,
         )
     except OSError as error:
         raise ConfigurationError(

@@ -24,22 +24,43 @@ Reread = Callable[[], Settings]
 Apply = Callable[[FetchSettings], Awaitable[None]]
 
 
-class Reloading:
-    """Reads the file again at each SIGHUP: ``[fetch]`` is taken over, or nothing is."""
+class Configuration:
+    """The settings in force: ``[fetch]`` can be replaced while the daemon runs."""
 
-    def __init__(
-        self, settings: Settings, reread: Reread, apply: Apply, *, notifier: Notifier
-    ) -> None:
-        """``reread`` blocks; it and ``apply`` raise ConfigurationError and have changed nothing."""
+    def __init__(self, settings: Settings, apply: Apply) -> None:
+        """``apply`` raises ConfigurationError and has changed nothing then."""
         self._settings = settings
-        self._reread = reread
         self._apply = apply
-        self._notifier = notifier
 
     @property
     def settings(self) -> Settings:
         """What is in force."""
         return self._settings
+
+    async def replace(self, read: Settings) -> None:
+        """Put ``[fetch]`` of ``read`` in force, or nothing; all other changes need a restart.
+
+        Raises:
+            ConfigurationError: it cannot be put in force.
+        """
+        await self._apply(read.fetch)
+        before = self._settings
+        self._settings = msgspec.structs.replace(before, fetch=read.fetch)
+        # Names only: a value may be a password.
+        changed = _differing(before, self._settings)
+        _log.info("configuration read again, changed: %s", ", ".join(changed) or "nothing")
+        if waiting := _differing(self._settings, read):
+            _log.warning("these changes need a restart: %s", ", ".join(waiting))
+
+
+class Reloading:
+    """Reads the file again at each SIGHUP, and keeps systemd informed."""
+
+    def __init__(self, configuration: Configuration, reread: Reread, *, notifier: Notifier) -> None:
+        """``reread`` blocks, and raises ConfigurationError."""
+        self._configuration = configuration
+        self._reread = reread
+        self._notifier = notifier
 
     async def run(self, wanted: asyncio.Event) -> None:
         """Serve ``wanted``, as often as it is set."""
@@ -52,18 +73,10 @@ class Reloading:
     async def _reload(self) -> str:
         """Do it; gives a line for ``systemctl status``."""
         try:
-            read = await asyncio.to_thread(self._reread)
-            await self._apply(read.fetch)
+            await self._configuration.replace(await asyncio.to_thread(self._reread))
         except ConfigurationError as error:
             _log.error("the configuration stays as it was: %s", error)
             return "the configuration could not be read again, see the log"
-        before = self._settings
-        self._settings = msgspec.structs.replace(before, fetch=read.fetch)
-        # Names only: a value may be a password.
-        changed = _differing(before, self._settings)
-        _log.info("configuration read again, changed: %s", ", ".join(changed) or "nothing")
-        if waiting := _differing(self._settings, read):
-            _log.warning("these changes need a restart: %s", ", ".join(waiting))
         return "configuration read again"
 
 
@@ -98,14 +111,18 @@ def origin_settings(fetch: FetchSettings, environ: Mapping[str, str]) -> OriginS
     )
 
 
-def retry_policy(fetch: FetchSettings) -> RetryPolicy:
-    """How often and how soon a job tries again."""
+def retry_policy(fetch: FetchSettings, *, least_progress: int = 0) -> RetryPolicy:
+    """How often and how soon a job tries again.
+
+    An attempt that is cut off has to bring more than ``least_progress`` new bytes to count as a
+    step ahead, or more than that where ``[fetch]`` says so.
+    """
     return RetryPolicy(
         budget=fetch.attempts,
         initial_s=fetch.backoff_initial_s,
         limit_s=fetch.backoff_limit_s,
         stall_floor=int(fetch.minimum_bytes_per_s * fetch.stall_window_s),
-        cut_floor=int(fetch.minimum_bytes_per_s * fetch.backoff_initial_s),
+        cut_floor=max(least_progress, int(fetch.minimum_bytes_per_s * fetch.backoff_initial_s)),
     )
 
 

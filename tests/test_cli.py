@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from spsd import cli, daemon
+from spsd.adapters.boot import this_appliance
 from spsd.domain.account import Account, Role
 from spsd.domain.errors import AccountError, ConfigurationError, StateError
 
@@ -128,17 +129,17 @@ def test_without_a_terminal_the_password_must_come_from_stdin(spsd, config, acco
 def test_serve_gets_the_settings(spsd, config, monkeypatch, tmp_path):
     seen = []
 
-    async def serve(settings, _reread):
-        seen.append((settings.state.directory, os.umask(0o077)))
+    async def serve(settings, _reread, *, appliance, **_given):
+        seen.append((settings.state.directory, os.umask(0o077), appliance))
 
     monkeypatch.setattr(daemon, "serve", serve)
     assert spsd("serve", "--config", config)[0] == 0
-    assert seen == [(f"{tmp_path}/state", 0o077)]
+    assert seen == [(f"{tmp_path}/state", 0o077, this_appliance())]
 
 
 @pytest.mark.parametrize(("kind", "code"), [(StateError, 1), (ConfigurationError, 2)])
 def test_an_error_from_a_task_group_is_one_line(spsd, config, monkeypatch, kind, code):
-    async def serve(_settings, _reread):
+    async def serve(_settings, _reread, **_given):
         async with asyncio.TaskGroup():
             raise kind("it is so")
 
@@ -147,7 +148,7 @@ def test_an_error_from_a_task_group_is_one_line(spsd, config, monkeypatch, kind,
 
 
 def test_a_bug_keeps_its_traceback(spsd, config, monkeypatch):
-    async def serve(_settings, _reread):
+    async def serve(_settings, _reread, **_given):
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.sleep(99))
             raise ExceptionGroup("", [StateError("x"), KeyError("y")])

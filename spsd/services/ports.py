@@ -24,6 +24,14 @@ Now = Callable[[], int]
 """Whole seconds since the epoch, UTC."""
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time of day, and seconds that no one sets back."""
+
+    now: Now
+    monotonic: Callable[[], float]
+
+
 class JobRepository(Protocol):
     """The rows. Each method is one statement: it happened whole, or not at all."""
 

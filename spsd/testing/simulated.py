@@ -1,19 +1,18 @@
 """Start spsd on an appliance that is simulated: ``python -m spsd.testing.simulated serve …``.
 
-The daemon is the real one and knows nothing of this. Two things that a test cannot have for real
-are put in their places before it is loaded:
+The daemon is the real one. It is handed other facts than this machine's:
 
 - ``SPSD_SIMULATED_CLOCK`` names a file of eight bytes, a little-endian signed number of seconds.
-  It is added to ``time.time()`` from then on, and may be written while the daemon runs.
+  It is added to the time of day from then on, and may be written while the daemon runs.
 - ``SPSD_SIMULATED_BOOT`` is the kernel's name for the boot, and ``SPSD_SIMULATED_SLOT``, if there
   is one, the slot that the kernel's command line names.
 """
 
-import importlib
 import mmap
 import os
-import runpy
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -33,24 +32,32 @@ def set_clock(path: Path, offset_s: int) -> None:
         os.close(descriptor)
 
 
-def _simulate_clock(path: Path) -> None:
-    real = time.time
+def shifted_time(path: Path) -> Callable[[], int]:
+    """Seconds since the epoch, with the offset of that file added at each call."""
     with path.open("rb") as file:
         # Mapped, so that to look at it is no reading of a file within the event loop.
         offset = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
-    time.time = lambda: real() + int.from_bytes(offset[:8], "little", signed=True)
+    return lambda: int(time.time()) + int.from_bytes(offset[:8], "little", signed=True)
 
 
-def _simulate_boot(boot_id: str, slot: str | None) -> None:
-    # By name: the harness is loaded without the daemon everywhere else.
-    kernel = importlib.import_module("spsd.adapters.boot")
-    named = None if slot is None else int(slot)
-    vars(kernel).update(boot_id=lambda: boot_id, booted_slot=lambda: named)
+def main(environ: Mapping[str, str]) -> None:
+    """Run spsd's command line on the appliance that the environment describes."""
+    # Here and not above: the rest of the harness is loaded without the daemon.
+    from spsd.adapters.boot import Appliance, this_appliance  # noqa: PLC0415
+    from spsd.cli import main as spsd  # noqa: PLC0415
+    from spsd.services.ports import Clock  # noqa: PLC0415
+
+    def appliance() -> Appliance:
+        here = this_appliance()
+        if BOOT not in environ:
+            return here
+        slot = environ.get(SLOT)
+        return replace(here, boot_id=environ[BOOT], booted_slot=None if slot is None else int(slot))
+
+    clock = environ.get(CLOCK)
+    now = (lambda: int(time.time())) if clock is None else shifted_time(Path(clock))
+    spsd(appliance=appliance, clock=Clock(now, time.monotonic))
 
 
 if __name__ == "__main__":
-    if (clock := os.environ.get(CLOCK)) is not None:
-        _simulate_clock(Path(clock))
-    if (boot := os.environ.get(BOOT)) is not None:
-        _simulate_boot(boot, os.environ.get(SLOT))
-    runpy.run_module("spsd", run_name="__main__", alter_sys=True)
+    main(os.environ)

@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
         self._taken = False
         self._ended = False
         self._when_lost: Callable[[], object] | None = None
+        self._reads_rest: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take it in, or refuse it."""
@@ -145,6 +146,9 @@ class Connection(asyncio.Protocol):
         self._transport = None
         if self._when_lost is not None:
             self._when_lost()
+        if self._reads_rest is not None:
+            # aiohttp would wait for the rest all the same, with nobody to wait for the task.
+            self._reads_rest.cancel()
         if self._taken:
             self._inner.connection_lost(exc)
 
@@ -152,11 +156,16 @@ class Connection(asyncio.Protocol):
         """A request is whole, but for its body."""
         self._answering += 1
         self._head_since = None
+        self._reads_rest = None
         self._all.order.is_answered(self)
 
-    def answered(self) -> None:
-        """Its handler is done, and the answer is about to be sent."""
+    def answered(self, *, rest: "asyncio.Task[None] | None" = None) -> None:
+        """Its handler is done, and the answer is about to be sent.
+
+        ``rest`` is the task that then reads the rest of the request's body, if there is any.
+        """
         self._answering -= 1
+        self._reads_rest = rest
         self._quiet_since = time.monotonic()
         if not self._answering and not self._ended and self._transport is not None:
             self._all.order.rests(self)
@@ -220,4 +229,4 @@ async def in_hand(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     finally:
-        connection.answered()
+        connection.answered(rest=None if request.content.is_eof() else request.task)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.boot import appliance
+from spsd.adapters.boot import this_appliance
 from spsd.domain.digest import Sha256
 from spsd.domain.spread import StartSpread
 from spsd.testing.origin import Origin
@@ -23,7 +23,7 @@ Image = tuple[bytes, Sha256]
 @pytest.fixture
 def late(tmp_path: Path) -> Image:
     """An image that this very appliance is to fetch an hour from now or later."""
-    spread = StartSpread(appliance(tmp_path / "state"), OVER_S)
+    spread = StartSpread(this_appliance().identity(tmp_path / "state"), OVER_S)
     while True:
         image = os.urandom(1000)
         digest = Sha256(hashlib.sha256(image).hexdigest())
@@ -95,6 +95,6 @@ async def test_an_image_that_is_here_needs_no_turn(tmp_path: Path, late: Image) 
 
 
 def test_an_appliance_has_one_name_and_its_own(tmp_path: Path) -> None:
-    here, there = (appliance(tmp_path / name) for name in ("here", "there"))
-    assert here == appliance(tmp_path / "there" / ".." / "here")
+    here, there = (this_appliance().identity(tmp_path / name) for name in ("here", "there"))
+    assert here == this_appliance().identity(tmp_path / "there" / ".." / "here")
     assert here != there

@@ -4,7 +4,7 @@ import hashlib
 from itertools import combinations
 from pathlib import Path
 
-from spsd.adapters.boot import appliance
+from spsd.adapters.boot import this_appliance
 from spsd.domain.digest import Sha256
 from spsd.domain.spread import StartSpread
 from spsd.testing.origin import Origin
@@ -31,7 +31,9 @@ def test_they_ask_in_the_order_of_their_turns(tmp_path: Path, state: Path) -> No
         origin.wait_asked(len(names), timeout_s=60)
         asked = [one.path.lstrip("/") for one in origin.requests]
         turns = {
-            name: StartSpread(appliance(one.state), OVER_S).wait_s(DIGEST, asked_at=0, now=0)
+            name: StartSpread(this_appliance().identity(one.state), OVER_S).wait_s(
+                DIGEST, asked_at=0, now=0
+            )
             for name, one in made.appliances.items()
         }
     pairs = [

@@ -1,38 +1,39 @@
-"""The use cases over real adapters and a hostile origin."""
+"""The use cases of a whole daemon, over real adapters and a hostile origin."""
 
-import asyncio
 import hashlib
 import itertools
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.database import open_database
-from spsd.adapters.download_thread import ThreadedDownload
-from spsd.adapters.http_origin import Limits, open_origin
-from spsd.adapters.iso_image import IsoInspector
-from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.loop_thread import open_loop_thread
-from spsd.adapters.migrations import migrate
-from spsd.adapters.origin_tls import Trust
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
+from spsd.adapters.database import Database
+from spsd.daemon import open_daemon
 from spsd.domain.job import Job, JobKey
-from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import StartSpread
+from spsd.limits import Limits
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
-from spsd.services.progress import ProgressBoard
+from spsd.services.ports import Clock
 from spsd.services.reservations import Reservations
 from spsd.testing.origin import Origin
+from tests.daemons import APPLIANCE, prepare, settings
 from tests.iso import build_iso
 
 BUDGET = 3
 PATH = "/image.iso"
-_trust = Trust.of("verify", None)
+FETCH = {
+    "concurrent": 0,
+    "connections": 1,
+    "connect_timeout_s": 2,
+    "minimum_bytes_per_s": 1000,
+    "stall_window_s": 0.3,
+    "attempts": BUDGET,
+    "backoff_initial_s": 0.001,
+    "backoff_limit_s": 0.01,
+}
+"""No job is started but by the test that claims it."""
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Bench:
     root: Path
     content: bytes
     reservations: Reservations
+    database: Database
 
     def __post_init__(self):
         self.sha256 = hashlib.sha256(self.content).hexdigest()
@@ -85,38 +87,20 @@ async def bench(tmp_path, content):
 
 
 @asynccontextmanager
-async def open_bench(root, content):
-    staging, slots = root / "staging", root / "slots"
-    staging.mkdir(exist_ok=True)
-    slots.mkdir(exist_ok=True)
-    await asyncio.to_thread(migrate, root / "db")
-    limits = Limits(
-        connect_timeout_s=2, minimum_bytes_per_s=1000, stall_window_s=0.3, rate_limit_bytes_per_s=0
+async def open_bench(root: Path, content: bytes) -> AsyncIterator[Bench]:
+    await prepare(root)
+    opening = open_daemon(
+        settings(root, slots={"count": 2}, fetch=FETCH),
+        appliance=APPLIANCE,
+        clock=Clock(lambda: 200, lambda: 200.0),
+        limits=Limits(least_progress_bytes=10),
     )
-    directory = SlotDirectory(slots, staging, count=2)
-    async with (
-        open_database(root / "db") as database,
-        open_loop_thread("spsd-download") as thread,
-        thread.entered(open_origin(AddressPolicy(["127.0.0.0/8"]), _trust, limits)) as origin,
-    ):
-        store = StagingDirectory(staging, boot="this")
-        download = Download(origin, store, now=lambda: 1_700_000_000)
+    async with opening as daemon:
         yield Bench(
-            Pipeline(
-                jobs=SqliteJobs(database),
-                staging=store,
-                slots=directory,
-                inspector=IsoInspector(staging, accept_any=False),
-                download=ThreadedDownload(thread, origin, download),
-                board=ProgressBoard(),
-                retry=RetryPolicy(
-                    budget=BUDGET, initial_s=0.001, limit_s=0.01, stall_floor=300, cut_floor=10
-                ),
-                spread=StartSpread("", 0.0),
-                now=lambda: 200,
-            ),
-            download,
+            daemon.pipeline,
+            daemon.outside.download,
             root,
             content,
-            Reservations(directory),
+            daemon.reservations,
+            daemon.outside.database,
         )

@@ -94,7 +94,7 @@ async def test_the_next_start_removes_what_a_failed_job_could_not(bench, code, s
 
 
 async def test_a_cancel_whose_answer_is_lost_leaves_nothing_in_the_end(bench):
-    jobs = BrokenOff(bench.pipeline.jobs._database)
+    jobs = BrokenOff(bench.database)
     bench.pipeline = dataclasses.replace(bench.pipeline, jobs=jobs)
     async with (
         Origin({"/a": bench.content}, [Hang(100_000)]) as origin,

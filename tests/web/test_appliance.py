@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from spsd import __version__
+from spsd.config import fingerprint_of
 from spsd.domain.digest import Sha256
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
@@ -45,7 +46,7 @@ async def test_what_a_stranger_sees(api: Api) -> None:
 
 
 async def test_what_a_user_sees(api: Api, filled: Path) -> None:
-    api.current = 2
+    await api.start(current=2)
     client = await api.client("viewer")
     api.clock.seconds += 5
     told = await (await client.get("/api/info")).json()
@@ -57,7 +58,7 @@ async def test_what_a_user_sees(api: Api, filled: Path) -> None:
     more = {
         "analytics_enabled": False,
         "build_date": None,
-        "config_hash": "c" * 64,
+        "config_hash": fingerprint_of(api.settings),
         "firmware_version": "2.4.0",
         "roles": ["viewer"],
         "version": __version__,
@@ -70,7 +71,7 @@ async def test_what_a_user_sees(api: Api, filled: Path) -> None:
 async def test_nobody_knows_which_firmware_runs(
     api: Api, filled: Path, current: int | None
 ) -> None:
-    api.current = current
+    await api.start(current=current)
     client = await api.client()
     assert (await (await client.get("/api/info")).json())["body"]["firmware_version"] is None
 
@@ -83,34 +84,32 @@ def health(verdict: str, tainted: int) -> dict[str, object]:
 
 
 async def test_the_health(api: Api, filled: Path) -> None:
-    api.current = 2
+    await api.start(current=2)
     client = await api.client("viewer")
-    async with api.checking():
-        told = await (await client.get("/api/health_status")).json()
-        assert set(told) == {"health_status", "meta"}
-        status = told["health_status"]
-        percents, averages = {"cpu", "disk", "memory", "swap"}, {"load1", "load5", "load15"}
-        assert set(status) == percents | averages | {"firmware"}
-        assert status["firmware"] == health("OK", 0)
-        assert told["meta"] == {
-            "href": "/api/health_status",
-            "parent": "/api",
-            "integrity_age_seconds": 0,
-        }
-        filled.write_bytes(b"what was not in it")
-        api.clock.seconds += 61
-        told = await (await client.get("/api/health_status")).json()
-        assert told["meta"]["integrity_age_seconds"] == 61, "kept, and it says how old it is"
-        assert told["health_status"]["firmware"] == health("OK", 0)
-        await api.integrity.recheck().wait()
-        told = await (await client.get("/api/health_status")).json()
-        assert told["health_status"]["firmware"] == health("CORRUPTED", 1)
+    told = await (await client.get("/api/health_status")).json()
+    assert set(told) == {"health_status", "meta"}
+    status = told["health_status"]
+    percents, averages = {"cpu", "disk", "memory", "swap"}, {"load1", "load5", "load15"}
+    assert set(status) == percents | averages | {"firmware"}
+    assert status["firmware"] == health("OK", 0)
+    assert told["meta"] == {
+        "href": "/api/health_status",
+        "parent": "/api",
+        "integrity_age_seconds": 0,
+    }
+    filled.write_bytes(b"what was not in it")
+    api.clock.seconds += 61
+    told = await (await client.get("/api/health_status")).json()
+    assert told["meta"]["integrity_age_seconds"] == 61, "kept, and it says how old it is"
+    assert told["health_status"]["firmware"] == health("OK", 0)
+    await api.integrity.recheck().wait()
+    told = await (await client.get("/api/health_status")).json()
+    assert told["health_status"]["firmware"] == health("CORRUPTED", 1)
 
 
 async def test_the_health_of_what_nobody_knows(api: Api, filled: Path) -> None:
     client = await api.client()
-    async with api.checking():
-        told = await (await client.get("/api/health_status")).json()
+    told = await (await client.get("/api/health_status")).json()
     assert told["health_status"]["firmware"] == health("UNKNOWN", 0)
 
 

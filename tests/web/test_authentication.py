@@ -58,6 +58,7 @@ async def test_basic_alone_opens_nothing_else_and_harms_nothing(api: Api) -> Non
 async def test_a_session_survives_a_restart(api: Api) -> None:
     first = await api.client()
     token = first.session.cookie_jar.filter_cookies(first.make_url("/"))["session_id"].value
+    await api.start()
     second = await api.client(None)
     response = await second.get(FETCH, headers={"Cookie": f"session_id={token}"})
     assert response.status == 200

@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.web.conftest import Api
-from tests.web.impatience import waits_for
+from spsd.web.limits import WebLimits
+from tests.web.conftest import LIMITS, Api
 
 FETCH = "/api/firmware/fetch"
 GOOD = {"url": "https://example.com/a.iso", "checksum": {"sha256": "a" * 64}}
@@ -225,7 +226,7 @@ async def test_no_body_ever_breaks_the_server(api: Api, content: bytes) -> None:
 
 
 async def test_a_body_that_drips_is_not_waited_for_without_end(api: Api) -> None:
-    waits_for(api, whole_s=0.3)
+    await api.start(limits=replace(LIMITS, web=WebLimits(whole_s=0.3)))
     client = await api.client()
 
     async def dripping() -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp.test_utils import TestClient
@@ -10,10 +11,10 @@ from aiohttp.test_utils import TestClient
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.services.feed import REMOVALS_KNOWN
 from spsd.web.events import Place, place_of
+from spsd.web.limits import WebLimits
 from spsd.web.paths import FETCH
 from tests.events import ACCEPT, Stream
-from tests.web.conftest import Api, reading_along
-from tests.web.impatience import lets_wait, waits_for
+from tests.web.conftest import LIMITS, Api
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ async def queued(api: Api, key: str = "a") -> Job:
 
 async def test_the_list_and_then_what_changes(api: Api) -> None:
     client, job = await api.client("viewer"), await queued(api)
-    async with reading_along(api), stream(client) as told:
+    async with stream(client) as told:
         plain = await (await client.get(FETCH)).json()
         first = await told.next()
         assert (first.event, first.data) == ("snapshot", plain)
@@ -62,7 +63,7 @@ async def test_the_list_and_then_what_changes(api: Api) -> None:
 
 async def test_one_download_to_its_removal(api: Api) -> None:
     client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
-    async with reading_along(api), stream(client, f"{FETCH}/a") as told:
+    async with stream(client, f"{FETCH}/a") as told:
         plain = await (await client.get(f"{FETCH}/a")).json()
         first = await told.next()
         assert (first.event, first.data) == ("download", plain)
@@ -79,51 +80,49 @@ async def test_one_download_to_its_removal(api: Api) -> None:
 async def test_who_comes_back_is_told_what_was_missed(api: Api) -> None:
     client, job, gone = await api.client("viewer"), await queued(api), await queued(api, "gone")
     await queued(api, "quiet")
-    async with reading_along(api):
-        async with stream(client) as told:
-            last = (await told.next()).id
-        await api.jobs.move(job, job.start(1, now=2))
-        await api.jobs.remove(gone)
-        await queued(api, "new")
-        async with stream(client, **after(last)) as told:
-            missed = [await told.next() for _ in range(3)]
-        assert [(one.event, one.data["key"]) for one in missed] == [
-            ("removed", "gone"),
-            ("download", "a"),
-            ("download", "new"),
-        ]
-        async with stream(client, **after(missed[1].id)) as told:
-            assert (await told.next()).data["key"] == "new"
-        async with stream(client, **after(missed[2].id)) as told:
-            await queued(api, "newest")
-            assert (await told.next()).data["key"] == "newest"
+    async with stream(client) as told:
+        last = (await told.next()).id
+    await api.jobs.move(job, job.start(1, now=2))
+    await api.jobs.remove(gone)
+    await queued(api, "new")
+    async with stream(client, **after(last)) as told:
+        missed = [await told.next() for _ in range(3)]
+    assert [(one.event, one.data["key"]) for one in missed] == [
+        ("removed", "gone"),
+        ("download", "a"),
+        ("download", "new"),
+    ]
+    async with stream(client, **after(missed[1].id)) as told:
+        assert (await told.next()).data["key"] == "new"
+    async with stream(client, **after(missed[2].id)) as told:
+        await queued(api, "newest")
+        assert (await told.next()).data["key"] == "newest"
 
 
 @pytest.mark.parametrize("last", ["", "x", "0.0.0", "{life}.1.0", "{life}.0.x", "{life}.-1.0"])
 async def test_an_id_that_is_not_known_begins_anew(api: Api, last: str) -> None:
     client = await api.client("viewer")
     last = last.format(life=api.feed.revisions.life)
-    async with reading_along(api), stream(client, **after(last)) as told:
+    async with stream(client, **after(last)) as told:
         assert (await told.next()).event == "snapshot"
 
 
 async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
     client = await api.client("viewer")
-    async with reading_along(api):
-        async with stream(client) as told:
-            last = (await told.next()).id
-        for number in range(REMOVALS_KNOWN + 1):
-            api.feed.gone(JobKey(str(number)))
-        async with stream(client, **after(last)) as told:
-            assert (await told.next()).event == "snapshot"
+    async with stream(client) as told:
+        last = (await told.next()).id
+    for number in range(REMOVALS_KNOWN + 1):
+        api.feed.gone(JobKey(str(number)))
+    async with stream(client, **after(last)) as told:
+        assert (await told.next()).event == "snapshot"
 
 
 async def test_a_quiet_stream_goes_on_as_long_as_its_session(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits_for(api, events_keep_s=0.05)
+    await api.start(limits=replace(LIMITS, web=WebLimits(events_keep_s=0.05)))
     client, other = await api.client("viewer"), await api.client("admin")
-    async with reading_along(api), stream(client) as told:
+    async with stream(client) as told:
         assert (await told.next()).event == "snapshot"
         await other.delete("/api/authentication")
         assert [await told.line() for _ in range(4)] == [b": \n", b"\n"] * 2
@@ -155,7 +154,7 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
 
 
 async def test_there_are_only_so_many_readers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    lets_wait(api, 1)
+    await api.start(limits=replace(LIMITS, most_waiting=1))
     client = await api.client("viewer")
     async with stream(client) as told:
         await told.next()

@@ -42,7 +42,7 @@ def body(*, current: bool, after: bool | None = None) -> dict[str, object]:
 
 
 async def test_the_list_and_one(api: Api, filled: Path) -> None:
-    api.current = 1
+    await api.start(current=1)
     client = await api.client("viewer")
     assert await (await client.get(SLOTS)).json() == {
         "items": [
@@ -67,7 +67,7 @@ async def test_the_list_and_one(api: Api, filled: Path) -> None:
 
 
 async def test_another_slot_is_chosen_for_the_next_boot(api: Api, filled: Path) -> None:
-    api.current = 1
+    await api.start(current=1)
     (filled / "next").symlink_to("2")
     client = await api.client()
     document = await (await client.get(SLOTS)).json()
@@ -106,7 +106,7 @@ async def test_an_image_is_taken_out_once(api: Api, filled: Path) -> None:
 
 
 async def test_what_must_not_go(api: Api, filled: Path) -> None:
-    api.current = 1
+    await api.start(current=1)
     client = await api.client()
     for holder in Holder:
         assert await api.reservations.claim(holder) == 3

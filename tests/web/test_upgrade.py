@@ -39,7 +39,7 @@ def hook(root: Path, *lines: str) -> str:
 @pytest.mark.parametrize("path", [TEST, UPGRADE])
 @pytest.mark.parametrize("slot_id", [2, 2.0, "2"])
 async def test_the_answer(api: Api, filled: Path, path: str, slot_id: float | str) -> None:
-    api.current = 1
+    await api.start(current=1)
     client = await api.client()
     response = await client.post(path, json={"slot_id": slot_id})
     told = await response.json()
@@ -100,7 +100,7 @@ async def test_refusals(
 
 @pytest.mark.parametrize("path", [TEST, UPGRADE])
 async def test_a_failed_test(api: Api, filled: Path, tmp_path: Path, path: str) -> None:
-    api.test_hooks = (hook(tmp_path, "echo no battery; exit 3"),)
+    await api.start(upgrade={"test_hooks": (hook(tmp_path, "echo no battery; exit 3"),)})
     client = await api.client()
     response = await client.post(path, json={"slot_id": 2})
     error = (await response.json())["error"]

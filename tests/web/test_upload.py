@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from hypothesis import strategies as st
 
 from spsd.services.reservations import Holder
 from tests.iso import NEWS, NOTES, build_iso
-from tests.web.conftest import Api
-from tests.web.impatience import waits_for
+from spsd.web.limits import WebLimits
+from tests.web.conftest import LIMITS, Api
 from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
 
 UPLOAD = "/api/upload/firmware"
@@ -113,7 +114,7 @@ async def test_a_body_without_a_length(api: Api, image: bytes, tmp_path: Path) -
 
 
 async def test_an_image_that_is_here_already(api: Api, image: bytes) -> None:
-    api.current = 1
+    await api.start(current=1)
     client = await api.client()
     for _ in range(2):
         response = await client.post(UPLOAD, data=BytesIO(image))
@@ -343,7 +344,7 @@ async def test_a_client_that_hangs_up_leaves_nothing(
 async def test_a_client_that_stops_sending_is_dropped(
     api: Api, image: bytes, tmp_path: Path, caplog
 ) -> None:
-    waits_for(api, upload_idle_s=0.2)
+    await api.start(limits=replace(LIMITS, web=WebLimits(upload_idle_s=0.2)))
     raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
     await raw.send(image[:1_500_000])
     head, document = await raw.answer()
@@ -358,7 +359,7 @@ async def test_a_client_that_stops_sending_is_dropped(
 
 async def test_a_client_that_drips_is_dropped(api: Api, image: bytes, tmp_path: Path) -> None:
     """Each byte comes in time, and all of them would take for ever."""
-    waits_for(api, upload_idle_s=0.5)
+    await api.start(limits=replace(LIMITS, web=WebLimits(upload_idle_s=0.5)))
     raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
     answered = asyncio.create_task(raw.answer())
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.web.paths import FETCH
-from tests.web.conftest import Api, reading_along
-from tests.web.impatience import lets_wait
+from tests.web.conftest import LIMITS, Api
 
 
 async def queued(api: Api, key: str = "a") -> Job:
@@ -135,7 +135,7 @@ async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, 
     client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
     url, many = client.make_url(f"{FETCH}/a?wait=60"), TCPConnector(limit=0)
     jar = client.session.cookie_jar
-    async with reading_along(api), ClientSession(connector=many, cookie_jar=jar) as session:
+    async with ClientSession(connector=many, cookie_jar=jar) as session:
         tasks = [await waiting(api, session.get(url), n + 1) for n in range(200)]
         reads = api.database.reads
         other = await api.jobs.move(other, other.start(1, now=2))
@@ -149,7 +149,7 @@ async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, 
 
 
 async def test_when_too_many_wait_the_next_is_answered_at_once(api: Api) -> None:
-    lets_wait(api, 2)
+    await api.start(limits=replace(LIMITS, most_waiting=2))
     client, job = await api.client("viewer"), await queued(api)
     tasks = [await waiting(api, client.get(f"{FETCH}?wait=60"), n + 1) for n in range(2)]
     assert (await client.get(f"{FETCH}?wait=60")).status == 200

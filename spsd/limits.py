@@ -1,0 +1,57 @@
+"""Bounds and intervals that no operator sets; each has its reason where its default is defined.
+
+A daemon in a test is handed smaller ones, so that a small image has many sync windows and nothing
+is waited for.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from spsd.adapters.database import PATIENCE
+from spsd.adapters.database_check import BUSY_TIMEOUT_S
+from spsd.adapters.loop_lag import EVERY_S
+from spsd.adapters.partial_file import BLOCK, SYNC_WINDOW
+from spsd.adapters.passwords import MEMORY_KIB, TIME_COST
+from spsd.adapters.reboot import REBOOT_DELAY_S
+from spsd.domain.asking import WINDOWS
+from spsd.domain.exchange import Windows
+from spsd.listening import LINGER_S, SHUTDOWN_S
+from spsd.services.feed import MOST_WAITING
+from spsd.services.integrity import CHECK_EVERY_S
+from spsd.web.connections import LOOK_EVERY_S
+from spsd.web.limits import WebLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What :func:`spsd.daemon.open_daemon` is given beside the settings. Times are in seconds."""
+
+    sync_window_bytes: int = SYNC_WINDOW
+    """How much of a partial file a power cut may take."""
+    block_bytes: int = BLOCK
+    """What is hashed and written at a time."""
+    windows: Windows = WINDOWS
+    """How many bytes are compared where no strong validator vouches for the object."""
+    least_progress_bytes: int = 0
+    """An attempt that is cut off has to bring more than these to count as a step ahead."""
+
+    busy_s: float = BUSY_TIMEOUT_S
+    """How long a statement waits for another program's lock of the database."""
+    patience: int = PATIENCE
+    """How often the work tries a statement so; a request tries once."""
+    password_time_cost: int = TIME_COST
+    password_memory_kib: int = MEMORY_KIB
+
+    integrity_every_s: float = CHECK_EVERY_S
+    lag_every_s: float = EVERY_S
+    connections_every_s: float = LOOK_EVERY_S
+    reboot_delay_s: float = REBOOT_DELAY_S
+    shutdown_s: float = SHUTDOWN_S
+    linger_s: float = LINGER_S
+    most_waiting: int = MOST_WAITING
+    """Requests that may wait for changes or read along."""
+    web: WebLimits = field(default_factory=WebLimits)
+
+
+LIMITS: Final = Limits()
+"""Those of a daemon that serves."""

@@ -1,0 +1,172 @@
+"""What the daemon opens of the world outside: state directory, network, programs that it runs.
+
+The use cases see of it what stands in :class:`Ports`.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from spsd.adapters.boot import Appliance
+from spsd.adapters.boot_choice import open_boot_choice
+from spsd.adapters.database import Database, open_database
+from spsd.adapters.download_thread import ThreadedDownload
+from spsd.adapters.hooks import HookRunner
+from spsd.adapters.http_origin import HttpOrigin, open_origin
+from spsd.adapters.iso_image import IsoInspector
+from spsd.adapters.job_repository import SqliteJobs
+from spsd.adapters.loop_thread import LoopThread, open_loop_thread
+from spsd.adapters.migrations import migrate
+from spsd.adapters.reboot import RebootCommand
+from spsd.adapters.slot_directory import SlotDirectory
+from spsd.adapters.slot_volume import SlotVolume
+from spsd.adapters.staging import StagingDirectory
+from spsd.adapters.state_directory import StateDirectory
+from spsd.config import Settings
+from spsd.domain.chunks import Splitting
+from spsd.limits import Limits
+from spsd.reloading import origin_settings
+from spsd.services.download import Attempts, Download
+from spsd.services.feed import Feed
+from spsd.services.job_log import JobLog
+from spsd.services.meter import Meter
+from spsd.services.ports import (
+    BootChoice,
+    Clock,
+    Hooks,
+    ImageInspector,
+    JobRepository,
+    Reboot,
+    Room,
+    SlotInspector,
+    SlotStore,
+    Staging,
+)
+from spsd.services.progress import ProgressBoard
+from spsd.services.watched_jobs import WatchedJobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The outside world as the use cases see it. The two of jobs are observed already."""
+
+    jobs: JobRepository
+    """For the work: it waits a minute for another program's lock."""
+    client_jobs: JobRepository
+    """For requests: it waits for a few seconds."""
+    staging: Staging
+    slots: SlotStore
+    staged_images: ImageInspector
+    installed_images: SlotInspector
+    room: Room
+    downloads: Attempts
+    choice: BootChoice
+    hooks: Hooks
+    reboot: Reboot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What was opened; ``ports`` is what the use cases are given of it."""
+
+    state: StateDirectory
+    database: Database
+    thread: LoopThread
+    download: Download
+    """Belongs to the loop of ``thread``, and makes the attempts there."""
+    downloads: ThreadedDownload
+    reboot: RebootCommand
+    meter: Meter
+    board: ProgressBoard
+    feed: Feed
+    ports: Ports
+
+
+async def open_outside(
+    stack: AsyncExitStack,
+    settings: Settings,
+    appliance: Appliance,
+    clock: Clock,
+    limits: Limits,
+) -> Outside:
+    """Open all of it on ``stack``, which closes it again.
+
+    Raises:
+        ConfigurationError, StateError: it cannot be opened.
+    """
+    state = StateDirectory(Path(settings.state.directory))
+    await asyncio.to_thread(state.prepare)
+    stack.enter_context(state.locked())
+    await asyncio.to_thread(migrate, state.database, busy_s=limits.busy_s)
+    database = await stack.enter_async_context(
+        open_database(state.database, busy_s=limits.busy_s, patience=limits.patience)
+    )
+    thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
+    origin = await stack.enter_async_context(_origin(settings, thread))
+    meter, board, feed = await _observers(database, limits)
+    staging = StagingDirectory(
+        state.staging,
+        boot=appliance.boot_id,
+        slots=state.slots,
+        sync_window=limits.sync_window_bytes,
+        block=limits.block_bytes,
+    )
+    download = Download(
+        origin,
+        staging,
+        now=clock.now,
+        windows=limits.windows,
+        splitting=Splitting(connections=settings.fetch.connections),
+    )
+    downloads = ThreadedDownload(thread, origin, download)
+    reboot = RebootCommand(settings.upgrade.reboot_command, delay_s=limits.reboot_delay_s)
+    any_image = settings.slots.accept == "any"
+    ports = Ports(
+        jobs=WatchedJobs(SqliteJobs(database, patient=True), meter, JobLog(), feed),
+        client_jobs=WatchedJobs(SqliteJobs(database), meter, JobLog(), feed),
+        staging=staging,
+        slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
+        staged_images=IsoInspector(state.staging, accept_any=any_image),
+        installed_images=SlotVolume(state.slots, accept_any=any_image),
+        room=staging,
+        downloads=downloads,
+        choice=await open_boot_choice(
+            state.slots, boot_id=appliance.boot_id, named=appliance.booted_slot
+        ),
+        hooks=HookRunner(state.slots, limit_s=settings.upgrade.hook_timeout_s),
+        reboot=reboot,
+    )
+    return Outside(
+        state=state,
+        database=database,
+        thread=thread,
+        download=download,
+        downloads=downloads,
+        reboot=reboot,
+        meter=meter,
+        board=board,
+        feed=feed,
+        ports=ports,
+    )
+
+
+async def _observers(database: Database, limits: Limits) -> tuple[Meter, ProgressBoard, Feed]:
+    """What is notified of every move and of all progress."""
+    meter = Meter()
+    meter.begin(await SqliteJobs(database).tally())
+    board = ProgressBoard()
+    feed = Feed(SqliteJobs(database), board, most_waiting=limits.most_waiting)
+    board.watched_by(meter)
+    board.watched_by(feed)
+    return meter, board, feed
+
+
+@asynccontextmanager
+async def _origin(settings: Settings, thread: LoopThread) -> AsyncIterator[HttpOrigin]:
+    wanted = await asyncio.to_thread(origin_settings, settings.fetch, os.environ)
+    opening = open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies)
+    async with thread.entered(opening) as origin:
+        yield origin
