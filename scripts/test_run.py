@@ -19,6 +19,9 @@ MOST_WORKERS = 4
 """More bring little: what is left by then are a few long tests."""
 
 NOTHING_RAN = 5
+GOES_ON = {0, 1, NOTHING_RAN}
+"""Statuses of pytest after which the next call has a sense: not after Ctrl-C, or misuse."""
+
 ALONE = {ring.name for ring in RINGS if ring.alone}
 ONE_PROCESS = {"--pdb", "--trace", "-s", "--capture=no", "--collect-only", "--co", "--pictures"}
 """Options that want one process, or have nothing to do for two."""
@@ -29,8 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if calls is None:
         print(rings())
         return 0
-    command = [sys.executable, "-m", "pytest"]
-    return worst([subprocess.run([*command, *one], check=False).returncode for one in calls])
+    statuses = []
+    for one in calls:
+        status = subprocess.run([sys.executable, "-m", "pytest", *one], check=False).returncode
+        if status not in GOES_ON:
+            return status
+        statuses.append(status)
+    return worst(statuses)
 
 
 def planned(arguments: Sequence[str], *, cores: int) -> list[list[str]] | None:

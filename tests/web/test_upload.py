@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spsd.services.reservations import Holder
-from tests.iso import NEWS, NOTES, build_iso
 from spsd.web.limits import WebLimits
+from tests.iso import NEWS, NOTES, build_iso
 from tests.web.conftest import LIMITS, Api
 from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
 
