@@ -23,6 +23,9 @@ GOES_ON = {0, 1, NOTHING_RAN}
 """Statuses of pytest after which the next call has a sense: not after Ctrl-C, or misuse."""
 
 ALONE = {ring.name for ring in RINGS if ring.alone}
+ALONE_FILES = sorted(
+    {name.partition("::")[0] for ring in RINGS if ring.alone for name in ring.tests}
+)
 ONE_PROCESS = {"--pdb", "--trace", "-s", "--capture=no", "--collect-only", "--co", "--pictures"}
 """Options that want one process, or have nothing to do for two."""
 
@@ -54,7 +57,9 @@ def planned(arguments: Sequence[str], *, cores: int) -> list[list[str]] | None:
     side_by_side = workers(rest, cores=cores)
     if options.all or ({*options.ring} & ALONE and {*options.ring} - ALONE):
         together = [*side_by_side, *selected, "--share=together", *rest]
-        return [together, [*workers(rest, cores=1), *selected, "--share=alone", *rest]]
+        # Of what runs alone only the files are read: all others would take longer than their tests.
+        places = rest if named(rest) else [*rest, *ALONE_FILES]
+        return [together, [*workers(rest, cores=1), *selected, "--share=alone", *places]]
     if options.ring and {*options.ring} <= ALONE:
         side_by_side = workers(rest, cores=1)
     return [[*side_by_side, *selected, *rest]]
@@ -64,11 +69,17 @@ def workers(rest: Sequence[str], *, cores: int) -> list[str]:
     """In how many processes: as the caller says, one to look closely, else one for each core."""
     if any(one.startswith(("-n", "--numprocesses", "--dist")) for one in rest):
         return []
-    places = [ROOT / one.partition("::")[0] for one in rest if not one.startswith("-")]
-    named = [place for place in places if place.exists()]
-    closely = {*rest} & ONE_PROCESS or (named and not any(place.is_dir() for place in named))
+    closely = {*rest} & ONE_PROCESS or (
+        named(rest) and not any(place.is_dir() for place in named(rest))
+    )
     count = 1 if closely else min(cores, MOST_WORKERS)
     return ["-n", "0"] if count == 1 else ["-n", str(count), "--dist", "worksteal"]
+
+
+def named(rest: Sequence[str]) -> list[Path]:
+    """The folders and files that the arguments name."""
+    places = [ROOT / one.partition("::")[0] for one in rest if not one.startswith("-")]
+    return [place for place in places if place.exists()]
 
 
 def worst(statuses: Sequence[int]) -> int:

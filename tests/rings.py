@@ -53,6 +53,7 @@ RINGS = (
             "tests/daemon/test_soak.py",
             "tests/daemon/test_scale.py::test_a_thousand_jobs_and_a_crash_in_the_middle",
             "tests/daemon/test_hostile_clients.py",
+            "tests/test_league.py::test_spsd_is_right_wherever_that_is_possible",
         ),
     ),
     Ring(
@@ -104,10 +105,9 @@ RINGS = (
     ),
     Ring(
         "bench",
-        "scripts/bench, scripts/league and what is said of time: these run alone",
+        "scripts/bench, and what is said of time: these run alone",
         (
             "tests/test_bench.py",
-            "tests/test_league.py::test_spsd_is_right_wherever_that_is_possible",
             "tests/daemon/test_loop.py::test_what_downloads_gives_way_to_what_answers",
         ),
         alone=True,

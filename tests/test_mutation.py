@@ -117,7 +117,7 @@ def test_a_trial_tells_who_lives():
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "arguments",
-    [("--sample", "40"), ("--near", "--sample", "12", "spsd/adapters/job_repository.py")],
+    [("--sample", "15"), ("--near", "--sample", "6", "spsd/adapters/job_repository.py")],
 )
 def test_a_sample_of_the_mutants_is_noticed(arguments):
     done = subprocess.run(

@@ -15,6 +15,7 @@ from tests.tallying import Tally
 ROOT = Path(__file__).resolve().parent.parent
 PAIR = ["-n", "2", "--dist", "worksteal"]
 ONE = ["-n", "0"]
+FILES = ["tests/daemon/test_loop.py", "tests/test_bench.py"]
 
 
 @pytest.mark.parametrize(
@@ -25,20 +26,30 @@ ONE = ["-n", "0"]
         (["-n", "0"], [["-n", "0"]]),
         (
             ["-n3", "--all"],
-            [["--all", "--share=together", "-n3"], ["--all", "--share=alone", "-n3"]],
+            [["--all", "--share=together", "-n3"], ["--all", "--share=alone", "-n3", *FILES]],
         ),
         (["tests/web"], [[*PAIR, "tests/web"]]),
         (["tests/test_cli.py"], [[*ONE, "tests/test_cli.py"]]),
         (["tests/test_cli.py::test_version"], [[*ONE, "tests/test_cli.py::test_version"]]),
         (["--pdb"], [[*ONE, "--pdb"]]),
-        (["--all"], [[*PAIR, "--all", "--share=together"], [*ONE, "--all", "--share=alone"]]),
+        (
+            ["--all"],
+            [[*PAIR, "--all", "--share=together"], [*ONE, "--all", "--share=alone", *FILES]],
+        ),
+        (
+            ["--all", "tests/web"],
+            [
+                [*PAIR, "--all", "--share=together", "tests/web"],
+                [*ONE, "--all", "--share=alone", "tests/web"],
+            ],
+        ),
         (["--ring", "browser"], [[*PAIR, "--ring=browser"]]),
         (["--ring", "bench"], [[*ONE, "--ring=bench"]]),
         (
             ["--ring", "bench", "--ring=proxy"],
             [
                 [*PAIR, "--ring=bench", "--ring=proxy", "--share=together"],
-                [*ONE, "--ring=bench", "--ring=proxy", "--share=alone"],
+                [*ONE, "--ring=bench", "--ring=proxy", "--share=alone", *FILES],
             ],
         ),
     ],
