@@ -3,13 +3,16 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from scripts.test_run import main, planned, worst
 from tests.rings import RINGS, SMOKE, covers, ring_of
+from tests.selecting import Selection
 from tests.tallying import Tally
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,17 +111,77 @@ def collected(*arguments: str) -> str:
 
 
 def test_what_is_named_runs_in_whichever_ring_it_is() -> None:
-    named = "tests/daemon/test_soak.py::test_what_jobs_held_is_given_back"
-    assert named in collected("tests/daemon/test_soak.py")
-    assert named in collected(named)
-    told = collected("tests/daemon/test_soak.py", "--ring", "browser")
-    assert "no tests collected" in told
+    assert SOAK in collected("tests/daemon/test_soak.py")
 
 
-def test_what_a_word_finds_in_other_rings_is_told() -> None:
-    told = collected("-k", "test_what_jobs_held_is_given_back or test_version")
-    assert "tests/test_cli.py::test_version" in told
-    assert "left out: 1 test of 1 ring; scripts/test --all runs them" in told
+SOAK = "tests/daemon/test_soak.py::test_what_jobs_held_is_given_back"
+BENCH = "tests/test_bench.py::test_a_command_is_measured_whole"
+RULE = "tests/domain/test_job.py::test_a_rule"
+EVERY_NAME = [name for ring in RINGS for name in ring.tests] + list(SMOKE)
+
+
+def selected(
+    *options: Any,
+    args: Sequence[str] = ("tests",),
+    tests: Sequence[str] = (SOAK, BENCH, RULE),
+    every: Sequence[str] = EVERY_NAME,
+) -> tuple[list[str], list[str]]:
+    """Which of the tests run, and what is said at the end; all others were left out by `-k`."""
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    config = SimpleNamespace(
+        getoption=lambda name: given.get(name, [] if name == "--ring" else None),
+        args=list(args),
+        invocation_params=SimpleNamespace(dir=ROOT),
+        rootpath=ROOT,
+        hook=SimpleNamespace(pytest_deselected=lambda items: None),
+    )
+    selection = Selection(config)
+    items = [Item(name) for name in [*every, *tests]]
+    choosing = selection.pytest_collection_modifyitems(SimpleNamespace(testsfailed=0), items)
+    next(choosing)
+    items[:] = [item for item in items if item.nodeid in tests]
+    next(choosing, None)
+    lines: list[str] = []
+    selection.pytest_terminal_summary(SimpleNamespace(line=lines.append))
+    return [item.nodeid for item in items], lines
+
+
+@dataclass(eq=False)
+class Item:
+    nodeid: str
+
+
+def test_the_default_tier_and_what_it_leaves_out() -> None:
+    left_out = ["left out: 2 tests of 2 rings; scripts/test --all runs them"]
+    assert selected() == ([RULE], left_out)
+    assert selected(args=[str(ROOT)]) == ([RULE], left_out)
+    assert selected(tests=[RULE]) == ([RULE], [])
+    [said] = selected(tests=[SOAK, RULE])[1]
+    assert said == "left out: 1 test of 1 ring; scripts/test --all runs them"
+
+
+def test_all_of_it_and_one_ring() -> None:
+    assert selected("--all", True) == ([SOAK, BENCH, RULE], [])
+    assert selected("--ring", ["long"]) == ([SOAK], [])
+    assert selected("--ring", ["browser"]) == ([], [])
+
+
+def test_what_runs_alone() -> None:
+    assert selected("--all", True, "--share", "together")[0] == [SOAK, RULE]
+    assert selected("--all", True, "--share", "alone")[0] == [BENCH]
+    assert selected("--ring", ["bench", "long"], "--share", "alone")[0] == [BENCH]
+
+
+@pytest.mark.parametrize("named", [SOAK, "tests/daemon/test_soak.py", "tests/daemon"])
+def test_what_is_named_is_in_no_tier(named: str) -> None:
+    assert selected(args=[named], tests=[SOAK]) == ([SOAK], [])
+    assert selected("--ring", ["browser"], args=[named], tests=[SOAK]) == ([], [])
+
+
+def test_a_line_of_no_test_is_told() -> None:
+    without = [name for name in EVERY_NAME if name != "tests/browser/"]
+    with pytest.raises(pytest.UsageError, match=r"there is no test tests/browser/$"):
+        selected(every=without)
 
 
 def test_the_counts_of_all_workers_are_added() -> None:
