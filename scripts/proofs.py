@@ -44,19 +44,19 @@ PROOFS = (
     Proof(
         "a to f",
         "A machine does what client, origin, clock and crash may do, in any order",
-        "scripts/test tests/daemon/test_machine.py",
+        "scripts/test --long tests/daemon/test_machine.py",
         "steps (machine)",
     ),
     Proof(
         "a to f",
         "It kills the daemon at any moment",
-        "scripts/test tests/daemon/test_machine.py",
+        "scripts/test --long tests/daemon/test_machine.py",
         "kills (machine)",
     ),
     Proof(
         "a to f",
         "It kills the daemon in the middle of a request",
-        "scripts/test tests/daemon/test_machine.py",
+        "scripts/test --long tests/daemon/test_machine.py",
         "requests cut by a kill",
     ),
     Proof(
@@ -68,7 +68,7 @@ PROOFS = (
     Proof(
         "b, d, f",
         "Origins do one random act after the other; the right image or one clear error comes of it",
-        "scripts/test tests/services/test_sequences.py",
+        "scripts/test --long tests/services/test_sequences.py",
         "random sequences",
     ),
     Proof(
@@ -128,7 +128,7 @@ PROOFS = (
     Proof(
         "b",
         "All run the image after a rolling update, and the origin sent it once (1.1 at most)",
-        "scripts/test --whole tests/fleet/test_cache.py",
+        "scripts/test --long tests/fleet/test_cache.py",
         "appliances of a rolling update",
     ),
     Proof(

@@ -1,50 +1,45 @@
-"""Alarms that watch every test."""
+"""Alarms that watch every test; which tests run, and what they count."""
 
 import asyncio
 import inspect
 import threading
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import hypothesis
 import pytest
 from blockbuster import BlockBuster
 
-_TRIED = pytest.StashKey[Counter[str]]()
+from tests import selecting
+from tests.tallying import Tally
+
+_TALLY = pytest.StashKey[Tally]()
+
+# An example that takes longer under load is no other example; what fails is printed so that it
+# can be played again. Those that were found are kept in .hypothesis, and are tried first.
+hypothesis.settings.register_profile(
+    "spsd",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("spsd")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="renew the pictures in docs/pictures")
-    parser.addoption("--whole", action="store_true", help="what takes minutes too, and no samples")
+    selecting.add_options(parser)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--whole"):
-        return
-    for item in items:
-        if item.get_closest_marker("whole"):
-            item.add_marker(pytest.mark.skip(reason="takes minutes: --whole"))
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TALLY] = Tally(config)
+    config.pluginmanager.register(config.stash[_TALLY])
+    config.pluginmanager.register(selecting.Selection(config))
 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
     """Add to a count that the run prints at its end, such as `tally("kills of a fetch", 40)`."""
-    counts = request.config.stash.setdefault(_TRIED, Counter())
-
-    def add(what: str, count: int = 1) -> None:
-        counts[what] += count
-
-    return add
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Print what was tried: the figures of docs/proven.md come from these lines."""
-    counts = config.stash.get(_TRIED, Counter())
-    if counts:
-        terminalreporter.section("tried")
-    for what, count in sorted(counts.items()):
-        terminalreporter.line(f"tried: {count:,} {what}")
+    return request.config.stash[_TALLY].add
 
 
 @pytest.fixture(autouse=True)

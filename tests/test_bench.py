@@ -34,7 +34,6 @@ needs_nginx = pytest.mark.skipif(
 
 
 @needs_nginx
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_small_instance_of_everything(tmp_path: Path) -> None:
     told = tmp_path / "told.json"

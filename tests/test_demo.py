@@ -6,10 +6,11 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +35,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
     done = demo(tmp_path)
@@ -47,7 +47,6 @@ def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) -> None:
     done = demo(tmp_path, "--keep")
@@ -63,14 +62,10 @@ def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) 
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 10
-    while any(is_running(pid) for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert [pid for pid in children if is_running(pid)] == []
+    wait_for(lambda: [pid for pid in children if is_running(pid)], lambda left: left == [])
     shutil.rmtree(found[3])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_what_goes_wrong_is_told_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

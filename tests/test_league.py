@@ -30,7 +30,6 @@ def test_every_act_has_its_case() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_spsd_is_right_wherever_that_is_possible(tmp_path: Path) -> None:
     results = await league_spsd.results(CASES, tmp_path / "spsd")

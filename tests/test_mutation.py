@@ -114,11 +114,10 @@ def test_a_trial_tells_who_lives():
     assert broken == "Noticed(by='', timed_out=False)"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "arguments",
-    [("--sample", "40"), ("--near", "--sample", "12", "spsd/adapters/job_repository.py")],
+    [("--sample", "15"), ("--near", "--sample", "6", "spsd/adapters/job_repository.py")],
 )
 def test_a_sample_of_the_mutants_is_noticed(arguments):
     done = subprocess.run(

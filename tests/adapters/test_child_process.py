@@ -11,6 +11,7 @@ import pytest
 
 from spsd.adapters.child_process import GRACE_S, OUTPUT_LIMIT, run_program
 from spsd.domain.program import ProgramEnded, ProgramNotStarted
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -47,9 +48,8 @@ def alive(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    """A killed process goes when the kernel gets round to it; pytest's time limit ends the wait."""
-    while alive(pid):
-        await asyncio.sleep(0.01)
+    """A killed process goes when the kernel gets round to it."""
+    await until(lambda: not alive(pid))
 
 
 @pytest.fixture

@@ -196,7 +196,8 @@ async def test_a_daemon_that_is_no_root_goes_on_after_a_kill_in_the_copy(
     for one in (tmp_path, *tmp_path.rglob("*")):
         os.chown(one, 65534, 65534)
     for parent in tmp_path.parents:
-        if parent.owner() == "root" and parent.name.startswith("pytest-"):
+        # The second are those of xdist's workers.
+        if parent.owner() == "root" and parent.name.startswith(("pytest-", "popen-")):
             parent.chmod(0o711)
     arguments = [str(tmp_path), DIGEST, str(len(DATA))]
     for script, status in ((_KILLED, -signal.SIGKILL), (_AGAIN, 0)):

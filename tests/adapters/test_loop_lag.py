@@ -4,14 +4,11 @@ import time
 from spsd.adapters.loop_lag import watch_lag
 from spsd.adapters.loop_thread import open_loop_thread
 from spsd.services.meter import DOWNLOADS, REQUESTS
-
-LIMIT_S = 20
+from tests.waiting import until
 
 
 async def seen(lags, loop, at_least):
-    async with asyncio.timeout(LIMIT_S):
-        while not any(name == loop and lag >= at_least for name, lag in lags):
-            await asyncio.sleep(0.02)
+    await until(lambda: any(name == loop and lag >= at_least for name, lag in lags))
 
 
 async def test_a_loop_that_is_kept_busy_is_late():

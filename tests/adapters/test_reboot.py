@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from spsd.adapters.reboot import RebootCommand
+from tests.waiting import until
 
 
 @asynccontextmanager
@@ -59,8 +60,7 @@ async def test_a_failure_is_logged_and_the_next_request_served(command, told, ca
     async with running(command) as made:
         for times in (1, 2):
             made.request()
-            while caplog.text.count(told) < times:
-                await asyncio.sleep(0.01)
+            await until(lambda times=times: caplog.text.count(told) >= times)
     assert caplog.text.count(told) == 2
 
 

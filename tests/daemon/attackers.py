@@ -5,7 +5,7 @@
 attacks until SIGTERM, and prints how many connections it has had.
 
 Each is an endless (or long) coroutine that a test cancels; what the daemon does to its connections
-is no failure of the attacker's, it goes on with new ones.
+is no failure of the attacker's, it goes on with new ones. A sleep in it is the pace of the attack.
 """
 
 import asyncio

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import until
+
 POLL_S = 0.02
 
 
@@ -37,6 +39,5 @@ async def counted(pid: int, file: Path) -> dict[str, Any]:
     """Ask a daemon that was started so."""
     file.unlink(missing_ok=True)
     os.kill(pid, signal.SIGUSR1)
-    while not file.exists():
-        await asyncio.sleep(POLL_S)
+    await until(file.exists)
     return json.loads(file.read_text())

@@ -63,7 +63,7 @@ def hold(gate: Path) -> None:
 
     async def inspect(self: IsoInspector, digest: Any) -> Any:
         while not gate.exists():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a test opens the gate from another process
         return await real(self, digest)
 
     IsoInspector.inspect = inspect

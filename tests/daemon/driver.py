@@ -149,7 +149,7 @@ class Daemon:
         return document["body"]
 
     async def until(self, key: str, holds: Callable[[dict], bool]) -> dict:
-        """Poll the job until something holds; pytest's own time limit ends a vain wait."""
+        """Poll the job, as clients do, until something holds; pytest limits a vain wait."""
         while not holds(body := await self.job(key)):
             await asyncio.sleep(POLL_S)
         return body

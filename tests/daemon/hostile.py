@@ -34,7 +34,7 @@ async def probe(daemon: Daemon, path: str, *, times: int, every_s: float = 0.02)
         status, document = await daemon.call("GET", path)
         taken.append((time.perf_counter() - began) * 1000)
         assert status == 200, document
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(every_s)  # the pace of an honest client
     return taken
 
 
@@ -74,7 +74,7 @@ async def attacked(daemon: Daemon, attack: str | None) -> AsyncIterator[Attacker
     )
     try:
         assert await process.stdout.readline() == b"attacking\n"
-        await asyncio.sleep(1)  # for it to get going
+        await asyncio.sleep(1)  # for it to get going: what it does then shows nowhere at once
         yield attacker
         assert process.returncode is None, f"{attack} has ended"
         process.terminate()

@@ -80,7 +80,7 @@ class Soak:
         while (found := await self._looked_at(key)) is not None:
             if found["status"] in ("finished", "failed", "cancelled"):
                 break
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # as a client would poll
         self.ends[f"{kind}: {found['status'] if found else 'removed'}"] += 1
         if found is not None:
             await daemon.call("DELETE", f"{FETCH}/{key}")
@@ -113,7 +113,7 @@ class Soak:
         await self.daemon.client.close()
         async with asyncio.timeout(SETTLED_WITHIN_S):
             while sockets(self.daemon.process.pid) > self.fresh_sockets:
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(POLL_S)  # its sockets are the kernel's, which tells nobody
         rest = await self.sample()
         await self.daemon.log_in()
         return rest
@@ -129,7 +129,8 @@ async def soaking(root: Path) -> AsyncIterator[Soak]:
         running(root, "counting", str(file), fetch=fetch, slots=slots) as daemon,
     ):
         await daemon.client.close()
-        await asyncio.sleep(0.5)  # the log-in's connection ends on the other side, too
+        # The log-in's connection ends on the other side, too: who has fewer is not known yet.
+        await asyncio.sleep(0.5)
         soak = Soak(daemon, origin, file, sockets(daemon.process.pid))
         await daemon.log_in()
         yield soak

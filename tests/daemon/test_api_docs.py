@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
 from spsd.testing.origin import Origin, ThreadedOrigin
 from spsd.web.routes import OPERATIONS
 from tests.iso import build_iso
+from tests.waiting import wait_for
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^### (GET|POST|DELETE) (\S+)\n(.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE)
@@ -72,14 +72,11 @@ def test_each_example_is_of_its_operation(example: Example) -> None:
 
 
 def wait(client: Client, key: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        body = client.call("GET", f"/api/firmware/fetch/{key}").document["body"]
-        if body["status"] not in ("queued", "in-progress"):
-            assert body["status"] == "finished", body
-            return
-        assert time.monotonic() < deadline, body
-        time.sleep(0.02)
+    body = wait_for(
+        lambda: client.call("GET", f"/api/firmware/fetch/{key}").document["body"],
+        lambda body: body["status"] not in ("queued", "in-progress"),
+    )
+    assert body["status"] == "finished", body
 
 
 def run(script: str, directory: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from spsd.testing.origin import Origin
 from tests.daemon.driver import Daemon, running
 from tests.iso import build_iso
+from tests.waiting import until_seen
 
 SLOTS = "/api/firmware/slots"
 
@@ -83,6 +84,5 @@ async def test_a_slow_hook_of_an_upgrade_that_was_cut_off_holds_nothing_up(tmp_p
         await daemon.start()
         await asyncio.to_thread(begun.read_text)
         await asyncio.to_thread(go.write_text, "\n")
-        while await shown(daemon) != ("1", "1"):
-            await asyncio.sleep(0.02)
+        await until_seen(lambda: shown(daemon), lambda seen: seen == ("1", "1"))
         assert str((slots / "next").readlink()) == "1"

@@ -103,7 +103,7 @@ async def test_a_lock_while_it_runs(iso: Path, tmp_path: Path) -> None:
                 status, document = await daemon.call("GET", FETCH)
                 assert (status, document["items"]) == (200, [])
                 reads += 1
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(POLL_S)  # the pace of a reader
             status, body = await writing
             assert status == 503, body
             assert body["error"]["type"] == "StorageBusy"
@@ -112,7 +112,7 @@ async def test_a_lock_while_it_runs(iso: Path, tmp_path: Path) -> None:
             assert reads > 10  # five seconds' worth; one that waits with the writer is one
             # Shorter than the busy time: a client need not know.
             late = asyncio.create_task(daemon.submit(origin.url("/image.iso"), sha256(iso)))
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # it waits inside SQLite, where nobody sees it
             assert not late.done()
         assert (await daemon.over(await late))["status"] == "finished"
         assert len((await daemon.call("GET", FETCH))[1]["items"]) == 1
@@ -126,7 +126,7 @@ async def test_a_running_job_waits_for_a_lock(tmp_path: Path) -> None:
         key = await daemon.submit(origin.url("/image.iso"), sha256(iso))
         await daemon.until(key, lambda body: body["status"] == "in-progress")
         async with held(daemon.state / DATABASE):
-            await asyncio.sleep(6)  # longer than the busy time
+            await asyncio.sleep(6)  # longer than the busy time, five seconds: that is what is tried
             assert (await daemon.job(key))["status"] == "in-progress"
         assert (await daemon.over(key))["status"] == "finished"
         assert daemon.image(1).read_bytes() == iso.read_bytes()
@@ -143,7 +143,7 @@ async def test_a_lock_at_start(tmp_path: Path) -> None:
         assert line.count("\n") == 1
         async with held(daemon.state / DATABASE):
             starting = asyncio.create_task(daemon.start())
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # it waits inside SQLite, where nobody sees it
         await starting  # shorter than the busy time
         assert (await daemon.job(key))["status"] in ("queued", "in-progress", "failed")
 
@@ -287,7 +287,7 @@ async def test_a_full_disk_under_a_running_job(disk: Path, iso: Path) -> None:
         waiting = await daemon.submit(origin.url("/image.iso"), sha256(iso))
         while daemon.process.returncode is None:
             await asyncio.to_thread(fill, disk)
-            await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)  # what the daemon frees meanwhile is filled again
         assert daemon.process.returncode == 1
         (disk / FILLER).unlink()
         assert [key for key, _ in sound(daemon.state / DATABASE)] == [retried, waiting]

@@ -18,7 +18,6 @@ MEMORY_MIB = 250
 DESCRIPTORS = 512 + 160 + 64
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_an_honest_client_is_answered_meanwhile(tmp_path: Path, tally, capfd) -> None:
     """One daemon for all attacks, so that what one leaves behind meets the next."""

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +28,7 @@ from spsd.testing.origin import (
     TooLong,
     Whole,
 )
+from tests.waiting import wait_for
 
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"
@@ -54,13 +54,10 @@ def submit(client: Client, source: str, digest: str, *mirrors: str) -> str:
 
 
 def over(client: Client, key: str) -> dict:
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        body = client.call("GET", f"{FETCH}/{key}").document["body"]
-        if body["status"] in ("finished", "failed", "cancelled"):
-            return body
-        assert time.monotonic() < deadline, body
-        time.sleep(0.02)
+    return wait_for(
+        lambda: client.call("GET", f"{FETCH}/{key}").document["body"],
+        lambda body: body["status"] in ("finished", "failed", "cancelled"),
+    )
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The machine against the daemon: whatever happens in whatever order, the promises are kept.
 
-SPSD_MACHINE_EXAMPLES=500 makes more runs, and random ones; without it they are the same each time.
+`--all` makes five runs, `--long` fifteen, the same each time; SPSD_MACHINE_EXAMPLES=500 makes more,
+and random ones.
 """
 
 import os
@@ -15,11 +16,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from spsd.testing.machine import FirmwareMachine
 
 MORE = os.environ.get("SPSD_MACHINE_EXAMPLES")
+RUNS, LONG = 5, 15
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(24 * 3600 if MORE else 1800)
-def test_whatever_happens_the_promises_are_kept(tally: Callable[[str, int], None]) -> None:
+def test_whatever_happens_the_promises_are_kept(
+    tally: Callable[[str, int], None], request: pytest.FixtureRequest
+) -> None:
+    runs = LONG if request.config.getoption("--long") else RUNS
+
     class Machine(FirmwareMachine):
         tried: ClassVar[Counter[str]] = Counter()
 
@@ -27,7 +32,7 @@ def test_whatever_happens_the_promises_are_kept(tally: Callable[[str, int], None
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=int(MORE or 15),
+                max_examples=int(MORE or runs),
                 stateful_step_count=30,
                 derandomize=MORE is None,
                 database=None,

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from spsd.testing.client import Client
 from spsd.testing.daemon import DaemonProcess
 from spsd.testing.origin import CutAfter, Origin, ThreadedOrigin, Whole
+from tests.waiting import wait_for
 
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"
 CONTENT = b"an image" * 50_000
-LIMIT_S = 20.0
 OURS = re.compile(r"\b(?:spsd|process)_[a-z_]+")
 
 Told = dict[tuple[str, ...], float]
@@ -38,11 +37,7 @@ def scraped(client: Client) -> Told:
 
 
 def until(client: Client, holds: Callable[[Told], bool]) -> Told:
-    deadline = time.monotonic() + LIMIT_S
-    while not holds(told := scraped(client)):
-        assert time.monotonic() < deadline, told
-        time.sleep(0.05)
-    return told
+    return wait_for(lambda: scraped(client), holds)
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from tests.daemon.test_monitoring import (
     submit,
     until,
 )
+from tests.waiting import wait_for
 
 ALERTS = DOCS / "monitoring" / "alerts.yml"
 TOKEN = "0123456789abcdef-prometheus"
@@ -186,6 +187,8 @@ class Prometheus:
             with urllib.request.urlopen(asked, timeout=10) as response:
                 document = json.load(response)
         except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.SERVICE_UNAVAILABLE:  # it listens before it is ready
+                return None
             pytest.fail(f"{query}: {error.read().decode()}")
         except OSError:
             return None
@@ -196,13 +199,6 @@ class Prometheus:
         """The one number that the expression has now."""
         data = self.ask("query", query=expression)
         return float(data["result"][0]["value"][1]) if data and data["result"] else None
-
-
-def waited(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -271,14 +267,16 @@ def test_a_prometheus_reads_it_and_the_dashboard_shows_it(
     client = daemon.client()
     cut = (CutAfter(len(CONTENT) // 2),)
     with ThreadedOrigin(Origin({"/a": CONTENT}, cut, always=Whole())) as origin:
-        waited(lambda: prometheus.value("count_over_time(up[1m]) > 2") is not None)
+        wait_for(lambda: prometheus.value("count_over_time(up[1m]) > 2") is not None)
         submit(client, origin.url("/a"), hashlib.sha256(CONTENT).hexdigest())
         submit(client, origin.url("/gone"), "b" * 64)
         until(
             client, lambda told: told["spsd_jobs", "failed"] == 1 == told["spsd_jobs", "finished"]
         )
-    waited(lambda: prometheus.value('increase(spsd_job_failures_total{code="origin_status"}[1m])'))
-    waited(lambda: prometheus.value('spsd_jobs{state="finished"}') == 1)
+    wait_for(
+        lambda: prometheus.value('increase(spsd_job_failures_total{code="origin_status"}[1m])')
+    )
+    wait_for(lambda: prometheus.value('spsd_jobs{state="finished"}') == 1)
     assert prometheus.value('up{job="spsd"}') == 1
     nothing = []
     for expression in expressions_of_the_dashboard():
@@ -292,4 +290,4 @@ def test_a_prometheus_reads_it_and_the_dashboard_shows_it(
     found = [rule for group in told["groups"] for rule in group["rules"]]
     assert len(found) == len(rules())
     assert {rule["health"] for rule in found} == {"ok"}
-    waited(lambda: prometheus.value('ALERTS{alertname="SpsdDownloadsFail"}') == 1)
+    wait_for(lambda: prometheus.value('ALERTS{alertname="SpsdDownloadsFail"}') == 1)

@@ -14,7 +14,6 @@ GIB = 1024**3
 MEMORY_LIMIT_MIB = 150
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_five_gibibytes_in_little_memory(tmp_path: Path) -> None:
     iso = tmp_path / "huge.iso"
@@ -33,7 +32,6 @@ async def test_five_gibibytes_in_little_memory(tmp_path: Path) -> None:
     daemon.image(body["slot_id"]).unlink()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_a_thousand_jobs_and_a_crash_in_the_middle(tmp_path: Path) -> None:
     """Each asks for an object of its own that is not there: one request ends each job."""

@@ -16,7 +16,6 @@ WAL_BYTES = 8 * 2**20
 """SQLite writes the log from its start again at 4 MiB, once nobody reads behind it."""
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_what_jobs_held_is_given_back(tmp_path: Path, tally) -> None:
     async with soaking(tmp_path) as soak:

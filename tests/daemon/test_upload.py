@@ -16,6 +16,7 @@ import pytest
 from spsd.testing.origin import Hang, Origin
 from tests.daemon.driver import PASSWORD, USER, Daemon, in_loop, running
 from tests.iso import build_iso
+from tests.waiting import until
 
 UPLOAD = "/api/upload/firmware"
 MIB = 1024 * 1024
@@ -42,9 +43,7 @@ async def half_sent(daemon: Daemon, iso: Path) -> AsyncIterator[tuple[asyncio.Ev
 
     upload = asyncio.create_task(daemon.call("POST", UPLOAD, data=halves()))
     try:
-        async with asyncio.timeout(10):
-            while not any((daemon.state / "staging").glob("upload-*/image")):
-                await asyncio.sleep(0.01)
+        await until(lambda: any((daemon.state / "staging").glob("upload-*/image")))
         yield go_on, upload
     finally:
         upload.cancel()
@@ -157,7 +156,7 @@ async def longest_pause(daemon: Daemon) -> float:
             start = time.monotonic()
             await daemon.call("GET", "/api")
             longest = max(longest, time.monotonic() - start)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # between two questions, not for anything
     return longest
 
 
@@ -166,13 +165,23 @@ async def curl_upload(daemon: Daemon, iso: Path, *, as_form: bool) -> dict:
     return json.loads(await curl(daemon, "--max-time", "280", *way, daemon.url + UPLOAD))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
+    """Together they are larger than what the daemon may take: they cannot all be in memory."""
+    await four_at_once(tmp_path, size=64 * MIB, as_form=as_form)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@pytest.mark.parametrize("as_form", [False, True])
+async def test_four_large_ones_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
+    await four_at_once(tmp_path, size=GIB, as_form=as_form)
+
+
+async def four_at_once(tmp_path: Path, *, size: int, as_form: bool) -> None:
     """From processes of their own, so that only the daemon's own pauses are seen."""
-    isos = [build_iso(tmp_path / f"{n}.iso", version=f"1.{n}", size=1 * GIB) for n in range(4)]
+    isos = [build_iso(tmp_path / f"{n}.iso", version=f"1.{n}", size=size) for n in range(4)]
     async with running(tmp_path, slots={"count": 4}) as daemon:
         await log_in(daemon)
         watch = asyncio.create_task(longest_pause(daemon))
@@ -183,7 +192,9 @@ async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> N
         took = time.monotonic() - start
         watch.cancel()
         pause, peak = await watch, daemon.memory_peak_mib()
-        print(f"{4 * 1024 / took:.0f} MiB/s, longest answer {pause:.3f} s, peak {peak:.0f} MiB")
+        print(
+            f"{4 * size / MIB / took:.0f} MiB/s, longest answer {pause:.3f} s, peak {peak:.0f} MiB"
+        )
         assert [document["body"]["version"] for document in documents] == [
             f"1.{n}" for n in range(4)
         ]

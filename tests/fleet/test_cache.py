@@ -13,11 +13,10 @@ from tests.fleet.site import Site, site
 IMAGE = os.urandom(40 * 1024 * 1024)
 DIGEST = hashlib.sha256(IMAGE).hexdigest()
 APPLIANCES, SAMPLE = 20, 6
-"""How many with `--whole`, and without."""
+"""How many with `--long`, and without."""
 
 pytestmark = [
     pytest.mark.skipif(not cache.AVAILABLE, reason="Debian's package nginx-light is not installed"),
-    pytest.mark.slow,
     pytest.mark.timeout(600),
 ]
 
@@ -33,7 +32,7 @@ def everybody_runs_it(made: Site) -> None:
 def test_one_image_to_many_appliances(
     tmp_path: Path, state: Path, tally: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
-    count = APPLIANCES if request.config.getoption("--whole") else SAMPLE
+    count = APPLIANCES if request.config.getoption("--long") else SAMPLE
     names = [f"appliance-{number}" for number in range(1, count + 1)]
     with (
         cache.origin() as origin,

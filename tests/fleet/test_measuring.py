@@ -10,7 +10,6 @@ from tests.fleet.site import ROOT
 
 
 @pytest.mark.skipif(not cache.AVAILABLE, reason="Debian's package nginx-light is not installed")
-@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_small_fleet() -> None:
     done = subprocess.run(

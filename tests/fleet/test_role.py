@@ -12,7 +12,7 @@ from tests.fleet.site import COLLECTION, ROOT, Site
 
 ROLE = COLLECTION / "roles" / "install_spsd"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("name", ["spsd.service", "spsd.sysusers"])
@@ -118,7 +118,6 @@ def test_check_mode_on_a_host_that_has_nothing(host: Host, tmp_path: Path) -> No
     assert not host.file("/opt/spsd").exists()
 
 
-@pytest.mark.whole
 def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
     given = variables(wheel)
     done = host.play(**given)

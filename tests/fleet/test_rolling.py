@@ -17,7 +17,7 @@ from tests.fleet.site import Site, site
 IMAGE = os.urandom(1024 * 1024)
 DIGEST = hashlib.sha256(IMAGE).hexdigest()
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ needs_fuse = pytest.mark.skipif(WHY_NOT is not None, reason=f"no power cuts here
 
 
 @needs_fuse
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_a_sample_of_cuts(scenario, tally) -> None:
@@ -24,7 +23,6 @@ def test_a_sample_of_cuts(scenario, tally) -> None:
 
 
 @needs_fuse
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("scenario", "missed"),
@@ -48,7 +46,6 @@ def test_each_sync_that_the_daemon_needs_is_missed(scenario: str, missed: set[st
 
 
 @needs_fuse
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_first_start_without_any_sync_is_caught() -> None:
     outcome = attempt("first-start", Selection(sample=60), forget=lambda e: isinstance(e, Sync))
@@ -56,7 +53,6 @@ def test_a_first_start_without_any_sync_is_caught() -> None:
 
 
 @needs_fuse
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_image_that_comes_by_copying_is_caught() -> None:
     """Without the renames nothing is ever installed: what was told to be there is not."""

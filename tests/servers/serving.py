@@ -147,7 +147,7 @@ class Server:
             said = (self._directory / "stderr").read_text(encoding="utf-8")
             assert self._process.poll() is None, said
             assert time.monotonic() < deadline, said
-            time.sleep(0.02)
+            time.sleep(0.02)  # no server tells when it listens
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Signal its process group, which has nobody else in it, and wait."""

@@ -15,6 +15,7 @@ from tests.daemon.driver import Daemon, in_loop
 from tests.iso import build_iso
 from tests.servers.relay import Relay
 from tests.servers.serving import KINDS, Kind, Server, serving
+from tests.waiting import until
 
 MIB = 1024 * 1024
 SIZE = 5 * MIB
@@ -136,8 +137,7 @@ async def test_a_server_killed_in_mid_download_and_started_again(
     ):
         digest = hashlib.sha256(image).hexdigest()
         key = await daemon.submit(f"http://127.0.0.1:{relay.port}/image.iso", digest)
-        while len(relay.passed) < 3:  # at least one attempt finds nobody
-            await asyncio.sleep(0.01)
+        await until(lambda: len(relay.passed) >= 3)  # at least one attempt finds nobody
         await asyncio.to_thread(server.start)
         body = await daemon.over(key)
         assert body["status"] == "finished", body

@@ -13,6 +13,7 @@ from spsd.services.download import Download
 from tests.disk import fill, free_again, needs_root, small_disk
 from tests.services.conftest import open_bench
 from tests.services.scripted import ScriptedOrigin
+from tests.waiting import until_seen
 
 MIB = 1024 * 1024
 
@@ -42,8 +43,7 @@ class Filling(ScriptedOrigin):
         """Blocks are written behind our back; what is to be on the disk has to be there."""
         [name] = await asyncio.to_thread(os.listdir, self.disk / "staging")
         image = self.disk / "staging" / name / "image"
-        while (await asyncio.to_thread(image.stat)).st_size < size:
-            await asyncio.sleep(0.001)
+        await until_seen(lambda: asyncio.to_thread(image.stat), lambda seen: seen.st_size >= size)
 
 
 class FullAtInstall:

@@ -16,6 +16,7 @@ from spsd.services.download import Download
 from spsd.testing.origin import CutAfter, Drip, Hang, Origin
 from tests.services.conftest import PATH
 from tests.services.scripted import ScriptedOrigin
+from tests.waiting import until
 
 KEY = download_key(Sha256("a" * 64))
 
@@ -97,8 +98,7 @@ async def test_no_block_waits_for_a_report(bench, partial):
         attempt = asyncio.create_task(
             bench.pipeline.download.attempt(origin.url(PATH), partial, report)
         )
-        while partial.length < len(bench.content):
-            await asyncio.sleep(0.001)
+        await until(lambda: partial.length >= len(bench.content))
         assert told == []
         assert not attempt.done()
         written.set()
@@ -140,8 +140,7 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
             bench.pipeline.download.attempt(origin.url(PATH), partial, quiet)
         )
         await origin.asked(1)
-        while partial.length < after * MIB:
-            await asyncio.sleep(0.001)
+        await until(lambda: partial.length >= after * MIB)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt

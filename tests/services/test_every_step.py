@@ -155,7 +155,6 @@ CASES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "how"), CASES)
 async def test_every_step(memory, tally, name, how):
     scenario = SCENARIOS[name]

@@ -14,6 +14,7 @@ from spsd.domain.integrity import Finding, Verdict
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
 from spsd.services.integrity import Integrity
+from tests.waiting import until_seen
 
 DATA = b"firmware" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -88,8 +89,7 @@ async def test_time_alone_brings_the_next_check(store, image):
     async with running(store, every_s=0.001) as integrity:
         await integrity.latest()
         image.write_bytes(DATA[:-1] + b"X")
-        while (await integrity.latest()).verdict is Verdict.OK:
-            await asyncio.sleep(0.001)
+        await until_seen(integrity.latest, lambda seen: seen.verdict is not Verdict.OK)
 
 
 async def test_a_repaired_image_is_ok_again(store, image):

@@ -12,6 +12,7 @@ from spsd.domain.failure import ApplianceError, FailureCode, ImageError
 from spsd.domain.lifecycle import JobState
 from spsd.services.recovery import recover
 from spsd.testing.origin import Hang, Origin
+from tests import waiting
 from tests.services.test_scheduler import until, until_bytes, working
 
 
@@ -103,9 +104,7 @@ async def test_a_cancel_whose_answer_is_lost_leaves_nothing_in_the_end(bench):
         await until_bytes(fetching, job.key)
         with pytest.raises(OSError, match="lost"):
             await fetching.delete(job.key)
-        async with asyncio.timeout(10):
-            while bench.partials():
-                await asyncio.sleep(0.005)
+        await waiting.until(lambda: not bench.partials())
         assert (await fetching.get(job.key)).state is JobState.CANCELLED
 
 

@@ -7,6 +7,7 @@ from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.services.fetching import Fetching
 from spsd.services.scheduler import Scheduler
 from spsd.testing.origin import Hang, Origin, Whole
+from tests.waiting import until_seen
 
 
 @asynccontextmanager
@@ -27,24 +28,15 @@ async def working(bench, *, concurrent=2):
 
 
 async def until(fetching, key, state):
-    async with asyncio.timeout(10):
-        while (job := await fetching.get(key)).state is not state:
-            await asyncio.sleep(0.005)
-    return job
+    return await until_seen(lambda: fetching.get(key), lambda job: job.state is state)
 
 
 async def until_over(fetching, key):
-    async with asyncio.timeout(10):
-        while (job := await fetching.get(key)).state not in TERMINAL:
-            await asyncio.sleep(0.005)
-    return job
+    return await until_seen(lambda: fetching.get(key), lambda job: job.state in TERMINAL)
 
 
 async def until_bytes(fetching, key, number=1):
-    async with asyncio.timeout(10):
-        while (job := await fetching.get(key)).progress.done < number:
-            await asyncio.sleep(0.005)
-    return job
+    return await until_seen(lambda: fetching.get(key), lambda job: job.progress.done >= number)
 
 
 async def test_a_job_is_fetched(bench):

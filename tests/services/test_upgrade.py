@@ -10,6 +10,7 @@ import pytest
 from spsd.domain.boot import Activation
 from spsd.domain.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
 from tests.services.upgrading import make_rig
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -315,11 +316,15 @@ async def test_a_cancel_kills_the_hook_and_leaves_the_note(rig, fifo, where):
     with pytest.raises(asyncio.CancelledError):
         await running
     for pid in pids:
-        while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-            await asyncio.sleep(0.01)
+        await until(lambda pid=pid: is_gone(pid))
     pending = None if where == "test" else {"slot": 2, "before": None}
     assert (rig.pending(), rig.reboot.times) == (pending, 0)
     assert rig.next() == (None if where == "test" else "2")
+
+
+def is_gone(pid):
+    """Or nobody has asked yet how it ended."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 async def cut_off(rig, *, slot=2, before=None, linked=True):

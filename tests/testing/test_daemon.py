@@ -2,13 +2,13 @@
 
 import hashlib
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from spsd.testing.daemon import DaemonProcess
 from spsd.testing.plugin import Serve, hostile_origin, spsd_daemon
+from tests.waiting import wait_for
 
 __all__ = ["hostile_origin", "spsd_daemon"]
 
@@ -61,10 +61,10 @@ def test_it_fetches_from_a_hostile_origin(hostile_origin: Serve, tmp_path: Path)
     with DaemonProcess(tmp_path, settings=ANY) as daemon:
         client = daemon.client()
         key = client.call("POST", FETCH, json_body=body).document["key"]
-        deadline = time.monotonic() + 30
-        while client.call("GET", f"{FETCH}/{key}").document["body"]["status"] != "finished":
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(
+            lambda: client.call("GET", f"{FETCH}/{key}").document["body"]["status"],
+            lambda status: status == "finished",
+        )
         assert daemon.slot_image(1).read_bytes() == content
         assert daemon.staged() == []
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from spsd.domain.patience import Patience
 from spsd.web.connections import Connections, in_hand
+from tests.waiting import until
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 NEVER = 3600.0
@@ -59,8 +60,7 @@ async def serving(*, limit: int = 10, **patience: float) -> AsyncIterator[Server
 
 
 async def gone(server: Server) -> None:
-    while len(server.connections):
-        await asyncio.sleep(0.01)
+    await until(lambda: not len(server.connections))
 
 
 async def test_a_head_that_drips_is_cut_off_with_408() -> None:
@@ -100,7 +100,7 @@ async def test_whoever_does_not_read_is_ended_and_whoever_reads_slowly_gets_all(
         taken = 0
         while piece := await slow[0].read(500_000):
             taken += len(piece)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # so slowly does it read
         assert taken > size
         await gone(server)
         for _, writer in (dead, slow):

@@ -150,7 +150,7 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
     async with asyncio.timeout(20):
         while api.feed.readers:
             api.feed.gone(JobKey("x"))  # it is noticed by what cannot be written
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # TCP takes a while to notice, and tells nobody
 
 
 async def test_there_are_only_so_many_readers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

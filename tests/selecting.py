@@ -1,0 +1,105 @@
+"""Which of the collected tests run: by tier, by ring, or because they were named."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.rings import RINGS, Ring, idle, ring_of
+
+_LEFT_OUT = "left out"
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("rings", "which tests run (scripts/test --rings lists the rings)")
+    group.addoption("--all", action="store_true", help="the default tier and every ring")
+    group.addoption(
+        "--ring",
+        action="append",
+        default=[],
+        choices=[ring.name for ring in RINGS],
+        help="only this ring; may be repeated",
+    )
+    group.addoption(
+        "--share",
+        choices=["together", "alone"],
+        help="of what is selected only what may run beside others, or what must run alone",
+    )
+    group.addoption(
+        "--long", action="store_true", help="the counts of docs/proven.md and no samples"
+    )
+
+
+class Selection:
+    """Leaves tests out, and tells at the end how many of how many rings."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._all: bool = config.getoption("--all")
+        self._rings: list[str] = config.getoption("--ring")
+        self._share: str | None = config.getoption("--share")
+        self._left_out: Counter[str] = Counter()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(
+        self, session: pytest.Session, items: list[pytest.Item]
+    ) -> Iterator[None]:
+        """Leave out what the tier does not have, of what ``-k`` and ``-m`` have left.
+
+        Raises:
+            UsageError: a line of the tables names no test; it is seen where all are known.
+        """
+        all_are_known = self._whole_tree() and not session.testsfailed
+        if all_are_known and (unknown := idle(item.nodeid for item in items)):
+            raise pytest.UsageError(f"tests/rings.py: there is no test {', '.join(unknown)}")
+        yield
+        rings = {item: ring_of(item.nodeid) for item in items}
+        gone = [item for item in items if not self._runs(rings[item])]
+        self._left_out.update(
+            ring.name for item in gone if (ring := rings[item]) and not self._is_of_the_tier(ring)
+        )
+        items[:] = [item for item in items if self._runs(rings[item])]
+        self._config.hook.pytest_deselected(items=gone)
+
+    def pytest_sessionfinish(self) -> None:
+        """A worker of xdist tells the others' controller, who collects nothing."""
+        if (output := getattr(self._config, "workeroutput", None)) is not None:
+            output[_LEFT_OUT] = dict(self._left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Each worker collects all tests, so what one of them says holds for all."""
+        self._left_out = Counter(getattr(node, "workeroutput", {}).get(_LEFT_OUT, {}))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """In one line, so that nobody takes a part for the whole."""
+        if self._left_out and not self._rings:
+            count, rings = self._left_out.total(), len(self._left_out)
+            terminalreporter.line(
+                f"left out: {count:,} {_some('test', count)} of {rings} {_some('ring', rings)}; "
+                "scripts/test --all runs them"
+            )
+
+    def _runs(self, ring: Ring | None) -> bool:
+        return self._is_of_the_tier(ring) and self._is_of_the_share(ring)
+
+    def _is_of_the_tier(self, ring: Ring | None) -> bool:
+        if self._rings:
+            return ring is not None and ring.name in self._rings
+        # Whoever names a folder, a file or a test wants it to run.
+        return self._all or ring is None or not self._whole_tree()
+
+    def _is_of_the_share(self, ring: Ring | None) -> bool:
+        alone = ring is not None and ring.alone
+        return self._share is None or alone == (self._share == "alone")
+
+    def _whole_tree(self) -> bool:
+        """Whether nothing was named that is smaller than all tests."""
+        here, root = self._config.invocation_params.dir, self._config.rootpath
+        named = {(here / argument).resolve() for argument in self._config.args}
+        return named <= {root, root / "tests"}
+
+
+def _some(what: str, count: int) -> str:
+    return what if count == 1 else f"{what}s"

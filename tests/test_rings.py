@@ -1,0 +1,200 @@
+"""scripts/test runs what was asked for, says what it left out, and loses no count."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scripts.test_run import main, planned, worst
+from tests.rings import RINGS, SMOKE, covers, ring_of
+from tests.selecting import Selection
+from tests.tallying import Tally
+
+ROOT = Path(__file__).resolve().parent.parent
+PAIR = ["-n", "2", "--dist", "worksteal"]
+ONE = ["-n", "0"]
+FILES = ["tests/daemon/test_loop.py", "tests/test_bench.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        ([], [PAIR]),
+        (["-k", "port", "-x"], [[*PAIR, "-k", "port", "-x"]]),
+        (["-n", "0"], [["-n", "0"]]),
+        (
+            ["-n3", "--all"],
+            [["--all", "--share=together", "-n3"], ["--all", "--share=alone", "-n3", *FILES]],
+        ),
+        (["tests/web"], [[*PAIR, "tests/web"]]),
+        (["tests/test_cli.py"], [[*ONE, "tests/test_cli.py"]]),
+        (["tests/test_cli.py::test_version"], [[*ONE, "tests/test_cli.py::test_version"]]),
+        (["--pdb"], [[*ONE, "--pdb"]]),
+        (
+            ["--all"],
+            [[*PAIR, "--all", "--share=together"], [*ONE, "--all", "--share=alone", *FILES]],
+        ),
+        (
+            ["--all", "tests/web"],
+            [
+                [*PAIR, "--all", "--share=together", "tests/web"],
+                [*ONE, "--all", "--share=alone", "tests/web"],
+            ],
+        ),
+        (["--ring", "browser"], [[*PAIR, "--ring=browser"]]),
+        (["--ring", "bench"], [[*ONE, "--ring=bench"]]),
+        (
+            ["--ring", "bench", "--ring=proxy"],
+            [
+                [*PAIR, "--ring=bench", "--ring=proxy", "--share=together"],
+                [*ONE, "--ring=bench", "--ring=proxy", "--share=alone", *FILES],
+            ],
+        ),
+    ],
+)
+def test_the_calls_of_pytest(arguments: Sequence[str], calls: Sequence[Sequence[str]]) -> None:
+    assert planned(arguments, cores=2) == calls
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, "0"), (2, "2"), (3, "3"), (64, "4")])
+def test_as_many_processes_as_cores_up_to_a_bound(cores: int, processes: str) -> None:
+    assert (planned([], cores=cores) or [])[0][:2] == ["-n", processes]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status"), [([0], 0), ([0, 5], 0), ([5, 1], 1), ([1, 0], 1), ([5, 5], 5)]
+)
+def test_a_call_that_finds_nothing_to_do_is_no_failure(statuses: list[int], status: int) -> None:
+    assert worst(statuses) == status
+
+
+def test_the_rings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--rings"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told[:-1]] == [ring.name for ring in RINGS]
+    assert "scripts/test" in told[-1]
+
+
+def test_the_longest_name_decides() -> None:
+    ring = ring_of("tests/daemon/test_soak.py::test_what_jobs_held_is_given_back")
+    assert ring is not None
+    assert ring.name == "long"
+    assert ring_of("tests/daemon/test_session.py::test_anything[x]") is None
+    assert ring_of("tests/domain/test_job.py::test_anything") is None
+
+
+def test_a_name_is_no_beginning_of_another() -> None:
+    assert covers("tests/a.py::test_b", "tests/a.py::test_b[1]")
+    assert not covers("tests/a.py::test_b", "tests/a.py::test_bc")
+    assert covers("tests/a/", "tests/a/b.py::test_c")
+
+
+def test_no_name_stands_twice() -> None:
+    names = [name for ring in RINGS for name in ring.tests] + list(SMOKE)
+    assert sorted(set(names)) == sorted(names)
+
+
+def collected(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_what_is_named_runs_in_whichever_ring_it_is() -> None:
+    assert SOAK in collected("tests/daemon/test_soak.py")
+
+
+SOAK = "tests/daemon/test_soak.py::test_what_jobs_held_is_given_back"
+BENCH = "tests/test_bench.py::test_a_command_is_measured_whole"
+RULE = "tests/domain/test_job.py::test_a_rule"
+EVERY_NAME = [name for ring in RINGS for name in ring.tests] + list(SMOKE)
+
+
+def selected(
+    *options: Any,
+    args: Sequence[str] = ("tests",),
+    tests: Sequence[str] = (SOAK, BENCH, RULE),
+    every: Sequence[str] = EVERY_NAME,
+) -> tuple[list[str], list[str]]:
+    """Which of the tests run, and what is said at the end; all others were left out by `-k`."""
+    given = dict(zip(options[::2], options[1::2], strict=True))
+    config = SimpleNamespace(
+        getoption=lambda name: given.get(name, [] if name == "--ring" else None),
+        args=list(args),
+        invocation_params=SimpleNamespace(dir=ROOT),
+        rootpath=ROOT,
+        hook=SimpleNamespace(pytest_deselected=lambda items: None),
+    )
+    selection = Selection(config)
+    items = [Item(name) for name in [*every, *tests]]
+    choosing = selection.pytest_collection_modifyitems(SimpleNamespace(testsfailed=0), items)
+    next(choosing)
+    items[:] = [item for item in items if item.nodeid in tests]
+    next(choosing, None)
+    lines: list[str] = []
+    selection.pytest_terminal_summary(SimpleNamespace(line=lines.append))
+    return [item.nodeid for item in items], lines
+
+
+@dataclass(eq=False)
+class Item:
+    nodeid: str
+
+
+def test_the_default_tier_and_what_it_leaves_out() -> None:
+    left_out = ["left out: 2 tests of 2 rings; scripts/test --all runs them"]
+    assert selected() == ([RULE], left_out)
+    assert selected(args=[str(ROOT)]) == ([RULE], left_out)
+    assert selected(tests=[RULE]) == ([RULE], [])
+    [said] = selected(tests=[SOAK, RULE])[1]
+    assert said == "left out: 1 test of 1 ring; scripts/test --all runs them"
+
+
+def test_all_of_it_and_one_ring() -> None:
+    assert selected("--all", True) == ([SOAK, BENCH, RULE], [])
+    assert selected("--ring", ["long"]) == ([SOAK], [])
+    assert selected("--ring", ["browser"]) == ([], [])
+
+
+def test_what_runs_alone() -> None:
+    assert selected("--all", True, "--share", "together")[0] == [SOAK, RULE]
+    assert selected("--all", True, "--share", "alone")[0] == [BENCH]
+    assert selected("--ring", ["bench", "long"], "--share", "alone")[0] == [BENCH]
+
+
+@pytest.mark.parametrize("named", [SOAK, "tests/daemon/test_soak.py", "tests/daemon"])
+def test_what_is_named_is_in_no_tier(named: str) -> None:
+    assert selected(args=[named], tests=[SOAK]) == ([SOAK], [])
+    assert selected("--ring", ["browser"], args=[named], tests=[SOAK]) == ([], [])
+
+
+def test_a_line_of_no_test_is_told() -> None:
+    without = [name for name in EVERY_NAME if name != "tests/browser/"]
+    with pytest.raises(pytest.UsageError, match=r"there is no test tests/browser/$"):
+        selected(every=without)
+
+
+def test_the_counts_of_all_workers_are_added() -> None:
+    workers = [SimpleNamespace(workeroutput={}) for _ in range(2)]
+    for number, config in enumerate(workers, 1):
+        one = Tally(config)
+        one.add("kills", number)
+        one.add("stops")
+        one.pytest_sessionfinish()
+    all_of_them = Tally(SimpleNamespace())
+    for node in workers:
+        all_of_them.pytest_testnodedown(node)
+    all_of_them.pytest_testnodedown(SimpleNamespace())  # one that crashed has told nothing
+    lines: list[str] = []
+    all_of_them.pytest_terminal_summary(SimpleNamespace(section=lambda _: None, line=lines.append))
+    assert lines == ["tried: 3 kills", "tried: 2 stops"]
