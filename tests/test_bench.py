@@ -278,6 +278,15 @@ def test_a_place_knows_its_file_system(tmp_path: Path) -> None:
     assert file_system(tmp_path) != "unknown"
 
 
+def test_a_place_in_a_chroot_knows_it_too(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("proc /proc proc rw 0 0\n")
+    assert file_system(Path("/proc/self"), mounts) == "proc"
+    told = file_system(tmp_path, mounts)
+    assert told
+    assert not told.startswith("UNKNOWN")
+
+
 def test_every_contender_has_its_name(tmp_path: Path) -> None:
     found = {one.name for one in peers(tmp_path / "nothing", ["floor"])}
     assert found <= set(NAMES)
