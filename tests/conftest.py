@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 from blockbuster import BlockBuster
 
+pytest_plugins = ["tests.needs"]
+
 _TRIED = pytest.StashKey[Counter[str]]()
 
 

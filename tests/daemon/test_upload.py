@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import Hang, Origin
+from tests import needs
 from tests.daemon.driver import PASSWORD, USER, Daemon, running
 from tests.iso import build_iso
 
@@ -126,7 +126,7 @@ async def log_in(daemon: Daemon) -> None:
     await curl(daemon, *who, f"{daemon.url}/api/authentication")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
     ways = [
@@ -168,7 +168,7 @@ async def curl_upload(daemon: Daemon, iso: Path, *, as_form: bool) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
     """From processes of their own, so that only the daemon's own pauses are seen."""

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.memory import memory
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.database import open_database
 from spsd.adapters.http_origin import Limits, Trust, open_origin
@@ -54,8 +55,7 @@ ASKS = 5
 
 @asynccontextmanager
 async def open_pipeline():
-    memory = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    root = Path(tempfile.mkdtemp(dir=memory()))
     limits = Limits(
         connect_timeout_s=5, minimum_bytes_per_s=500, stall_window_s=0.1, rate_limit_bytes_per_s=0
     )
