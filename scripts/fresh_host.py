@@ -82,7 +82,8 @@ def sources(suite: str) -> list[str]:
     mirrors: dict[str, str] = {}
     for line in told.splitlines():
         label, _, url = line.partition(" ")
-        mirrors.setdefault(label, url)
+        if url.startswith(("http://", "https://")):  # a disc has one suite
+            mirrors.setdefault(label, url)
     if "Debian" not in mirrors:
         return []
     lines = [f"deb {mirrors['Debian']} {one} main" for one in (suite, f"{suite}-updates")]

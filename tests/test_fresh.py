@@ -127,3 +127,33 @@ def test_local_directories_that_settings_name_are_found(tmp_path: Path) -> None:
     ]
     # The pages of an index link to what is beside it.
     assert fresh_host.local_paths(values) == [index.parent, wheels]
+
+
+def test_this_machine_s_mirror_serves_both_suites(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = (
+        "Debian cdrom:[Debian 12]/\n"
+        "Debian http://mirror.example/debian/\n"
+        "Debian-Security https://mirror.example/security/\n"
+        "nodistro https://elsewhere.example/\n"
+    )
+    monkeypatch.setattr(fresh_host, "_output", lambda *_: lists)
+    assert fresh_host.sources("trixie") == [
+        "deb http://mirror.example/debian/ trixie main",
+        "deb http://mirror.example/debian/ trixie-updates main",
+        "deb https://mirror.example/security/ trixie-security main",
+    ]
+    monkeypatch.setattr(fresh_host, "_output", lambda *_: "Ubuntu http://ubuntu.example/\n")
+    assert fresh_host.sources("trixie") == []
+
+
+def test_apt_s_proxy_and_dates_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    dump = (
+        'APT::Architecture "amd64";\n'
+        'Acquire::http::Proxy "http://proxy.example:3128";\n'
+        'Acquire::Check-Date "false";\n'
+    )
+    monkeypatch.setattr(fresh_host, "_output", lambda *_: dump)
+    assert fresh_host.apt_options() == [
+        'Acquire::http::Proxy "http://proxy.example:3128"',
+        'Acquire::Check-Date "false"',
+    ]
