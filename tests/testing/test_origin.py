@@ -1069,11 +1069,15 @@ async def test_a_connection_over_tls_ends_under_python_3_11_2(
 ) -> None:
     """Its transport does not look whether the connection has been let go, as later ones do."""
 
-    def abort(transport: Any) -> None:
-        transport._closed = True
-        transport._ssl_protocol._abort()
+    transports = asyncio.sslproto._SSLProtocolTransport
+    later = transports.abort
 
-    monkeypatch.setattr(asyncio.sslproto._SSLProtocolTransport, "abort", abort)
+    def abort(transport: Any) -> None:
+        if transport._ssl_protocol is None:
+            raise AttributeError("'NoneType' object has no attribute '_abort'")
+        later(transport)
+
+    monkeypatch.setattr(transports, "abort", abort)
     context = await asyncio.to_thread(server_context, certificate)
     trusting = await asyncio.to_thread(
         lambda: ssl.create_default_context(cafile=str(certificate[0]))
