@@ -1,6 +1,7 @@
 # Run a command in a root as its user: fresh_enter.sh ROOT USER BARE [HERE=THERE …] -- COMMAND …
 # fresh_run.py calls it as the first process of a PID namespace, with mounts of its own: whatever is mounted and
-# started here is gone when it ends. It stays, so that orphans have somebody who waits for them.
+# started here is gone when it ends. It stays, so that orphans have somebody who waits for them. Its environment is
+# that of the command, whose PATH has no sbin.
 set -euo pipefail
 
 root=$1 user=$2 bare=$3
@@ -35,5 +36,5 @@ shift
 
 # Not by `exec`: see above.
 status=0
-chroot --userspec="$user:$user" "$root" "$@" < /dev/null || status=$?
+/usr/sbin/chroot --userspec="$user:$user" "$root" "$@" < /dev/null || status=$?
 exit "$status"

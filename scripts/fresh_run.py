@@ -55,8 +55,10 @@ class Fresh:
     def root(self) -> Path:
         return self.place / self.suite
 
-    def run(self, *command: str | Path) -> str:
+    def run(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> str:
         """Run it apart from everything else, and give its output, which is in the log, too.
+
+        The environment is not: an index of packages may have a password.
 
         Raises:
             StepError: it has failed.
@@ -71,6 +73,7 @@ class Fresh:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C is ours
+                env=environment,
             )
             try:
                 status = process.wait()
@@ -95,10 +98,11 @@ class Fresh:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             **self.environment,
         }
-        clean = ["env", "-i", f"--chdir={CHECKOUT}", *(f"{k}={v}" for k, v in settings.items())]
+        there = ("env", f"--chdir={CHECKOUT}")
         bound = [f"{path.resolve()}={path}" for path in self.bound]
         bare = "yes" if self.bare else "no"
-        return self.run("bash", ENTER, self.root, USER, bare, *bound, "--", *clean, *command)
+        enter = ("bash", ENTER, self.root, USER, bare, *bound, "--")
+        return self.run(*enter, *there, *command, environment=settings)
 
     def make(self) -> None:
         """The system, its user, and this machine's way to packages."""
