@@ -27,6 +27,7 @@ USER = "newcomer"
 HOME = Path("/home") / USER
 CHECKOUT = HOME / "spsd"
 TAIL = 40
+_LAST = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s\b", re.MULTILINE)
 
 APART = (
     *("setpriv", "--pdeathsig", "KILL"),
@@ -153,13 +154,14 @@ def git(*arguments: str) -> str:
 
 
 def counts(output: str) -> str:
-    """Pytest's last line, as in ``3,012 passed, 2 failed, 14 skipped``; empty: there is none."""
-    lines = [line for line in output.splitlines() if re.search(r" in [\d.]+s\b", line)]
-    if not lines:
-        return ""
-    found = Counter(
-        {what: int(n) for n, what in re.findall(r"(\d+) (passed|failed|skipped|error)", lines[-1])}
-    )
+    """Pytest's last lines in the form ``3,012 passed, 2 failed, 14 skipped``; empty: there is none.
+
+    A run may call pytest more than once; then they are added.
+    """
+    found: Counter[str] = Counter()
+    for line in _LAST.findall(output):
+        for number, what in re.findall(r"(\d+) ([a-z]+)", line):
+            found[what.removesuffix("s")] += int(number)
     order = ("passed", "failed", "error", "skipped")
     return ", ".join(f"{found[what]:,} {what}" for what in order if found[what])
 

@@ -73,10 +73,11 @@ def test_each_program_has_its_package(program: str, package: str) -> None:
     [
         ("1071 passed in 20.02s\n", "1,071 passed"),
         (
-            "3 passed in 9.0s\n= 2 failed, 3012 passed, 14 skipped in 99.9s (0:01:39) =\n",
+            "= 2 failed, 3012 passed, 14 skipped in 99.9s (0:01:39) =\n",
             "3,012 passed, 2 failed, 14 skipped",
         ),
-        ("1 error in 0.3s", "1 error"),
+        ("= 30 passed, 2 errors in 9.0s =\nalone\n= 4 passed in 1.2s =\n", "34 passed, 2 error"),
+        ("E  assert 3 passed in 9.0s\n= 1 error in 0.3s =", "1 error"),
         ("bash: no such file\n", ""),
     ],
 )
