@@ -2,10 +2,8 @@
 
 import asyncio
 import hashlib
-import os
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +22,9 @@ from spsd.testing.origin import (
     TooShort,
     Whole,
 )
+from tests import needs
 from tests.daemon.driver import in_loop
+from tests.disk import small_disk
 from tests.iso import build_iso
 
 SETTINGS = {"attempts": 2, "minimum_bytes_per_s": 1000, "stall_window_s": 1}
@@ -132,17 +132,10 @@ async def test_addresses_that_are_refused(tmp_path: Path) -> None:
         assert origin.requests == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+@needs.root()
 async def test_a_full_disk(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "spsd-test", state], check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a tmpfs")
     large, small = bytes(30_000_000), b"small"
-    try:
+    with small_disk(tmp_path / "state", 24):
         async with (
             Origin({"/large": large, "/small": small}) as origin,
             in_loop(tmp_path, slots={"accept": "any"}) as daemon,
@@ -156,8 +149,6 @@ async def test_a_full_disk(tmp_path: Path) -> None:
             body = await daemon.over(await daemon.submit(origin.url("/small"), digest))
             assert body["status"] == "finished", body
             await daemon.stop()
-    finally:
-        subprocess.run(["umount", state], check=True)
 
 
 async def test_tls_policies(tmp_path: Path) -> None:

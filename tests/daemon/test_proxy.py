@@ -12,8 +12,9 @@ from urllib.parse import quote
 import pytest
 
 from spsd.testing.origin import CutAfter, Origin, Redirect, Status
+from tests import needs
 from tests.daemon.driver import Daemon, in_loop, running
-from tests.squid import BINARY, MISSING, NAME, PASSWORD, running_squid
+from tests.squid import NAME, PASSWORD, running_squid
 
 CONTENT = b"the image" * 30_000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -32,7 +33,7 @@ async def everything_shown(daemon: Daemon, keys: list[str]) -> str:
     return json.dumps([answers, await asyncio.to_thread(stored)], ensure_ascii=False)
 
 
-@pytest.mark.skipif(not BINARY.exists(), reason=MISSING)
+@needs.program("squid")
 async def test_the_environment_names_the_proxy(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

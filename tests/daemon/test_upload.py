@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import Hang, Origin
+from tests import needs
 from tests.daemon.driver import PASSWORD, USER, Daemon, in_loop, running
 from tests.iso import build_iso
 from tests.waiting import until
@@ -125,7 +125,7 @@ async def log_in(daemon: Daemon) -> None:
     await curl(daemon, *who, f"{daemon.url}/api/authentication")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
     ways = [
@@ -165,7 +165,7 @@ async def curl_upload(daemon: Daemon, iso: Path, *, as_form: bool) -> dict:
     return json.loads(await curl(daemon, "--max-time", "280", *way, daemon.url + UPLOAD))
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
     """Together they are larger than what the daemon may take: they cannot all be in memory."""
@@ -173,7 +173,7 @@ async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> N
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_large_ones_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
     await four_at_once(tmp_path, size=GIB, as_form=as_form)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spsd.adapters.certificate import ensure_self_signed
+from tests import needs
 from tests.daemon.driver import Daemon, in_loop
 from tests.iso import build_iso
 from tests.servers.relay import Relay
@@ -41,8 +42,7 @@ def _image(factory: pytest.TempPathFactory, word: bytes) -> bytes:
 
 
 def _kind(name: str) -> Kind:
-    if KINDS[name].path is None:
-        pytest.skip(f"{name} is not installed")
+    needs.now(needs.program(name))
     return KINDS[name]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.memory import memory as in_memory
 from spsd.domain.errors import RequestError
 from spsd.domain.failure import JobError
 from spsd.testing.origin import Origin
@@ -27,8 +28,7 @@ from tests.services.steps import FAILURES, Steps, Strike
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    shm = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
+    root = Path(tempfile.mkdtemp(dir=in_memory()))
     yield root
     shutil.rmtree(root)
 

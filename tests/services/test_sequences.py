@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.memory import memory
 from spsd.daemon import open_daemon
 from spsd.domain.exchange import Windows
 from spsd.domain.failure import FailureCode
@@ -62,8 +63,7 @@ FETCH = {
 
 @asynccontextmanager
 async def open_pipeline() -> AsyncIterator[tuple[Path, Pipeline]]:
-    memory = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+    root = Path(tempfile.mkdtemp(dir=memory()))
     await prepare(root)
     opening = open_daemon(
         settings(root, slots={"count": LANES, "accept": "any"}, fetch=FETCH),
