@@ -166,10 +166,12 @@ class Life:
             ),
             Strike.DELETE: self._delete,
         }
-        self._root = asyncio.create_task(self._run(), name="root")
-        self._root.add_done_callback(lambda _: self.news())
         # Where it finds nothing, the scheduler's first look is no step, whoever is quicker.
         looks = all(job.state in TERMINAL for job in await self.rows.list())
+        # Where it finds something, it begins before the daemon listens.
+        steps.counts_from = lambda task: not looks and task is not self._root
+        self._root = asyncio.create_task(self._run(), name="root")
+        self._root.add_done_callback(lambda _: self.news())
         while not (self.is_over or (self.daemon is not None and self._told >= looks)):
             self._news.clear()
             await self._news.wait()

@@ -62,7 +62,8 @@ class Killed(BaseException):
 class Steps:
     """Counts the steps of a life, and strikes at the ``at``-th; 0 strikes at none.
 
-    ``actions`` is what the life has for the strikes that come from outside of the call.
+    ``actions`` is what the life has for the strikes that come from outside of the call. Nothing
+    is counted until ``counting`` says so, or ``counts_from`` of the task that makes a call.
     """
 
     def __init__(self, at: int = 0, how: Strike | None = None, name: str | None = None) -> None:
@@ -70,6 +71,7 @@ class Steps:
         self.how = how
         self.name = name
         self.counting = True
+        self.counts_from: Callable[[asyncio.Task[Any]], bool] = lambda _: False
         self.dead = False
         self.struck: str | None = None
         self.error: Exception | None = None
@@ -81,6 +83,7 @@ class Steps:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         if task.get_name() in BESIDE:
             return await work()
+        self.counting = self.counting or self.counts_from(task)
         how = self._enter(name)
         match how:
             case None:
