@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--write", action="store_true", help="put the table into docs/fleet.md")
     options = parser.parse_args(arguments)
-    if not cache.AVAILABLE:
+    if not cache.available():
         print("fleet: Debian's package nginx-light is not installed", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="spsd-fleet-") as directory:

@@ -13,6 +13,10 @@ import msgspec
 
 ROOT = 0
 """The number of the directory that everything lies in."""
+MARK = ".mark-"
+"""How the names of directories begin that are marks."""
+BEGIN = "begin"
+"""The mark after what was there at first."""
 
 
 class Make(msgspec.Struct, frozen=True, tag=True):

@@ -16,8 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scripts.powercut_daemon import BOOT
-from scripts.powercut_effects import Effect, read
-from scripts.powercut_recorder import MARK
+from scripts.powercut_effects import MARK, Effect, read
 from spsd.testing.client import Answer, Client
 from spsd.testing.origin import ThreadedOrigin
 

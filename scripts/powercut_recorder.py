@@ -15,6 +15,8 @@ from typing import Any
 import mfusepy
 
 from scripts.powercut_effects import (
+    BEGIN,
+    MARK,
     ROOT,
     Effect,
     Make,
@@ -27,9 +29,6 @@ from scripts.powercut_effects import (
     append,
 )
 
-MARK = ".mark-"
-BEGIN = "begin"
-"""The mark after what was there at first."""
 PASSING = "-shm"
 """SQLite's index of its log: shared memory, which is made anew at each start."""
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
+from scripts.memory import memory
 from scripts.powercut_boot import BootError, log_lines, look
 from scripts.powercut_disk import variants
-from scripts.powercut_effects import Effect, Mark
+from scripts.powercut_effects import BEGIN, Effect, Mark
 from scripts.powercut_pool import go_on, processes, work
 from scripts.powercut_promises import broken
 from scripts.powercut_record import UNVERIFIED, Stage, record, unavailable, write_config
-from scripts.powercut_recorder import BEGIN
 from scripts.powercut_remainders import Remainder, Remainders, remainders
 from scripts.powercut_scenarios import (
     DIGEST,
@@ -33,7 +33,6 @@ from scripts.powercut_syncs import SPARE, missing
 from spsd.testing.client import Client
 from spsd.testing.origin import Origin, ThreadedOrigin
 
-MEMORY = Path("/dev/shm")
 SIZES = {
     DIGEST: (len(IMAGE), len(OTHER)),
     OTHER_DIGEST: (len(OTHER), len(OTHER)),
@@ -195,7 +194,7 @@ def chosen(found: Sequence[Remainder], selection: Selection) -> Sequence[Remaind
 
 def judged(one: Remainder, origin: ThreadedOrigin, run: Run) -> list[str]:
     """Boot it; the promises that do not hold."""
-    with scratch(MEMORY if MEMORY.is_dir() else None) as root:
+    with scratch(memory()) as root:
         one.tree.write_to(root)
         with log_lines() as lines:
             try:

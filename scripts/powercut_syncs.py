@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scripts.powercut_effects import ROOT, Effect, Make, Mark, Rename, Sync
-from scripts.powercut_recorder import BEGIN
+from scripts.powercut_effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync
 from scripts.powercut_remainders import Remainder, Remainders
 
 _WORDS: Final = (

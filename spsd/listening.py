@@ -94,6 +94,7 @@ async def listening(
             connections.watched(_factory(runner)), host, port, context, shutdown_s=shutdown_s
         )
         try:
+            await server.start_serving()
             bound = server.sockets[0].getsockname()[1]
             shown = f"[{host}]" if ":" in host else host
             yield f"{'http' if context is None else 'https'}://{shown}:{bound}"
@@ -138,6 +139,8 @@ async def _bound(
             host,
             port,
             ssl=context,
+            # Else a cancel in its last step would leave the socket open, with nobody to close it.
+            start_serving=False,
             backlog=BACKLOG,
             ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
             # Else a client that does not say good-bye keeps its descriptor for half a minute.

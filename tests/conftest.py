@@ -12,6 +12,8 @@ from blockbuster import BlockBuster
 from tests import selecting
 from tests.tallying import Tally
 
+pytest_plugins = ["tests.needs"]
+
 _TALLY = pytest.StashKey[Tally]()
 
 # An example that takes longer under load is no other example; what fails is printed so that it

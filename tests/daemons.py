@@ -4,9 +4,11 @@ What needs a process (a kill, a signal, systemd, the command line) takes tests/d
 """
 
 import asyncio
+import atexit
 import shutil
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from argon2 import PasswordHasher
 
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.boot import Appliance
+from spsd.adapters.certificate import ensure_self_signed
 from spsd.adapters.database import open_database
 from spsd.adapters.migrations import migrate
 from spsd.config import Settings
@@ -30,7 +33,7 @@ from spsd.domain.account import Account, Role
 
 APPLIANCE = Appliance(boot_id="boot-1", booted_slot=None, host_name="appliance")
 PASSWORD = "correct horse"
-USERS = {"admin": Role.ADMIN, "viewer": Role.VIEWER}
+USERS = {"admin": Role.ADMIN, "operator": Role.ADMIN, "viewer": Role.VIEWER}
 
 Table = Mapping[str, Any]
 
@@ -53,7 +56,9 @@ def settings(
         server=ServerSettings(**{"host": "127.0.0.1", "port": 0, "plain_http": True} | server),
         state=StateSettings(directory=str(root)),
         slots=SlotSettings(**slots),
-        fetch=FetchSettings(**{"allow": ("127.0.0.0/8",), "proxy": ""} | fetch),
+        fetch=FetchSettings(
+            **{"allow": ("127.0.0.0/8",), "proxy": "", "ca_file": str(authority())} | fetch
+        ),
         upgrade=UpgradeSettings(**upgrade),
         metrics=MetricsSettings(**metrics),
     )
@@ -71,10 +76,25 @@ def _copy_database(root: Path) -> None:
 
 
 @cache
+def _place() -> Path:
+    place = Path(tempfile.mkdtemp(prefix="spsd-tests-"))
+    atexit.register(shutil.rmtree, place)
+    return place
+
+
+@cache
+def authority() -> Path:
+    """Trusted instead of the system's authorities, which take as long to read as all the rest."""
+    with ThreadPoolExecutor(1) as off_the_loop:
+        made = off_the_loop.submit(ensure_self_signed, _place(), hostname="authority.example")
+    certificate, _ = made.result()
+    return certificate
+
+
+@cache
 def _database() -> Path:
     """Made once in a test run; a hash of a real strength takes a hundred times as long."""
-    place = tempfile.mkdtemp(prefix="spsd-tests-")
-    path = Path(place) / "spsd.sqlite"
+    path = _place() / "spsd.sqlite"
     migrate(path)
     asyncio.run(_add_users(path))
     return path

@@ -1,6 +1,5 @@
 """A small file system of its own, and how to fill it to the last byte."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +8,28 @@ from pathlib import Path
 
 import pytest
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+from tests import needs
+
+needs_root = needs.root()
 FILLER = "filler"
 
 
 @contextmanager
 def small_disk(path: Path, mebibytes: int) -> Iterator[Path]:
     """A tmpfs at ``path``; the test is skipped where nobody may mount one."""
-    path.mkdir()
-    options = f"size={mebibytes}m"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "spsd-test", path], check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+    path.mkdir(exist_ok=True)
+    with mounted_tmpfs(path, f"{mebibytes}m"):
+        yield path
+
+
+@contextmanager
+def mounted_tmpfs(path: Path, size: str) -> Iterator[Path]:
+    """A tmpfs of that size at a directory; the test is skipped where nobody may mount one."""
+    needs.now(needs.root())
+    needs.now(needs.program("mount"))
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "spsd-test", path]
+    if subprocess.run(mount, check=False).returncode != 0:
+        needs.skip("a tmpfs mount, which this machine lets nobody make")
     try:
         yield path
     finally:
@@ -53,6 +60,7 @@ class Failure:
 @contextmanager
 def failing_disk(path: Path, mebibytes: int) -> Iterator[tuple[Path, Failure]]:
     """An ext4 at ``path``, and how to make it fail; skipped where nobody may mount one."""
+    needs.now(needs.program("mkfs.ext4"))
     path.mkdir()
     image = path.with_suffix(".image")
     with image.open("wb") as file:
@@ -61,10 +69,10 @@ def failing_disk(path: Path, mebibytes: int) -> Iterator[tuple[Path, Failure]]:
         subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
         _mount(image, path)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine lets nobody mount an ext4 from a file")
+        needs.skip("an ext4 mount from a file, which this machine lets nobody make")
     try:
         if not _trigger(path).exists():
-            pytest.skip("this kernel has no way to make an ext4 fail")
+            needs.skip("a kernel that can make an ext4 fail (trigger_fs_error)")
         yield path, Failure(path, image)
     finally:
         subprocess.run(["umount", path], check=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 BINARY = Path("/usr/sbin/squid")
-MISSING = "squid is not installed, so no proxy was tested"
 USER, PASSWORD = "ann", "wörd: p@ss/"
 NAME = "firmware.test"
 """A name that only the proxy can look up; it is 127.0.0.1."""

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,11 +25,10 @@ from scripts.benchmark.racing import race
 from scripts.benchmark.scale import QUICK, WHOLE
 from scripts.benchmark.wan import relaying
 from spsd.testing.origin import Origin
+from tests import needs
 
 ROOT = Path(__file__).resolve().parent.parent
-needs_nginx = pytest.mark.skipif(
-    shutil.which("nginx", path="/usr/bin:/usr/sbin:/sbin") is None, reason="nginx is not installed"
-)
+needs_nginx = needs.program("nginx")
 
 
 @needs_nginx
@@ -221,7 +219,7 @@ async def test_the_floor_proves_what_it_wrote(
         monkeypatch.setenv("PATH", "/nowhere")
     words, language = tools.build_floor(tmp_path)
     if kind == "with a compiler" and language != "C":
-        pytest.skip("no C compiler with OpenSSL")
+        needs.skip("a C compiler and OpenSSL's headers (Debian: gcc libc6-dev libssl-dev)")
     assert (language == "C") == (kind == "with a compiler")
     size = 3 * 1024 * 1024 + 17
     sha256 = make_object(tmp_path / "object", size)
@@ -275,6 +273,15 @@ def test_the_clients_count_every_answer() -> None:
 def test_a_place_knows_its_file_system(tmp_path: Path) -> None:
     assert file_system(Path("/proc/self")) == "proc"
     assert file_system(tmp_path) != "unknown"
+
+
+def test_a_place_in_a_chroot_knows_it_too(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("proc /proc proc rw 0 0\n")
+    assert file_system(Path("/proc/self"), mounts) == "proc"
+    told = file_system(tmp_path, mounts)
+    assert told
+    assert not told.startswith("UNKNOWN")
 
 
 def test_every_contender_has_its_name(tmp_path: Path) -> None:

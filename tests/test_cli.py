@@ -11,6 +11,7 @@ from spsd import cli, daemon
 from spsd.adapters.boot import this_appliance
 from spsd.domain.account import Account, Role
 from spsd.domain.errors import AccountError, ConfigurationError, StateError
+from tests import needs
 
 
 class FakeAccounts:
@@ -159,7 +160,7 @@ def test_a_bug_keeps_its_traceback(spsd, config, monkeypatch):
         cli.main()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@needs.root()
 def test_root_becomes_the_state_directory_s_owner(tmp_path):
     os.chown(tmp_path, 12345, 12346)
     script = (

@@ -13,6 +13,7 @@ from scripts.league_peers import PEERS, found
 from scripts.league_run import play, report
 from scripts.league_table import Outcome, Result, Run, result, table
 from spsd.testing.origin import ACTS
+from tests import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_BUFFERS = 1024 * 1024
@@ -90,9 +91,8 @@ def test_the_table_has_a_row_an_act_a_column_a_tool_and_sums() -> None:
 
 async def test_peers_play_as_well(tmp_path: Path) -> None:
     """The one that is surely there, where it is known to be right and to be wrong."""
+    needs.now(needs.program("curl"))
     peers = [peer for peer in map(found, PEERS) if peer is not None and peer.name == "curl"]
-    if not peers:
-        pytest.skip("curl is not installed")
     names = {"plain": Outcome.RIGHT, "flipped": Outcome.CORRUPT}
     cases = [case for case in CASES if case.name in names]
     results = await play(cases, peers, tmp_path, with_spsd=False)

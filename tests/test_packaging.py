@@ -1,6 +1,5 @@
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests import needs
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(300)
@@ -69,7 +70,7 @@ def test_the_extra_has_all_that_the_harness_needs(wheel, tmp_path):
     assert "3 passed" in said
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@needs.program("curl")
 def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
     config = tmp_path / "spsd.toml"
     config.write_text(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pwd
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,10 +136,22 @@ def make_object(path: Path, size: int) -> str:
     return digest.hexdigest()
 
 
-def file_system(directory: Path) -> str:
+def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
     """The type of the file system under a directory, as the kernel names it."""
     found = {}
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+    for line in mounts.read_text(encoding="utf-8").splitlines():
         _, point, kind, *_ = line.split(" ")
         found[Path(point.encode().decode("unicode_escape"))] = kind
-    return next((found[at] for at in (directory, *directory.parents) if at in found), "unknown")
+    listed = (found[at] for at in (directory, *directory.parents) if at in found)
+    return next(listed, None) or _by_magic(directory)
+
+
+def _by_magic(directory: Path) -> str:
+    """By the file system's own number: in a chroot the one of `/` need not be among the mounts."""
+    told = subprocess.run(
+        ["stat", "--file-system", "--format=%T", directory],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return told.stdout.strip()

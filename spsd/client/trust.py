@@ -13,20 +13,20 @@ from spsd.client.failures import CommandError
 from spsd.client.hosts import Host
 
 
-def trusted(host: Host) -> ssl.SSLContext | Fingerprint | bool:
-    """How aiohttp is to judge the host; True: by the system's authorities.
+def trusted(host: Host) -> ssl.SSLContext | Fingerprint:
+    """How aiohttp is to judge the host: by authorities, or by its fingerprint.
 
     Raises:
         CommandError: the file of authorities cannot be used.
     """
     if host.ca_file is not None:
         try:
-            return ssl.create_default_context(cafile=host.ca_file)
+            return _judging(host.ca_file)
         except (OSError, ssl.SSLError) as error:
             raise CommandError(f"{host.ca_file} cannot be used: {error}", Exit.USAGE) from error
     if host.fingerprint is not None:
         return Fingerprint(bytes.fromhex(host.fingerprint))
-    return True
+    return _judging()
 
 
 async def presented(url: str) -> str | None:
@@ -40,12 +40,23 @@ async def presented(url: str) -> str | None:
         return None
     address = (parts.hostname or "", parts.port or 443)
     try:
-        return await _handshake(*address, ssl.create_default_context())
+        return await _handshake(*address, _judging())
     except ssl.SSLCertVerificationError:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return await _handshake(*address, context)
+
+
+def _judging(ca_file: str | None = None) -> ssl.SSLContext:
+    """Judges by the authorities of a file or of the system, as spsd does itself.
+
+    That is in the same way under every Python: see docs/decisions/0027.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 async def _handshake(host: str, port: int, context: ssl.SSLContext) -> str | None:

@@ -1,10 +1,11 @@
 """The server: the routes, and what every request passes through."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
@@ -90,11 +91,8 @@ def build_app(
     app[SECURE] = secure
     app[info.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
-    described = document(OPERATIONS)
-    app[description.DOCUMENT] = msgspec.json.encode(described)
-    app[description.PAGE] = description.Page(
-        cache(lambda: page(described, stylesheet=STYLE, source=OPENAPI).encode())
-    )
+    app[description.DOCUMENT] = _document()
+    app[description.PAGE] = description.Page(_page)
     for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
         resource = app.router.add_resource(path)
         for one in operations:
@@ -104,6 +102,22 @@ def build_app(
     app.on_response_prepare.append(close_unless_read)
     app.router.register_resource(SpareSlashes(app.router))
     return app
+
+
+# The description is the same for every app, and takes longer than all the rest of one.
+@cache
+def _described() -> Mapping[str, Any]:
+    return document(OPERATIONS)
+
+
+@cache
+def _document() -> bytes:
+    return msgspec.json.encode(_described())
+
+
+@cache
+def _page() -> bytes:
+    return page(_described(), stylesheet=STYLE, source=OPENAPI).encode()
 
 
 async def _end_waiting(app: web.Application) -> None:

@@ -58,7 +58,7 @@ class Connections:
         while True:
             await asyncio.sleep(self._look_every_s)
             now = time.monotonic()
-            for one in list(self._open):
+            for one in [one for one in self._open if not one.ended]:
                 why = offence(one.conduct(now, self._patience.read_bytes), self._patience, now=now)
                 if why is not None:
                     one.end(_SLOW if why is Offence.SLOW_HEAD else b"")
@@ -181,6 +181,11 @@ class Connection(asyncio.Protocol):
         finally:
             self._when_lost = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether we have closed it, and only wait for that to be over."""
+        return self._ended
+
     def conduct(self, now: float, read_bytes: int) -> Conduct:
         """What it does; to have read so much counts as getting ahead."""
         if self._unread is not None and self._unread[1] - self._unsent() >= read_bytes:
@@ -193,9 +198,16 @@ class Connection(asyncio.Protocol):
         )
 
     def end(self, last_words: bytes = b"") -> None:
-        """Close it without waiting for the client; ``last_words`` are sent if they can be."""
+        """Close it without waiting for the client; ``last_words`` are sent if they can be.
+
+        Once: a client that does not say good-bye over TLS is dropped by the listener's limit for
+        that, and to a transport closed twice asyncio's TLS (3.11) has no connection any more.
+        """
+        if self._ended or self._transport is None:
+            return
         self._ended = True
-        if self._transport is None:
+        if self._transport.is_closing():  # by aiohttp; this client has had its time
+            self._transport.abort()
             return
         if last_words:
             self._transport.write(last_words)

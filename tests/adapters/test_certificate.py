@@ -1,5 +1,4 @@
 import http.server
-import shutil
 import socket
 import ssl
 import subprocess
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from spsd.adapters import certificate as subject
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.domain.errors import ConfigurationError, StateError
+from tests import needs
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def port(pair):
     server.server_close()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@needs.program("curl")
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "appliance-7.lab.example"])
 def test_curl_verifies_it(pair, port, host):
     url = f"https://{host}:{port}/"
@@ -147,7 +147,7 @@ def test_a_bad_file_is_named(pair, which):
         server_context(*pair)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+@needs.program("openssl")
 def test_the_fingerprint_is_that_of_openssl(pair):
     shown = subprocess.run(
         ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", pair[0]],

@@ -5,7 +5,6 @@ import errno
 import hashlib
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
+from tests.disk import small_disk
 
 DATA = os.urandom(1024) * 1500 + b"end"
 DIGEST = hashlib.sha256(DATA).hexdigest()
@@ -109,13 +109,8 @@ def apart(tmp_path: Path) -> Iterator[SlotDirectory]:
     slots, staging = tmp_path / "slots", tmp_path / "staging"
     slots.mkdir()
     staging.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(slots)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
-        pytest.skip("another file system needs root and a tmpfs mount")
-    try:
+    with small_disk(slots, 4):
         yield SlotDirectory(slots, staging, count=5)
-    finally:
-        subprocess.run(["umount", str(slots)], check=True)
 
 
 async def sealed(root: Path) -> None:

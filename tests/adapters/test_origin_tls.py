@@ -5,14 +5,9 @@ import hashlib
 import ssl
 import sys
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import datetime
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.http_origin import Limits, open_origin
@@ -21,51 +16,16 @@ from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.testing.origin import Origin
 from tests.adapters.bodies import body_of
+from tests.authority import DAY, NOW, Authority, as_python_does
 
 LIMITS = Limits(
     connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=5, rate_limit_bytes_per_s=0
 )
-NOW = datetime.now(UTC)
-DAY = timedelta(days=1)
 
 
-class Authority:
-    """A certificate authority with one certificate to its name."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the lab")])
-        usage = x509.BasicConstraints(ca=True, path_length=None)
-        self.certificate = self.signed(self.name, self.key, usage, NOW - 9 * DAY, NOW + 9 * DAY)
-        self.file = directory / "authority.pem"
-        self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def signed(self, name, key, extension, begins, ends):
-        builder = x509.CertificateBuilder(
-            self.name, name, key.public_key(), x509.random_serial_number(), begins, ends
-        ).add_extension(extension, critical=extension.oid == x509.BasicConstraints.oid)
-        return builder.sign(self.key, hashes.SHA256())
-
-    def context(self, begins=NOW - DAY, ends=NOW + DAY, host="127.0.0.1"):
-        """The server side, and the DER of its certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
-        own = self.signed(name, key, names, begins, ends)
-        pem = self.directory / "pair.pem"
-        pem.write_bytes(
-            own.public_bytes(serialization.Encoding.PEM)
-            + self.certificate.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem)
-        return context, own.public_bytes(serialization.Encoding.DER)
+every_policy = pytest.mark.parametrize("policy", ["checksum", "strict"])
+every_python = pytest.mark.parametrize("python", ["3.12", "3.13"])
+"""How contexts come about there, simulated where another one runs."""
 
 
 @pytest.fixture
@@ -96,7 +56,7 @@ async def failure(url, policy, ca_file=None):
     return caught.value
 
 
-@pytest.mark.parametrize("policy", ["checksum", "strict"])
+@every_policy
 async def test_verified_with_the_configured_authorities(authority, policy):
     async with serving(authority) as (origin, fingerprint):
         told = await evidence(origin.url("/a"), policy, authority.file)
@@ -105,6 +65,41 @@ async def test_verified_with_the_configured_authorities(authority, policy):
         assert shown[0] == fingerprint
         # Before 3.13 there is no public way to the rest of the chain.
         assert len(shown) == (2 if sys.version_info >= (3, 13) else 1)
+
+
+@every_policy
+@every_python
+async def test_an_authority_without_key_identifiers_is_one(authority, policy, python, monkeypatch):
+    as_python_does(python, monkeypatch)
+    async with serving(authority) as (origin, _):
+        told = await evidence(origin.url("/a"), policy, authority.file)
+        assert told["tls"] == "verified"
+
+
+@every_policy
+@every_python
+@pytest.mark.parametrize("named", ["the intermediate", "the origin itself"])
+async def test_what_the_operator_names_is_trusted_for_itself(
+    authority, policy, python, named, monkeypatch
+):
+    as_python_does(python, monkeypatch)
+    lower = await asyncio.to_thread(authority.under)
+    context, der = await asyncio.to_thread(lower.context)
+    if named == "the origin itself":
+        lower.file.write_text(ssl.DER_cert_to_PEM_cert(der))
+    async with Origin({"/a": b"a"}, ssl_context=context) as origin:
+        told = await evidence(origin.url("/a"), policy, lower.file)
+        assert told["tls"] == "verified"
+
+
+@every_python
+async def test_who_is_no_authority_signs_for_nobody(authority, python, monkeypatch):
+    as_python_does(python, monkeypatch)
+    context, _ = await asyncio.to_thread(lambda: authority.under(is_authority=False).context())
+    async with Origin({"/a": b"a"}, ssl_context=context) as origin:
+        error = await failure(origin.url("/a"), "strict", authority.file)
+        assert error.code is FailureCode.TLS
+        assert "invalid CA certificate" in error.what
 
 
 async def test_another_authority_is_not_enough(authority):

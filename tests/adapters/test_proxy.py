@@ -14,8 +14,9 @@ from spsd.domain.exchange import Ask
 from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
 from spsd.testing.origin import Origin, Redirect, Status
+from tests import needs
 from tests.adapters.bodies import body_of
-from tests.squid import BINARY, CLOSED, MISSING, NAME, PASSWORD, USER, running_squid
+from tests.squid import CLOSED, NAME, PASSWORD, USER, running_squid
 
 LIMITS = Limits(
     connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=5, rate_limit_bytes_per_s=0
@@ -24,7 +25,7 @@ LOOPBACK = AddressPolicy(["127.0.0.0/8"])
 NOTHING = AddressPolicy([])
 CONTENT = b"the image" * 10_000
 
-needs_squid = pytest.mark.skipif(not BINARY.exists(), reason=MISSING)
+needs_squid = needs.program("squid")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 import shutil
-import subprocess
 import tempfile
 import threading
 from pathlib import Path
@@ -19,6 +18,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.exchange import Kept, Reply
 from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.staging_key import upload_key
+from tests.disk import small_disk
 
 DIGEST = "d" * 64
 UPLOAD = upload_key(UUID(int=7))
@@ -115,18 +115,13 @@ async def test_discard_and_keys(staging, tmp_path):
 
 
 async def test_a_full_disk_is_said_so(tmp_path):
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(tmp_path)]
-    if os.geteuid() != 0 or (await asyncio.to_thread(subprocess.run, mount)).returncode:
-        pytest.skip("a full disk needs root and a tmpfs mount")
-    try:
+    with small_disk(tmp_path, 2):
         with pytest.raises(ApplianceError) as caught:  # noqa: PT012 - the disk fills at any of them
             async with StagingDirectory(tmp_path, boot="this").open(DIGEST) as partial:
                 for _ in range(8):
                     await partial.append(bytes(512 * 1024))
                 await partial.seal()
         assert caught.value.code is FailureCode.DISK_FULL
-    finally:
-        await asyncio.to_thread(subprocess.run, ["umount", str(tmp_path)], check=True)
 
 
 async def put(partial, block):

@@ -1,6 +1,5 @@
 """A real browser before a real daemon over TLS."""
 
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +8,12 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from spsd.testing.daemon import PASSWORD, USER
+from tests import needs
 from tests.daemon.driver import Daemon, running
 
-CHROMIUM = shutil.which("chromium")
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 20_000
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="the dashboard's tests need chromium")
 
 
 @dataclass
@@ -49,10 +46,11 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("the dashboard's tests need chromium")
+    needs.now(needs.program("chromium"))
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        started = await playwright.chromium.launch(
+            executable_path=needs.found("chromium"), args=ARGUMENTS
+        )
         yield started
         await started.close()
 

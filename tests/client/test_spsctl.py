@@ -20,6 +20,7 @@ import pytest
 from spsd.client.exits import Exit
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Drip, Hang, Origin, Whole
+from tests import needs
 from tests.client.documented import documented
 from tests.daemon.driver import Daemon, running
 from tests.iso import build_iso
@@ -127,6 +128,7 @@ class User:
         return Ended(process.returncode, out.decode(), err.decode())
 
     async def at_terminal(self, *arguments: str) -> Terminal:
+        needs.now(needs.terminal())
         ours, theirs = pty.openpty()
         process = await asyncio.create_subprocess_exec(
             *SPSCTL,

@@ -1,22 +1,31 @@
-"""A real daemon as a real process, and a client that speaks to it over the wire."""
+"""A real daemon, and a client that speaks to it over the wire.
+
+:func:`running` gives it a process of its own, which can be killed. :func:`in_loop` runs it in the
+test's loop: it is there in a hundredth of the time, and all of it is real but the process.
+"""
 
 import asyncio
 import base64
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
 
+from spsd.config import load
+from spsd.daemon import open_daemon
+from spsd.limits import Limits
 from spsd.testing import simulated
 from spsd.testing.daemon import DEFAULTS, PASSWORD, USER, configuration
+from tests.daemons import APPLIANCE, USERS, authority, prepare
 
 FETCH = "/api/firmware/fetch"
+LIMITS = Limits(shutdown_s=0.5, linger_s=0.5)
 POLL_S = 0.02
 
 
@@ -34,6 +43,7 @@ class Daemon:
     booted_slot: int | None = None
     environ: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     url: str = ""
     client: aiohttp.ClientSession | None = None
@@ -56,7 +66,16 @@ class Daemon:
         }
         self.config.write_text(configuration(DEFAULTS, settings))
 
+    async def set_up(self) -> None:
+        """A configuration, and a database with USERS: by the command line these take longer."""
+        self.configure()
+        await prepare(self.state)
+        self.users = USERS
+
     async def add_user(self, name: str = USER, role: str = "admin") -> None:
+        """As an operator does, unless the user is there."""
+        if self.users.get(name) == role:
+            return
         arguments = ("user", "add", name, "--password-stdin", "--role", role)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "spsd", *arguments, "--config", self.config),
@@ -177,25 +196,84 @@ class Daemon:
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
 
+    async def close(self) -> None:
+        """End it, whatever it does, and its client."""
+        if self.client is not None:
+            await self.client.close()
+        if self.process is not None:
+            await self.end(signal.SIGKILL)
+            self.process._transport.close()
+
+
+@dataclass
+class LoopDaemon(Daemon):
+    """The same in the test's own loop: it stops and starts again, and cannot be killed."""
+
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _serving: asyncio.Task[None] | None = None
+
+    async def start(self, *point: str) -> None:
+        assert not point, "what crashes needs a process"
+        self._stopping.clear()
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._serving = asyncio.create_task(self._serve(ready), name="daemon")
+        await asyncio.wait([ready, self._serving], return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await self._serving
+        self.url = ready.result()
+
+    async def _serve(self, ready: asyncio.Future[str]) -> None:
+        settings = await asyncio.to_thread(load, self.config)
+        appliance = replace(APPLIANCE, booted_slot=self.booted_slot)
+        async with open_daemon(settings, appliance=appliance, limits=LIMITS) as daemon:
+            ready.set_result(daemon.url)
+            await self._stopping.wait()
+
+    async def end(self, number: int) -> int:
+        assert number == signal.SIGTERM, "a loop cannot be killed"
+        assert self._serving is not None
+        self._stopping.set()
+        await self._serving
+        return 0
+
+    async def close(self) -> None:
+        if self.client is not None:
+            await self.client.close()
+        if self._serving is not None:
+            self._stopping.set()
+            await asyncio.wait([self._serving])
+
 
 DaemonT = TypeVar("DaemonT", bound=Daemon)
 
 
 @asynccontextmanager
 async def running(
-    root: Path, *point: str, daemon_type: type[DaemonT] = Daemon, **settings: object
+    root: Path,
+    *point: str,
+    daemon_type: type[DaemonT] = Daemon,
+    by_command: bool = False,
+    **settings: object,
 ) -> AsyncIterator[DaemonT]:
-    """A configured daemon with a user, started and logged in; ended whatever happens."""
+    """A configured daemon with a user, started and logged in; ended whatever happens.
+
+    ``by_command``: the command line makes database and user, which is slower, and durable.
+    """
     daemon = daemon_type(root, **settings)
-    daemon.configure()
-    await daemon.add_user()
+    if by_command:
+        daemon.configure()
+        await daemon.add_user()
+    else:
+        await daemon.set_up()
     try:
         await daemon.start(*point)
         await daemon.log_in()
         yield daemon
     finally:
-        if daemon.client is not None:
-            await daemon.client.close()
-        if daemon.process is not None:
-            await daemon.end(signal.SIGKILL)
-            daemon.process._transport.close()
+        await daemon.close()
+
+
+def in_loop(root: Path, **settings: object) -> AbstractAsyncContextManager[LoopDaemon]:
+    """The same without a process of its own."""
+    own = {"fetch": {"proxy": "", "ca_file": str(authority())} | settings.pop("fetch", {})}
+    return running(root, daemon_type=LoopDaemon, **settings | own)

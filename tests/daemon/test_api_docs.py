@@ -14,6 +14,7 @@ from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
 from spsd.testing.origin import Origin, ThreadedOrigin
 from spsd.web.routes import OPERATIONS
+from tests import needs
 from tests.iso import build_iso
 from tests.waiting import wait_for
 
@@ -100,7 +101,7 @@ def run(script: str, directory: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs.program("curl")
 def test_the_examples_work(tmp_path: Path) -> None:
     content = build_iso(tmp_path / "fetched.iso").read_bytes()
     brought = build_iso(tmp_path / "appliance-2.iso", version="2.6.0").read_bytes()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Origin
+from tests import needs
 from tests.daemon.databases import ran
 from tests.daemon.driver import FETCH, Daemon, running
 
@@ -57,8 +58,8 @@ def is_past_of(before: Past, after: Past) -> bool:
 async def test_backups_while_jobs_run(
     backup: Callable[[Path, Path], None], tmp_path: Path, tally: Callable[[str, int], None]
 ) -> None:
-    if backup is by_command and shutil.which("sqlite3") is None:
-        pytest.skip("there is no sqlite3 here")
+    if backup is by_command:
+        needs.now(needs.program("sqlite3"))
     images = [os.urandom(20_000) for _ in range(IMAGES)]
     objects = {f"/{number}": image for number, image in enumerate(images)}
     settings = {"slots": ANY, "fetch": {"concurrent": 3}}

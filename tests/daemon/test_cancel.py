@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Act, CutAfter, Hang, Origin, Refuse, SlowHeaders, Status, Whole
-from tests.daemon.driver import FETCH, Daemon, running
+from tests.daemon.driver import FETCH, Daemon, in_loop, running
 from tests.iso import build_iso
 
 SECOND = 1.0
@@ -58,7 +58,7 @@ async def test_while_waiting_for_the_next_attempt(act: Act, tmp_path: Path) -> N
     payload = bytes(200_000)
     async with (
         Origin({"/a": payload}, always=act) as origin,
-        running(tmp_path, **settings) as daemon,
+        in_loop(tmp_path, **settings) as daemon,
     ):
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
         await daemon.moved_by(key, "fail")
@@ -74,7 +74,7 @@ async def test_while_queued_and_while_the_first_of_one_digest_runs(tmp_path: Pat
     digest = hashlib.sha256(payload).hexdigest()
     async with (
         Origin({"/a": payload}, acts=[Hang(100_000)]) as origin,
-        running(tmp_path, slots={"accept": "any"}) as daemon,
+        in_loop(tmp_path, slots={"accept": "any"}) as daemon,
     ):
         running_key = await daemon.submit(origin.url("/a"), digest)
         queued_key = await daemon.submit(origin.url("/a"), digest)
@@ -108,7 +108,7 @@ async def test_not_while_installing(tmp_path: Path) -> None:
 async def test_two_deletes_remove_and_the_third_finds_nothing(tmp_path: Path) -> None:
     async with (
         Origin({"/a": b"a"}, acts=[Hang(0)]) as origin,
-        running(tmp_path) as daemon,
+        in_loop(tmp_path) as daemon,
     ):
         key = await daemon.submit(origin.url("/a"), "a" * 64)
         await cancel(daemon, key)
@@ -123,7 +123,7 @@ async def test_a_race_with_the_finish_has_one_winner(tmp_path: Path) -> None:
     ends = set()
     async with (
         Origin(objects, always=Whole()) as origin,
-        running(tmp_path, slots={"accept": "any", "count": 99}) as daemon,
+        in_loop(tmp_path, slots={"accept": "any", "count": 99}) as daemon,
     ):
         for number, (path, payload) in enumerate(objects.items()):
             key = await daemon.submit(origin.url(path), hashlib.sha256(payload).hexdigest())

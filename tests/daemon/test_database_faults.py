@@ -179,7 +179,10 @@ async def test_a_read_only_file_system_at_start(disk: Path) -> None:
 async def test_a_file_system_that_the_kernel_makes_read_only(iso: Path, tmp_path: Path) -> None:
     """As ext4 does after an error: what was acknowledged is there after the repair."""
     with failing_disk(tmp_path / "state", 48) as (_, fail):
-        async with Origin({"/image.iso": iso}) as origin, running(tmp_path) as daemon:
+        async with (
+            Origin({"/image.iso": iso}) as origin,
+            running(tmp_path, by_command=True) as daemon,
+        ):
             key = await daemon.submit(origin.url("/image.iso"), sha256(iso))
             assert (await daemon.over(key))["status"] == "finished"
             await asyncio.to_thread(fail)
@@ -211,7 +214,7 @@ async def test_a_full_disk_at_start(disk: Path) -> None:
     assert line.count("\n") == 1, line
     assert "No space left" in line or "database_full" in line
     (disk / FILLER).unlink()
-    async with running(disk) as daemon:
+    async with running(disk, by_command=True) as daemon:
         await daemon.submit(NEVER, "0" * 64)
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from spsd.testing.origin import Hang, Origin, Whole
-from tests.daemon.driver import FETCH, Daemon, running
+from tests.daemon.driver import FETCH, Daemon, in_loop, running
 from tests.events import ACCEPT, Stream
 from tests.iso import build_iso
 
@@ -26,7 +26,7 @@ async def test_a_download_is_told_from_its_beginning_to_its_end(tmp_path: Path) 
     digest = hashlib.sha256(content).hexdigest()
     async with (
         Origin({"/a.iso": content}) as origin,
-        running(tmp_path) as daemon,
+        in_loop(tmp_path) as daemon,
         stream(daemon) as told,
     ):
         assert (await told.next()).data["items"] == []

@@ -25,7 +25,7 @@ from spsd.testing.origin import (
     TooLong,
     Whole,
 )
-from tests.daemon.driver import running
+from tests.daemon.driver import in_loop
 
 TESTS = Path(__file__).parents[1]
 WRONG_DIGEST = "a" * 64
@@ -97,7 +97,7 @@ async def test_each_code_comes_over_the_wire(tmp_path: Path) -> None:
     async with (
         AsyncExitStack() as stack,
         _ssh() as ssh,
-        running(
+        in_loop(
             tmp_path,
             fetch={"concurrent": 32, "attempts": 2, "stall_window_s": 1},
             slots={"count": 32},

@@ -2,10 +2,8 @@
 
 import asyncio
 import hashlib
-import os
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +22,9 @@ from spsd.testing.origin import (
     TooShort,
     Whole,
 )
-from tests.daemon.driver import running
+from tests import needs
+from tests.daemon.driver import in_loop
+from tests.disk import small_disk
 from tests.iso import build_iso
 
 SETTINGS = {"attempts": 2, "minimum_bytes_per_s": 1000, "stall_window_s": 1}
@@ -51,7 +51,7 @@ async def test_a_bad_origin(act: Act, code: tuple[str, ...], evidence: str, tmp_
     async with (
         Origin(objects, always=act) as bad,
         Origin(objects, always=Whole()) as good,
-        running(tmp_path, fetch=SETTINGS) as daemon,
+        in_loop(tmp_path, fetch=SETTINGS) as daemon,
     ):
         body = await daemon.over(await daemon.submit(bad.url("/bad"), digest))
         assert body["status"] == "failed"
@@ -68,7 +68,7 @@ async def test_too_much(tmp_path: Path) -> None:
     payload = bytes(50_000)
     async with (
         Origin({"/a": payload}, always=TooLong(10)) as origin,
-        running(tmp_path, fetch=SETTINGS) as daemon,
+        in_loop(tmp_path, fetch=SETTINGS) as daemon,
     ):
         digest = hashlib.sha256(payload).hexdigest()
         body = await daemon.over(await daemon.submit(origin.url("/a"), digest))
@@ -80,7 +80,7 @@ async def test_too_much(tmp_path: Path) -> None:
 
 async def test_the_wrong_digest_tells_both_and_the_length(tmp_path: Path) -> None:
     payload = b"not what was promised"
-    async with Origin({"/a": payload}) as origin, running(tmp_path) as daemon:
+    async with Origin({"/a": payload}) as origin, in_loop(tmp_path) as daemon:
         body = await daemon.over(await daemon.submit(origin.url("/a"), "A" * 64))
         assert body["error"].startswith("digest: ")
         assert "a" * 64 in body["error"]
@@ -96,7 +96,7 @@ async def test_what_is_no_iso_and_no_slot(tmp_path: Path) -> None:
     good = hashlib.sha256(iso.read_bytes()).hexdigest()
     async with (
         Origin({"/a": payload, "/i": iso, "/j": b"j"}) as origin,
-        running(tmp_path, slots={"count": 1}) as daemon,
+        in_loop(tmp_path, slots={"count": 1}) as daemon,
     ):
         digest = hashlib.sha256(payload).hexdigest()
         body = await daemon.over(await daemon.submit(origin.url("/a"), digest))
@@ -116,7 +116,7 @@ async def test_what_is_no_iso_and_no_slot(tmp_path: Path) -> None:
 async def test_addresses_that_are_refused(tmp_path: Path) -> None:
     async with (
         Origin({"/a": b"a"}) as origin,
-        running(tmp_path, fetch={"allow": []}) as daemon,
+        in_loop(tmp_path, fetch={"allow": []}) as daemon,
     ):
         hosts = {
             "127.0.0.1": "policy",
@@ -132,20 +132,13 @@ async def test_addresses_that_are_refused(tmp_path: Path) -> None:
         assert origin.requests == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+@needs.root()
 async def test_a_full_disk(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "spsd-test", state], check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a tmpfs")
     large, small = bytes(30_000_000), b"small"
-    try:
+    with small_disk(tmp_path / "state", 24):
         async with (
             Origin({"/large": large, "/small": small}) as origin,
-            running(tmp_path, slots={"accept": "any"}) as daemon,
+            in_loop(tmp_path, slots={"accept": "any"}) as daemon,
         ):
             digest = hashlib.sha256(large).hexdigest()
             body = await daemon.over(await daemon.submit(origin.url("/large"), digest))
@@ -156,8 +149,6 @@ async def test_a_full_disk(tmp_path: Path) -> None:
             body = await daemon.over(await daemon.submit(origin.url("/small"), digest))
             assert body["status"] == "finished", body
             await daemon.stop()
-    finally:
-        subprocess.run(["umount", state], check=True)
 
 
 async def test_tls_policies(tmp_path: Path) -> None:
@@ -169,7 +160,7 @@ async def test_tls_policies(tmp_path: Path) -> None:
     context = await asyncio.to_thread(server_context, *pair)
     async with Origin({"/image.iso": iso}, ssl_context=context) as origin:
         url = f"https://localhost:{origin.port}/image.iso"
-        async with running(tmp_path, fetch={"tls": "strict"} | SETTINGS) as daemon:
+        async with in_loop(tmp_path, fetch={"tls": "strict"} | SETTINGS) as daemon:
             body = await daemon.over(await daemon.submit(url, digest))
             assert body["error"].startswith("tls: ")
             assert origin.bytes_sent == 0

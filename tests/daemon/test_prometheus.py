@@ -6,7 +6,6 @@ Without Debian's package ``prometheus`` all of it is skipped.
 import hashlib
 import json
 import re
-import shutil
 import socket
 import subprocess
 import urllib.error
@@ -24,6 +23,7 @@ import yaml
 
 from spsd.testing.daemon import DaemonProcess
 from spsd.testing.origin import CutAfter, Origin, ThreadedOrigin, Whole
+from tests import needs
 from tests.daemon.test_monitoring import (
     CONTENT,
     DOCS,
@@ -38,10 +38,7 @@ ALERTS = DOCS / "monitoring" / "alerts.yml"
 TOKEN = "0123456789abcdef-prometheus"
 LIMIT_S = 30.0
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("prometheus") is None or shutil.which("promtool") is None,
-    reason="Debian's package prometheus is not installed",
-)
+pytestmark = needs.program("prometheus", "promtool")
 
 
 def promtool(*arguments: str | Path, given: str | None = None) -> str:

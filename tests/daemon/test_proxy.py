@@ -12,8 +12,9 @@ from urllib.parse import quote
 import pytest
 
 from spsd.testing.origin import CutAfter, Origin, Redirect, Status
-from tests.daemon.driver import Daemon, running
-from tests.squid import BINARY, MISSING, NAME, PASSWORD, running_squid
+from tests import needs
+from tests.daemon.driver import Daemon, in_loop, running
+from tests.squid import NAME, PASSWORD, running_squid
 
 CONTENT = b"the image" * 30_000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -32,7 +33,7 @@ async def everything_shown(daemon: Daemon, keys: list[str]) -> str:
     return json.dumps([answers, await asyncio.to_thread(stored)], ensure_ascii=False)
 
 
-@pytest.mark.skipif(not BINARY.exists(), reason=MISSING)
+@needs.program("squid")
 async def test_the_environment_names_the_proxy(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,7 +73,7 @@ async def test_the_origins_secrets_are_not_shown(
     """Credentials are shown nowhere; a signature only where its own URL is echoed."""
     async with (
         Origin({"/a": CONTENT}) as origin,
-        running(tmp_path, slots={"accept": "any"}) as daemon,
+        in_loop(tmp_path, slots={"accept": "any"}) as daemon,
     ):
         plain = origin.url("/a")
         secret = plain.replace("//", "//quinn:pass%77ord@") + "?sig=signed"

@@ -5,19 +5,17 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from spsd.testing.origin import Hang, Origin
+from tests import needs
 from tests.daemon.driver import PASSWORD, USER, running
 from tests.iso import build_iso
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@needs.program("curl")
 async def test_the_session_of_the_page(tmp_path: Path) -> None:
     iso = tmp_path / "sps.iso"
     build_iso(iso)

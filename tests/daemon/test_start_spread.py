@@ -11,7 +11,7 @@ from spsd.adapters.boot import this_appliance
 from spsd.domain.digest import Sha256
 from spsd.domain.spread import StartSpread
 from spsd.testing.origin import Origin
-from tests.daemon.driver import FETCH, Daemon, running
+from tests.daemon.driver import FETCH, Daemon, in_loop, running
 
 OVER_S = 86_400.0
 ANY = {"accept": "any"}
@@ -82,7 +82,7 @@ async def test_an_image_that_is_here_needs_no_turn(tmp_path: Path, late: Image) 
     image, digest = late
     async with (
         Origin({"/a": image}) as origin,
-        running(tmp_path, slots=ANY) as daemon,
+        in_loop(tmp_path, slots=ANY) as daemon,
     ):
         await daemon.over(await daemon.submit(origin.url("/a"), digest))
         await daemon.stop()

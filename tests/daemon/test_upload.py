@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,8 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import Hang, Origin
-from tests.daemon.driver import PASSWORD, USER, Daemon, running
+from tests import needs
+from tests.daemon.driver import PASSWORD, USER, Daemon, in_loop, running
 from tests.iso import build_iso
 from tests.waiting import until
 
@@ -67,7 +67,7 @@ async def test_a_crash_in_the_middle_leaves_nothing(iso: Path, tmp_path: Path) -
 async def test_a_polite_stop_in_the_middle_is_quick_and_leaves_nothing(
     iso: Path, tmp_path: Path
 ) -> None:
-    async with running(tmp_path) as daemon:
+    async with in_loop(tmp_path) as daemon:
         async with half_sent(daemon, iso), asyncio.timeout(5):
             assert await daemon.stop() == 0
         assert daemon.staged() == []
@@ -79,7 +79,7 @@ async def test_an_upload_before_a_download_gets_the_last_slot(iso: Path, tmp_pat
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     async with (
         Origin({"/other.iso": other}) as origin,
-        running(tmp_path, slots={"count": 1}) as daemon,
+        in_loop(tmp_path, slots={"count": 1}) as daemon,
     ):
         async with half_sent(daemon, iso) as (go_on, upload):
             key = await daemon.submit(origin.url("/other.iso"), digest)
@@ -96,7 +96,7 @@ async def test_a_download_before_an_upload_gets_the_last_slot(iso: Path, tmp_pat
     digest = hashlib.sha256(other.read_bytes()).hexdigest()
     async with (
         Origin({"/other.iso": other}, [Hang(5 * MIB)]) as origin,
-        running(
+        in_loop(
             tmp_path, slots={"count": 1}, fetch={"stall_window_s": 1, "attempts": 50}
         ) as daemon,
     ):
@@ -125,7 +125,7 @@ async def log_in(daemon: Daemon) -> None:
     await curl(daemon, *who, f"{daemon.url}/api/authentication")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
     ways = [
@@ -137,7 +137,7 @@ async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
         ("-T", str(iso), "-X", "POST", "-H", "Transfer-Encoding: chunked"),
         ("-T", str(iso), "-X", "POST", "-H", f"X-Checksum-Sha256: {digest}"),
     ]
-    async with running(tmp_path, slots={"count": 1}) as daemon:
+    async with in_loop(tmp_path, slots={"count": 1}) as daemon:
         await log_in(daemon)
         for way in ways:
             document = json.loads(await curl(daemon, *way, daemon.url + UPLOAD))
@@ -165,7 +165,7 @@ async def curl_upload(daemon: Daemon, iso: Path, *, as_form: bool) -> dict:
     return json.loads(await curl(daemon, "--max-time", "280", *way, daemon.url + UPLOAD))
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
     """Together they are larger than what the daemon may take: they cannot all be in memory."""
@@ -173,7 +173,7 @@ async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> N
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+@needs.program("curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_large_ones_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
     await four_at_once(tmp_path, size=GIB, as_form=as_form)

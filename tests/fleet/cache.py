@@ -9,7 +9,11 @@ from tests.fleet.site import ROOT
 from tests.servers.serving import KINDS, NGINX, Server, serving
 
 DOCUMENT = ROOT / "docs" / "fleet.md"
-AVAILABLE = KINDS["nginx"].path is not None
+
+
+def available() -> bool:
+    return KINDS["nginx"].path is not None
+
 
 COUNTS = '    log_format asked \'$status "$http_range" "$http_if_range"\';\n'
 """How the servers of the other tests log; here each line is the bytes of a body."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.fleet import cache
 from tests.fleet.site import Site, site
 
@@ -16,7 +17,7 @@ APPLIANCES, SAMPLE = 20, 6
 """How many with `--long`, and without."""
 
 pytestmark = [
-    pytest.mark.skipif(not cache.AVAILABLE, reason="Debian's package nginx-light is not installed"),
+    needs.program("nginx"),
     pytest.mark.timeout(600),
 ]
 

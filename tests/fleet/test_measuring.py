@@ -5,11 +5,11 @@ import subprocess
 import pytest
 
 from scripts.fleet_run import Run, table
-from tests.fleet import cache
+from tests import needs
 from tests.fleet.site import ROOT
 
 
-@pytest.mark.skipif(not cache.AVAILABLE, reason="Debian's package nginx-light is not installed")
+@needs.program("nginx")
 @pytest.mark.timeout(120)
 def test_a_small_fleet() -> None:
     done = subprocess.run(

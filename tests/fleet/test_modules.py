@@ -13,6 +13,7 @@ import pytest
 
 from spsd.testing.origin import Hang, Origin, Status
 from spsd.testing.origin.threaded import ThreadedOrigin
+from tests import needs
 from tests.fleet.site import Appliance, Site, site
 
 FETCH = "/api/firmware/fetch"
@@ -313,6 +314,7 @@ def test_what_is_no_api(tmp_path: Path, url: str) -> None:
     assert "api_url must be" in nobody.module("firmware_slot_info", "one", api_url=url)["msg"]
 
 
+@needs.program("openssl")
 def test_trust(tmp_path: Path, state: Path) -> None:
     with site(tmp_path, ["one"], state, {"server": {"plain_http": False}}) as made:
         certificate = made.appliances["one"].state / "tls" / "certificate.pem"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.daemon import PASSWORD, USER
+from tests import needs
 from tests.fleet.site import COLLECTION, ROOT, Site
 
 ROLE = COLLECTION / "roles" / "install_spsd"
@@ -68,9 +69,11 @@ class Host:
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     made = Host(tmp_path)
-    tried = subprocess.run(made.command("systemd-sysusers", "--version"), check=False)
+    needs.now(needs.root())
+    needs.now(needs.program("unshare", "systemd-sysusers"))
+    tried = subprocess.run(made.command("true"), check=False, capture_output=True, text=True)
     if tried.returncode != 0:
-        pytest.skip("this machine has no systemd, or lets nobody mount an overlay")
+        needs.skip(f"overlay mounts: {tried.stderr.strip()}")
     return made
 
 

@@ -4,12 +4,11 @@ import pytest
 
 from scripts.powercut_effects import Rename, Sync
 from scripts.powercut_promises import Seen, broken
-from scripts.powercut_record import unavailable
 from scripts.powercut_run import Selection, attempt, without_each_sync
 from scripts.powercut_scenarios import DIGEST, SCENARIOS
+from tests import needs
 
-WHY_NOT = unavailable()
-needs_fuse = pytest.mark.skipif(WHY_NOT is not None, reason=f"no power cuts here: {WHY_NOT}")
+needs_fuse = needs.fuse()
 
 
 @needs_fuse

@@ -1,8 +1,7 @@
 """What may be left of a run: equal things once, and each under the hardest of its terms."""
 
 from scripts.powercut_daemon import BLOCK, SYNC_WINDOW
-from scripts.powercut_effects import ROOT, Effect, Make, Mark, Rename, Sync, Write
-from scripts.powercut_recorder import BEGIN
+from scripts.powercut_effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
 from scripts.powercut_remainders import remainders
 
 DIGEST = "d" * 64

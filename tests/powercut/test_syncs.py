@@ -1,7 +1,6 @@
 """Kinds of sync by what they are of, and what can be left without each."""
 
-from scripts.powercut_effects import ROOT, Effect, Make, Mark, Rename, Sync, Write
-from scripts.powercut_recorder import BEGIN
+from scripts.powercut_effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
 from scripts.powercut_remainders import remainders
 from scripts.powercut_syncs import SPARE, kinds, missing
 

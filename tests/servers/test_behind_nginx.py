@@ -11,14 +11,13 @@ import pytest
 from spsd.adapters.certificate import ensure_self_signed
 from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
+from tests import needs
 from tests.servers.serving import KINDS, NGINX, serving
 
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"
 
-pytestmark = pytest.mark.skipif(
-    KINDS["nginx"].path is None, reason="Debian's package nginx-light is not installed"
-)
+pytestmark = needs.program("nginx")
 
 
 @dataclass(frozen=True)

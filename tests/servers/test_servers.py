@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from spsd.adapters.certificate import ensure_self_signed
-from tests.daemon.driver import Daemon, running
+from tests import needs
+from tests.daemon.driver import Daemon, in_loop
 from tests.iso import build_iso
 from tests.servers.relay import Relay
 from tests.servers.serving import KINDS, Kind, Server, serving
@@ -41,8 +42,7 @@ def _image(factory: pytest.TempPathFactory, word: bytes) -> bytes:
 
 
 def _kind(name: str) -> Kind:
-    if KINDS[name].path is None:
-        pytest.skip(f"{name} is not installed")
+    needs.now(needs.program(name))
     return KINDS[name]
 
 
@@ -73,7 +73,7 @@ async def test_after_a_cut_only_the_rest_is_asked_for(
 ) -> None:
     async with (
         Relay(server.port, cuts=[CUT, MIB]) as relay,
-        running(tmp_path, fetch=FETCH) as daemon,
+        in_loop(tmp_path, fetch=FETCH) as daemon,
     ):
         await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.iso", image)
     whole, *parts = relay.passed
@@ -97,7 +97,7 @@ async def test_without_a_validator_the_rest_is_asked_for_as_well(
         lighttpd.put("image.of-no-type", image)
         async with (
             Relay(lighttpd.port, cuts=[CUT]) as relay,
-            running(tmp_path, fetch=FETCH) as daemon,
+            in_loop(tmp_path, fetch=FETCH) as daemon,
         ):
             await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.of-no-type", image)
     assert [one.status for one in relay.passed] == [200, 206, 206]
@@ -119,7 +119,7 @@ async def test_an_image_replaced_in_mid_download_is_noticed(
 
     async with (
         Relay(server.port, cuts=[CUT], at_cut=replace) as relay,
-        running(tmp_path, fetch=FETCH) as daemon,
+        in_loop(tmp_path, fetch=FETCH) as daemon,
     ):
         await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.iso", other)
     assert [one.status for one in relay.passed] == [200, 200]
@@ -133,7 +133,7 @@ async def test_a_server_killed_in_mid_download_and_started_again(
     settings = FETCH | {"attempts": 500}
     async with (
         Relay(server.port, cuts=[CUT], at_cut=lambda: server.end(signal.SIGKILL)) as relay,
-        running(tmp_path, fetch=settings) as daemon,
+        in_loop(tmp_path, fetch=settings) as daemon,
     ):
         digest = hashlib.sha256(image).hexdigest()
         key = await daemon.submit(f"http://127.0.0.1:{relay.port}/image.iso", digest)
@@ -152,7 +152,7 @@ async def test_https_with_a_certificate_of_its_own(image: bytes, tmp_path: Path)
         async with (
             # The first connection ends in the handshake, for the certificate does not verify.
             Relay(nginx.port, cuts=[None, CUT]) as relay,
-            running(tmp_path, fetch=FETCH) as daemon,
+            in_loop(tmp_path, fetch=FETCH) as daemon,
         ):
             await fetched(daemon, f"https://127.0.0.1:{relay.port}/image.iso", image)
             with closing(sqlite3.connect(daemon.state / "spsd.sqlite")) as database:
@@ -172,7 +172,7 @@ async def test_a_redirect_is_followed_anew_after_the_cut(
 ) -> None:
     async with (
         Relay(nginx.port, cuts=[10_000, CUT]) as relay,
-        running(tmp_path, fetch=FETCH) as daemon,
+        in_loop(tmp_path, fetch=FETCH) as daemon,
     ):
         await fetched(daemon, f"http://127.0.0.1:{relay.port}/old.iso", image)
     assert [one.status for one in relay.passed] == [302, 200, 302, 206]

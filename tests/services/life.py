@@ -1,4 +1,4 @@
-"""One life of the daemon's use cases, composed as spsd/daemon.py does, over ports that are struck.
+"""One life of a daemon, over ports that are struck.
 
 What outlives it is a directory and an origin. A life ends politely, by a failure that nobody
 expected (docs/decisions/0007-crash-only.md), or as a killed process does.
@@ -8,36 +8,32 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.database import open_database
-from spsd.adapters.hooks import HookRunner
-from spsd.adapters.http_origin import Limits, open_origin
-from spsd.adapters.iso_image import IsoInspector
+from spsd.adapters.http_origin import Limits as OriginLimits
+from spsd.adapters.http_origin import open_origin
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.origin_tls import Trust
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.slot_volume import SlotVolume
-from spsd.adapters.staging import StagingDirectory
+from spsd.daemon import Daemon, open_daemon
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL
-from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import StartSpread
+from spsd.limits import Limits
+from spsd.outside import Ports
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
-from spsd.services.progress import ProgressBoard
-from spsd.services.recovery import recover
+from spsd.services.ports import Clock
 from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.testing.origin import Origin
+from tests.daemons import APPLIANCE, settings
 from tests.services.pieces import Gate, Piecemeal
 from tests.services.steps import Killed, Stepped, Steps, Strike, leaves
 from tests.services.upgrading import Asked
@@ -45,10 +41,15 @@ from tests.services.upgrading import Asked
 COUNT = 3
 BUDGET = 3
 STUCK_AFTER_S = 20.0
-LIMITS = Limits(
+LIMITS = OriginLimits(
     connect_timeout_s=10, minimum_bytes_per_s=1, stall_window_s=10, rate_limit_bytes_per_s=0
 )
-RETRY = RetryPolicy(budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=100, cut_floor=10)
+FETCH = {
+    "concurrent": 2,
+    "attempts": BUDGET,
+    "backoff_initial_s": 0.001,
+    "backoff_limit_s": 0.002,
+}
 Request = Callable[[], Coroutine[Any, Any, Any]]
 _whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
 _trust = Trust.of("verify", None)
@@ -89,35 +90,70 @@ class Life:
         self.failures: list[BaseException] = []
         self.answers: list[object] = []
         self.gate = Gate(self.news)
+        self.daemon: Daemon | None = None
+        self._origin = origin
         self._told = 0
         self._news = asyncio.Event()
         self._root: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
-        staging = StagingDirectory(place.staging, boot="boot-1")
-        store = SlotDirectory(place.slots, place.staging, count=COUNT)
-        self.jobs = Stepped("jobs", jobs, steps)
-        self.staging = Stepped("staging", staging, steps)
-        self.store = Stepped("slots", store, steps)
-        inspector = IsoInspector(place.staging, accept_any=True)
-        self.pipeline = Pipeline(
-            jobs=self.jobs,
-            staging=self.staging,
-            slots=self.store,
-            inspector=Stepped("inspector", inspector, steps),
-            download=Download(
-                Stepped("origin", Piecemeal(origin, self.gate), steps), self.staging, now=_now
-            ),
-            board=ProgressBoard(),
-            retry=RETRY,
-            spread=StartSpread("", 0.0),
-            now=_now,
+
+    def _through(self, ports: Ports) -> Ports:
+        """Every port is struck; attempts are made in this loop, in one order."""
+        steps = self.steps
+        staging = Stepped("staging", ports.staging, steps)
+        jobs = Stepped("jobs", ports.jobs, steps)
+        origin = Stepped("origin", Piecemeal(self._origin, self.gate), steps)
+        return replace(
+            ports,
+            jobs=jobs,
+            client_jobs=jobs,
+            staging=staging,
+            slots=Stepped("slots", ports.slots, steps),
+            staged_images=Stepped("inspector", ports.staged_images, steps),
+            installed_images=Stepped("volume", ports.installed_images, steps),
+            room=Stepped("room", ports.room, steps),
+            downloads=Download(origin, staging, now=_now),
+            choice=Stepped("choice", ports.choice, steps),
+            hooks=Stepped("hooks", ports.hooks, steps),
+            reboot=self.reboot,
         )
-        self.reservations = Reservations(self.store)
-        self.scheduler = Scheduler(self.pipeline, self.reservations, concurrent=2, tell=self._tell)
-        self.fetching = Fetching(self.jobs, self.scheduler, self.pipeline.board, now=_now)
-        self.uploads = Uploads(
-            self.staging, self.store, self.pipeline.inspector, self.reservations, now=_now
-        )
+
+    @property
+    def _running(self) -> Daemon:
+        assert self.daemon is not None, "the life did not come so far"
+        return self.daemon
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._running.pipeline
+
+    @property
+    def store(self) -> Any:
+        return self._running.ports.slots
+
+    @property
+    def slots(self) -> Slots:
+        return self._running.services.slots
+
+    @property
+    def upgrade(self) -> Upgrade:
+        return self._running.services.upgrade
+
+    @property
+    def uploads(self) -> Uploads:
+        return self._running.services.uploads
+
+    @property
+    def fetching(self) -> Fetching:
+        return self._running.services.fetching
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return self._running.scheduler
+
+    @property
+    def reservations(self) -> Reservations:
+        return self._running.reservations
 
     async def start(self, *, counts: bool) -> None:
         """Recover, and work from then on; ``counts``: the steps of this are to be struck too."""
@@ -134,36 +170,39 @@ class Life:
         self._root.add_done_callback(lambda _: self.news())
         # Where it finds nothing, the scheduler's first look is no step, whoever is quicker.
         looks = all(job.state in TERMINAL for job in await self.rows.list())
-        while not (self.is_over or (hasattr(self, "upgrade") and self._told >= looks)):
+        while not (self.is_over or (self.daemon is not None and self._told >= looks)):
             self._news.clear()
             await self._news.wait()
         steps.counting = True
 
     async def _run(self) -> None:
-        with_ = self.pipeline
-        await recover(with_.jobs, with_.staging, with_.slots, budget=BUDGET, now=_now)
-        place, steps = self.place, self.steps
-        choice = Stepped(
-            "choice", await open_boot_choice(place.slots, boot_id="boot-1", named=1), steps
+        facts = self.place.facts
+        opening = open_daemon(
+            settings(
+                self.place.root,
+                slots={"count": COUNT, "accept": "any"},
+                fetch=FETCH,
+                upgrade={
+                    "hook_timeout_s": 20,
+                    "test_hooks": facts.get("test_hooks", ()),
+                    "activate_hook": facts.get("activate_hook", ""),
+                },
+            ),
+            appliance=replace(APPLIANCE, booted_slot=1),
+            clock=Clock(_now, _now),
+            limits=Limits(least_progress_bytes=10),
+            report=self._tell,
+            through=self._through,
         )
-        self.slots = Slots(self.store, self.reservations, choice)
-        volume = SlotVolume(place.slots, accept_any=True)
-        self.upgrade = Upgrade(
-            slots=self.slots,
-            store=self.store,
-            inspector=Stepped("volume", volume, steps),
-            room=Stepped("room", StagingDirectory(place.root, boot="boot-1"), steps),
-            hooks=Stepped("hooks", HookRunner(place.slots, limit_s=20), steps),
-            reboot=self.reboot,
-            test_hooks=place.facts.get("test_hooks", ()),
-            activate_hook=place.facts.get("activate_hook", ""),
-        )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.scheduler.run(), name="scheduler")
-            resume = group.create_task(self.upgrade.resume(), name="resume")
-            resume.add_done_callback(lambda _: self.news())
-            self._tasks.append(resume)
+        async with opening as self.daemon:
+            for task in self._resuming():
+                task.add_done_callback(lambda _: self.news())
             self.news()
+            await asyncio.Event().wait()
+
+    def _resuming(self) -> list[asyncio.Task[Any]]:
+        """The task that settles an upgrade which was under way, if it is not over."""
+        return [one for one in asyncio.all_tasks() if one.get_name() == "resume of an upgrade"]
 
     def _tell(self, _: str) -> None:
         self._told += 1
@@ -201,7 +240,8 @@ class Life:
         wake = self.scheduler._wake
         waits = bool(wake._waiters) and not wake.is_set()
         idle = waits and not self.scheduler._running
-        return over and idle and all(task.done() for task in self._tasks)
+        resumed = not self._resuming()
+        return over and idle and resumed and all(task.done() for task in self._tasks)
 
     async def ask(self, request: Request) -> Any:
         """What the request answers; None if it has no answer, for whatever reason."""
@@ -259,7 +299,9 @@ class Life:
         self.news()
 
     def _cancel(self, task: asyncio.Task[Any]) -> None:
-        if not task.get_name().startswith("Task-"):
+        if task.get_name() == "scheduler":
+            self.stop()  # nothing else cancels it
+        elif not task.get_name().startswith("Task-"):
             task.cancel()
         # What runs to completion has a task of its own; who waits for it is cancelled instead.
         elif (waiting := _whose.get()) is not None:
@@ -291,7 +333,7 @@ class Life:
 async def alive(place: Place, steps: Steps) -> AsyncIterator[Life]:
     """A life, not started; ended and closed on the way out."""
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(place.root / "db"))
+        database = await stack.enter_async_context(open_database(place.root / "spsd.sqlite"))
         policy = AddressPolicy(["127.0.0.0/8"])
         origin = await stack.enter_async_context(open_origin(policy, _trust, LIMITS))
         life = Life(place, steps, SqliteJobs(database), origin)

@@ -51,6 +51,10 @@ KILLS = {Strike.KILL_BEFORE, Strike.KILL_AFTER}
 FAILURES = {Strike.FAIL_BEFORE, Strike.FAIL_AFTER, Strike.FULL, Strike.FAIL_EVER}
 
 
+BESIDE = {"integrity"}
+"""Tasks of the daemon whose calls are no steps: they come whenever they come."""
+
+
 class Killed(BaseException):
     """The process is gone; nothing catches this."""
 
@@ -74,8 +78,10 @@ class Steps:
 
     async def around(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do the work as one step, or what the strike makes of it."""
-        how = self._enter(name)
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        if task.get_name() in BESIDE:
+            return await work()
+        how = self._enter(name)
         match how:
             case None:
                 return await work()

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.migrations import migrate
+from scripts.memory import memory as in_memory
 from spsd.domain.errors import RequestError
 from spsd.domain.failure import JobError
 from spsd.testing.origin import Origin
+from tests.daemons import prepare
 from tests.services import promises
 from tests.services.life import BUDGET, Place, alive
 from tests.services.scenarios import ETAG, PATHS, SCENARIOS, SHA, A, B, Scenario
@@ -27,8 +28,7 @@ from tests.services.steps import FAILURES, Steps, Strike
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    shm = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(dir=shm if shm.is_dir() else None))
+    root = Path(tempfile.mkdtemp(dir=in_memory()))
     yield root
     shutil.rmtree(root)
 
@@ -38,7 +38,7 @@ async def prepared(root: Path, scenario: Scenario, origin: Origin) -> Place:
     place = Place(root / "prepared", origin)
     place.staging.mkdir(parents=True)
     place.slots.mkdir()
-    await asyncio.to_thread(migrate, place.root / "db")
+    await prepare(place.root)
     origin.script(*scenario.first)
     async with alive(place, Steps()) as life:
         await life.start(counts=False)

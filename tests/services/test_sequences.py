@@ -14,31 +14,26 @@ request, and no byte at all with a strong ETag.
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.database import open_database
-from spsd.adapters.http_origin import Limits, Trust, open_origin
-from spsd.adapters.iso_image import IsoInspector
-from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.migrations import migrate
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
+from scripts.memory import memory
+from spsd.daemon import open_daemon
 from spsd.domain.exchange import Windows
 from spsd.domain.failure import FailureCode
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
-from spsd.domain.retry import RetryPolicy
-from spsd.domain.spread import StartSpread
-from spsd.services.download import Download
+from spsd.limits import Limits
 from spsd.services.pipeline import Pipeline
-from spsd.services.progress import ProgressBoard
+from spsd.services.ports import Clock
 from spsd.testing.origin import ACTS, Origin, Whole
+from tests.daemons import APPLIANCE, prepare, settings
 from tests.services.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
 
 COUNT = os.environ.get("SPSD_SEQUENCES")
@@ -53,40 +48,34 @@ ASKS = 5
 """The most requests of one attempt, redirects apart; tests/domain/test_resume.py shows it."""
 
 
+FETCH = {
+    "concurrent": 0,
+    "connections": 1,
+    "connect_timeout_s": 5,
+    "minimum_bytes_per_s": 500,
+    "stall_window_s": 0.1,
+    "attempts": BUDGET,
+    "backoff_initial_s": 0.001,
+    "backoff_limit_s": 0.002,
+}
+"""No job is started but by a lane."""
+
+
 @asynccontextmanager
-async def open_pipeline():
-    memory = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-    limits = Limits(
-        connect_timeout_s=5, minimum_bytes_per_s=500, stall_window_s=0.1, rate_limit_bytes_per_s=0
+async def open_pipeline() -> AsyncIterator[tuple[Path, Pipeline]]:
+    root = Path(tempfile.mkdtemp(dir=memory()))
+    await prepare(root)
+    opening = open_daemon(
+        settings(root, slots={"count": LANES, "accept": "any"}, fetch=FETCH),
+        appliance=APPLIANCE,
+        clock=Clock(lambda: 0, lambda: 0.0),
+        limits=Limits(windows=Windows(WINDOW, 4 * WINDOW), least_progress_bytes=WINDOW),
     )
-    staging, slots = root / "staging", root / "slots"
-    staging.mkdir()
-    slots.mkdir()
-    await asyncio.to_thread(migrate, root / "db")
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(root / "db"))
-        policy, trust = AddressPolicy(["127.0.0.0/8"]), Trust.of("verify", None)
-        origin = await stack.enter_async_context(open_origin(policy, trust, limits))
-        store = StagingDirectory(staging, boot="this")
-        yield (
-            root,
-            Pipeline(
-                jobs=SqliteJobs(database),
-                staging=store,
-                slots=SlotDirectory(slots, staging, count=LANES),
-                inspector=IsoInspector(staging, accept_any=True),
-                download=Download(
-                    origin, store, now=lambda: 0, windows=Windows(WINDOW, 4 * WINDOW)
-                ),
-                board=ProgressBoard(),
-                retry=RetryPolicy(
-                    budget=BUDGET, initial_s=0.001, limit_s=0.002, stall_floor=50, cut_floor=WINDOW
-                ),
-                spread=StartSpread("", 0.0),
-                now=lambda: 0,
-            ),
-        )
+    try:
+        async with opening as daemon:
+            yield root, daemon.pipeline
+    finally:
+        await asyncio.to_thread(shutil.rmtree, root)
 
 
 def most_requests(seq: Sequence) -> int:

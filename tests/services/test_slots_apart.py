@@ -1,8 +1,5 @@
 """Downloads and uploads, where the slots are a file system of their own."""
 
-import os
-import subprocess
-
 import pytest
 
 from spsd.adapters.staging import StagingDirectory
@@ -10,6 +7,7 @@ from spsd.domain.errors import InsufficientStorageError
 from spsd.domain.lifecycle import JobState
 from spsd.services.storage import SPARE_BYTES
 from spsd.testing.origin import CutAfter
+from tests.disk import mounted_tmpfs
 from tests.services.test_uploads import receive
 
 ENOUGH = SPARE_BYTES + 2**20
@@ -20,13 +18,10 @@ TOO_LITTLE = SPARE_BYTES + 100_000
 def room(bench, request):
     """So many bytes for the slots, and nothing changed for staging."""
     slots = bench.root / "slots"
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(slots)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
-        pytest.skip("another file system needs root and a tmpfs mount")
-    staging = StagingDirectory(bench.root / "staging", boot="this", slots=slots)
-    bench.download._staging = staging
-    yield staging
-    subprocess.run(["umount", str(slots)], check=True)
+    with mounted_tmpfs(slots, str(request.param)):
+        staging = StagingDirectory(bench.root / "staging", boot="this", slots=slots)
+        bench.download._staging = staging
+        yield staging
 
 
 @pytest.mark.parametrize("room", [ENOUGH], indirect=True)

@@ -3,8 +3,6 @@
 import asyncio
 import dataclasses
 import hashlib
-import os
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -24,6 +22,7 @@ from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Holder
 from spsd.services.storage import SPARE_BYTES
 from spsd.services.uploads import Uploads
+from tests.disk import small_disk
 from tests.iso import NEWS, NOTES, build_iso
 
 PIECE = 64 * 1024
@@ -211,13 +210,8 @@ class RoomUntilItIsWritten(StagingDirectory):
 
 @pytest.fixture
 def full_disk(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:
-        pytest.skip("a full disk needs root and a tmpfs mount")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", 1) as disk:
+        yield disk
 
 
 async def test_a_full_disk(bench, full_disk):

@@ -1,6 +1,7 @@
 """The hostile origin, seen from the wire by a client that trusts nothing it says."""
 
 import asyncio
+import asyncio.sslproto
 import gzip
 import json
 import os
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -1061,6 +1063,41 @@ async def test_command_serves_as_told_and_logs(number: signal.Signals, tmp_path:
     ]
 
 
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_connection_over_tls_ends_under_python_3_11_2(
+    reset: bool, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transport does not look whether the connection has been let go, as later ones do."""
+
+    transports = asyncio.sslproto._SSLProtocolTransport
+    later = transports.abort
+
+    def abort(transport: Any) -> None:
+        if transport._ssl_protocol is None:
+            raise AttributeError("'NoneType' object has no attribute '_abort'")
+        later(transport)
+
+    monkeypatch.setattr(transports, "abort", abort)
+    context = await asyncio.to_thread(server_context, certificate)
+    trusting = await asyncio.to_thread(
+        lambda: ssl.create_default_context(cafile=str(certificate[0]))
+    )
+    async with Origin(
+        {"/a.bin": CONTENT}, [CutAfter(1000, reset=reset)], ssl_context=context
+    ) as origin:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", origin.port, ssl=trusting, server_hostname="localhost"
+        )
+        writer.write(b"GET /a.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(1000) == CONTENT[:1000]
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        if origin._connections:
+            await asyncio.wait(origin._connections)
+        writer.transport.abort()
+
+
 async def test_command_serves_https_and_ends_with_a_client_hanging(
     certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -1154,8 +1191,10 @@ async def test_command_is_quiet_when_told_and_serves_when_nobody_reads(tmp_path:
         assert await process.communicate() == (b"", b"")
     reading, writing = os.pipe()
     words = (sys.executable, "-m", "spsd.testing.origin", str(file))
+    # With a buffer, as Python has it: what is in there would be written at the end, to nobody.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = await asyncio.create_subprocess_exec(
-        *words, stdout=writing, stderr=asyncio.subprocess.PIPE
+        *words, stdout=writing, stderr=asyncio.subprocess.PIPE, env=buffered
     )
     os.close(writing)
     url = (await asyncio.to_thread(os.read, reading, 1000)).decode().strip()

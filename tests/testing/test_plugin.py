@@ -104,6 +104,25 @@ def test_it_ends_with_a_client_hanging_and_leaves_no_thread() -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
+def test_a_thread_that_is_slow_to_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has told of its failure, and still runs."""
+    told = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        origin = ThreadedOrigin(Origin({}, port=taken.getsockname()[1]))
+        tell = origin._ready.set_exception
+
+        def tell_and_dawdle(error: BaseException) -> None:
+            tell(error)
+            told.wait()
+
+        monkeypatch.setattr(origin._ready, "set_exception", tell_and_dawdle)
+        threading.Timer(0.2, told.set).start()
+        with pytest.raises(OSError, match="in use"):
+            origin.start()
+        origin.close()
+        assert not origin._thread.is_alive()
+
+
 def test_a_taken_port_is_an_error_and_leaves_no_thread() -> None:
     before = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,12 +1,16 @@
 """Clients that dawdle, over real sockets, with limits of tenths of a second."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
 from aiohttp import web
 
+from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.domain.patience import Patience
 from spsd.web.connections import Connections, in_hand
 from tests.waiting import until
@@ -29,7 +33,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(*, limit: int = 10, **patience: float) -> AsyncIterator[Server]:
+async def serving(
+    *,
+    limit: int = 10,
+    tls: ssl.SSLContext | None = None,
+    good_bye_s: float = 1.0,
+    **patience: float,
+) -> AsyncIterator[Server]:
     usual = {"idle_s": NEVER, "head_s": NEVER, "read_s": NEVER}
     kept = Connections(limit=limit, patience=Patience(**(usual | patience)), look_every_s=0.02)
     server = Server(kept, 0, asyncio.Event())
@@ -45,13 +55,18 @@ async def serving(*, limit: int = 10, **patience: float) -> AsyncIterator[Server
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     listener = await asyncio.get_running_loop().create_server(
-        kept.watched(runner.server), "127.0.0.1", 0
+        kept.watched(runner.server),
+        "127.0.0.1",
+        0,
+        ssl=tls,
+        ssl_shutdown_timeout=None if tls is None else good_bye_s,
     )
     server.port = listener.sockets[0].getsockname()[1]
     watch = asyncio.create_task(kept.watch())
     try:
         async with asyncio.timeout(20):
             yield server
+        assert not watch.done()
     finally:
         watch.cancel()
         await asyncio.wait([watch])
@@ -136,3 +151,50 @@ async def test_nobody_who_is_being_answered_makes_room() -> None:
         for _, writer in [*busy, (reader, refused)]:
             writer.close()
         await gone(server)
+
+
+class Mute(asyncio.Protocol):
+    """A client over TLS that, once it has been told to, neither reads nor says good-bye."""
+
+    @classmethod
+    async def connect(cls, server: Server, trusted: Path, content: bytes) -> asyncio.Transport:
+        context = await asyncio.to_thread(ssl.create_default_context, cafile=trusted)
+        transport, _ = await asyncio.get_running_loop().create_connection(
+            cls, "127.0.0.1", server.port, ssl=context
+        )
+        transport.write(content)
+        return transport
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> tuple[Path, Path]:
+    return await asyncio.to_thread(ensure_self_signed, tmp_path, hostname="x")
+
+
+@pytest.mark.parametrize("content", [b"", b"GET / HTTP/1.1\r\nX-Slow: "], ids=["idle", "slow"])
+async def test_who_says_no_good_bye_over_tls_is_ended_and_ends_nothing_else(
+    content: bytes, pair: tuple[Path, Path]
+) -> None:
+    """At each look it would be closed again, and from the third on asyncio has no TLS left."""
+    context = await asyncio.to_thread(server_context, *pair)
+    async with serving(tls=context, head_s=0.1, idle_s=0.1) as server:
+        silent = await Mute.connect(server, pair[0], content)
+        silent.pause_reading()
+        while not len(server.connections):
+            await asyncio.sleep(0.01)
+        await gone(server)
+        silent.abort()
+
+
+async def test_what_aiohttp_has_closed_over_tls_is_dropped(pair: tuple[Path, Path]) -> None:
+    context = await asyncio.to_thread(server_context, *pair)
+    # It is not left to the limit for a good-bye.
+    async with serving(tls=context, good_bye_s=NEVER, idle_s=0.1) as server:
+        server.may_answer.clear()
+        ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        silent = await Mute.connect(server, pair[0], ask)
+        await server.begun.acquire()
+        silent.pause_reading()
+        server.may_answer.set()
+        await gone(server)
+        silent.abort()

@@ -369,6 +369,9 @@ def _context(ca_file, fingerprint):
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ApplianceError(f"ca_file {ca_file} cannot be used: {error}") from error
+    # As the appliance and spsctl judge, and the same under every Python: docs/decisions/0027.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if fingerprint is not None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

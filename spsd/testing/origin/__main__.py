@@ -6,11 +6,12 @@ It prints the URL of each object, then a line for each request when its reply ha
 import argparse
 import asyncio
 import json
+import os
 import signal
 import ssl
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TextIO
 
@@ -101,9 +102,15 @@ async def _serve(origin: Origin, paths: list[str]) -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(BrokenPipeError):  # nobody reads any more; there is still somebody to serve
+    try:
         sys.stdout.write(text)
         sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads any more; there is still somebody to serve. What is buffered would be tried
+        # again at the interpreter's end, and fail there.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _act(text: str) -> Act:

@@ -45,7 +45,12 @@ class ThreadedOrigin:
             OSError: The port cannot be had.
         """
         self._thread.start()
-        self._ready.result()
+        try:
+            self._ready.result()
+        except BaseException:
+            # Else it may be alive for a moment yet, and whoever closes us would ask it to stop.
+            self._thread.join()
+            raise
         return self
 
     def close(self) -> None:

@@ -102,7 +102,9 @@ class Wire:
 
     async def close(self) -> None:
         """End the connection in good order: everything written arrives."""
-        self._writer.close()
+        # A second time asyncio's TLS lets go of the connection, and `abort` would find none.
+        if not self._writer.is_closing():
+            self._writer.close()
         await self._writer.wait_closed()
 
     async def abort(self) -> None:

@@ -1,0 +1,81 @@
+"""What a test needs and is not there: told in one line, and never while tests are collected."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import powercut_record
+from scripts.memory import memory
+from tests import needs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def told(need: pytest.MarkDecorator) -> str | None:
+    try:
+        needs.now(need)
+    except pytest.skip.Exception as skipped:
+        return skipped.msg
+    return None
+
+
+def test_a_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "found", lambda name: None if name == "promtool" else "/bin/x")
+    assert told(needs.program("curl")) is None
+    assert told(needs.program("curl", "promtool")) == "needs promtool (Debian: prometheus)"
+
+
+def test_every_program_that_a_test_needs_has_a_package() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    calls = re.findall(r"needs\.program\(((?:\"[\w.-]+\"(?:, )?)+)\)", "\n".join(texts))
+    names = {name for call in calls for name in re.findall(r'"([^"]+)"', call)}
+    assert {"curl", "nginx", "prometheus", "squid"} <= names
+    assert names - needs.PACKAGES.keys() == set()
+
+
+def test_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert told(needs.root()) == "needs root"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert told(needs.root()) is None
+
+
+def test_fuse_and_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError("out of pty devices")
+
+    monkeypatch.setattr(pty, "openpty", none_left)
+    assert told(needs.terminal()) == "needs a pseudo-terminal: /dev/ptmx and /dev/pts"
+    monkeypatch.setattr(powercut_record, "unavailable", lambda: "there is no /dev/fuse")
+    assert told(needs.fuse()) == "needs FUSE (Debian: fuse3 libfuse3-3)"
+
+
+def test_a_mark_skips_when_the_test_runs() -> None:
+    """Where nothing is installed at all, everything is collected."""
+    environ = {**os.environ, "PATH": "/nowhere"}
+    module = "tests/adapters/test_certificate.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", "-k", "curl", module],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "needs curl (Debian: curl)" in done.stdout
+    assert re.search(r"\b3 skipped", done.stdout)
+
+
+def test_shared_memory_that_nobody_may_write_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert memory(tmp_path) == tmp_path
+    assert memory(tmp_path / "none") is None
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert memory(tmp_path) is None
