@@ -181,7 +181,7 @@ async def test_who_says_no_good_bye_over_tls_is_ended_and_ends_nothing_else(
         silent = await Mute.connect(server, pair[0], content)
         silent.pause_reading()
         while not len(server.connections):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the pace of the client, not a wait
         await gone(server)
         silent.abort()
 
