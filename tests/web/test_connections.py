@@ -180,8 +180,7 @@ async def test_who_says_no_good_bye_over_tls_is_ended_and_ends_nothing_else(
     async with serving(tls=context, head_s=0.1, idle_s=0.1) as server:
         silent = await Mute.connect(server, pair[0], content)
         silent.pause_reading()
-        while not len(server.connections):
-            await asyncio.sleep(0.01)
+        await until(lambda: len(server.connections))
         await gone(server)
         silent.abort()
 

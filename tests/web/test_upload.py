@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from spsd.services.reservations import Holder
 from spsd.web.limits import WebLimits
 from tests.iso import NEWS, NOTES, build_iso
+from tests.waiting import until
 from tests.web.conftest import LIMITS, Api
 from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
 
@@ -329,13 +330,9 @@ async def test_a_client_that_hangs_up_leaves_nothing(
     length = f"Content-Length: {len(image) + len(start)}"
     raw = await Raw.post(client, length, f"Content-Type: {content_type}")
     await raw.send(start + image[:1_500_000])
-    async with asyncio.timeout(10):
-        while not list((tmp_path / "staging").iterdir()):
-            await asyncio.sleep(0.005)
+    await until(lambda: list((tmp_path / "staging").iterdir()))
     raw.writer.transport.abort()
-    async with asyncio.timeout(10):
-        while api.reservations.holder(1) is not None:
-            await asyncio.sleep(0.005)
+    await until(lambda: api.reservations.holder(1) is None)
     nothing_is_left(api, tmp_path)
     assert not caplog.records
     assert (await client.post(UPLOAD, data=BytesIO(image))).status == 200
