@@ -5,6 +5,7 @@ Either way the machine is looked at when the test runs and not when it is collec
 missing is told in the same words: ``needs curl (Debian: curl)``.
 """
 
+import multiprocessing
 import os
 import pty
 import shutil
@@ -89,6 +90,19 @@ def _no_fuse() -> str | None:
     from scripts.powercut_record import unavailable  # noqa: PLC0415 - few tests need all of that
 
     return "FUSE (Debian: fuse3 libfuse3-3)" if unavailable() is not None else None
+
+
+def semaphores() -> pytest.MarkDecorator:
+    """Semaphores of several processes, without which Ansible plays nothing."""
+    return pytest.mark.needs(lack=_no_semaphores)
+
+
+def _no_semaphores() -> str | None:
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except OSError:
+        return "a /dev/shm that may be written"
+    return None
 
 
 def terminal() -> pytest.MarkDecorator:

@@ -9,6 +9,7 @@ from scripts.generated_docs import ROOT
 from scripts.mutants import mutants
 from scripts.mutation_explained import groups, reasons
 from scripts.mutation_run import PATHS, files
+from tests import needs
 
 RULE = '''"""A module."""
 
@@ -119,6 +120,7 @@ def test_a_trial_tells_who_lives():
     "arguments",
     [("--sample", "15"), ("--near", "--sample", "6", "spsd/adapters/job_repository.py")],
 )
+@needs.semaphores()
 def test_a_sample_of_the_mutants_is_noticed(arguments):
     done = subprocess.run(
         [sys.executable, "-m", "scripts.mutation_run", *arguments],

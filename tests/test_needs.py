@@ -1,5 +1,6 @@
 """What a test needs and is not there: told in one line, and never while tests are collected."""
 
+import multiprocessing.synchronize
 import os
 import pty
 import re
@@ -43,6 +44,16 @@ def test_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(needs.root()) == "needs root"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert told(needs.root()) is None
+
+
+def test_semaphores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(needs.semaphores()) is None or not os.access("/dev/shm", os.W_OK)
+
+    def refused(**_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(multiprocessing.synchronize, "Lock", refused)
+    assert told(needs.semaphores()) == "needs a /dev/shm that may be written"
 
 
 def test_fuse_and_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess, Tables
+from tests import needs
 from tests.fleet.module import run
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +142,7 @@ class Site:
         self, playbook: str, *arguments: str, **variables: object
     ) -> Iterator["subprocess.Popen[str]"]:
         """The playbook while it runs; it is the leader of a session, as under a terminal."""
+        needs.now(needs.semaphores())
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             *("-i", str(self.inventory()), playbook, *arguments),

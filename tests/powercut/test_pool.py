@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+from tests import needs
+
 PROGRAM = """
 import os
 import signal
@@ -19,6 +21,7 @@ if __name__ == "__main__":
 """
 
 
+@needs.semaphores()
 def test_a_killed_run_leaves_no_process(tmp_path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
