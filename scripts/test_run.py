@@ -58,6 +58,7 @@ def planned(arguments: Sequence[str], *, cores: int) -> list[list[str]] | None:
     if options.all or ({*options.ring} & ALONE and {*options.ring} - ALONE):
         together = [*side_by_side, *selected, "--share=together", *rest]
         # Of what runs alone only the files are read: all others would take longer than their tests.
+        rest = [beside(one) for one in rest]
         places = rest if named(rest) else [*rest, *ALONE_FILES]
         return [together, [*workers(rest, cores=1), *selected, "--share=alone", *places]]
     if options.ring and {*options.ring} <= ALONE:
@@ -80,6 +81,15 @@ def named(rest: Sequence[str]) -> list[Path]:
     """The folders and files that the arguments name."""
     places = [ROOT / one.partition("::")[0] for one in rest if not one.startswith("-")]
     return [place for place in places if place.exists()]
+
+
+def beside(argument: str) -> str:
+    """A report of the second call has a file of its own beside that of the first."""
+    option, given, name = argument.partition("=")
+    if option != "--junitxml" or not given:
+        return argument
+    path = Path(name)
+    return f"{option}={path.with_name(f'{path.stem}-alone{path.suffix}')}"
 
 
 def worst(statuses: Sequence[int]) -> int:

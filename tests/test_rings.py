@@ -46,6 +46,13 @@ FILES = ["tests/daemon/test_loop.py", "tests/test_bench.py"]
                 [*ONE, "--all", "--share=alone", "tests/web"],
             ],
         ),
+        (
+            ["--all", "--junitxml=reports/all.xml"],
+            [
+                [*PAIR, "--all", "--share=together", "--junitxml=reports/all.xml"],
+                [*ONE, "--all", "--share=alone", "--junitxml=reports/all-alone.xml", *FILES],
+            ],
+        ),
         (["--ring", "browser"], [[*PAIR, "--ring=browser"]]),
         (["--ring", "bench"], [[*ONE, "--ring=bench"]]),
         (
