@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster
 
-from tests import selecting
+from tests import daemons, selecting
 from tests.tallying import Tally
 
 pytest_plugins = ["tests.needs"]
@@ -36,6 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = Tally(config)
     config.pluginmanager.register(config.stash[_TALLY])
     config.pluginmanager.register(selecting.Selection(config))
+
+
+def pytest_unconfigure() -> None:
+    daemons.forget()
 
 
 @pytest.fixture

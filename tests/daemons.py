@@ -4,7 +4,6 @@ What needs a process (a kill, a signal, systemd, the command line) takes tests/d
 """
 
 import asyncio
-import atexit
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -77,9 +76,15 @@ def _copy_database(root: Path) -> None:
 
 @cache
 def _place() -> Path:
-    place = Path(tempfile.mkdtemp(prefix="spsd-tests-"))
-    atexit.register(shutil.rmtree, place)
-    return place
+    return Path(tempfile.mkdtemp(prefix="spsd-tests-"))
+
+
+def forget() -> None:
+    """Remove what was made for all tests of this process, at the end of them."""
+    if _place.cache_info().currsize:
+        shutil.rmtree(_place())
+        for made in (_place, authority, _database):
+            made.cache_clear()
 
 
 @cache
