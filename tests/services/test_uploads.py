@@ -181,7 +181,7 @@ class LittleRoom(StagingDirectory):
 
 
 def little_room(bench) -> LittleRoom:
-    # Only some blocks wait to be written: with small ones most of the body is on disk when looked at.
+    # Few blocks wait to be written: with small ones most of the body is on disk when looked at.
     return LittleRoom(bench.root / "staging", boot="this", block=PIECE)
 
 
