@@ -5,6 +5,7 @@ are appended in order, so what is on disk is always a plain prefix. Positions an
 times any monotonic seconds.
 """
 
+import mmap
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -44,7 +45,7 @@ class Splitting:
 
         On a fast line one is enough: several cost a copy and gain nothing.
         """
-        affordable = self.connections > 1 and self._share >= self.connections * self.least
+        affordable = self.connections > 1 and self.share >= self.connections * self.least
         # All together, others are as fast: one that is slow by their number has no slow line.
         line = rate * self.jobs
         slow = line < self.fast and rest >= line * self.worthwhile_s
@@ -57,10 +58,11 @@ class Splitting:
         """
         share = -(-rest // self.connections)
         wanted = max(self.least, min(share, int(rate * self.chunk_s)))
-        return min(wanted, self.most, self._share // self.connections)
+        return min(wanted, self.most, self.share // self.connections)
 
     @property
-    def _share(self) -> int:
+    def share(self) -> int:
+        """Bytes that one download may have under way."""
         return self.memory // self.jobs
 
 
@@ -117,10 +119,12 @@ class Chunk:
     lane: int | None = None
     since: float = 0.0
     had: int = 0
-    memory: bytearray = field(init=False)
+    memory: mmap.mmap = field(init=False)
 
     def __post_init__(self) -> None:
-        self.memory = bytearray(self.end - self.first)
+        # Pages of its own, which are taken as they are filled and given back at once: the tail
+        # that another lane was given costs nothing, and no heap grows by what is freed.
+        self.memory = mmap.mmap(-1, self.end - self.first)
 
     @property
     def position(self) -> int:
@@ -176,7 +180,8 @@ class Schedule:
         self.lanes = splitting.connections
         self._window = splitting.connections
         self._next, self._total, self._size = first, total, size
-        self._ahead = min(ahead, size)
+        # All that is under way fits: on a fast line the first chunk is as long as the others.
+        self._ahead = max(0, min(ahead, size, splitting.share - splitting.connections * size))
         self._chunks: deque[Chunk] = deque()
         self._rates: dict[int, float] = {}
 

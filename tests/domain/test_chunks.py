@@ -298,6 +298,24 @@ def test_the_first_chunk_is_longer_by_what_comes_until_the_others_are_there() ->
     assert spans == [(10, 80), (80, 130)]
 
 
+@given(
+    st.integers(1, 8),
+    st.integers(2, 16),
+    st.integers(2 * MIB, 10_000 * MIB),
+    st.floats(1.0, 1e9),
+    st.floats(0.0, 30.0),
+)
+def test_all_that_is_under_way_fits_the_memory(
+    jobs: int, connections: int, rest: int, rate: float, setup_s: float
+) -> None:
+    splitting = Splitting(connections).among(jobs)
+    size = max(1, splitting.chunk(rest, rate))
+    schedule = Schedule(splitting, 0, rest, size, ahead=int(rate * setup_s))
+    lanes = range(connections)
+    lengths = [chunk.left for lane in lanes if (chunk := schedule.take(lane, 0.0))]
+    assert sum(lengths) <= splitting.memory // jobs
+
+
 def test_a_fast_line_needs_one_connection() -> None:
     assert Splitting(2).pays(10**12, 100e6 - 1)
     assert not Splitting(2).pays(10**12, 100e6)
