@@ -181,7 +181,7 @@ class Schedule:
         self._window = splitting.connections
         self._next, self._total, self._size = first, total, size
         # All that is under way fits: on a fast line the first chunk is as long as the others.
-        self._ahead = max(0, min(ahead, size, splitting.share - splitting.connections * size))
+        self._ahead = min(ahead, size, splitting.share - splitting.connections * size)
         self._chunks: deque[Chunk] = deque()
         self._rates: dict[int, float] = {}
 
