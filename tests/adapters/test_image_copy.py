@@ -4,9 +4,12 @@ import asyncio
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from spsd.adapters.staging import StagingDirectory
 from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
+from tests import needs
 from tests.disk import small_disk
 
 DATA = os.urandom(1024) * 1500 + b"end"
@@ -105,8 +109,14 @@ asyncio.run(main())
 
 @pytest.fixture
 def apart(tmp_path: Path) -> Iterator[SlotDirectory]:
-    """Slots on a tmpfs of four MiB, and a sealed image in staging."""
-    slots, staging = tmp_path / "slots", tmp_path / "staging"
+    with slots_apart(tmp_path) as directory:
+        yield directory
+
+
+@contextmanager
+def slots_apart(root: Path) -> Iterator[SlotDirectory]:
+    """Slots on a tmpfs of four MiB, beside a staging directory."""
+    slots, staging = root / "slots", root / "staging"
     slots.mkdir()
     staging.mkdir()
     with small_disk(slots, 4):
@@ -183,22 +193,28 @@ async def test_a_slot_that_is_taken_there_stays_as_it_is(
     assert [one.name for one in (tmp_path / "slots" / "1").iterdir()] == ["something"]
 
 
-async def test_a_daemon_that_is_no_root_goes_on_after_a_kill_in_the_copy(
-    apart: SlotDirectory, tmp_path: Path
-) -> None:
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """Not below pytest's own, which every run of pytest closes to others when it begins."""
+    needs.now(needs.root())
+    place = Path(tempfile.mkdtemp())
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
+
+
+async def test_a_daemon_that_is_no_root_goes_on_after_a_kill_in_the_copy(nobodys: Path) -> None:
     """The image was read-only by then, which only root may write to all the same."""
-    await sealed(tmp_path)
-    for one in (tmp_path, *tmp_path.rglob("*")):
-        os.chown(one, 65534, 65534)
-    for parent in tmp_path.parents:
-        # The second are those of xdist's workers.
-        if parent.owner() == "root" and parent.name.startswith(("pytest-", "popen-")):
-            parent.chmod(0o711)
-    arguments = [str(tmp_path), DIGEST, str(len(DATA))]
-    for script, status in ((_KILLED, -signal.SIGKILL), (_AGAIN, 0)):
-        process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *arguments)
-        assert await process.wait() == status
-    assert (tmp_path / "slots" / "1" / "image").read_bytes() == DATA
+    with slots_apart(nobodys):
+        await sealed(nobodys)
+        for one in (nobodys, *nobodys.rglob("*")):
+            os.chown(one, 65534, 65534)
+        arguments = [str(nobodys), DIGEST, str(len(DATA))]
+        for script, status in ((_KILLED, -signal.SIGKILL), (_AGAIN, 0)):
+            process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *arguments)
+            assert await process.wait() == status
+        assert (nobodys / "slots" / "1" / "image").read_bytes() == DATA
 
 
 async def test_what_a_power_cut_left_half_way_is_freed(

@@ -49,6 +49,9 @@ FETCH = {
     "attempts": BUDGET,
     "backoff_initial_s": 0.001,
     "backoff_limit_s": 0.002,
+    # A tenth of a piece is no drip: it makes the budget whole again, which is a step.
+    "minimum_bytes_per_s": 10,
+    "stall_window_s": 10,
 }
 Request = Callable[[], Coroutine[Any, Any, Any]]
 _whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
@@ -315,6 +318,9 @@ class Life:
         self._tasks.append(asyncio.create_task(self._delete_all(), name="deleting"))
 
     async def _delete_all(self) -> None:
+        # A client that comes too early tries again until somebody listens.
+        while self.daemon is None and not self.is_over:
+            await asyncio.sleep(0)
         for job in await self.rows.list():
             await self.delete(job.key)
         self.news()
