@@ -121,7 +121,9 @@ def test_check_mode_on_a_host_that_has_nothing(host: Host, tmp_path: Path) -> No
     assert not host.file("/opt/spsd").exists()
 
 
-def test_a_host_gets_spsd(host: Host, wheel: Path) -> None:
+def test_a_host_gets_spsd(host: Host, wheel: Path, request: pytest.FixtureRequest) -> None:
+    if not request.config.getoption("--long"):
+        pytest.skip("installs everything from PyPI, which takes minutes: --long")
     given = variables(wheel)
     done = host.play(**given)
     assert done.returncode == 0, done.stdout + done.stderr
