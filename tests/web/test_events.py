@@ -117,9 +117,7 @@ async def test_too_many_removals_to_remember_begin_anew(api: Api) -> None:
         assert (await told.next()).event == "snapshot"
 
 
-async def test_a_quiet_stream_goes_on_as_long_as_its_session(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_quiet_stream_goes_on_as_long_as_its_session(api: Api) -> None:
     await api.start(limits=replace(LIMITS, web=WebLimits(events_keep_s=0.05)))
     client, other = await api.client("viewer"), await api.client("admin")
     async with stream(client) as told:
@@ -153,7 +151,7 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
             await asyncio.sleep(0.01)  # TCP takes a while to notice, and tells nobody
 
 
-async def test_there_are_only_so_many_readers(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_are_only_so_many_readers(api: Api) -> None:
     await api.start(limits=replace(LIMITS, most_waiting=1))
     client = await api.client("viewer")
     async with stream(client) as told:
