@@ -94,6 +94,7 @@ class Life:
         self.answers: list[object] = []
         self.gate = Gate(self.news)
         self.daemon: Daemon | None = None
+        self._listening = True
         self._origin = origin
         self._told = 0
         self._news = asyncio.Event()
@@ -203,7 +204,18 @@ class Life:
             for task in self._resuming():
                 task.add_done_callback(lambda _: self.news())
             self.news()
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Stop listening, as the server does before anything behind it is closed."""
+        self._listening = False
+        for task in self._tasks:
+            task.cancel()
+        while pending := [task for task in self._tasks if not task.done()]:
+            await asyncio.wait(pending)
 
     def _resuming(self) -> list[asyncio.Task[Any]]:
         """The task that settles an upgrade which was under way, if it is not over."""
@@ -250,7 +262,7 @@ class Life:
 
     async def ask(self, request: Request) -> Any:
         """What the request answers; None if it has no answer, for whatever reason."""
-        if self.is_over:
+        if self.is_over or not self._listening:
             return None
         task = asyncio.create_task(self._answering(request), name="request")
         task.add_done_callback(lambda _: self.news())

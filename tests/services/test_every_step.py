@@ -12,12 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from scripts.memory import memory as in_memory
 from spsd.domain.errors import RequestError
 from spsd.domain.failure import JobError
+from spsd.domain.job import JobKey
 from spsd.testing.origin import Origin
 from tests.daemons import prepare
 from tests.services import promises
@@ -143,6 +145,19 @@ async def test_a_sample_of_the_steps(memory, name):
         count, trace = await strike_all(root, SCENARIOS[name], how, first=first, every=7)
         assert count
         assert count == len(range(first, len(trace) + 1, 7)) or not SCENARIOS[name].steady
+
+
+async def test_clients_of_a_daemon_that_stops_meet_a_closed_door(memory):
+    """The server stops listening before the database is closed: the harness has to, too."""
+    async with Origin(PATHS, etag=ETAG) as origin:
+        place = await prepared(memory, SCENARIOS["fetch"], origin)
+        async with alive(place, Steps()) as life:
+            await life.start(counts=False)
+            life.stop()
+            while not life.is_over:
+                await life.ask(lambda: life.fetching.delete(JobKey(str(uuid4()))))
+                await asyncio.sleep(0)
+    assert all(isinstance(error, RequestError) for error in life.answers), life.answers
 
 
 ALIKE = (Strike.FULL, Strike.CANCEL_BEFORE, Strike.KILL_AFTER)
