@@ -25,11 +25,11 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "database": ("tests/domain/test_database.py",),
     "decision": _RESUME,
     "diagnosis": ("tests/domain/test_diagnosis.py",),
-    "digest": ("tests/domain/test_values.py",),
+    "digest": ("tests/foundation/test_digest.py",),
     "exchange": _RESUME,
-    "errors": ("tests/domain/test_errors.py",),
+    "errors": ("tests/foundation/test_errors.py",),
     "failure": (
-        "tests/domain/test_failure.py",
+        "tests/foundation/test_failures.py",
         "tests/domain/test_job.py",
         "tests/test_docs.py::test_the_generated_parts_are_fresh",
     ),
@@ -74,6 +74,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
 }
 
 WIDE = (
+    "tests/foundation",
     "tests/domain",
     "tests/adapters/test_job_repository.py",
     "tests/services/test_recovery.py",

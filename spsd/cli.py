@@ -19,13 +19,13 @@ import click
 from spsd import __version__, daemon, doctor
 from spsd.adapters.boot import Appliance, this_appliance
 from spsd.adapters.logs import LogFormat, log_handler
+from spsd.clock import Clock
 from spsd.config import Settings, load
 from spsd.domain.account import Role
-from spsd.domain.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.domain.finding import Finding, all_well
+from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.limits import LIMITS, Limits
 from spsd.services.accounts import ADVISED_LENGTH, Accounts
-from spsd.services.ports import Clock
 
 _config = click.option(
     "--config",

@@ -28,6 +28,7 @@ from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
+from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.domain.chunks import Splitting
 from spsd.domain.spread import StartSpread
@@ -47,7 +48,6 @@ from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
 from spsd.services.pipeline import Pipeline
-from spsd.services.ports import Clock
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
 from spsd.services.reservations import Reservations

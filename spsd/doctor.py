@@ -27,13 +27,13 @@ from spsd.adapters.state_directory import StateDirectory
 from spsd.config import Settings
 from spsd.domain import diagnosis
 from spsd.domain.database import ADVICE, DatabaseError
-from spsd.domain.errors import ConfigurationError
-from spsd.domain.failure import ApplianceError
 from spsd.domain.finding import Finding, ok, warning, wrong
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import download_key
+from spsd.errors import ConfigurationError
+from spsd.failures import ApplianceError
 from spsd.services.storage import SPARE_BYTES
 
 

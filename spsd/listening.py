@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.adapters.state_directory import StateDirectory
 from spsd.config import Settings
-from spsd.domain.errors import ConfigurationError
+from spsd.errors import ConfigurationError
 from spsd.web.connections import Connections
 
 _log = logging.getLogger(__name__)

@@ -25,6 +25,7 @@ from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
 from spsd.adapters.state_directory import StateDirectory
+from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.domain.chunks import Splitting
 from spsd.limits import Limits
@@ -35,7 +36,6 @@ from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
 from spsd.services.ports import (
     BootChoice,
-    Clock,
     Hooks,
     ImageInspector,
     JobRepository,

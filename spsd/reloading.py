@@ -14,9 +14,9 @@ from spsd.adapters.origin_attempt import Limits, OriginSettings
 from spsd.adapters.origin_tls import Trust
 from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings
-from spsd.domain.errors import ConfigurationError
 from spsd.domain.proxy import proxy_settings
 from spsd.domain.retry import RetryPolicy
+from spsd.errors import ConfigurationError
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from spsd import cli, daemon
 from spsd.adapters.boot import this_appliance
 from spsd.domain.account import Account, Role
-from spsd.domain.errors import AccountError, ConfigurationError, StateError
+from spsd.errors import AccountError, ConfigurationError, StateError
 from tests import needs
 
 

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from spsd.config import Settings, fingerprint_of, load, metrics_token, reference
-from spsd.domain.errors import ConfigurationError
+from spsd.errors import ConfigurationError
 
 EXAMPLE = Path(__file__).parents[1] / "systemd" / "spsd.toml"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.generated_docs import PARTS, ROOT, renewed, stale
-from spsd.domain.failure import FailureCode
+from spsd.failures import FailureCode
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

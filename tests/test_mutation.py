@@ -96,11 +96,11 @@ from pathlib import Path
 from scripts.mutation_trial import Trial, run, warm_up
 
 warm_up()
-text = Path("spsd/domain/digest.py").read_text()
+text = Path("spsd/digest.py").read_text()
 hangs = text + "\\nwhile True: pass\\n"
 for changed in (text, text.replace("{64}", "{63}"), hangs, "1 / 0"):
     limit_s = 3 if changed is hangs else 50
-    print(run(Trial("spsd.domain.digest", changed, ("tests/domain/test_values.py",), limit_s)))
+    print(run(Trial("spsd.digest", changed, ("tests/foundation/test_digest.py",), limit_s)))
 """
 
 
@@ -110,7 +110,7 @@ def test_a_trial_tells_who_lives():
     )
     lives, noticed, hangs, broken = done.stdout.splitlines()
     assert lives == "None"
-    assert "tests/domain/test_values.py::" in noticed
+    assert "tests/foundation/test_digest.py::" in noticed
     assert hangs == "Noticed(by='', timed_out=True)"
     assert broken == "Noticed(by='', timed_out=False)"
 

@@ -17,7 +17,7 @@ import msgspec
 
 from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
 from spsd.domain.boot import Activation, BootRecord, running_slot
-from spsd.domain.failure import ApplianceError
+from spsd.failures import ApplianceError
 
 _log = logging.getLogger(__name__)
 

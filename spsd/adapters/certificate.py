@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from spsd.adapters.durable import write_durably
-from spsd.domain.errors import ConfigurationError, StateError
+from spsd.errors import ConfigurationError, StateError
 
 LIFETIME = timedelta(days=3650)
 

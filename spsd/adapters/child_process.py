@@ -14,8 +14,8 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from spsd.cancellation import to_completion
 from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
-from spsd.services.completion import to_completion
 
 _log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from spsd.adapters.database_errors import database_error
 from spsd.adapters.durable import free_bytes
 from spsd.adapters.group_commit import GroupCommit, Parameters
 from spsd.adapters.reserve import Reserve, reserve_of
+from spsd.cancellation import to_completion
 from spsd.domain.database import DatabaseError, Trouble
-from spsd.domain.failure import ApplianceError, FailureCode
-from spsd.services.completion import to_completion
+from spsd.failures import ApplianceError, FailureCode
 
 _log = logging.getLogger(__name__)
 

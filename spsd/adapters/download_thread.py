@@ -12,11 +12,11 @@ from typing import Any
 from spsd.adapters.http_origin import HttpOrigin
 from spsd.adapters.loop_thread import LoopThread
 from spsd.adapters.origin_attempt import OriginSettings
+from spsd.cancellation import to_completion
 from spsd.domain.chunks import Splitting
-from spsd.domain.failure import JobError
 from spsd.domain.job import Progress
 from spsd.domain.telling import joined
-from spsd.services.completion import to_completion
+from spsd.failures import JobError
 from spsd.services.download import Download, Fetched
 from spsd.services.parallel import Report
 from spsd.services.ports import Partial

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.failures import ApplianceError, FailureCode
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

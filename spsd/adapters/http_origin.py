@@ -19,9 +19,9 @@ from spsd.adapters.origin_client import OriginClient, open_client
 from spsd.adapters.origin_tls import Trust
 from spsd.adapters.token_bucket import TokenBucket
 from spsd.domain.exchange import Ask, Reply
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import NO_PROXIES, ProxySettings
 from spsd.domain.rate import RateWatch
+from spsd.failures import FailureCode, OriginError
 
 _FLUSH_S = 0.25
 """A slow origin's bytes are handed on after this long, so that they are counted and kept."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 
 _FICLONE = 0x40049409
 """ioctl_ficlone(2): share the blocks, where the file system can."""

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from spsd.adapters.database import Database
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import EXPLANATIONS
+from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 from spsd.domain.selection import EVERY_JOB, Selection
+from spsd.failures import EXPLANATIONS
 from spsd.services.ports import Moved
 
 _COLUMNS = (

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Generic, NoReturn, TypeVar
 
 from spsd.adapters.niceness import give_way
-from spsd.services.completion import to_completion
+from spsd.cancellation import to_completion
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from spsd.adapters.database_check import BUSY_TIMEOUT_S, must_be_ours
 from spsd.adapters.database_errors import as_database_errors, trouble_of
 from spsd.adapters.schema import migrations_directory, scripts_in, statements_of
 from spsd.domain.database import APPLICATION_ID, Trouble
-from spsd.domain.errors import StateError
+from spsd.errors import StateError
 
 _POLL_S = 0.01
 

@@ -19,9 +19,9 @@ from spsd.adapters.origin_tls import Trust, failed_on_time, proof, tls_reason, v
 from spsd.domain import redirect
 from spsd.domain.certificate_time import time_evidence
 from spsd.domain.exchange import Ask
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings, proxy_for
 from spsd.domain.source import displayed
+from spsd.failures import FailureCode, OriginError
 
 Proven = dict[str, str | int]
 """Evidence of the way: what TLS proved, and the proxy."""

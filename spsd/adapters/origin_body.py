@@ -13,7 +13,7 @@ from typing import Protocol
 import aiohttp
 
 from spsd.adapters.origin_errors import as_origin_errors, cut_off
-from spsd.domain.failure import OriginError
+from spsd.failures import OriginError
 
 
 class Body(Protocol):

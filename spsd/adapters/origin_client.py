@@ -21,9 +21,9 @@ from spsd import __version__
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.origin_tls import ProvenResponse
 from spsd.adapters.resolver import InterruptibleResolver
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import proxy_problem
 from spsd.domain.source import authorization, displayed, told
+from spsd.failures import FailureCode, OriginError
 
 Policy = Callable[[], AddressPolicy]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from spsd.adapters.origin_tls import tls_reason
-from spsd.domain.failure import FailureCode, OriginError
+from spsd.failures import FailureCode, OriginError
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from aiohttp.connector import Connection
 from cryptography import x509
 
 from spsd.domain.certificate_time import Validity
-from spsd.domain.errors import ConfigurationError
+from spsd.errors import ConfigurationError
 
 _ON_TIME = (9, 10)
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""

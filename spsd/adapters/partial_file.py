@@ -24,10 +24,10 @@ from spsd.adapters.durable import as_appliance_errors
 from spsd.adapters.image_file import ImageFile, buffers
 from spsd.adapters.niceness import give_way
 from spsd.adapters.partial_record import RECORD_ROOM, Record, origin_of, write_record
-from spsd.domain.digest import Sha256
+from spsd.cancellation import to_completion
+from spsd.digest import Sha256
 from spsd.domain.exchange import Kept, Reply
-from spsd.domain.failure import ApplianceError
-from spsd.services.completion import to_completion
+from spsd.failures import ApplianceError
 
 T = TypeVar("T")
 

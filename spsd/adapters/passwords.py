@@ -10,7 +10,7 @@ from typing import TypeVar
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from spsd.services.completion import to_completion
+from spsd.cancellation import to_completion
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
-from spsd.domain.errors import StateError
+from spsd.errors import StateError
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _OBJECTS = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"

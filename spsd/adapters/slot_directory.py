@@ -22,11 +22,11 @@ import msgspec
 from spsd.adapters.durable import as_appliance_errors, room, sync_directory, write_durably
 from spsd.adapters.image_copy import copy_image, digest_of
 from spsd.adapters.partial_file import IMAGE
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, Evidence, FailureCode
+from spsd.cancellation import to_completion
+from spsd.digest import Sha256
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
-from spsd.services.completion import to_completion
+from spsd.failures import ApplianceError, Evidence, FailureCode
 
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spsd.adapters.durable import sync_directory
-from spsd.domain.errors import StateError
+from spsd.errors import StateError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """What the head of a reply means, as a decision table (references are to RFC 9110)."""
 
-from spsd.domain.decision import Outcome, Table
+from spsd.decision_table import Outcome, Table
 from spsd.domain.exchange import Ask, AskAgain, Exchange, Same, Verdict
-from spsd.domain.failure import FailureCode
 from spsd.domain.head_rows import HeadRow, for_good, for_now, over, retry_after, status, whole
 from spsd.domain.parts import PART_ROWS, PAST_THE_END_ROWS
+from spsd.failures import FailureCode
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Worth another attempt, besides every 5xx (sections 15.5.9 and 15.6, RFC 8470, RFC 6585)."""

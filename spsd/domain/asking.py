@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from spsd.domain.decision import Outcome, Row, Table
+from spsd.decision_table import Outcome, Row, Table
 from spsd.domain.exchange import Ask, Complete, Kept, Windows
 
 WINDOWS = Windows()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spsd.domain.errors import StateError
+from spsd.errors import StateError
 
 APPLICATION_ID = 0x73707364
 """``PRAGMA application_id`` of our databases: "spsd" in ASCII. Older ones of ours have 0."""

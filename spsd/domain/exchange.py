@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from spsd.domain.failure import OriginError
+from spsd.failures import OriginError
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII)

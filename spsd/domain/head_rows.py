@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from spsd.domain.decision import Outcome, Row
+from spsd.decision_table import Outcome, Row
 from spsd.domain.exchange import Ask, AskAgain, Exchange, Reject, StartOver, Verdict
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.retry import retry_after_seconds
+from spsd.failures import FailureCode, OriginError
 
 HeadRow = Row[Exchange, Verdict]
 Then = Outcome[Exchange, Verdict]

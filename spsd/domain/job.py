@@ -9,9 +9,9 @@ row that brought no new byte, the running one included.
 from dataclasses import dataclass, replace
 from typing import NewType
 
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, FailureCode, JobError
+from spsd.digest import Sha256
 from spsd.domain.lifecycle import JobState, Trigger, advance
+from spsd.failures import ApplianceError, FailureCode, JobError
 
 JobKey = NewType("JobKey", str)
 """A UUID in its canonical form; the job's name on the wire."""

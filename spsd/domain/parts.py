@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from spsd.decision_table import Outcome
 from spsd.domain.asking import Prefix, overlapping, proof
-from spsd.domain.decision import Outcome
 from spsd.domain.exchange import (
     Append,
     AskAgain,
@@ -14,8 +14,8 @@ from spsd.domain.exchange import (
     Span,
     Verdict,
 )
-from spsd.domain.failure import FailureCode
 from spsd.domain.head_rows import HeadRow, Test, for_now, status, whole
+from spsd.failures import FailureCode
 
 
 def _part(test: Callable[[Exchange, Span], bool]) -> Test:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from spsd.domain.errors import InvalidRequestBodyError
 from spsd.domain.source import parse_source_url
+from spsd.errors import InvalidRequestBodyError
 
 _BETWEEN = re.compile(r"[\s,]+")
 

@@ -3,16 +3,9 @@
 import re
 from dataclasses import dataclass, field
 
-from spsd.domain.decision import Outcome, Row, Table
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import (
-    ApplianceError,
-    Evidence,
-    FailureCode,
-    ImageError,
-    JobError,
-    OriginError,
-)
+from spsd.decision_table import Outcome, Row, Table
+from spsd.digest import Sha256
+from spsd.failures import ApplianceError, Evidence, FailureCode, ImageError, JobError, OriginError
 
 PAGE_BYTES = 4096
 """Enough of the beginning to tell a web page."""

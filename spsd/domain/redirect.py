@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from spsd.domain.decision import Outcome, Row, Table
-from spsd.domain.errors import InvalidRequestBodyError
-from spsd.domain.failure import FailureCode, OriginError
+from spsd.decision_table import Outcome, Row, Table
 from spsd.domain.source import parse_source_url, same_origin, told, with_credentials_of
+from spsd.errors import InvalidRequestBodyError
+from spsd.failures import FailureCode, OriginError
 
 REDIRECT_LIMIT = 10
 STATUSES = frozenset({301, 302, 303, 307, 308})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from spsd.domain.failure import FailureCode
+from spsd.failures import FailureCode
 
 
 @dataclass(frozen=True, slots=True)

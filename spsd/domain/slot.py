@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.image import ImageInfo
 
 

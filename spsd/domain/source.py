@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.errors import InvalidRequestBodyError
 
 URL_LIMIT = 8 * 1024
 """Longest accepted URL in bytes; RFC 9110 section 4.1 asks for 8,000 at least."""

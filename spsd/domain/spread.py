@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from typing import NewType
 from uuid import UUID
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 
 StagingKey = NewType("StagingKey", str)
 """A directory name; only the functions below make one."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from spsd.domain.errors import FirmwareTestFailedError
-from spsd.domain.failure import JobError
 from spsd.domain.image import ImageInfo
 from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
 from spsd.domain.slot import BrokenSlot, InstalledImage
+from spsd.errors import FirmwareTestFailedError
+from spsd.failures import JobError
 
 _IMAGE, _VOLUME = "Image check", "Volume check"
 _FETCH_AGAIN = "delete the image from the slot and fetch it again"

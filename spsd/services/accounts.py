@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
+from spsd.clock import Now
 from spsd.domain.account import Account, Role, Session
 from spsd.domain.database import DatabaseError
-from spsd.domain.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
-from spsd.domain.failure import ApplianceError
 from spsd.domain.throttle import Throttle
+from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
+from spsd.failures import ApplianceError
 from spsd.services.account_ports import AccountRepository, PasswordHasher
-from spsd.services.ports import Now
 
 _log = logging.getLogger(__name__)
 

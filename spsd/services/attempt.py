@@ -19,10 +19,10 @@ from spsd.domain.exchange import (
     StartOver,
     Verdict,
 )
-from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.job import Progress
 from spsd.domain.receiving import Opening, Received, judge_body, judge_opening, within
 from spsd.domain.resume import difference, plan
+from spsd.failures import ApplianceError, FailureCode
 from spsd.services.parallel import Parallel, Report
 from spsd.services.ports import Answer, Partial, Staging
 from spsd.services.storage import SPARE_BYTES

@@ -4,11 +4,12 @@ Each step moves the row. When a move finds that somebody else moved first (a can
 without a word: the row says what happened.
 """
 
-from spsd.domain.failure import JobError
+from spsd.clock import Now
 from spsd.domain.job import Job, Progress
 from spsd.domain.lifecycle import JobState
 from spsd.domain.retry import RetryPolicy
-from spsd.services.ports import JobRepository, Now
+from spsd.failures import JobError
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 
 

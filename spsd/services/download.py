@@ -7,14 +7,15 @@ What to do is decided in :mod:`spsd.domain.resume`; how it is done stands in
 from dataclasses import dataclass
 from typing import Protocol
 
+from spsd.clock import Now
 from spsd.domain.asking import WINDOWS
 from spsd.domain.chunks import ALONE, Splitting
 from spsd.domain.exchange import Complete, Windows
-from spsd.domain.failure import JobError
 from spsd.domain.resume import judge, plan
+from spsd.failures import JobError
 from spsd.services.attempt import Attempt, Evidence
 from spsd.services.parallel import LOOK_S, Parallel, Report
-from spsd.services.ports import Now, Origin, Partial, Staging
+from spsd.services.ports import Origin, Partial, Staging
 
 
 @dataclass(frozen=True, slots=True)

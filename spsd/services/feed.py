@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from spsd.domain.database import DatabaseError
-from spsd.domain.errors import TooManyReadersError
 from spsd.domain.job import Job, JobKey, Progress
+from spsd.errors import TooManyReadersError
 from spsd.services.ports import Moves
 from spsd.services.progress import ProgressBoard
 from spsd.services.revisions import Revisions

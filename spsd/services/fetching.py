@@ -3,13 +3,14 @@
 import uuid
 from collections.abc import Sequence
 
-from spsd.domain.digest import Sha256
-from spsd.domain.errors import FetchNotCancellableError, ResourceNotFoundError
+from spsd.cancellation import to_completion
+from spsd.clock import Now
+from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.domain.selection import EVERY_JOB, Selection
-from spsd.services.completion import to_completion
-from spsd.services.ports import JobRepository, Now
+from spsd.errors import FetchNotCancellableError, ResourceNotFoundError
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.scheduler import Scheduler
 

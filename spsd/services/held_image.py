@@ -1,6 +1,6 @@
 """Is the image here already?"""
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.slot import InstalledImage
 from spsd.services.ports import SlotStore
 

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from spsd.domain.failure import JobError
 from spsd.domain.integrity import Finding, Verdict, judge
+from spsd.failures import JobError
 from spsd.services.ports import SlotStore
 
 _log = logging.getLogger(__name__)

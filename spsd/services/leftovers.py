@@ -2,8 +2,8 @@
 
 import logging
 
-from spsd.domain.failure import ApplianceError
 from spsd.domain.staging_key import StagingKey
+from spsd.failures import ApplianceError
 from spsd.services.ports import Staging
 
 _log = logging.getLogger(__name__)

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from spsd.clock import Now
 from spsd.domain.chunks import MIB, Chunk, Schedule, Splitting
 from spsd.domain.exchange import Append, Ask, Kept, Reject, Windows
-from spsd.domain.failure import FailureCode, JobError, OriginError
 from spsd.domain.job import Progress
 from spsd.domain.resume import judge
+from spsd.failures import FailureCode, JobError, OriginError
 from spsd.services.claim import SupersededError
-from spsd.services.ports import Answer, Now, Origin, Partial
+from spsd.services.ports import Answer, Origin, Partial
 
 LOOK_S = 0.25
 """How often a lane without work looks whether another has become slow."""

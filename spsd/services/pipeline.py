@@ -4,18 +4,19 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
+from spsd.cancellation import to_completion
+from spsd.clock import Now
 from spsd.domain.job import Job
 from spsd.domain.retry import RetryPolicy
 from spsd.domain.slot import InstalledImage
 from spsd.domain.spread import StartSpread
 from spsd.domain.staging_key import download_key
+from spsd.failures import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
 from spsd.services.claim import Claim, SupersededError
-from spsd.services.completion import to_completion
 from spsd.services.download import Attempts
 from spsd.services.held_image import held_image
 from spsd.services.leftovers import clear_away
-from spsd.services.ports import ImageInspector, JobRepository, Now, SlotStore, Staging
+from spsd.services.ports import ImageInspector, JobRepository, SlotStore, Staging
 from spsd.services.progress import ProgressBoard
 from spsd.services.proving import Proving
 

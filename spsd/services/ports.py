@@ -1,16 +1,16 @@
 """What the use cases need from outside: one protocol for each foreign thing.
 
-Adapters raise :class:`~spsd.domain.failure.JobError` for what goes wrong out there, and nothing
+Adapters raise :class:`~spsd.failures.JobError` for what goes wrong out there, and nothing
 foreign.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from spsd.digest import Sha256
 from spsd.domain.boot import Activation
-from spsd.domain.digest import Sha256
 from spsd.domain.exchange import Ask, Kept, Reply
 from spsd.domain.host import HostName, Load
 from spsd.domain.image import ImageInfo
@@ -19,17 +19,6 @@ from spsd.domain.program import ProgramOutcome
 from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
-
-Now = Callable[[], int]
-"""Whole seconds since the epoch, UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time of day, and seconds that no one sets back."""
-
-    now: Now
-    monotonic: Callable[[], float]
 
 
 class JobRepository(Protocol):

@@ -6,7 +6,12 @@ Whom to ask and whom to leave is decided in :mod:`spsd.domain.mirror`; here it i
 import asyncio
 import random
 
-from spsd.domain.failure import (
+from spsd.domain.job import Progress
+from spsd.domain.mirror import Provenance, Sources
+from spsd.domain.receiving import PAGE_BYTES, Finished, judge_digest
+from spsd.domain.retry import gained
+from spsd.domain.source import authority
+from spsd.failures import (
     EXPLANATIONS,
     ApplianceError,
     Evidence,
@@ -15,11 +20,6 @@ from spsd.domain.failure import (
     JobError,
     OriginError,
 )
-from spsd.domain.job import Progress
-from spsd.domain.mirror import Provenance, Sources
-from spsd.domain.receiving import PAGE_BYTES, Finished, judge_digest
-from spsd.domain.retry import gained
-from spsd.domain.source import authority
 from spsd.services.claim import Claim
 from spsd.services.download import Attempts, Fetched
 from spsd.services.ports import Partial

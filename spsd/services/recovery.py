@@ -4,12 +4,13 @@ Three facts have one home each: the intent in the row, the bytes in the partial 
 the slot. After a crash they may disagree by one step; each disagreement has one way out.
 """
 
+from spsd.clock import Now
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import InstalledImage
 from spsd.domain.staging_key import download_key
 from spsd.services.leftovers import clear_away
-from spsd.services.ports import JobRepository, Now, SlotStore, Staging
+from spsd.services.ports import JobRepository, SlotStore, Staging
 
 
 async def recover(

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
 from spsd.domain.retry import RetryPolicy

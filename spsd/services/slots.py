@@ -7,11 +7,11 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
+from spsd.cancellation import to_completion
 from spsd.domain.boot import Activation, why_in_use
-from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
-from spsd.domain.failure import ApplianceError
 from spsd.domain.slot import InstalledImage, SlotContent
-from spsd.services.completion import to_completion
+from spsd.errors import ResourceNotFoundError, SlotInUseError
+from spsd.failures import ApplianceError
 from spsd.services.ports import BootChoice, SlotStore
 from spsd.services.reservations import Reservations
 

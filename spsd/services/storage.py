@@ -1,13 +1,8 @@
 """What is left free of the disk, and what a client is told when it cannot be read or written."""
 
 from spsd.domain.database import DatabaseError, Trouble
-from spsd.domain.errors import (
-    InsufficientStorageError,
-    RequestError,
-    StorageBusyError,
-    StorageFailedError,
-)
-from spsd.domain.failure import EXPLANATIONS, ApplianceError, FailureCode
+from spsd.errors import InsufficientStorageError, RequestError, StorageBusyError, StorageFailedError
+from spsd.failures import EXPLANATIONS, ApplianceError, FailureCode
 
 SPARE_BYTES = 16 * 1024 * 1024
 """Left free on a file system, for the database and the manifests."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, assert_never
 
 from spsd.domain.boot import Activation
-from spsd.domain.errors import FirmwareTestFailedError, ResourceNotFoundError
-from spsd.domain.failure import ApplianceError, JobError
 from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.domain.upgrade import (
     Check,
@@ -29,6 +27,8 @@ from spsd.domain.upgrade import (
     space_check,
     volume_check,
 )
+from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError
+from spsd.failures import ApplianceError, JobError
 from spsd.services.ports import Hooks, Reboot, Room, SlotInspector, SlotStore
 from spsd.services.slots import Slots
 from spsd.services.storage import SPARE_BYTES

@@ -8,8 +8,12 @@ import logging
 import uuid
 from collections.abc import AsyncIterator
 
-from spsd.domain.digest import Sha256
-from spsd.domain.errors import (
+from spsd.cancellation import to_completion
+from spsd.clock import Now
+from spsd.digest import Sha256
+from spsd.domain.slot import InstalledImage
+from spsd.domain.staging_key import StagingKey, upload_key
+from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
     InsufficientStorageError,
@@ -18,13 +22,10 @@ from spsd.domain.errors import (
     RequestError,
     StorageFailedError,
 )
-from spsd.domain.failure import ApplianceError, FailureCode, ImageError
-from spsd.domain.slot import InstalledImage
-from spsd.domain.staging_key import StagingKey, upload_key
-from spsd.services.completion import to_completion
+from spsd.failures import ApplianceError, FailureCode, ImageError
 from spsd.services.held_image import held_image
 from spsd.services.leftovers import clear_away
-from spsd.services.ports import ImageInspector, Now, Partial, SlotStore, Staging
+from spsd.services.ports import ImageInspector, Partial, SlotStore, Staging
 from spsd.services.reservations import Holder, Reservations
 from spsd.services.storage import SPARE_BYTES
 

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from spsd.domain.digest import Sha256
+from spsd.cancellation import to_completion
+from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.selection import EVERY_JOB, Selection
-from spsd.services.completion import to_completion
 from spsd.services.ports import JobRepository
 
 

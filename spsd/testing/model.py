@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Final
 
-from spsd.domain.failure import FailureCode
+from spsd.failures import FailureCode
 
 
 class Status(StrEnum):

@@ -45,7 +45,7 @@ def main(environ: Mapping[str, str]) -> None:
     # Here and not above: the rest of the harness is loaded without the daemon.
     from spsd.adapters.boot import Appliance, this_appliance  # noqa: PLC0415
     from spsd.cli import main as spsd  # noqa: PLC0415
-    from spsd.services.ports import Clock  # noqa: PLC0415
+    from spsd.clock import Clock  # noqa: PLC0415
 
     def appliance() -> Appliance:
         here = this_appliance()

@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.domain.account import Session
-from spsd.domain.errors import UnauthenticatedError, UnauthorizedError
+from spsd.errors import UnauthenticatedError, UnauthorizedError
 from spsd.services.accounts import Accounts
 from spsd.web.contract import CONTRACT, Access
 

@@ -5,7 +5,7 @@ import binascii
 
 from aiohttp import hdrs, web
 
-from spsd.domain.errors import TooManyAttemptsError, UnauthenticatedError
+from spsd.errors import TooManyAttemptsError, UnauthenticatedError
 from spsd.web.answers import Shape, answer
 from spsd.web.auth import ACCOUNTS, COOKIE, SECURE, set_cookie
 from spsd.web.contract import Access, Answer, Field, Operation

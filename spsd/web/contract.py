@@ -12,7 +12,7 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import hdrs, web
 
-from spsd.domain.errors import RequestError
+from spsd.errors import RequestError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -6,8 +6,8 @@ Both are about the image, not about the form that may carry it.
 import base64
 import re
 
-from spsd.domain.digest import Sha256, parse_sha256
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.digest import Sha256, parse_sha256
+from spsd.errors import InvalidRequestBodyError
 
 REPR_DIGEST = "Repr-Digest"
 X_CHECKSUM = "X-Checksum-Sha256"

@@ -16,8 +16,8 @@ import msgspec
 from aiohttp import hdrs, web
 
 from spsd.domain.database import DatabaseError
-from spsd.domain.errors import InvalidQueryError
 from spsd.domain.job import JobKey
+from spsd.errors import InvalidQueryError
 from spsd.services.feed import Change, Feed, Reader, Removal
 from spsd.web import downloads
 from spsd.web.answers import Shape

@@ -6,7 +6,7 @@ A refusal then comes before the client has sent its bytes.
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.typedefs import Handler
 
-from spsd.web.http_errors import ExpectationFailedError
+from spsd.errors import ExpectationFailedError
 
 _CONTINUE = "100-continue"
 

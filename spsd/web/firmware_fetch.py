@@ -8,7 +8,9 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import hdrs, web
 
-from spsd.domain.errors import (
+from spsd.domain.job import Job, JobKey
+from spsd.domain.selection import Selection
+from spsd.errors import (
     FetchNotCancellableError,
     IncompleteRequestBodyError,
     InvalidQueryError,
@@ -16,8 +18,6 @@ from spsd.domain.errors import (
     ResourceNotFoundError,
     TooManyReadersError,
 )
-from spsd.domain.job import Job, JobKey
-from spsd.domain.selection import Selection
 from spsd.services.fetching import Fetching
 from spsd.web import downloads, events
 from spsd.web.answers import answer, encoded

@@ -4,8 +4,8 @@ from typing import assert_never
 
 from aiohttp import hdrs, web
 
-from spsd.domain.errors import ResourceNotFoundError, SlotInUseError
 from spsd.domain.slot import BrokenSlot, InstalledImage
+from spsd.errors import ResourceNotFoundError, SlotInUseError
 from spsd.services.slots import Slots
 from spsd.web import slots as shapes
 from spsd.web.answers import answer

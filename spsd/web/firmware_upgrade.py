@@ -5,13 +5,13 @@ from typing import Annotated
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.errors import (
+from spsd.domain.upgrade import Tested
+from spsd.errors import (
     FirmwareTestFailedError,
     IncompleteRequestBodyError,
     InvalidRequestBodyError,
     ResourceNotFoundError,
 )
-from spsd.domain.upgrade import Tested
 from spsd.services.upgrade import Upgrade
 from spsd.web.answers import Shape, answer
 from spsd.web.auth import SESSION

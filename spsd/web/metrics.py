@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from spsd.domain.errors import UnauthenticatedError
+from spsd.errors import UnauthenticatedError
 from spsd.services.meter import OPEN_METRICS, Exposition, Meter
 from spsd.web.auth import SESSION
 from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Answer, Operation

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.errors import InvalidRequestBodyError
 
 HEAD_LIMIT = 16 * 1024
 """Longest line in the head of a part, in bytes."""

@@ -11,9 +11,12 @@ from aiohttp import hdrs
 from msgspec import UNSET
 
 from spsd import __version__
-from spsd.domain.errors import (
+from spsd.errors import (
+    ExpectationFailedError,
     InsufficientStorageError,
+    InternalError,
     InvalidRequestBodyError,
+    RequestBodyTooLargeError,
     RequestError,
     RequestTimeoutError,
     StorageBusyError,
@@ -35,7 +38,6 @@ from spsd.web.contract import (
     Link,
     Operation,
 )
-from spsd.web.http_errors import ExpectationFailedError, InternalError, RequestBodyTooLargeError
 from spsd.web.paths import LOG_IN
 from spsd.web.problems import STATUS, Problem, meaning_of
 

@@ -7,16 +7,20 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.domain.database import DatabaseError
-from spsd.domain.errors import (
+from spsd.errors import (
     ChecksumMismatchError,
+    ExpectationFailedError,
     FetchNotCancellableError,
     FirmwareTestFailedError,
     IncompleteRequestBodyError,
     InsufficientStorageError,
+    InternalError,
     InvalidQueryError,
     InvalidRequestBodyError,
+    MethodNotAllowedError,
     NoEmptySlotError,
     NotAnImageError,
+    RequestBodyTooLargeError,
     RequestError,
     RequestTimeoutError,
     ResourceNotFoundError,
@@ -28,15 +32,9 @@ from spsd.domain.errors import (
     UnauthenticatedError,
     UnauthorizedError,
 )
-from spsd.domain.failure import ApplianceError
+from spsd.failures import ApplianceError
 from spsd.services.storage import storage_problem
 from spsd.web.answers import Shape, answer
-from spsd.web.http_errors import (
-    ExpectationFailedError,
-    InternalError,
-    MethodNotAllowedError,
-    RequestBodyTooLargeError,
-)
 from spsd.web.paths import LOG_IN, METRICS
 
 _log = logging.getLogger(__name__)

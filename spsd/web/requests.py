@@ -8,13 +8,9 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from spsd.domain.digest import Sha256, parse_sha256
-from spsd.domain.errors import (
-    IncompleteRequestBodyError,
-    InvalidRequestBodyError,
-    RequestTimeoutError,
-)
+from spsd.digest import Sha256, parse_sha256
 from spsd.domain.source import MIRROR_LIMIT, distinct_mirrors, parse_source_url
+from spsd.errors import IncompleteRequestBodyError, InvalidRequestBodyError, RequestTimeoutError
 from spsd.web.expectation import go_ahead
 from spsd.web.limits import LIMITS
 

@@ -9,7 +9,9 @@ from typing import Annotated, assert_never
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.errors import (
+from spsd.domain.rate import RateWatch
+from spsd.domain.slot import InstalledImage
+from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
     InsufficientStorageError,
@@ -19,8 +21,6 @@ from spsd.domain.errors import (
     RequestTimeoutError,
     StorageFailedError,
 )
-from spsd.domain.rate import RateWatch
-from spsd.domain.slot import InstalledImage
 from spsd.services.slots import Slots
 from spsd.services.uploads import Uploads
 from spsd.web.answers import Shape, answer

@@ -12,8 +12,8 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from spsd.domain.errors import InvalidQueryError
 from spsd.domain.job import JobKey
+from spsd.errors import InvalidQueryError
 from spsd.services.feed import Feed
 from spsd.services.revisions import Revision
 from spsd.web.connections import when_lost

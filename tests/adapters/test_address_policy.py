@@ -7,8 +7,8 @@ from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.proxy import ProxySettings
+from spsd.failures import FailureCode, OriginError
 from spsd.testing.origin import Origin, Redirect
 from tests.adapters.bodies import body_of
 

@@ -4,7 +4,7 @@ import pytest
 
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.domain.boot import Activation, BootRecord, running_slot, why_in_use
-from spsd.domain.failure import ApplianceError
+from spsd.failures import ApplianceError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from spsd.adapters import certificate as subject
 from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
-from spsd.domain.errors import ConfigurationError, StateError
+from spsd.errors import ConfigurationError, StateError
 from tests import needs
 
 

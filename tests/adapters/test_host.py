@@ -10,7 +10,7 @@ from dataclasses import astuple
 import pytest
 
 from spsd.adapters.host import KEEP_S, Machine
-from spsd.domain.failure import ApplianceError, FailureCode
+from spsd.failures import ApplianceError, FailureCode
 
 
 class Clock:

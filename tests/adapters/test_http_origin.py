@@ -11,7 +11,7 @@ from spsd.adapters.certificate import ensure_self_signed
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
-from spsd.domain.failure import FailureCode, OriginError
+from spsd.failures import FailureCode, OriginError
 from spsd.testing.origin import Act, Chunked, CutAfter, Drip, Hang, NoLength, Origin, Whole
 
 CONTENT = bytes(range(256)) * 40

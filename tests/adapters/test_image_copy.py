@@ -17,9 +17,9 @@ import pytest
 from spsd.adapters.image_copy import WAYS, clone, copy_image, copy_range, digest_of, send
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
-from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
+from spsd.failures import ApplianceError, FailureCode
 from tests import needs
 from tests.disk import small_disk
 

@@ -7,7 +7,7 @@ import pytest
 
 from spsd.adapters.migrations import migrate, migrations_directory
 from spsd.adapters.reserve import Reserve, reserve_of
-from spsd.domain.errors import StateError
+from spsd.errors import StateError
 
 FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
 

@@ -13,7 +13,7 @@ from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
-from spsd.domain.failure import FailureCode, OriginError
+from spsd.failures import FailureCode, OriginError
 from spsd.testing.origin import Origin
 from tests.adapters.bodies import body_of
 from tests.authority import DAY, NOW, Authority, as_python_does

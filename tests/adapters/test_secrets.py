@@ -11,7 +11,7 @@ from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
-from spsd.domain.failure import OriginError
+from spsd.failures import OriginError
 from spsd.testing.origin import Origin, Redirect
 
 LIMITS = Limits(

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from spsd.adapters.partial_file import BLOCK, DEPTH
 from spsd.adapters.staging import StagingDirectory
 from spsd.domain.exchange import Kept, Reply
-from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.staging_key import upload_key
+from spsd.failures import ApplianceError, FailureCode
 from tests.disk import small_disk
 
 DIGEST = "d" * 64

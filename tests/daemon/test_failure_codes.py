@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import EXPLANATIONS, FailureCode
+from spsd.digest import Sha256
 from spsd.domain.staging_key import download_key
+from spsd.failures import EXPLANATIONS, FailureCode
 from spsd.testing.origin import (
     Act,
     CutAfter,

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from spsd.digest import Sha256
 from spsd.domain.database import ADVICE, Examined, Trouble
 from spsd.domain.diagnosis import (
     DirectoryFacts,
@@ -15,7 +16,6 @@ from spsd.domain.diagnosis import (
     of_slot,
     of_staging,
 )
-from spsd.domain.digest import Sha256
 from spsd.domain.finding import ok, warning, wrong
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsd.adapters.migrations import migrations_directory
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import EXPLANATIONS, FailureCode, JobError, OriginError
+from spsd.digest import Sha256
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, IllegalMoveError, JobState, Trigger
+from spsd.failures import EXPLANATIONS, FailureCode, JobError, OriginError
 
 BUDGET = 4
 DIGEST = Sha256("ab" * 32)

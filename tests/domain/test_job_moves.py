@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import EXPLANATIONS, FailureCode, ImageError, JobError, OriginError
+from spsd.digest import Sha256
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.failures import EXPLANATIONS, FailureCode, ImageError, JobError, OriginError
 
 DIGEST = Sha256("ab" * 32)
 SOME = Progress(7, 9)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.failure import FailureCode, ImageError, JobError, OriginError
 from spsd.domain.job import NO_PROGRESS, Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.mirror import PATIENCE, Provenance, Sources
 from spsd.domain.retry import RetryPolicy, backoff_s
+from spsd.failures import FailureCode, ImageError, JobError, OriginError
 
 POLICY = RetryPolicy(budget=3, initial_s=1.0, limit_s=60.0, stall_floor=0)
 SIZE = 8

@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.failure import EXPLANATIONS, FailureCode
 from spsd.domain.receiving import (
     BODY,
     DIGEST,
@@ -18,6 +17,7 @@ from spsd.domain.receiving import (
     within,
 )
 from spsd.domain.redirect import REDIRECT_LIMIT, REDIRECTS, Hop
+from spsd.failures import EXPLANATIONS, FailureCode
 
 PAGE = b"\xef\xbb\xbf \r\n<!DOCTYPE html>\n<title>log in</title>"
 IMAGE = bytes(512)

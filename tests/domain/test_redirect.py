@@ -1,7 +1,7 @@
 import pytest
 
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.redirect import REDIRECT_LIMIT, STATUSES, Hop, follow
+from spsd.failures import FailureCode, OriginError
 
 BASE = "http://user:secret@a.example/dir/file#part"
 

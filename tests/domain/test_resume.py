@@ -16,8 +16,8 @@ from spsd.domain.exchange import (
     Reply,
     StartOver,
 )
-from spsd.domain.failure import FailureCode
 from spsd.domain.resume import difference, judge, plan
+from spsd.failures import FailureCode
 
 NOW = 1_700_000_000
 KEPT = Kept(length=100, total=1000, etag='"a"')

@@ -5,7 +5,7 @@ import pytest
 from spsd.domain.answering import HEAD
 from spsd.domain.asking import PLAN, WINDOWS, Prefix, overlapping, proof
 from spsd.domain.exchange import Append, Ask, Complete, Exchange, Kept, Reply, Windows
-from spsd.domain.failure import FailureCode
+from spsd.failures import FailureCode
 
 NOW = 1_700_000_000
 ONE = Kept(1, 1000, '"a"')

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.failure import FailureCode
 from spsd.domain.retry import (
     RETRY_AFTER_LIMIT_S,
     RetryPolicy,
@@ -15,6 +14,7 @@ from spsd.domain.retry import (
     gained,
     retry_after_seconds,
 )
+from spsd.failures import FailureCode
 
 NOW = 1_700_000_000
 POLICY = RetryPolicy(budget=5, initial_s=1.0, limit_s=60.0, stall_floor=1000)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from spsd.domain.errors import InvalidRequestBodyError
 from spsd.domain.source import (
     MIRROR_LIMIT,
     URL_LIMIT,
@@ -15,6 +14,7 @@ from spsd.domain.source import (
     told,
     with_credentials_of,
 )
+from spsd.errors import InvalidRequestBodyError
 
 
 @pytest.mark.parametrize(

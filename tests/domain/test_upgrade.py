@@ -3,8 +3,6 @@
 import pytest
 
 from spsd.domain import upgrade
-from spsd.domain.errors import FirmwareTestFailedError
-from spsd.domain.failure import ApplianceError, FailureCode
 from spsd.domain.image import ImageInfo
 from spsd.domain.program import ProgramEnded, ProgramNotStarted
 from spsd.domain.slot import BrokenSlot, InstalledImage
@@ -23,6 +21,8 @@ from spsd.domain.upgrade import (
     space_check,
     volume_check,
 )
+from spsd.errors import FirmwareTestFailedError
+from spsd.failures import ApplianceError, FailureCode
 
 SHA256 = "ab" * 32
 IMAGE = InstalledImage(SHA256, 7, ImageInfo("1.2\n x"), "job", 0)

@@ -1,13 +1,10 @@
 """Source URLs, digests, image facts, slots, and the throttle of log-ins."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.digest import Sha256, parse_sha256
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.digest import Sha256
 from spsd.domain.image import (
     TEXT_LIMIT,
     ImageInfo,
@@ -25,6 +22,7 @@ from spsd.domain.source import (
     with_credentials_of,
 )
 from spsd.domain.throttle import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
+from spsd.errors import InvalidRequestBodyError
 
 DIGEST = Sha256("0123456789abcdef" * 4)
 
@@ -104,49 +102,6 @@ def test_any_text_is_a_url_or_refused(text):
 )
 def test_credentials_are_not_shown(url, shown):
     assert displayed(url) == shown
-
-
-def test_a_digest_is_64_hex_digits_in_either_case():
-    assert parse_sha256(DIGEST.upper(), field="sha256") == DIGEST
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "a" * 63,
-        "a" * 65,
-        "g" * 64,
-        DIGEST[:-1] + "\n",
-        " " + DIGEST[1:],
-        "\uff10" * 64,
-        "K" * 64,
-    ],
-)
-def test_other_text_is_no_digest(text):
-    with pytest.raises(InvalidRequestBodyError) as caught:
-        parse_sha256(text, field="sha256")
-    assert caught.value.details == {"field": "sha256"}
-
-
-@pytest.mark.parametrize(
-    ("text", "has"),
-    [
-        ("a" * 63, "63 characters"),
-        ("a" * 65, "65 characters"),
-        ("g" * 64, "a character that is not hexadecimal"),
-    ],
-)
-def test_what_is_wrong_with_a_digest_is_told(text, has):
-    told = f"`sha256` must be a SHA-256: 64 hexadecimal digits, but it has {has}."
-    with pytest.raises(InvalidRequestBodyError, match=re.escape(told)):
-        parse_sha256(text, field="sha256")
-
-
-@given(st.text())
-def test_any_text_is_a_digest_or_refused(text):
-    with pytest.raises(InvalidRequestBodyError):
-        parse_sha256(text + "!", field="sha256")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from spsd.adapters.http_origin import Limits as OriginLimits
 from spsd.adapters.http_origin import open_origin
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.origin_tls import Trust
+from spsd.clock import Clock
 from spsd.daemon import Daemon, open_daemon
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL
@@ -26,7 +27,6 @@ from spsd.outside import Ports
 from spsd.services.download import Download
 from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
-from spsd.services.ports import Clock
 from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from spsd.domain.failure import OriginError
+from spsd.failures import OriginError
 from tests.services.steps import Steps
 
 PIECE = 1000

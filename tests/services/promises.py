@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.domain.failure import EXPLANATIONS, FailureCode
 from spsd.domain.job import Job, Step
 from spsd.domain.lifecycle import TERMINAL, JobState, Trigger, advance
 from spsd.domain.slot import InstalledImage
+from spsd.failures import EXPLANATIONS, FailureCode
 from tests.services.life import COUNT, Life, Place
 
 

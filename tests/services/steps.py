@@ -15,9 +15,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from enum import Enum, auto
 from typing import Any, assert_never
 
-from spsd.domain.errors import IncompleteRequestBodyError
-from spsd.domain.failure import ApplianceError, FailureCode, OriginError
 from spsd.domain.program import ProgramNotStarted
+from spsd.errors import IncompleteRequestBodyError
+from spsd.failures import ApplianceError, FailureCode, OriginError
 
 
 class Strike(Enum):

@@ -16,8 +16,8 @@ from spsd.adapters.database import Database, open_database
 from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.domain.account import Role, Session
-from spsd.domain.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
 from spsd.domain.throttle import FREE_FAILURES
+from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
 from spsd.services.accounts import TOUCH_S, Accounts
 
 IDLE_S = 1200

@@ -11,15 +11,15 @@ from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.exchange import Ask
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.retry import RetryPolicy
 from spsd.domain.spread import StartSpread
 from spsd.domain.staging_key import StagingKey
+from spsd.failures import FailureCode, OriginError
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from spsd.adapters.staging import StagingDirectory
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, FailureCode, OriginError
+from spsd.digest import Sha256
 from spsd.domain.job import Progress
+from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.services.download import Download
 from spsd.services.storage import SPARE_BYTES
 from tests.services.scripted import ScriptedOrigin

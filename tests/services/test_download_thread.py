@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from spsd.adapters.download_thread import ThreadedDownload
+from spsd.digest import Sha256
 from spsd.domain.chunks import MIB
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import FailureCode, OriginError
 from spsd.domain.staging_key import download_key
+from spsd.failures import FailureCode, OriginError
 from spsd.services.claim import SupersededError
 from spsd.services.download import Download
 from spsd.testing.origin import CutAfter, Drip, Hang, Origin

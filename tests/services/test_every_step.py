@@ -17,9 +17,9 @@ from uuid import uuid4
 import pytest
 
 from scripts.memory import memory as in_memory
-from spsd.domain.errors import RequestError
-from spsd.domain.failure import JobError
 from spsd.domain.job import JobKey
+from spsd.errors import RequestError
+from spsd.failures import JobError
 from spsd.testing.origin import Origin
 from tests.daemons import prepare
 from tests.services import promises

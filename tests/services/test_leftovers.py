@@ -8,8 +8,8 @@ import pytest
 
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.staging import StagingDirectory
-from spsd.domain.failure import ApplianceError, FailureCode, ImageError
 from spsd.domain.lifecycle import JobState
+from spsd.failures import ApplianceError, FailureCode, ImageError
 from spsd.services.recovery import recover
 from spsd.testing.origin import Hang, Origin
 from tests import waiting

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from spsd.digest import Sha256
 from spsd.domain.asking import WINDOWS
 from spsd.domain.chunks import Splitting
-from spsd.domain.digest import Sha256
 from spsd.domain.exchange import Reply
 from spsd.domain.job import JobKey, Progress
 from spsd.domain.lifecycle import JobState

@@ -24,14 +24,14 @@ from pathlib import Path
 import pytest
 
 from scripts.memory import memory
+from spsd.clock import Clock
 from spsd.daemon import open_daemon
 from spsd.domain.exchange import Windows
-from spsd.domain.failure import FailureCode
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
+from spsd.failures import FailureCode
 from spsd.limits import Limits
 from spsd.services.pipeline import Pipeline
-from spsd.services.ports import Clock
 from spsd.testing.origin import ACTS, Origin, Whole
 from tests.daemons import APPLIANCE, prepare, settings
 from tests.services.sequences import EXTRA, LARGEST, PATH, Sequence, sequence

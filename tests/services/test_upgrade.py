@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from spsd.domain.boot import Activation
-from spsd.domain.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
+from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
 from tests.services.upgrading import make_rig
 from tests.waiting import until
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from spsd.adapters.hooks import HookRunner
-from spsd.domain.errors import FirmwareTestFailedError
-from spsd.domain.failure import ApplianceError
+from spsd.errors import FirmwareTestFailedError
+from spsd.failures import ApplianceError
 from tests.services.upgrading import Asked, Rig, make_rig
 
 EFFECTS = ("symlink", "replace", "rename", "unlink", "fsync", "open")

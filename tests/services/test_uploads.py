@@ -9,7 +9,9 @@ from contextlib import suppress
 import pytest
 
 from spsd.adapters.staging import StagingDirectory
-from spsd.domain.errors import (
+from spsd.domain.image import ImageInfo
+from spsd.domain.slot import InstalledImage
+from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
     InsufficientStorageError,
@@ -17,8 +19,6 @@ from spsd.domain.errors import (
     NotAnImageError,
     StorageFailedError,
 )
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Holder
 from spsd.services.storage import SPARE_BYTES
 from spsd.services.uploads import Uploads

@@ -10,10 +10,10 @@ import pytest
 from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.migrations import migrate
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, FailureCode, OriginError
+from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
 from spsd.services.progress import ProgressBoard

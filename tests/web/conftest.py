@@ -14,13 +14,14 @@ from yarl import URL
 
 from spsd.adapters.database import Database
 from spsd.adapters.slot_directory import SlotDirectory
+from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.daemon import Daemon, open_daemon
 from spsd.limits import Limits
 from spsd.services.accounts import Accounts
 from spsd.services.feed import Feed
 from spsd.services.integrity import Integrity
-from spsd.services.ports import Clock, JobRepository
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.reservations import Reservations
 from spsd.web.app import Services

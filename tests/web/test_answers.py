@@ -10,18 +10,18 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from spsd.domain.digest import Sha256
-from spsd.domain.errors import (
+from spsd.digest import Sha256
+from spsd.domain.job import Job, JobKey
+from spsd.errors import (
     InsufficientStorageError,
+    InternalError,
     RequestError,
     StorageBusyError,
     StorageFailedError,
     TooManyReadersError,
 )
-from spsd.domain.job import Job, JobKey
 from spsd.services.accounts import TOUCH_S
 from spsd.web.app import BODY_LIMIT, build_app
-from spsd.web.http_errors import InternalError
 from spsd.web.problems import STATUS
 from tests.web.conftest import IDLE_S, PASSWORD, Api, basic
 

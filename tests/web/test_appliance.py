@@ -9,7 +9,7 @@ import pytest
 
 from spsd import __version__
 from spsd.config import fingerprint_of
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from tests.web.conftest import IDLE_S, Api

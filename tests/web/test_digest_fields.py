@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.errors import InvalidRequestBodyError
 from spsd.web.digest_fields import expected_digest, parse_repr_digest
 
 RAW = bytes(range(32))

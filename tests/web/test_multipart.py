@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.errors import InvalidRequestBodyError
 from spsd.web.multipart import HEAD_LIMIT, FormParser, PartBegins, PartData
 
 BOUNDARY = "b0undary"

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from spsd.domain.digest import Sha256
-from spsd.domain.failure import ApplianceError, FailureCode, OriginError
+from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Progress
+from spsd.failures import ApplianceError, FailureCode, OriginError
 from tests.web.conftest import Api
 
 FETCH = "/api/firmware/fetch"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from spsd.adapters.boot import slot_named
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Holder

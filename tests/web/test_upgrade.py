@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from spsd.domain.digest import Sha256
+from spsd.digest import Sha256
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from tests.iso import build_iso

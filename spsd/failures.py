@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from spsd.domain.errors import SpsdError
+from spsd.errors import SpsdError
 
 Evidence = Mapping[str, str | int]
 

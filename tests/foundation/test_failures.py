@@ -1,6 +1,6 @@
 """What an error of a job knows, and what it says."""
 
-from spsd.domain.failure import (
+from spsd.failures import (
     EXPLANATIONS,
     ApplianceError,
     FailureCode,

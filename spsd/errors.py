@@ -2,7 +2,7 @@
 
 One root, and a branch for each party that may be at fault: who configured the daemon, who sent
 the request, the state of a resource. What makes a *job* fail has a closed list of its own in
-:mod:`spsd.domain.failure`. Misuse by our own code raises built-in exceptions and is not caught.
+:mod:`spsd.failures`. Misuse by our own code raises built-in exceptions and is not caught.
 """
 
 from typing import ClassVar
@@ -151,3 +151,27 @@ class RequestTimeoutError(RequestError):
     """The client stopped sending in the middle of a body."""
 
     type = "RequestTimeout"
+
+
+class MethodNotAllowedError(RequestError):
+    """The resource does not take this method; ``Allow`` and ``details["allow"]`` say which."""
+
+    type = "MethodNotAllowed"
+
+
+class RequestBodyTooLargeError(RequestError):
+    """A JSON body is longer than 64 KiB."""
+
+    type = "RequestBodyTooLarge"
+
+
+class ExpectationFailedError(RequestError):
+    """``Expect`` asks for something other than 100-continue."""
+
+    type = "ExpectationFailed"
+
+
+class InternalError(RequestError):
+    """A bug of ours; the log has the cause."""
+
+    type = "InternalError"

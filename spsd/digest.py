@@ -3,11 +3,10 @@
 import re
 from typing import NewType
 
-from spsd.domain.errors import InvalidRequestBodyError
+from spsd.errors import InvalidRequestBodyError
 
 Sha256 = NewType("Sha256", str)
 """64 lower-case hexadecimal digits."""
-
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
