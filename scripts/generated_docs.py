@@ -11,11 +11,11 @@ from spsd.client import exits
 from spsd.config import reference
 from spsd.domain.answering import HEAD
 from spsd.domain.asking import PLAN
-from spsd.domain.database import ADVICE, MEANING, Trouble
 from spsd.domain.lifecycle import diagram
 from spsd.domain.receiving import BODY, DIGEST, OPENING
 from spsd.domain.redirect import REDIRECTS
 from spsd.failures import EXPLANATIONS
+from spsd.storage.faults import ADVICE, MEANING, Trouble
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.report import markdown
 from spsd.web.problems import error_table

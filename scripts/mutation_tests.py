@@ -22,7 +22,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "boot": ("tests/domain/test_boot.py",),
     "certificate_time": ("tests/domain/test_certificate_time.py",),
     "chunks": ("tests/domain/test_chunks.py",),
-    "database": ("tests/domain/test_database.py",),
+    "database": ("tests/storage/test_inspection.py",),
     "decision": _RESUME,
     "diagnosis": ("tests/domain/test_diagnosis.py",),
     "digest": ("tests/foundation/test_digest.py",),

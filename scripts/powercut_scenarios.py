@@ -10,7 +10,7 @@ from typing import Final
 
 from scripts.powercut_daemon import SYNC_WINDOW
 from scripts.powercut_record import FETCH, Stage, served_certificate
-from spsd.adapters.migrations import migrate, migrations_directory
+from spsd.storage.migrations import migrate, migrations_directory
 from spsd.testing.origin import CutAfter, Hang
 
 SIZE: Final = 150_000

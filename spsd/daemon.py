@@ -20,13 +20,10 @@ from aiohttp import web
 
 from spsd.adapters.account_repository import SqliteAccounts
 from spsd.adapters.boot import Appliance
-from spsd.adapters.database import Database, open_database
 from spsd.adapters.exposition import PrometheusText, Sources
 from spsd.adapters.host import Machine
 from spsd.adapters.loop_lag import watch_lag
-from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
-from spsd.adapters.state_directory import StateDirectory
 from spsd.adapters.systemd import Notifier
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
@@ -55,6 +52,9 @@ from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
+from spsd.storage.database import Database, open_database
+from spsd.storage.layout import StateDirectory
+from spsd.storage.migrations import migrate
 from spsd.web.app import Services, build_app
 from spsd.web.connections import Connections
 from spsd.web.metrics import Monitoring

@@ -23,10 +23,8 @@ from spsd.adapters.examining import (
     slot_contents,
     why_not_bindable,
 )
-from spsd.adapters.state_directory import StateDirectory
 from spsd.config import Settings
 from spsd.domain import diagnosis
-from spsd.domain.database import ADVICE, DatabaseError
 from spsd.domain.finding import Finding, ok, warning, wrong
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import TERMINAL, JobState
@@ -34,7 +32,9 @@ from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import download_key
 from spsd.errors import ConfigurationError
 from spsd.failures import ApplianceError
-from spsd.services.storage import SPARE_BYTES
+from spsd.storage.faults import ADVICE, DatabaseError
+from spsd.storage.files import SPARE_BYTES
+from spsd.storage.layout import StateDirectory
 
 
 def refused(error: ConfigurationError) -> Finding:

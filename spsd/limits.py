@@ -7,8 +7,6 @@ is waited for.
 from dataclasses import dataclass, field
 from typing import Final
 
-from spsd.adapters.database import PATIENCE
-from spsd.adapters.database_check import BUSY_TIMEOUT_S
 from spsd.adapters.loop_lag import EVERY_S
 from spsd.adapters.partial_file import BLOCK, SYNC_WINDOW
 from spsd.adapters.passwords import MEMORY_KIB, TIME_COST
@@ -18,6 +16,8 @@ from spsd.domain.exchange import Windows
 from spsd.listening import LINGER_S, SHUTDOWN_S
 from spsd.services.feed import MOST_WAITING
 from spsd.services.integrity import CHECK_EVERY_S
+from spsd.storage.database import PATIENCE
+from spsd.storage.inspection import BUSY_TIMEOUT_S
 from spsd.web.connections import LOOK_EVERY_S
 from spsd.web.limits import WebLimits
 

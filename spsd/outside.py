@@ -12,19 +12,16 @@ from pathlib import Path
 
 from spsd.adapters.boot import Appliance
 from spsd.adapters.boot_choice import open_boot_choice
-from spsd.adapters.database import Database, open_database
 from spsd.adapters.download_thread import ThreadedDownload
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.http_origin import HttpOrigin, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.loop_thread import LoopThread, open_loop_thread
-from spsd.adapters.migrations import migrate
 from spsd.adapters.reboot import RebootCommand
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
 from spsd.adapters.staging import StagingDirectory
-from spsd.adapters.state_directory import StateDirectory
 from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.domain.chunks import Splitting
@@ -47,6 +44,9 @@ from spsd.services.ports import (
 )
 from spsd.services.progress import ProgressBoard
 from spsd.services.watched_jobs import WatchedJobs
+from spsd.storage.database import Database, open_database
+from spsd.storage.layout import StateDirectory
+from spsd.storage.migrations import migrate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

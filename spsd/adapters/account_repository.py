@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from spsd.adapters.database import Database
 from spsd.domain.account import Account, Role
+from spsd.storage.database import Database
 
 
 class SqliteAccounts:

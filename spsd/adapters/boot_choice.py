@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.durable import as_appliance_errors, sync_directory, write_durably
 from spsd.domain.boot import Activation, BootRecord, running_slot
 from spsd.failures import ApplianceError
+from spsd.storage.files import as_appliance_errors, sync_directory, write_durably
 
 _log = logging.getLogger(__name__)
 

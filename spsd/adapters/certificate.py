@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from spsd.adapters.durable import write_durably
 from spsd.errors import ConfigurationError, StateError
+from spsd.storage.files import write_durably
 
 LIFETIME = timedelta(days=3650)
 

@@ -9,17 +9,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.adapters.database_check import examined, reading
-from spsd.adapters.database_errors import lock_holders
-from spsd.adapters.durable import room
 from spsd.adapters.job_repository import jobs_in
 from spsd.adapters.partial_file import IMAGE
-from spsd.adapters.schema import migrations_directory, scripts_in
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.domain.database import Examined, judge_database
 from spsd.domain.diagnosis import DirectoryFacts
 from spsd.domain.job import Job
 from spsd.domain.slot import SlotContent
+from spsd.storage.faults import lock_holders
+from spsd.storage.files import room
+from spsd.storage.inspection import (
+    Examined,
+    examined,
+    judge_database,
+    migrations_directory,
+    reading,
+    scripts_in,
+)
 
 _ANSWER_S = 2.0
 

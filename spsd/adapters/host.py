@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from spsd.adapters.durable import as_appliance_errors
 from spsd.domain.host import BOOT, CpuTime, HostName, Load, busy_percent, host_name
+from spsd.storage.files import as_appliance_errors
 
 KEEP_S = 1.0
 """The kernel counts processor time in ticks of some ms: over a shorter while it means little."""

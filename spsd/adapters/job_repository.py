@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
-from spsd.adapters.database import Database
 from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Progress, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.failures import EXPLANATIONS
 from spsd.services.ports import Moved
+from spsd.storage.database import Database
 
 _COLUMNS = (
     "key, url, sha256, state, cause, attempt, spent, slot, bytes_downloaded, bytes_total, "

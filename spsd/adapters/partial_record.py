@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.durable import sync_directory, write_durably
+from spsd.storage.files import sync_directory, write_durably
 
 RECORD = "partial.json"
 RECORD_ROOM = 4096

@@ -19,7 +19,6 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.durable import as_appliance_errors, room, sync_directory, write_durably
 from spsd.adapters.image_copy import copy_image, digest_of
 from spsd.adapters.partial_file import IMAGE
 from spsd.cancellation import to_completion
@@ -27,6 +26,7 @@ from spsd.digest import Sha256
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
 from spsd.failures import ApplianceError, Evidence, FailureCode
+from spsd.storage.files import as_appliance_errors, room, sync_directory, write_durably
 
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"

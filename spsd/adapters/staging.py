@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from spsd.adapters.durable import as_appliance_errors, room, sync_directory
 from spsd.adapters.partial_file import BLOCK, IMAGE, SYNC_WINDOW, PartialFile
 from spsd.adapters.partial_record import RECORD_ROOM, open_directory
 from spsd.cancellation import to_completion
 from spsd.domain.staging_key import StagingKey, parse_staging_key
+from spsd.storage.files import as_appliance_errors, room, sync_directory
 
 
 class StagingDirectory:

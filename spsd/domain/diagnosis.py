@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from spsd.domain.database import ADVICE, Examined, judge_database
 from spsd.domain.finding import Finding, ok, warning, wrong
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import ACTIVE, JobState
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
+from spsd.storage.faults import ADVICE
+from spsd.storage.inspection import Examined, judge_database
 
 MIB = 1024 * 1024
 LARGE_LOG = 64 * MIB

@@ -13,11 +13,11 @@ from weakref import WeakValueDictionary
 
 from spsd.clock import Now
 from spsd.domain.account import Account, Role, Session
-from spsd.domain.database import DatabaseError
 from spsd.domain.throttle import Throttle
 from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
 from spsd.failures import ApplianceError
 from spsd.services.account_ports import AccountRepository, PasswordHasher
+from spsd.storage.faults import DatabaseError
 
 _log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from spsd.domain.resume import difference, plan
 from spsd.failures import ApplianceError, FailureCode
 from spsd.services.parallel import Parallel, Report
 from spsd.services.ports import Answer, Partial, Staging
-from spsd.services.storage import SPARE_BYTES
+from spsd.storage.files import SPARE_BYTES
 
 _log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError
 from spsd.failures import ApplianceError, JobError
 from spsd.services.ports import Hooks, Reboot, Room, SlotInspector, SlotStore
 from spsd.services.slots import Slots
-from spsd.services.storage import SPARE_BYTES
+from spsd.storage.files import SPARE_BYTES
 
 _log = logging.getLogger(__name__)
 

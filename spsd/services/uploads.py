@@ -27,7 +27,7 @@ from spsd.services.held_image import held_image
 from spsd.services.leftovers import clear_away
 from spsd.services.ports import ImageInspector, Partial, SlotStore, Staging
 from spsd.services.reservations import Holder, Reservations
-from spsd.services.storage import SPARE_BYTES
+from spsd.storage.files import SPARE_BYTES
 
 _log = logging.getLogger(__name__)
 

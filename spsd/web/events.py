@@ -15,10 +15,10 @@ from typing import assert_never
 import msgspec
 from aiohttp import hdrs, web
 
-from spsd.domain.database import DatabaseError
 from spsd.domain.job import JobKey
 from spsd.errors import InvalidQueryError
 from spsd.services.feed import Change, Feed, Reader, Removal
+from spsd.storage.faults import DatabaseError
 from spsd.web import downloads
 from spsd.web.answers import Shape
 from spsd.web.auth import renew, session_of

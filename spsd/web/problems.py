@@ -6,7 +6,6 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from spsd.domain.database import DatabaseError
 from spsd.errors import (
     ChecksumMismatchError,
     ExpectationFailedError,
@@ -33,7 +32,7 @@ from spsd.errors import (
     UnauthorizedError,
 )
 from spsd.failures import ApplianceError
-from spsd.services.storage import storage_problem
+from spsd.storage.faults import DatabaseError, storage_problem
 from spsd.web.answers import Shape, answer
 from spsd.web.paths import LOG_IN, METRICS
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.database import ADVICE, Examined, Trouble
 from spsd.domain.diagnosis import (
     DirectoryFacts,
     of_certificate,
@@ -21,6 +20,8 @@ from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import BrokenSlot, InstalledImage
+from spsd.storage.faults import ADVICE, Trouble
+from spsd.storage.inspection import Examined
 
 MIB = 1024 * 1024
 A, B = Sha256("a" * 64), Sha256("b" * 64)

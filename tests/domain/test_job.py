@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.adapters.migrations import migrations_directory
 from spsd.digest import Sha256
 from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, IllegalMoveError, JobState, Trigger
 from spsd.failures import EXPLANATIONS, FailureCode, JobError, OriginError
+from spsd.storage.migrations import migrations_directory
 
 BUDGET = 4
 DIGEST = Sha256("ab" * 32)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.database import Database
 from spsd.clock import Clock
 from spsd.daemon import open_daemon
 from spsd.domain.job import Job, JobKey
@@ -17,6 +16,7 @@ from spsd.limits import Limits
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.reservations import Reservations
+from spsd.storage.database import Database
 from spsd.testing.origin import Origin
 from tests.daemons import APPLIANCE, prepare, settings
 from tests.iso import build_iso

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.database import open_database
 from spsd.adapters.http_origin import Limits as OriginLimits
 from spsd.adapters.http_origin import open_origin
 from spsd.adapters.job_repository import SqliteJobs
@@ -32,6 +31,7 @@ from spsd.services.scheduler import Scheduler
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
+from spsd.storage.database import open_database
 from spsd.testing.origin import Origin
 from tests.daemons import APPLIANCE, settings
 from tests.services.pieces import Gate, Piecemeal

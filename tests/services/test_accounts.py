@@ -12,13 +12,13 @@ import argon2
 import pytest
 
 from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.database import Database, open_database
-from spsd.adapters.migrations import migrate
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.domain.account import Role, Session
 from spsd.domain.throttle import FREE_FAILURES
 from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
 from spsd.services.accounts import TOUCH_S, Accounts
+from spsd.storage.database import Database, open_database
+from spsd.storage.migrations import migrate
 
 IDLE_S = 1200
 PASSWORD = "correct horse"

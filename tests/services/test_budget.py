@@ -6,9 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.migrations import migrate
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.staging import StagingDirectory
 from spsd.digest import Sha256
@@ -23,6 +21,8 @@ from spsd.failures import FailureCode, OriginError
 from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
+from spsd.storage.database import open_database
+from spsd.storage.migrations import migrate
 from spsd.testing.origin import CutAfter, Origin
 from tests.services.conftest import PATH
 from tests.services.scripted import ScriptedOrigin

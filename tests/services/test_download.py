@@ -10,7 +10,7 @@ from spsd.digest import Sha256
 from spsd.domain.job import Progress
 from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.services.download import Download
-from spsd.services.storage import SPARE_BYTES
+from spsd.storage.files import SPARE_BYTES
 from tests.services.scripted import ScriptedOrigin
 
 DIGEST = Sha256("a" * 64)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsd.domain.database import DatabaseError, Trouble
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.services.feed import Change, Feed, Reader, Removal
 from spsd.services.ports import Moved
 from spsd.services.progress import ProgressBoard
+from spsd.storage.faults import DatabaseError, Trouble
 from spsd.web.events import Place, place_of, told
 
 EVERYTHING = 10**9

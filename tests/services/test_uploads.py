@@ -20,8 +20,8 @@ from spsd.errors import (
     StorageFailedError,
 )
 from spsd.services.reservations import Holder
-from spsd.services.storage import SPARE_BYTES
 from spsd.services.uploads import Uploads
+from spsd.storage.files import SPARE_BYTES
 from tests.disk import small_disk
 from tests.iso import NEWS, NOTES, build_iso
 

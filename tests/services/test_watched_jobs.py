@@ -7,9 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from spsd.adapters.database import open_database
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.migrations import migrate
 from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey, Progress
 from spsd.domain.lifecycle import JobState, Trigger
@@ -18,6 +16,8 @@ from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
 from spsd.services.progress import ProgressBoard
 from spsd.services.watched_jobs import WatchedJobs
+from spsd.storage.database import open_database
+from spsd.storage.migrations import migrate
 
 TOLD = ("job", "action", "state", "attempt", "code")
 DNS = OriginError(FailureCode.DNS, "no such name")

@@ -15,8 +15,8 @@ from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
-from spsd.services.storage import SPARE_BYTES
 from spsd.services.upgrade import Upgrade
+from spsd.storage.files import SPARE_BYTES
 from tests.iso import build_iso
 
 VERSIONS = {1: "1.0.0", 2: "2.0.0"}

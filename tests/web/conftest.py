@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
 from yarl import URL
 
-from spsd.adapters.database import Database
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.clock import Clock
 from spsd.config import Settings
@@ -24,6 +23,7 @@ from spsd.services.integrity import Integrity
 from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.reservations import Reservations
+from spsd.storage.database import Database
 from spsd.web.app import Services
 from tests.daemons import APPLIANCE, PASSWORD, prepare, settings
 from tests.web.contract import CheckedClient

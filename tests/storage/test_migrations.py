@@ -1,3 +1,5 @@
+"""TODO."""
+
 import shutil
 import sqlite3
 import threading
@@ -5,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from spsd.adapters.migrations import migrate, migrations_directory
-from spsd.adapters.reserve import Reserve, reserve_of
 from spsd.errors import StateError
+from spsd.storage.layout import Reserve, reserve_of
+from spsd.storage.migrations import migrate, migrations_directory
 
 FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
 

@@ -1,7 +1,7 @@
-"""Bring a database up to date: numbered files, forward only.
+"""Bring a database up to date: numbered SQL files, forward only.
 
-Each file runs in one immediate transaction that also sets ``user_version``: a power cut leaves
-the old version or the new one. (docs/decisions/0003-our-own-migrations.md says why no library.)
+Each file runs in one immediate transaction that also sets ``user_version``: a power cut leaves the
+old version or the new one. (docs/decisions/0003-our-own-migrations.md says why no library is used.)
 """
 
 import sqlite3
@@ -9,11 +9,15 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from spsd.adapters.database_check import BUSY_TIMEOUT_S, must_be_ours
-from spsd.adapters.database_errors import as_database_errors, trouble_of
-from spsd.adapters.schema import migrations_directory, scripts_in, statements_of
-from spsd.domain.database import APPLICATION_ID, Trouble
 from spsd.errors import StateError
+from spsd.storage.faults import APPLICATION_ID, Trouble, as_database_errors, trouble_of
+from spsd.storage.inspection import (
+    BUSY_TIMEOUT_S,
+    migrations_directory,
+    must_be_ours,
+    scripts_in,
+    statements_of,
+)
 
 _POLL_S = 0.01
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spsd.adapters.group_commit import GroupCommit
+from spsd.storage.database import GroupCommit
 
 ADD = "INSERT INTO one (number) VALUES (?) RETURNING number"
 TOO_LARGE = 2**63

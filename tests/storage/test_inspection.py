@@ -4,15 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from spsd.domain.database import (
-    ADVICE,
-    APPLICATION_ID,
-    MEANING,
-    DatabaseError,
-    Examined,
-    Trouble,
-    judge_database,
-)
+from spsd.storage.faults import ADVICE, APPLICATION_ID, MEANING, DatabaseError, Trouble
+from spsd.storage.inspection import Examined, judge_database
 
 GOOD = Examined(
     application_id=APPLICATION_ID,

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and disk errors under our own names."""
+"""Files that appear whole or not at all, free space, and disk errors under our own names."""
 
 import errno
 import os
@@ -68,3 +68,7 @@ def room(directory: Path) -> int:
     """Bytes that are free on the directory's file system, for an unprivileged writer."""
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
+
+
+SPARE_BYTES = 16 * 1024 * 1024
+"""Left free on a file system, for the database and the manifests."""

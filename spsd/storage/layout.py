@@ -1,14 +1,19 @@
-"""The state directory: where everything lies, and whose it is."""
+"""The state directory: its layout, its lock, and the room reserved for the database.
+
+The reserve is a file of no content but its size. A full disk has room for the statements that
+record a failed job only because that file is removed first; without it a job whose row cannot be
+moved would hang between two states.
+"""
 
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.adapters.durable import sync_directory
 from spsd.errors import StateError
+from spsd.storage.files import sync_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +87,38 @@ class StateDirectory:
             yield
         finally:
             os.close(descriptor)
+
+
+SIZE = 1024 * 1024
+"""Bytes; some dozens of statements."""
+
+
+def reserve_of(database: Path) -> Path:
+    """Where the room is kept; whoever finds it knows that the database has held rows."""
+    return database.with_name(f"{database.name}.reserve")
+
+
+class Reserve:
+    """A file of no content but its size. Its methods block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.whole = False
+
+    def lay_by(self) -> None:
+        """Take the room if there is any; nothing happens if it is held already."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Really allocated: a file with a hole would keep nothing.
+            os.posix_fallocate(descriptor, 0, SIZE)
+            self.whole = True
+        finally:
+            os.close(descriptor)
+            if not self.whole:
+                self.give()
+
+    def give(self) -> None:
+        """Free the room."""
+        self.whole = False
+        with suppress(FileNotFoundError):
+            self._path.unlink()

@@ -1,0 +1,1 @@
+"""What is on disk: the state directory, durable files, the SQLite database."""
