@@ -35,7 +35,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     ),
     "finding": ("tests/domain/test_finding.py",),
     "head_rows": _RESUME,
-    "host": ("tests/domain/test_host.py",),
+    "host": ("tests/system/test_host_rules.py",),
     "image": ("tests/domain/test_values.py",),
     "integrity": ("tests/domain/test_integrity.py",),
     "job": ("tests/domain/test_job_moves.py", "tests/domain/test_job.py"),

@@ -6,9 +6,9 @@ python -m scripts.powercut_daemon serve --config FILE
 import os
 from typing import Final
 
-from spsd.adapters.boot import Appliance
 from spsd.cli import main
 from spsd.limits import Limits
+from spsd.system.host import Appliance
 
 BLOCK: Final = 16 * 1024
 SYNC_WINDOW: Final = 4 * BLOCK

@@ -19,12 +19,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.boot import Appliance
 from spsd.adapters.exposition import PrometheusText, Sources
-from spsd.adapters.host import Machine
-from spsd.adapters.loop_lag import watch_lag
 from spsd.adapters.passwords import Argon2Passwords
-from spsd.adapters.systemd import Notifier
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.domain.chunks import Splitting
@@ -55,6 +51,9 @@ from spsd.services.uploads import Uploads
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate
+from spsd.system.host import Appliance, Machine
+from spsd.system.loop_thread import watch_lag
+from spsd.system.systemd import Notifier
 from spsd.web.app import Services, build_app
 from spsd.web.connections import Connections
 from spsd.web.metrics import Monitoring

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spsd.adapters.boot_choice import choice_problems
-from spsd.adapters.certificate import days_left, server_context
 from spsd.adapters.examining import (
     daemons_of,
     database_facts,
@@ -35,6 +34,7 @@ from spsd.failures import ApplianceError
 from spsd.storage.faults import ADVICE, DatabaseError
 from spsd.storage.files import SPARE_BYTES
 from spsd.storage.layout import StateDirectory
+from spsd.system.certificate import days_left, server_context
 
 
 def refused(error: ConfigurationError) -> Finding:

@@ -12,10 +12,10 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.config import Settings
 from spsd.errors import ConfigurationError
 from spsd.storage.layout import StateDirectory
+from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.web.connections import Connections
 
 _log = logging.getLogger(__name__)

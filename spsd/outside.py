@@ -10,14 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.adapters.boot import Appliance
 from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.download_thread import ThreadedDownload
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.http_origin import HttpOrigin, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.loop_thread import LoopThread, open_loop_thread
 from spsd.adapters.reboot import RebootCommand
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
@@ -47,6 +45,8 @@ from spsd.services.watched_jobs import WatchedJobs
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate
+from spsd.system.host import Appliance
+from spsd.system.loop_thread import LoopThread, open_loop_thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,11 @@ import msgspec
 from spsd.adapters.address_policy import AddressPolicy
 from spsd.adapters.origin_attempt import Limits, OriginSettings
 from spsd.adapters.origin_tls import Trust
-from spsd.adapters.systemd import Notifier
 from spsd.config import FetchSettings, Settings
 from spsd.domain.proxy import proxy_settings
 from spsd.domain.retry import RetryPolicy
 from spsd.errors import ConfigurationError
+from spsd.system.systemd import Notifier
 
 _log = logging.getLogger(__name__)
 

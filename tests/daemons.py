@@ -15,8 +15,6 @@ from typing import Any
 from argon2 import PasswordHasher
 
 from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.boot import Appliance
-from spsd.adapters.certificate import ensure_self_signed
 from spsd.config import Settings
 from spsd.config.settings import (
     FetchSettings,
@@ -29,6 +27,8 @@ from spsd.config.settings import (
 from spsd.domain.account import Account, Role
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
+from spsd.system.certificate import ensure_self_signed
+from spsd.system.host import Appliance
 
 APPLIANCE = Appliance(boot_id="boot-1", booted_slot=None, host_name="appliance")
 PASSWORD = "correct horse"

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from spsd import cli, daemon
-from spsd.adapters.boot import this_appliance
 from spsd.domain.account import Account, Role
 from spsd.errors import AccountError, ConfigurationError, StateError
+from spsd.system.host import this_appliance
 from tests import needs
 
 

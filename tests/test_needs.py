@@ -69,7 +69,7 @@ def test_fuse_and_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mark_skips_when_the_test_runs() -> None:
     """Where nothing is installed at all, everything is collected."""
     environ = {**os.environ, "PATH": "/nowhere"}
-    module = "tests/adapters/test_certificate.py"
+    module = "tests/system/test_certificate.py"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rs", "-k", "curl", module],
         cwd=ROOT,

@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from scripts.benchmark.measuring import MIB, BenchError
-from spsd.adapters.certificate import ensure_self_signed
+from spsd.system.certificate import ensure_self_signed
 from tests.servers.serving import KINDS, serving
 
 _CONFIGURATION: Final = """\

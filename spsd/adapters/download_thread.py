@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 from spsd.adapters.http_origin import HttpOrigin
-from spsd.adapters.loop_thread import LoopThread
 from spsd.adapters.origin_attempt import OriginSettings
 from spsd.cancellation import to_completion
 from spsd.domain.chunks import Splitting
@@ -20,6 +19,7 @@ from spsd.failures import JobError
 from spsd.services.download import Download, Fetched
 from spsd.services.parallel import Report
 from spsd.services.ports import Partial
+from spsd.system.loop_thread import LoopThread
 
 TELL_EVERY_S = 0.05
 """Progress crosses between the loops at most so often."""

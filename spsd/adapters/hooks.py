@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from spsd.adapters.child_process import GRACE_S, run_program
 from spsd.adapters.partial_file import IMAGE
-from spsd.domain.program import ProgramOutcome
 from spsd.domain.slot import InstalledImage
+from spsd.system.program_outcome import ProgramOutcome
+from spsd.system.programs import GRACE_S, run_program
 
 
 class HookRunner:

@@ -21,13 +21,13 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from spsd.adapters.image_file import ImageFile, buffers
-from spsd.adapters.niceness import give_way
 from spsd.adapters.partial_record import RECORD_ROOM, Record, origin_of, write_record
 from spsd.cancellation import to_completion
 from spsd.digest import Sha256
 from spsd.domain.exchange import Kept, Reply
 from spsd.failures import ApplianceError
 from spsd.storage.files import as_appliance_errors
+from spsd.system.loop_thread import give_way
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from spsd.adapters.child_process import run_program
-from spsd.domain.program import ProgramEnded, ProgramNotStarted
+from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted
+from spsd.system.programs import run_program
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import assert_never
 
 from spsd.domain.image import ImageInfo
-from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
 from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.errors import FirmwareTestFailedError
 from spsd.failures import JobError
+from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted, ProgramOutcome
 
 _IMAGE, _VOLUME = "Image check", "Volume check"
 _FETCH_AGAIN = "delete the image from the slot and fetch it again"

@@ -12,13 +12,12 @@ from typing import Protocol
 from spsd.digest import Sha256
 from spsd.domain.boot import Activation
 from spsd.domain.exchange import Ask, Kept, Reply
-from spsd.domain.host import HostName, Load
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Step
-from spsd.domain.program import ProgramOutcome
 from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.domain.staging_key import StagingKey
+from spsd.system.program_outcome import ProgramOutcome
 
 
 class JobRepository(Protocol):
@@ -272,17 +271,3 @@ class Reboot(Protocol):
 
     def request(self) -> None:
         """Ask for it, a moment from now; returns at once."""
-
-
-class Host(Protocol):
-    """The machine that the daemon runs on."""
-
-    async def load(self) -> Load:
-        """How busy and how full it is; a reading of the last second will do.
-
-        Raises:
-            ApplianceError: the state directory's file system does not answer.
-        """
-
-    async def name(self) -> HostName:
-        """What it is called, as it says itself: nobody on the network is asked."""

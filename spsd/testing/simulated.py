@@ -43,9 +43,9 @@ def shifted_time(path: Path) -> Callable[[], int]:
 def main(environ: Mapping[str, str]) -> None:
     """Run spsd's command line on the appliance that the environment describes."""
     # Here and not above: the rest of the harness is loaded without the daemon.
-    from spsd.adapters.boot import Appliance, this_appliance  # noqa: PLC0415
     from spsd.cli import main as spsd  # noqa: PLC0415
     from spsd.clock import Clock  # noqa: PLC0415
+    from spsd.system.host import Appliance, this_appliance  # noqa: PLC0415
 
     def appliance() -> Appliance:
         here = this_appliance()

@@ -14,10 +14,10 @@ from spsd.services.accounts import Accounts
 from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
 from spsd.services.integrity import Integrity
-from spsd.services.ports import Host
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
+from spsd.system.host import Host
 from spsd.web import (
     description,
     firmware_fetch,

@@ -5,9 +5,9 @@ from typing import Annotated
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.host import Load
 from spsd.domain.integrity import Finding, Verdict
 from spsd.services.integrity import Integrity
+from spsd.system.host import Load
 from spsd.web.answers import Shape, answer
 from spsd.web.contract import Access, Answer, Operation
 from spsd.web.info import HOST

@@ -8,10 +8,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from spsd import __version__
 from spsd.domain.account import Session
-from spsd.domain.host import HostName
 from spsd.domain.slot import InstalledImage
-from spsd.services.ports import Host
 from spsd.services.slots import Slots
+from spsd.system.host import Host, HostName
 from spsd.web.answers import Shape, answer, one_of
 from spsd.web.auth import SESSION
 from spsd.web.contract import Access, Answer, Operation

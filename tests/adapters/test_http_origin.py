@@ -7,11 +7,11 @@ from typing import Literal
 import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.certificate import ensure_self_signed
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
 from spsd.failures import FailureCode, OriginError
+from spsd.system.certificate import ensure_self_signed
 from spsd.testing.origin import Act, Chunked, CutAfter, Drip, Hang, NoLength, Origin, Whole
 
 CONTENT = bytes(range(256)) * 40

@@ -9,12 +9,12 @@ from uuid import uuid4
 import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
 from spsd.domain.proxy import ProxySettings
 from spsd.failures import FailureCode, OriginError
+from spsd.system.certificate import ensure_self_signed, server_context
 from spsd.testing.origin import Origin, Redirect, Status
 from tests import needs
 from tests.adapters.bodies import body_of

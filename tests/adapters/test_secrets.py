@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.adapters.http_origin import Limits, open_origin
 from spsd.adapters.origin_tls import Trust
 from spsd.domain.exchange import Ask
 from spsd.failures import OriginError
+from spsd.system.certificate import ensure_self_signed, server_context
 from spsd.testing.origin import Origin, Redirect
 
 LIMITS = Limits(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.certificate import ensure_self_signed
 from spsd.config import load
 from spsd.doctor import findings
 from spsd.domain.finding import Grade
+from spsd.system.certificate import ensure_self_signed
 from spsd.testing.origin import Origin
 from tests.daemon.databases import SPOILT, execute, held, ran, refused
 from tests.daemon.driver import Daemon, running

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.logs import FIELDS
 from spsd.domain.lifecycle import JobState, Trigger
+from spsd.system.logs import FIELDS
 from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, DaemonProcess
 from spsd.testing.origin import (

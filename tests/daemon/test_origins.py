@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.certificate import ensure_self_signed, server_context
+from spsd.system.certificate import ensure_self_signed, server_context
 from spsd.testing.origin import (
     Act,
     CutAfter,

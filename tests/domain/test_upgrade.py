@@ -4,7 +4,6 @@ import pytest
 
 from spsd.domain import upgrade
 from spsd.domain.image import ImageInfo
-from spsd.domain.program import ProgramEnded, ProgramNotStarted
 from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.domain.upgrade import (
     Check,
@@ -23,6 +22,7 @@ from spsd.domain.upgrade import (
 )
 from spsd.errors import FirmwareTestFailedError
 from spsd.failures import ApplianceError, FailureCode
+from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted
 
 SHA256 = "ab" * 32
 IMAGE = InstalledImage(SHA256, 7, ImageInfo("1.2\n x"), "job", 0)

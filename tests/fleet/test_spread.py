@@ -4,9 +4,9 @@ import hashlib
 from itertools import combinations
 from pathlib import Path
 
-from spsd.adapters.boot import this_appliance
 from spsd.digest import Sha256
 from spsd.domain.spread import StartSpread
+from spsd.system.host import this_appliance
 from spsd.testing.origin import Origin
 from spsd.testing.origin.threaded import ThreadedOrigin
 from tests.fleet.site import site

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.certificate import ensure_self_signed
+from spsd.system.certificate import ensure_self_signed
 from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
 from tests import needs

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.certificate import ensure_self_signed
+from spsd.system.certificate import ensure_self_signed
 from tests import needs
 from tests.daemon.driver import Daemon, in_loop
 from tests.iso import build_iso

@@ -15,9 +15,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from enum import Enum, auto
 from typing import Any, assert_never
 
-from spsd.domain.program import ProgramNotStarted
 from spsd.errors import IncompleteRequestBodyError
 from spsd.failures import ApplianceError, FailureCode, OriginError
+from spsd.system.program_outcome import ProgramNotStarted
 
 
 class Strike(Enum):

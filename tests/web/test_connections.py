@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from spsd.adapters.certificate import ensure_self_signed, server_context
 from spsd.domain.patience import Patience
+from spsd.system.certificate import ensure_self_signed, server_context
 from spsd.web.connections import Connections, in_hand
 from tests.waiting import until
 

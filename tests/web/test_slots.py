@@ -5,11 +5,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from spsd.adapters.boot import slot_named
 from spsd.digest import Sha256
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Holder
+from spsd.system.host import slot_named
 from tests.web.conftest import Api
 
 SLOTS = "/api/firmware/slots"

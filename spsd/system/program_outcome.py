@@ -1,4 +1,4 @@
-"""How a program of the operator's came to its end."""
+"""How a program of the operator's ended: values apart from the running, for pure rules to judge."""
 
 from dataclasses import dataclass
 

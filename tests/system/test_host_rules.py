@@ -1,6 +1,8 @@
+"""TODO."""
+
 import pytest
 
-from spsd.domain.host import BOOT, CpuTime, HostName, busy_percent, host_name, search_domain
+from spsd.system.host import BOOT, CpuTime, HostName, busy_percent, host_name, search_domain
 
 
 @pytest.mark.parametrize(

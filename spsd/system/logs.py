@@ -15,7 +15,6 @@ _SYSLOG_LEVELS = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
-
 FIELDS = ("job", "action", "state", "attempt", "code")
 """What a line may have beside its text; docs/logs.md says what each means."""
 

@@ -1,3 +1,5 @@
+"""TODO."""
+
 import asyncio
 import os
 import socket
@@ -5,7 +7,7 @@ import time
 
 import pytest
 
-from spsd.adapters.systemd import Notifier
+from spsd.system.systemd import Notifier
 
 
 @pytest.fixture

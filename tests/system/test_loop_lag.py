@@ -1,9 +1,9 @@
+"""TODO."""
+
 import asyncio
 import time
 
-from spsd.adapters.loop_lag import watch_lag
-from spsd.adapters.loop_thread import open_loop_thread
-from spsd.services.meter import DOWNLOADS, REQUESTS
+from spsd.system.loop_thread import DOWNLOADS, REQUESTS, open_loop_thread, watch_lag
 from tests.waiting import until
 
 BUSY_S = 0.4

@@ -1,22 +1,42 @@
-"""A second event loop, in a thread that gives way to the first.
+"""A second event loop, in a thread with a lower priority than the first one's.
 
-What keeps a loop busy for long goes there, so that the first one answers at once. Values and
-errors cross between the two; what belongs to a loop (sockets, events, tasks) stays where it is.
-(docs/decisions/0019 tells what was measured.)
+What keeps a loop busy for long goes there, so that the first one answers at once. Values and errors
+cross between the two; what belongs to a loop (sockets, events, tasks) stays where it is.
+:func:`watch_lag` measures how late both loops are. (docs/decisions/0019 has the measurements.)
 """
 
 import asyncio
 import logging
+import os
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Generic, NoReturn, TypeVar
 
-from spsd.adapters.niceness import give_way
 from spsd.cancellation import to_completion
 
-_log = logging.getLogger(__name__)
+REQUESTS, DOWNLOADS = "requests", "downloads"
+"""The two event loops (docs/decisions/0019)."""
+STEP = 10
 
+
+def give_way() -> OSError | None:
+    """Make the calling thread nicer than the daemon's first one; gives the system's refusal.
+
+    Linux counts niceness by thread, and a thread is born with that of whoever starts it: so the
+    measure is the first thread, whose id is the process's.
+    """
+    try:
+        nice = os.getpriority(os.PRIO_PROCESS, os.getpid()) + STEP
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+    except OSError as error:
+        return error
+    return None
+
+
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -163,3 +183,22 @@ class _Run(Generic[T]):
     def result(self) -> T:
         """Once over: what came of it."""
         return self.over.result().result()
+
+
+EVERY_S = 1.0
+
+
+async def watch_lag(
+    thread: LoopThread, note: Callable[[str, float], None], *, every_s: float = EVERY_S
+) -> None:
+    """Tell for ever how late they are, in seconds: this loop, and that of ``thread``."""
+    while True:
+        due = time.monotonic() + every_s
+        await asyncio.sleep(every_s)
+        asked = time.monotonic()
+        note(REQUESTS, asked - due)
+        note(DOWNLOADS, await thread.run(_monotonic()) - asked)
+
+
+async def _monotonic() -> float:
+    return time.monotonic()

@@ -1,3 +1,5 @@
+"""TODO."""
+
 import io
 import json
 import logging
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.logs import LogFormat, log_handler, names_journal
+from spsd.system.logs import LogFormat, log_handler, names_journal
 
 
 @pytest.fixture

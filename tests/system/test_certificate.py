@@ -1,3 +1,5 @@
+"""TODO."""
+
 import http.server
 import socket
 import ssl
@@ -9,9 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from spsd.adapters import certificate as subject
-from spsd.adapters.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.errors import ConfigurationError, StateError
+from spsd.system import certificate as subject
+from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
 from tests import needs
 
 

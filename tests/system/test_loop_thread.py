@@ -1,3 +1,5 @@
+"""TODO."""
+
 import asyncio
 import os
 import threading
@@ -5,9 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from spsd.adapters import niceness
-from spsd.adapters.loop_thread import LoopEndedError, LoopThread, open_loop_thread
-from spsd.adapters.niceness import STEP, give_way
+from spsd.system import loop_thread as niceness
+from spsd.system.loop_thread import STEP, LoopEndedError, LoopThread, give_way, open_loop_thread
 
 NAME = "spsd-test"
 

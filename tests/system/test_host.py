@@ -9,8 +9,8 @@ from dataclasses import astuple
 
 import pytest
 
-from spsd.adapters.host import KEEP_S, Machine
 from spsd.failures import ApplianceError, FailureCode
+from spsd.system.host import KEEP_S, Machine
 
 
 class Clock:

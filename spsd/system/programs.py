@@ -1,9 +1,9 @@
 """Run one program to its end, or to a time limit: nothing of it stays behind.
 
 The program leads a session of its own, and its whole process group is killed when it has ended,
-when its time is over, or when whoever waits is cancelled. Only a process that takes leave of the
-group on purpose outlives it. The end is seen through a pidfd: until the leader is reaped its
-number cannot be given to a stranger, so the group that is killed is the right one.
+when its time is over, or when the waiting task is cancelled. Only a process that leaves the group
+on purpose outlives it. The end is seen through a pidfd: until the leader is reaped its number
+cannot be given to another process, so the group that is killed is the right one.
 """
 
 import asyncio
@@ -15,13 +15,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from spsd.cancellation import to_completion
-from spsd.domain.program import ProgramEnded, ProgramNotStarted, ProgramOutcome
+from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted, ProgramOutcome
 
 _log = logging.getLogger(__name__)
-
 OUTPUT_LIMIT = 16 * 1024
 """Bytes of output that are kept; the rest is read and dropped, so that the program goes on."""
-
 GRACE_S = 2.0
 """How long the killed may take to vanish, and the rest of their output to arrive."""
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from spsd.adapters.child_process import GRACE_S, OUTPUT_LIMIT, run_program
-from spsd.domain.program import ProgramEnded, ProgramNotStarted
+from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted
+from spsd.system.programs import GRACE_S, OUTPUT_LIMIT, run_program
 from tests.waiting import until
 
 

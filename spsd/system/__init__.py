@@ -1,0 +1,1 @@
+"""The operating system: systemd, the log, the host, threads, programs, certificates."""
