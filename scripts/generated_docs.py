@@ -9,15 +9,15 @@ from scripts import mutation_explained
 from spsd.adapters import exposition
 from spsd.client import exits
 from spsd.config import reference
-from spsd.domain.answering import HEAD
-from spsd.domain.asking import PLAN
 from spsd.domain.lifecycle import diagram
-from spsd.domain.receiving import BODY, DIGEST, OPENING
-from spsd.domain.redirect import REDIRECTS
 from spsd.failures import EXPLANATIONS
 from spsd.storage.faults import ADVICE, MEANING, Trouble
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.report import markdown
+from spsd.transfer.rules.body import BODY, DIGEST, OPENING
+from spsd.transfer.rules.redirect import REDIRECTS
+from spsd.transfer.rules.request import PLAN
+from spsd.transfer.rules.response import HEAD
 from spsd.web.problems import error_table
 
 ROOT = Path(__file__).resolve().parent.parent

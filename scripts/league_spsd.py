@@ -16,8 +16,8 @@ import aiohttp
 from scripts.league_cases import PATH, STALL_S, Case
 from scripts.league_peers import LIMIT_S, SEND_BUFFER
 from scripts.league_table import Result, Run, result
-from spsd.domain.asking import WINDOWS
 from spsd.testing.origin import CutAfter, Hang, Origin
+from spsd.transfer.rules.request import WINDOWS
 
 _PASSWORD: Final = "correct horse"
 _FETCH: Final = "/api/firmware/fetch"

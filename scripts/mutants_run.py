@@ -34,7 +34,10 @@ FETCHING, ACCOUNTS = "spsd/services/fetching.py", "spsd/services/accounts.py"
 OF_TABLE = ("tests/domain/test_lifecycle.py",)
 OF_JOBS = ("tests/adapters/test_job_repository.py",)
 OF_RECOVERY = ("tests/services/test_recovery.py",)
-OF_RESUME = ("tests/domain/test_resume.py", "tests/domain/test_resume_properties.py")
+OF_RESUME = (
+    "tests/transfer/rules/test_resume.py",
+    "tests/transfer/rules/test_resume_properties.py",
+)
 
 MUTANTS = (
     Mutant(
@@ -117,14 +120,14 @@ MUTANTS = (
     ),
     Mutant(
         "a part of another object is glued on",
-        "spsd/domain/parts.py",
+        "spsd/transfer/rules/response.py",
         "_part(lambda seen, _: seen.same is Same.NO)",
         "_part(lambda seen, _: seen.same is None)",
         OF_RESUME,
     ),
     Mutant(
         "all of the object is taken for the rest of it",
-        "spsd/domain/answering.py",
+        "spsd/transfer/rules/response.py",
         'over("the origin sent all of the object, not a part")',
         'for_good(FailureCode.PROTOCOL, lambda _: "all of it")',
         OF_RESUME,

@@ -23,7 +23,6 @@ from spsd.adapters.exposition import PrometheusText, Sources
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
-from spsd.domain.chunks import Splitting
 from spsd.domain.spread import StartSpread
 from spsd.limits import LIMITS, Limits
 from spsd.listening import connection_limit, listening, server_tls
@@ -54,6 +53,7 @@ from spsd.storage.migrations import migrate
 from spsd.system.host import Appliance, Machine
 from spsd.system.loop_thread import watch_lag
 from spsd.system.systemd import Notifier
+from spsd.transfer.rules.chunks import Splitting
 from spsd.web.app import Services, build_app
 from spsd.web.connections import Connections
 from spsd.web.metrics import Monitoring

@@ -28,13 +28,13 @@ from spsd.domain.finding import Finding, ok, warning, wrong
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.domain.slot import InstalledImage, SlotContent
-from spsd.domain.staging_key import download_key
 from spsd.errors import ConfigurationError
 from spsd.failures import ApplianceError
 from spsd.storage.faults import ADVICE, DatabaseError
 from spsd.storage.files import SPARE_BYTES
 from spsd.storage.layout import StateDirectory
 from spsd.system.certificate import days_left, server_context
+from spsd.transfer.ports import download_key
 
 
 def refused(error: ConfigurationError) -> Finding:

@@ -7,17 +7,17 @@ is waited for.
 from dataclasses import dataclass, field
 from typing import Final
 
-from spsd.adapters.partial_file import BLOCK, SYNC_WINDOW
 from spsd.adapters.passwords import MEMORY_KIB, TIME_COST
 from spsd.adapters.reboot import REBOOT_DELAY_S
-from spsd.domain.asking import WINDOWS
-from spsd.domain.exchange import Windows
 from spsd.listening import LINGER_S, SHUTDOWN_S
 from spsd.services.feed import MOST_WAITING
 from spsd.services.integrity import CHECK_EVERY_S
 from spsd.storage.database import PATIENCE
 from spsd.storage.inspection import BUSY_TIMEOUT_S
 from spsd.system.loop_thread import EVERY_S
+from spsd.transfer.rules.messages import Windows
+from spsd.transfer.rules.request import WINDOWS
+from spsd.transfer.staging.partial_file import BLOCK, SYNC_WINDOW
 from spsd.web.connections import LOOK_EVERY_S
 from spsd.web.limits import WebLimits
 

@@ -11,21 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spsd.adapters.boot_choice import open_boot_choice
-from spsd.adapters.download_thread import ThreadedDownload
 from spsd.adapters.hooks import HookRunner
-from spsd.adapters.http_origin import HttpOrigin, open_origin
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.reboot import RebootCommand
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
-from spsd.adapters.staging import StagingDirectory
 from spsd.clock import Clock
 from spsd.config import Settings
-from spsd.domain.chunks import Splitting
 from spsd.limits import Limits
 from spsd.reloading import origin_settings
-from spsd.services.download import Attempts, Download
 from spsd.services.feed import Feed
 from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
@@ -35,10 +30,8 @@ from spsd.services.ports import (
     ImageInspector,
     JobRepository,
     Reboot,
-    Room,
     SlotInspector,
     SlotStore,
-    Staging,
 )
 from spsd.services.progress import ProgressBoard
 from spsd.services.watched_jobs import WatchedJobs
@@ -47,6 +40,12 @@ from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate
 from spsd.system.host import Appliance
 from spsd.system.loop_thread import LoopThread, open_loop_thread
+from spsd.transfer.attempt import Download
+from spsd.transfer.http.origin import HttpOrigin, open_origin
+from spsd.transfer.ports import Attempts, Room, Staging
+from spsd.transfer.rules.chunks import Splitting
+from spsd.transfer.staging.directory import StagingDirectory
+from spsd.transfer.worker import ThreadedDownload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

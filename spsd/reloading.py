@@ -9,14 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.origin_attempt import Limits, OriginSettings
-from spsd.adapters.origin_tls import Trust
 from spsd.config import FetchSettings, Settings
-from spsd.domain.proxy import proxy_settings
-from spsd.domain.retry import RetryPolicy
 from spsd.errors import ConfigurationError
 from spsd.system.systemd import Notifier
+from spsd.transfer.http.addresses import AddressPolicy
+from spsd.transfer.http.origin import Limits, OriginSettings
+from spsd.transfer.http.tls import Trust
+from spsd.transfer.rules.proxy import proxy_settings
+from spsd.transfer.rules.retry import RetryPolicy
 
 _log = logging.getLogger(__name__)
 

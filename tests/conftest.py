@@ -12,7 +12,7 @@ from blockbuster import BlockBuster
 from tests import daemons, selecting
 from tests.tallying import Tally
 
-pytest_plugins = ["tests.needs"]
+pytest_plugins = ["tests.bench", "tests.needs"]
 
 _TALLY = pytest.StashKey[Tally]()
 

@@ -84,7 +84,7 @@ RINGS = (
     Ring(
         "proxy",
         "squid between the daemon and its origins",
-        ("tests/adapters/test_proxy.py", "tests/daemon/test_proxy.py"),
+        ("tests/transfer/http/test_proxy.py", "tests/daemon/test_proxy.py"),
     ),
     Ring(
         "prometheus",

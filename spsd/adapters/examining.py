@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spsd.adapters.job_repository import jobs_in
-from spsd.adapters.partial_file import IMAGE
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.domain.diagnosis import DirectoryFacts
 from spsd.domain.job import Job
@@ -25,6 +24,7 @@ from spsd.storage.inspection import (
     reading,
     scripts_in,
 )
+from spsd.transfer.staging.partial_file import IMAGE
 
 _ANSWER_S = 2.0
 

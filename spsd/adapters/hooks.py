@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from spsd.adapters.partial_file import IMAGE
 from spsd.domain.slot import InstalledImage
 from spsd.system.program_outcome import ProgramOutcome
 from spsd.system.programs import GRACE_S, run_program
+from spsd.transfer.staging.partial_file import IMAGE
 
 
 class HookRunner:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from spsd.adapters.partial_file import IMAGE
 from spsd.domain.image import ImageInfo, from_disk_info, from_firmware_toml, from_volume_id
-from spsd.domain.staging_key import StagingKey
 from spsd.failures import FailureCode, ImageError
 from spsd.storage.files import as_appliance_errors
+from spsd.transfer.ports import StagingKey
+from spsd.transfer.staging.partial_file import IMAGE
 
 _FILE_LIMIT = 64 * 1024
 _PLAIN_NAMES = {"/firmware.toml": "/FIRMWARE.TOM;1", "/.disk/info": "/_DISK/INFO.;1"}

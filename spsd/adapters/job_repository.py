@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from spsd.digest import Sha256
-from spsd.domain.job import Job, JobKey, Progress, Step
+from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.failures import EXPLANATIONS
 from spsd.services.ports import Moved
 from spsd.storage.database import Database
+from spsd.transfer.ports import Progress
 
 _COLUMNS = (
     "key, url, sha256, state, cause, attempt, spent, slot, bytes_downloaded, bytes_total, "

@@ -20,13 +20,13 @@ from pathlib import Path
 import msgspec
 
 from spsd.adapters.image_copy import copy_image, digest_of
-from spsd.adapters.partial_file import IMAGE
 from spsd.cancellation import to_completion
 from spsd.digest import Sha256
 from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
-from spsd.domain.staging_key import StagingKey
 from spsd.failures import ApplianceError, Evidence, FailureCode
 from spsd.storage.files import as_appliance_errors, room, sync_directory, write_durably
+from spsd.transfer.ports import StagingKey
+from spsd.transfer.staging.partial_file import IMAGE
 
 MANIFEST = "manifest.json"
 _TRASH = ".trash-"

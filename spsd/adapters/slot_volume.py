@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from spsd.adapters.iso_image import read_image
-from spsd.adapters.partial_file import IMAGE
 from spsd.domain.image import ImageInfo
+from spsd.transfer.staging.partial_file import IMAGE
 
 
 class SlotVolume:

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from spsd.config.settings import FetchSettings, Settings
-from spsd.domain.proxy import exception_problem, proxy_problem, proxy_settings
-from spsd.domain.source import displayed
 from spsd.errors import ConfigurationError
+from spsd.transfer.rules.proxy import exception_problem, proxy_problem, proxy_settings
+from spsd.transfer.rules.url import displayed
 
 
 def load(path: Path) -> Settings:

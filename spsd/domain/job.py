@@ -12,20 +12,10 @@ from typing import NewType
 from spsd.digest import Sha256
 from spsd.domain.lifecycle import JobState, Trigger, advance
 from spsd.failures import ApplianceError, FailureCode, JobError
+from spsd.transfer.ports import NO_PROGRESS, Progress
 
 JobKey = NewType("JobKey", str)
 """A UUID in its canonical form; the job's name on the wire."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a download is, in bytes; ``total`` is 0 while the origin has not told it."""
-
-    done: int = 0
-    total: int = 0
-
-
-NO_PROGRESS = Progress()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,13 @@ without a word: the row says what happened.
 """
 
 from spsd.clock import Now
-from spsd.domain.job import Job, Progress
+from spsd.domain.job import Job
 from spsd.domain.lifecycle import JobState
-from spsd.domain.retry import RetryPolicy
 from spsd.failures import JobError
 from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
-
-
-class SupersededError(Exception):
-    """Somebody else has moved the row; this run is over."""
+from spsd.transfer.ports import Progress, SupersededError
+from spsd.transfer.rules.retry import RetryPolicy
 
 
 class Claim:

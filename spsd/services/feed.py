@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.errors import TooManyReadersError
 from spsd.services.ports import Moves
 from spsd.services.progress import ProgressBoard
 from spsd.services.revisions import Revisions
 from spsd.storage.faults import DatabaseError
+from spsd.transfer.ports import Progress
 
 PROGRESS_S = 0.25
 """Progress is told at most so often."""

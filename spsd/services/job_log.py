@@ -4,7 +4,7 @@ import logging
 
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import Trigger
-from spsd.domain.source import told
+from spsd.transfer.rules.url import told
 
 _log = logging.getLogger(__name__)
 

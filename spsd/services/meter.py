@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from spsd.domain.histogram import Histogram
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL, TRANSITIONS, JobState, Trigger
 from spsd.domain.throughput import Throughput
 from spsd.failures import FailureCode
 from spsd.system.loop_thread import DOWNLOADS, REQUESTS
+from spsd.transfer.ports import Progress
 
 LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LONG_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)

@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from spsd.cancellation import to_completion
 from spsd.clock import Now
 from spsd.domain.job import Job
-from spsd.domain.retry import RetryPolicy
 from spsd.domain.slot import InstalledImage
 from spsd.domain.spread import StartSpread
-from spsd.domain.staging_key import download_key
 from spsd.failures import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
-from spsd.services.claim import Claim, SupersededError
-from spsd.services.download import Attempts
+from spsd.services.claim import Claim
 from spsd.services.held_image import held_image
-from spsd.services.leftovers import clear_away
-from spsd.services.ports import ImageInspector, JobRepository, SlotStore, Staging
+from spsd.services.ports import ImageInspector, JobRepository, SlotStore
 from spsd.services.progress import ProgressBoard
 from spsd.services.proving import Proving
+from spsd.transfer.ports import Attempts, Staging, SupersededError, download_key
+from spsd.transfer.rules.retry import RetryPolicy
+from spsd.transfer.staging.directory import clear_away
 
 _log = logging.getLogger(__name__)
 _WAITS = "job %s: asks its origin in %.1f s, as [fetch] start_spread_s has it"

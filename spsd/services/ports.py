@@ -5,19 +5,17 @@ foreign.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from spsd.digest import Sha256
 from spsd.domain.boot import Activation
-from spsd.domain.exchange import Ask, Kept, Reply
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.selection import EVERY_JOB, Selection
 from spsd.domain.slot import InstalledImage, SlotContent
-from spsd.domain.staging_key import StagingKey
 from spsd.system.program_outcome import ProgramOutcome
+from spsd.transfer.ports import StagingKey
 
 
 class JobRepository(Protocol):
@@ -70,111 +68,6 @@ class Moves(Protocol):
 
     async def moved_since(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Moved]:
         """The jobs with lines after that one, and those of ``also``, the last to move last."""
-
-
-class Answer(Protocol):
-    """An origin's reply: the head, and the body to be read."""
-
-    @property
-    def reply(self) -> Reply:
-        """The head."""
-
-    @property
-    def evidence(self) -> Mapping[str, str | int]:
-        """Facts for the job's history."""
-
-    async def read_into(self, room: memoryview) -> int:
-        """Read the body's next bytes to the beginning of ``room``; how many, 0 at the body's end.
-
-        It fills the room, or returns after a quarter of a second with the bytes that came. One
-        that is cancelled has left the room alone when it is over.
-
-        Raises:
-            OriginError: it ends early, or is slower than the minimum rate. What came before has
-                been returned by earlier calls.
-        """
-
-    def close(self) -> None:
-        """Have no more of it sent; nothing is read after that."""
-
-
-class Origin(Protocol):
-    """The network, as far as a download sees it."""
-
-    def open(self, url: str, ask: Ask) -> AbstractAsyncContextManager[Answer]:
-        """Send one GET, follow redirects, give the final answer's head.
-
-        Raises:
-            OriginError: there is no answer.
-        """
-
-
-class Partial(Protocol):
-    """A prefix of an image on disk, and the hash of exactly its bytes."""
-
-    @property
-    def length(self) -> int:
-        """Bytes appended so far."""
-
-    def kept(self, url: str) -> Kept:
-        """What resume looks at, for a request to ``url``."""
-
-    async def describe(self, url: str, reply: Reply, total: int | None) -> None:
-        """Keep what the origin says of the object, before its bytes come."""
-
-    async def clear(self) -> None:
-        """Back to no bytes, and nothing known of the object."""
-
-    async def room(self) -> memoryview:
-        """Where to put the next bytes: memory for at least one and at most some MiB.
-
-        It stays the same until something is appended, also after :meth:`clear`.
-
-        Raises:
-            ApplianceError: the disk is full or broken; the partial is of no use any more.
-        """
-
-    def commit(self, size: int) -> None:
-        """Append the first ``size`` bytes of the room."""
-
-    async def append(self, block: bytes | memoryview) -> None:
-        """Append a copy of the block, which may be written later with what follows.
-
-        Raises:
-            ApplianceError: the disk is full or broken; the partial is of no use any more.
-        """
-
-    async def read(self, first: int, length: int) -> bytes:
-        """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
-
-    async def seal(self) -> Sha256:
-        """Write everything out, durably, and give the digest of the file's bytes."""
-
-
-class Room(Protocol):
-    """The state directory's file system."""
-
-    async def free_bytes(self) -> int:
-        """Room for an unprivileged writer."""
-
-
-class Staging(Room, Protocol):
-    """Where images lie until they are installed."""
-
-    def open(self, key: StagingKey) -> AbstractAsyncContextManager[Partial]:
-        """Open or create, cut to what can be trusted, and hash what is there."""
-
-    async def discard(self, key: StagingKey) -> None:
-        """Remove the partial file, if there is one."""
-
-    async def keys(self) -> Collection[StagingKey]:
-        """What lies here."""
-
-    async def room_beyond(self, length: int) -> int:
-        """How many bytes may follow the ``length`` of a partial that are here.
-
-        Fewer than nothing if the slots, on a file system of their own, have no room for these.
-        """
 
 
 class SlotStore(Protocol):

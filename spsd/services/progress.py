@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Protocol
 
-from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
+from spsd.transfer.ports import NO_PROGRESS, Progress
 
 
 class Watcher(Protocol):

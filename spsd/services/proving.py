@@ -1,16 +1,11 @@
 """Attempt after attempt at the sources of a job, until its digest is right.
 
-Whom to ask and whom to leave is decided in :mod:`spsd.domain.mirror`; here it is done.
+Whom to ask and whom to leave is decided in :mod:`spsd.transfer.rules.sources`; here it is done.
 """
 
 import asyncio
 import random
 
-from spsd.domain.job import Progress
-from spsd.domain.mirror import Provenance, Sources
-from spsd.domain.receiving import PAGE_BYTES, Finished, judge_digest
-from spsd.domain.retry import gained
-from spsd.domain.source import authority
 from spsd.failures import (
     EXPLANATIONS,
     ApplianceError,
@@ -21,8 +16,11 @@ from spsd.failures import (
     OriginError,
 )
 from spsd.services.claim import Claim
-from spsd.services.download import Attempts, Fetched
-from spsd.services.ports import Partial
+from spsd.transfer.ports import Attempts, Fetched, Partial, Progress
+from spsd.transfer.rules.body import PAGE_BYTES, Finished, judge_digest
+from spsd.transfer.rules.retry import gained
+from spsd.transfer.rules.sources import Provenance, Sources
+from spsd.transfer.rules.url import authority
 
 
 class Proving:

@@ -8,9 +8,9 @@ from spsd.clock import Now
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import InstalledImage
-from spsd.domain.staging_key import download_key
-from spsd.services.leftovers import clear_away
-from spsd.services.ports import JobRepository, SlotStore, Staging
+from spsd.services.ports import JobRepository, SlotStore
+from spsd.transfer.ports import Staging, download_key
+from spsd.transfer.staging.directory import clear_away
 
 
 async def recover(

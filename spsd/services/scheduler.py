@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from spsd.digest import Sha256
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
-from spsd.domain.retry import RetryPolicy
 from spsd.domain.spread import StartSpread
-from spsd.domain.staging_key import download_key
-from spsd.services.leftovers import clear_away
 from spsd.services.pipeline import Pipeline
 from spsd.services.reservations import Holder, Reservations
+from spsd.transfer.ports import download_key
+from spsd.transfer.rules.retry import RetryPolicy
+from spsd.transfer.staging.directory import clear_away
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,10 @@ from spsd.domain.upgrade import (
 )
 from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError
 from spsd.failures import ApplianceError, JobError
-from spsd.services.ports import Hooks, Reboot, Room, SlotInspector, SlotStore
+from spsd.services.ports import Hooks, Reboot, SlotInspector, SlotStore
 from spsd.services.slots import Slots
 from spsd.storage.files import SPARE_BYTES
+from spsd.transfer.ports import Room
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from spsd.cancellation import to_completion
 from spsd.clock import Now
 from spsd.digest import Sha256
 from spsd.domain.slot import InstalledImage
-from spsd.domain.staging_key import StagingKey, upload_key
 from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
@@ -24,10 +23,11 @@ from spsd.errors import (
 )
 from spsd.failures import ApplianceError, FailureCode, ImageError
 from spsd.services.held_image import held_image
-from spsd.services.leftovers import clear_away
-from spsd.services.ports import ImageInspector, Partial, SlotStore, Staging
+from spsd.services.ports import ImageInspector, SlotStore
 from spsd.services.reservations import Holder, Reservations
 from spsd.storage.files import SPARE_BYTES
+from spsd.transfer.ports import Partial, Staging, StagingKey, upload_key
+from spsd.transfer.staging.directory import clear_away
 
 _log = logging.getLogger(__name__)
 

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, assert_never
 
 from msgspec import UNSET, Meta, UnsetType
 
-from spsd.domain.job import NO_PROGRESS, Job, Step
+from spsd.domain.job import Job, Step
 from spsd.domain.lifecycle import JobState
-from spsd.domain.source import displayed
+from spsd.transfer.ports import NO_PROGRESS
+from spsd.transfer.rules.url import displayed
 from spsd.web.answers import DateTime, Shape, date_time
 from spsd.web.links import ResourceMeta, SiblingsMeta
 from spsd.web.paths import FETCH, FIRMWARE, slot_path

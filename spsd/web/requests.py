@@ -9,8 +9,8 @@ from aiohttp import web
 from msgspec import Meta
 
 from spsd.digest import Sha256, parse_sha256
-from spsd.domain.source import MIRROR_LIMIT, distinct_mirrors, parse_source_url
 from spsd.errors import IncompleteRequestBodyError, InvalidRequestBodyError, RequestTimeoutError
+from spsd.transfer.rules.url import MIRROR_LIMIT, distinct_mirrors, parse_source_url
 from spsd.web.expectation import go_ahead
 from spsd.web.limits import LIMITS
 

@@ -9,7 +9,6 @@ from typing import Annotated, assert_never
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.rate import RateWatch
 from spsd.domain.slot import InstalledImage
 from spsd.errors import (
     ChecksumMismatchError,
@@ -23,6 +22,7 @@ from spsd.errors import (
 )
 from spsd.services.slots import Slots
 from spsd.services.uploads import Uploads
+from spsd.transfer.rules.stall import RateWatch
 from spsd.web.answers import Shape, answer
 from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
 from spsd.web.digest_fields import REPR_DIGEST, X_CHECKSUM, expected_digest

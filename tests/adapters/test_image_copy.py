@@ -16,10 +16,10 @@ import pytest
 
 from spsd.adapters.image_copy import WAYS, clone, copy_image, copy_range, digest_of, send
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.failures import ApplianceError, FailureCode
+from spsd.transfer.staging.directory import StagingDirectory
 from tests import needs
 from tests.disk import small_disk
 
@@ -84,7 +84,7 @@ _AGAIN = """
 import asyncio, os, sys
 from pathlib import Path
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
+from spsd.transfer.staging.directory import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 
 from spsd.adapters.job_repository import SqliteJobs, jobs_in
-from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress, Step
+from spsd.domain.job import Job, JobKey, Step
 from spsd.domain.lifecycle import JobState, Trigger
 from spsd.domain.selection import Selection
 from spsd.failures import FailureCode, OriginError
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
+from spsd.transfer.ports import NO_PROGRESS, Progress
 
 A, B = "a" * 64, "b" * 64
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from spsd.adapters.iso_image import IsoInspector, read_iso
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.failures import ApplianceError, FailureCode, ImageError
+from spsd.transfer.staging.directory import StagingDirectory
 from tests.iso import NEWS, NOTES, build_iso
 
 DATA = b"image" * 1000

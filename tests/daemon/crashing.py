@@ -18,8 +18,8 @@ from typing import Any
 from spsd.__main__ import main
 from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.partial_file import PartialFile
 from spsd.domain.lifecycle import Trigger
+from spsd.transfer.staging.partial_file import PartialFile
 from tests.daemon.counting import count_on_signal
 
 Test = Callable[..., bool]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spsd.digest import Sha256
-from spsd.domain.staging_key import download_key
 from spsd.failures import EXPLANATIONS, FailureCode
 from spsd.testing.origin import (
     Act,
@@ -25,6 +24,7 @@ from spsd.testing.origin import (
     TooLong,
     Whole,
 )
+from spsd.transfer.ports import download_key
 from tests.daemon.driver import in_loop
 
 TESTS = Path(__file__).parents[1]

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsd.digest import Sha256
-from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, TERMINAL, IllegalMoveError, JobState, Trigger
 from spsd.failures import EXPLANATIONS, FailureCode, JobError, OriginError
 from spsd.storage.migrations import migrations_directory
+from spsd.transfer.ports import NO_PROGRESS, Progress
 
 BUDGET = 4
 DIGEST = Sha256("ab" * 32)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.job import NO_PROGRESS, Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState, Trigger
 from spsd.failures import EXPLANATIONS, FailureCode, ImageError, JobError, OriginError
+from spsd.transfer.ports import NO_PROGRESS, Progress
 
 DIGEST = Sha256("ab" * 32)
 SOME = Progress(7, 9)

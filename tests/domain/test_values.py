@@ -13,95 +13,9 @@ from spsd.domain.image import (
     from_volume_id,
 )
 from spsd.domain.slot import BrokenSlot, InstalledImage, lowest_empty
-from spsd.domain.source import (
-    URL_LIMIT,
-    authorization,
-    displayed,
-    parse_source_url,
-    told,
-    with_credentials_of,
-)
 from spsd.domain.throttle import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
-from spsd.errors import InvalidRequestBodyError
 
 DIGEST = Sha256("0123456789abcdef" * 4)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://a",
-        "https://a.example/x.iso",
-        "HTTP://A.example/x.iso",
-        "http://a.example:8080/x?y=%20#z",
-        "http://user:pass@a.example/",
-        "http://10.0.0.1/",
-        "http://[2001:db8::1]:80/",
-        "http://bücher.example/ü",
-        "http://a.example./",
-        "http://a/" + "x" * (URL_LIMIT - 9),
-    ],
-)
-def test_good_urls_are_given_back_as_they_came(url):
-    assert parse_source_url(url) == url
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "x",
-        "/x",
-        "//a/x",
-        "ftp://a/x",
-        "file:///etc/passwd",
-        "http:",
-        "http://",
-        "http:///x",
-        "http://:80/",
-        "http://user@/",
-        "http://a:x/",
-        "http://a:65536/",
-        "http://[::1/",
-        "http://[zz]/",
-        "http://a b/",
-        "http://a/x y",
-        "http://a/\r\nHost: b",
-        "http://a/\x00",
-        "http://a/\x7f",
-        "http://a..b/",
-        "http://" + "a" * 64 + ".example/",
-        "http://a/\ud800",
-        "http://a/" + "x" * URL_LIMIT,
-    ],
-)
-def test_bad_urls_are_refused_and_the_field_is_named(url):
-    with pytest.raises(InvalidRequestBodyError) as caught:
-        parse_source_url(url, field="where")
-    assert caught.value.details == {"field": "where"}
-    assert str(caught.value).startswith("`where` ")
-
-
-@given(st.text() | st.text().map("http://".__add__))
-def test_any_text_is_a_url_or_refused(text):
-    try:
-        assert parse_source_url(text) == text
-    except InvalidRequestBodyError:
-        return
-    assert displayed(text)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://a/x?y#z", "http://a/x?y#z"),
-        ("http://u:p@a:80/x?y@z", "http://a:80/x?y@z"),
-        ("http://u:p@q@a/x", "http://a/x"),
-        ("http://a/x@y", "http://a/x@y"),
-    ],
-)
-def test_credentials_are_not_shown(url, shown):
-    assert displayed(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -198,29 +112,3 @@ def test_the_throttle_forgets_the_oldest():
             throttle.failed(str(peer), "name", now=0.0)
     assert throttle.wait_s("0", "name", now=0.0) == 0
     assert throttle.wait_s("1", "name", now=0.0) > 0
-
-
-USERINFO = st.text(st.sampled_from("abc:%40@!$&'()*+,;=-._~"), min_size=1)
-REST = st.sampled_from(["", "/", "/a/b@c", "?q=a@b/c", "#f@g", "/a?b#c", "/?//u:p@x"])
-
-
-@given(USERINFO, st.sampled_from(["h.example", "127.0.0.1:80", "[::1]:8080"]), REST)
-def test_credentials_are_taken_out_and_nothing_else(userinfo, host, rest):
-    url = f"http://{userinfo}@{host}{rest}"
-    parse_source_url(url)
-    assert displayed(url) == f"http://{host}{rest}"
-    assert told(url) == f"http://{host}{rest}".split("?")[0].split("#")[0]
-    assert with_credentials_of(url, displayed(url)) == url
-    assert authorization(displayed(url)) is None
-    if userinfo != ":":
-        assert authorization(url) is not None
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://u:word@h\u2100st/", "http://u:wo/word@h/", "http://u:word@[::1/"],
-)
-def test_what_is_wrong_with_a_url_is_told_without_it(url):
-    with pytest.raises(InvalidRequestBodyError) as caught:
-        parse_source_url(url)
-    assert "word" not in str(caught.value)

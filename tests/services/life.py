@@ -12,18 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spsd.adapters.address_policy import AddressPolicy
-from spsd.adapters.http_origin import Limits as OriginLimits
-from spsd.adapters.http_origin import open_origin
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.origin_tls import Trust
 from spsd.clock import Clock
 from spsd.daemon import Daemon, open_daemon
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import TERMINAL
 from spsd.limits import Limits
 from spsd.outside import Ports
-from spsd.services.download import Download
 from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
 from spsd.services.reservations import Reservations
@@ -33,6 +28,11 @@ from spsd.services.upgrade import Upgrade
 from spsd.services.uploads import Uploads
 from spsd.storage.database import open_database
 from spsd.testing.origin import Origin
+from spsd.transfer.attempt import Download
+from spsd.transfer.http.addresses import AddressPolicy
+from spsd.transfer.http.origin import Limits as OriginLimits
+from spsd.transfer.http.origin import open_origin
+from spsd.transfer.http.tls import Trust
 from tests.daemons import APPLIANCE, settings
 from tests.services.pieces import Gate, Piecemeal
 from tests.services.steps import Killed, Stepped, Steps, Strike, leaves

@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from spsd.domain.chunks import Splitting
-from spsd.domain.exchange import Reply
 from spsd.domain.image import ImageInfo
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.domain.slot import InstalledImage
-from spsd.domain.staging_key import download_key, upload_key
 from spsd.testing.origin import Act, CutAfter, Status
+from spsd.transfer.ports import Progress, download_key, upload_key
+from spsd.transfer.rules.chunks import Splitting
+from spsd.transfer.rules.messages import Reply
 from tests.services.life import BUDGET, Life, Place
 from tests.services.pieces import PIECE, Body
 from tests.services.steps import FAILURES

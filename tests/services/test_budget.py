@@ -8,24 +8,24 @@ from typing import Self
 
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
 from spsd.digest import Sha256
-from spsd.domain.exchange import Ask
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
-from spsd.domain.retry import RetryPolicy
 from spsd.domain.spread import StartSpread
-from spsd.domain.staging_key import StagingKey
 from spsd.failures import FailureCode, OriginError
-from spsd.services.download import Download
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
 from spsd.testing.origin import CutAfter, Origin
-from tests.services.conftest import PATH
-from tests.services.scripted import ScriptedOrigin
+from spsd.transfer.attempt import Download
+from spsd.transfer.ports import StagingKey
+from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.retry import RetryPolicy
+from spsd.transfer.staging.directory import StagingDirectory
+from tests.bench import PATH
+from tests.transfer.scripted import ScriptedOrigin
 
 BUDGET = 3
 MIB = 1024 * 1024

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from spsd.domain.lifecycle import JobState
-from spsd.services.download import Download
+from spsd.transfer.attempt import Download
+from tests.bench import open_bench
 from tests.disk import fill, free_again, needs_root, small_disk
-from tests.services.conftest import open_bench
-from tests.services.scripted import ScriptedOrigin
+from tests.transfer.scripted import ScriptedOrigin
 from tests.waiting import until_seen
 
 MIB = 1024 * 1024

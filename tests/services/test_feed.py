@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.services.feed import Change, Feed, Reader, Removal
 from spsd.services.ports import Moved
 from spsd.services.progress import ProgressBoard
 from spsd.storage.faults import DatabaseError, Trouble
+from spsd.transfer.ports import Progress
 from spsd.web.events import Place, place_of, told
 
 EVERYTHING = 10**9

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.integrity import Finding, Verdict
 from spsd.domain.slot import InstalledImage
-from spsd.domain.staging_key import download_key
 from spsd.services.integrity import Integrity
+from spsd.transfer.ports import download_key
+from spsd.transfer.staging.directory import StagingDirectory
 from tests.waiting import until_seen
 
 DATA = b"firmware" * 1000

@@ -7,11 +7,11 @@ from contextlib import suppress
 import pytest
 
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.lifecycle import JobState
 from spsd.failures import ApplianceError, FailureCode, ImageError
 from spsd.services.recovery import recover
 from spsd.testing.origin import Hang, Origin
+from spsd.transfer.staging.directory import StagingDirectory
 from tests import waiting
 from tests.services.test_scheduler import until, until_bytes, working
 

@@ -27,7 +27,7 @@ from spsd.testing.origin import (
     TooShort,
     Whole,
 )
-from tests.services.conftest import BUDGET, PATH, open_bench
+from tests.bench import BUDGET, PATH, open_bench
 
 CUT = CutAfter(200_000)
 WRONG = Flip(10)

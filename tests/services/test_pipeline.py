@@ -33,7 +33,7 @@ from spsd.testing.origin import (
     WrongOffset,
     WrongTotal,
 )
-from tests.services.conftest import BUDGET, PATH
+from tests.bench import BUDGET, PATH
 
 CUT = CutAfter(200_000)
 

@@ -3,13 +3,13 @@ from uuid import uuid4
 
 import pytest
 
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.slot import InstalledImage
-from spsd.domain.staging_key import upload_key
 from spsd.services.recovery import recover
+from spsd.transfer.ports import upload_key
+from spsd.transfer.staging.directory import StagingDirectory
 
 BUDGET = 3
 URL = "http://x.example/y"

@@ -9,8 +9,8 @@ import pytest
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage, SlotContent
-from spsd.domain.staging_key import StagingKey
 from spsd.services.reservations import Holder, Reservations
+from spsd.transfer.ports import StagingKey
 
 IMAGE = InstalledImage("a" * 64, 1, ImageInfo("1"), None, 1)
 

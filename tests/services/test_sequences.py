@@ -26,13 +26,13 @@ import pytest
 from scripts.memory import memory
 from spsd.clock import Clock
 from spsd.daemon import open_daemon
-from spsd.domain.exchange import Windows
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.failures import FailureCode
 from spsd.limits import Limits
 from spsd.services.pipeline import Pipeline
 from spsd.testing.origin import ACTS, Origin, Whole
+from spsd.transfer.rules.messages import Windows
 from tests.daemons import APPLIANCE, prepare, settings
 from tests.services.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
 
@@ -45,7 +45,7 @@ WINDOW = 64
 BUDGET = 3
 HANGS_AFTER_S = 30.0
 ASKS = 5
-"""The most requests of one attempt, redirects apart; tests/domain/test_resume.py shows it."""
+"""The most requests of one attempt, redirects apart: tests/transfer/rules/test_resume.py."""
 
 
 FETCH = {

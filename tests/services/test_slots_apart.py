@@ -2,11 +2,11 @@
 
 import pytest
 
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.lifecycle import JobState
 from spsd.errors import InsufficientStorageError
 from spsd.storage.files import SPARE_BYTES
 from spsd.testing.origin import CutAfter
+from spsd.transfer.staging.directory import StagingDirectory
 from tests.disk import mounted_tmpfs
 from tests.services.test_uploads import receive
 

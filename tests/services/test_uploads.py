@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import pytest
 
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.errors import (
@@ -22,6 +21,7 @@ from spsd.errors import (
 from spsd.services.reservations import Holder
 from spsd.services.uploads import Uploads
 from spsd.storage.files import SPARE_BYTES
+from spsd.transfer.staging.directory import StagingDirectory
 from tests.disk import small_disk
 from tests.iso import NEWS, NOTES, build_iso
 

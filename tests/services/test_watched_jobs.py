@@ -9,7 +9,7 @@ import pytest
 
 from spsd.adapters.job_repository import SqliteJobs
 from spsd.digest import Sha256
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState, Trigger
 from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.services.job_log import JobLog
@@ -18,6 +18,7 @@ from spsd.services.progress import ProgressBoard
 from spsd.services.watched_jobs import WatchedJobs
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
+from spsd.transfer.ports import Progress
 
 TOLD = ("job", "action", "state", "attempt", "code")
 DNS = OriginError(FailureCode.DNS, "no such name")

@@ -10,13 +10,13 @@ from spsd.adapters.boot_choice import open_boot_choice
 from spsd.adapters.hooks import HookRunner
 from spsd.adapters.slot_directory import SlotDirectory
 from spsd.adapters.slot_volume import SlotVolume
-from spsd.adapters.staging import StagingDirectory
 from spsd.domain.image import ImageInfo
 from spsd.domain.slot import InstalledImage
 from spsd.services.reservations import Reservations
 from spsd.services.slots import Slots
 from spsd.services.upgrade import Upgrade
 from spsd.storage.files import SPARE_BYTES
+from spsd.transfer.staging.directory import StagingDirectory
 from tests.iso import build_iso
 
 VERSIONS = {1: "1.0.0", 2: "2.0.0"}

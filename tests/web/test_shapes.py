@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.job import Job, JobKey, Progress
+from spsd.domain.job import Job, JobKey
 from spsd.failures import ApplianceError, FailureCode, OriginError
+from spsd.transfer.ports import Progress
 from tests.web.conftest import Api
 
 FETCH = "/api/firmware/fetch"

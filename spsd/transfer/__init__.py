@@ -1,0 +1,1 @@
+"""From a URL to a verified partial file. It knows no job."""

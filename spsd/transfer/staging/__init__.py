@@ -1,0 +1,1 @@
+"""Partial files on disk."""

@@ -1,0 +1,106 @@
+"""The use cases of a whole daemon, over real adapters and a hostile origin."""
+
+import hashlib
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from spsd.clock import Clock
+from spsd.daemon import open_daemon
+from spsd.domain.job import Job, JobKey
+from spsd.limits import Limits
+from spsd.services.pipeline import Pipeline
+from spsd.services.reservations import Reservations
+from spsd.storage.database import Database
+from spsd.testing.origin import Origin
+from spsd.transfer.attempt import Download
+from tests.daemons import APPLIANCE, prepare, settings
+from tests.iso import build_iso
+
+BUDGET = 3
+PATH = "/image.iso"
+FETCH = {
+    "concurrent": 0,
+    "connections": 1,
+    "connect_timeout_s": 2,
+    "minimum_bytes_per_s": 1000,
+    "stall_window_s": 0.3,
+    "attempts": BUDGET,
+    "backoff_initial_s": 0.001,
+    "backoff_limit_s": 0.01,
+}
+"""No job is started but by the test that claims it."""
+
+
+@dataclass
+class Bench:
+    pipeline: Pipeline
+    download: Download
+    root: Path
+    content: bytes
+    reservations: Reservations
+    database: Database
+
+    def __post_init__(self):
+        self.sha256 = hashlib.sha256(self.content).hexdigest()
+        self.keys = itertools.count(1)
+
+    async def queued(self, url, sha256=None):
+        key = JobKey(f"job-{next(self.keys)}")
+        job = Job.submitted(key, url, sha256 or self.sha256, now=100)
+        await self.pipeline.jobs.add(job)
+        return job
+
+    async def claimed(self, url, sha256=None, *, slot=1):
+        job = await self.queued(url, sha256)
+        return await self.pipeline.jobs.move(job, job.start(slot, now=101))
+
+    async def fetch(self, *acts, always=None, sha256=None, url=None, slot=1, **more):
+        """Run one job against an origin with that script; gives the row and the requests."""
+        async with Origin({PATH: self.content}, acts, always=always, **more) as origin:
+            job = await self.claimed(url or origin.url(PATH), sha256, slot=slot)
+            await self.pipeline.run(job)
+            return await self.pipeline.jobs.get(job.key), origin.requests
+
+    def installed(self, slot=1):
+        return (self.root / "slots" / str(slot) / "image").read_bytes()
+
+    def partials(self):
+        return sorted(p.name for p in (self.root / "staging").iterdir())
+
+
+@pytest.fixture(scope="session")
+def content(tmp_path_factory):
+    path = tmp_path_factory.mktemp("iso") / "image.iso"
+    payload = bytes(range(256)) * 400
+    return build_iso(path, payload=payload, size=300_000).read_bytes()
+
+
+@pytest.fixture
+async def bench(tmp_path, content):
+    async with open_bench(tmp_path, content) as made:
+        yield made
+
+
+@asynccontextmanager
+async def open_bench(root: Path, content: bytes) -> AsyncIterator[Bench]:
+    await prepare(root)
+    opening = open_daemon(
+        settings(root, slots={"count": 2}, fetch=FETCH),
+        appliance=APPLIANCE,
+        clock=Clock(lambda: 200, lambda: 200.0),
+        limits=Limits(least_progress_bytes=10),
+    )
+    async with opening as daemon:
+        yield Bench(
+            daemon.pipeline,
+            daemon.outside.download,
+            root,
+            content,
+            daemon.reservations,
+            daemon.outside.database,
+        )

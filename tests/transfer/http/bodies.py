@@ -1,0 +1,11 @@
+"""Reading an origin's answer whole."""
+
+from spsd.transfer.ports import Answer
+
+
+async def body_of(answer: Answer, *, room: int = 64 * 1024) -> bytes:
+    """All bytes of the body, read into rooms of that size."""
+    memory, parts = memoryview(bytearray(room)), []
+    while size := await answer.read_into(memory):
+        parts.append(bytes(memory[:size]))
+    return b"".join(parts)

@@ -1,0 +1,145 @@
+"""Bodies as they are read, from an origin on a real wire: straight off it, parsed, over TLS."""
+
+import asyncio
+import ssl
+from typing import Literal
+
+import pytest
+
+from spsd.failures import FailureCode, OriginError
+from spsd.system.certificate import ensure_self_signed
+from spsd.testing.origin import Act, Chunked, CutAfter, Drip, Hang, NoLength, Origin, Whole
+from spsd.transfer.http.addresses import AddressPolicy
+from spsd.transfer.http.origin import Limits, open_origin
+from spsd.transfer.http.tls import Trust
+from spsd.transfer.rules.messages import Ask
+
+CONTENT = bytes(range(256)) * 40
+LONG = bytes(range(256)) * 20_000
+STALL_S = 1.5
+Way = Literal["straight", "TLS"]
+every_way = pytest.mark.parametrize("way", ["straight", "TLS"])
+every_form = pytest.mark.parametrize("form", [Whole(), Chunked(), NoLength()])
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    certificate, key = ensure_self_signed(tmp_path_factory.mktemp("tls"), hostname="origin")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def reads(
+    act: Act,
+    *,
+    room: int,
+    way: Way = "straight",
+    tls: ssl.SSLContext | None = None,
+    content: bytes = CONTENT,
+    when: list[float] | None = None,
+) -> tuple[list[int], OriginError | None]:
+    """How many bytes each read gave, and what ended them; ``when`` is told the time of each."""
+    limits = Limits(
+        connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=STALL_S, rate_limit_bytes_per_s=0
+    )
+    trust = await asyncio.to_thread(Trust.of, "checksum", None)
+    sizes, got, memory = [], b"", memoryview(bytearray(room))
+    async with (
+        Origin(
+            {"/a": content},
+            [act],
+            ssl_context=tls if way == "TLS" else None,
+        ) as server,
+        open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,
+        origin.open(server.url("/a"), Ask()) as answer,
+    ):
+        try:
+            while size := await answer.read_into(memory):
+                sizes.append(size)
+                if when is not None:
+                    when.append(asyncio.get_running_loop().time())
+                got += memory[:size]
+        except OriginError as error:
+            assert content.startswith(got)
+            return sizes, error
+    assert got == content
+    return sizes, None
+
+
+@every_way
+@every_form
+@pytest.mark.parametrize("room", [1000, 4096, 1_000_000])
+async def test_a_room_is_filled(room: int, form: Act, way: Way, tls: ssl.SSLContext) -> None:
+    sizes, error = await reads(form, room=room, way=way, tls=tls)
+    assert error is None
+    full, rest = divmod(len(CONTENT), room)
+    assert sizes == [room] * full + [rest] * (rest > 0)
+
+
+@every_way
+@every_form
+async def test_every_byte_of_a_long_body_comes(form: Act, way: Way, tls: ssl.SSLContext) -> None:
+    """Many rooms, many turns of the loop, and an origin that closes after its last byte."""
+    sizes, error = await reads(form, room=64 * 1024 - 1, way=way, tls=tls, content=LONG)
+    assert error is None
+    assert sum(sizes) == len(LONG)
+
+
+@every_way
+async def test_what_has_come_is_handed_on_while_the_origin_hangs(
+    way: Way, tls: ssl.SSLContext
+) -> None:
+    """Else bytes that are here would be neither kept nor counted until it stalls."""
+    handed_on: list[float] = []
+    sizes, error = await reads(Hang(1000), room=4096, way=way, tls=tls, when=handed_on)
+    ended = asyncio.get_running_loop().time()
+    assert sizes == [1000]
+    assert error is not None
+    assert error.code is FailureCode.STALL
+    assert ended - handed_on[0] > STALL_S / 2
+
+
+@every_way
+async def test_a_drip_is_handed_on_in_parts(way: Way, tls: ssl.SSLContext) -> None:
+    sizes, error = await reads(Drip(1024, 0.1), room=1_000_000, way=way, tls=tls)
+    assert error is None
+    assert len(sizes) > 1
+
+
+@every_way
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("cut", [0, 1500, 200_000])
+async def test_what_came_before_a_cut_is_read_before_it_is_told(
+    cut: int, reset: bool, way: Way, tls: ssl.SSLContext
+) -> None:
+    sizes, error = await reads(
+        CutAfter(cut, reset=reset), room=1000, way=way, tls=tls, content=LONG
+    )
+    assert error is not None
+    assert error.code is FailureCode.CUT_OFF
+    # A reset may overtake what is under way: TCP promises no more.
+    assert sum(sizes) == cut or (reset and sum(sizes) < cut)
+
+
+async def test_a_cancelled_read_leaves_the_room_alone(tls: ssl.SSLContext) -> None:
+    """Whoever has cancelled may give the memory to somebody else."""
+    memory = bytearray(1_000_000)
+    limits = Limits(
+        connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=60, rate_limit_bytes_per_s=0
+    )
+    trust = await asyncio.to_thread(Trust.of, "checksum", None)
+    async with (
+        Origin({"/a": CONTENT}, [Drip(100, 0.01)]) as server,
+        open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,
+        origin.open(server.url("/a"), Ask()) as answer,
+    ):
+        first = await answer.read_into(memoryview(memory)[:100])
+        reading = asyncio.create_task(answer.read_into(memoryview(memory)))
+        while not memory[first + 100]:
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+        memory[:] = bytes(len(memory))
+        await asyncio.sleep(0.05)  # some more drops
+    assert memory == bytes(len(memory))

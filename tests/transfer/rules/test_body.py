@@ -1,0 +1,245 @@
+"""TODO."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spsd.failures import EXPLANATIONS, FailureCode
+from spsd.transfer.rules.body import (
+    BODY,
+    DIGEST,
+    OPENING,
+    PAGE_BYTES,
+    Finished,
+    Opening,
+    Received,
+    is_page,
+    judge_body,
+    judge_digest,
+    judge_opening,
+    within,
+)
+from spsd.transfer.rules.redirect import REDIRECT_LIMIT, REDIRECTS, Hop
+
+PAGE = b"\xef\xbb\xbf \r\n<!DOCTYPE html>\n<title>log in</title>"
+IMAGE = bytes(512)
+OCTETS = "application/octet-stream"
+A, B = "a" * 64, "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("media_type", "beginning", "expected"),
+    [
+        ("text/html", b"please log in", True),
+        ("application/xhtml+xml", b"<?xml version='1.0'?>", True),
+        ("text/html", b"", True),
+        (OCTETS, PAGE, True),
+        ("", b"<html>", True),
+        ("", b"<HTML lang=en>", True),
+        ("", b"<!doctype   HTML>", True),
+        ("text/html", IMAGE, False),
+        ("text/html", b"<html>\0", False),
+        (OCTETS, b"", False),
+        (OCTETS, b"<htmlish>", False),
+        (OCTETS, b"an image <html>", False),
+        ("text/plain", b"<?xml?>", False),
+        ("text/html", b" " * (PAGE_BYTES - 1) + b"\0", False),
+        ("text/html", b" " * PAGE_BYTES + b"\0", True),
+        ("", b" " * (PAGE_BYTES - 6) + b"<html>", True),
+        ("", b" " * (PAGE_BYTES - 5) + b"<html>", False),
+    ],
+)
+def test_what_is_a_page(media_type, beginning, expected):
+    assert is_page(media_type, beginning) is expected
+
+
+OPENINGS = {
+    "page-over-bytes": (Opening("text/html", b"<form>", 5), FailureCode.PORTAL),
+    "first-bytes": (Opening("text/html", IMAGE, 5), None),
+}
+BODIES = {
+    "no-room": (Received(100, None, 99), FailureCode.DISK_FULL),
+    "under-way": (Received(5, 10, 99), None),
+    "too-short": (Received(5, 10, 99, ended=True), FailureCode.CUT_OFF),
+    "ended": (Received(10, 10, 99, ended=True), None),
+}
+DIGESTS = {
+    "proven": (Finished(A, A, 5, True, 1, "text/html", PAGE), None),
+    "glued": (Finished(A, B, 5, True, 1, "", PAGE), FailureCode.DIGEST),
+    "surplus": (Finished(A, B, 5, False, 1, OCTETS, IMAGE, surplus=True), FailureCode.TOO_LONG),
+    "page": (Finished(A, B, 5, False, 1, "", PAGE), FailureCode.PORTAL),
+    "wrong": (Finished(A, B, 5, True, 0, OCTETS, IMAGE), FailureCode.DIGEST),
+}
+
+
+def hop(url, location, hops=0, secure_only=True):
+    return Hop(url, location, hops, secure_only)
+
+
+HTTPS = "https://u:p@a.example/x"
+HOPS = {
+    "no-location": (hop(HTTPS, None), FailureCode.REDIRECT),
+    "unusable": (hop(HTTPS, "ftp://a/"), FailureCode.REDIRECT),
+    "too-many": (hop(HTTPS, "/x", REDIRECT_LIMIT), FailureCode.REDIRECT),
+    "down-to-http": (hop(HTTPS, "http://a.example/x"), FailureCode.POLICY),
+    "same-origin": (hop(HTTPS, "/y"), "https://u:p@a.example/y"),
+    "elsewhere": (hop(HTTPS, "https://b.example/y"), "https://b.example/y"),
+}
+CASES = [
+    (table, name, *case)
+    for table, cases in [
+        (OPENING, OPENINGS),
+        (BODY, BODIES),
+        (DIGEST, DIGESTS),
+        (REDIRECTS, HOPS),
+    ]
+    for name, case in cases.items()
+]
+
+
+@pytest.mark.parametrize(("table", "name", "seen", "expected"), CASES, ids=lambda v: str(v)[:30])
+def test_row(table, name, seen, expected):
+    assert table.row(seen).name == name
+    verdict = table.decide(seen)
+    assert verdict == expected or verdict.code is expected
+
+
+def test_every_row_is_reached():
+    for table in (OPENING, BODY, DIGEST, REDIRECTS):
+        assert [row.name for row in table.rows] == [n for t, n, _, _ in CASES if t is table]
+
+
+def test_the_edges():
+    assert PAGE_BYTES == 4096
+    assert judge_opening(Opening("text/html", b"<form>", 1)) is not None
+    assert judge_body(Received(99, None, 99)) is None
+    called = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
+    assert called is not None
+    assert called.code is FailureCode.PORTAL
+
+
+WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "transient"),
+    [
+        (
+            judge_opening(Opening("text/html", PAGE, 5)),
+            (
+                "portal: the origin sent a web page instead of an image "
+                "(content type text/html, kept bytes 5). "
+            ),
+            False,
+        ),
+        (
+            judge_opening(Opening("", PAGE, 5)),
+            (
+                "portal: the origin sent a web page instead of an image "
+                "(content type none, kept bytes 5). "
+            ),
+            False,
+        ),
+        (
+            judge_body(Received(100, None, 99)),
+            "disk_full: the image has no end before the disk has (bytes 100). ",
+            False,
+        ),
+        (
+            judge_body(Received(5, 10, 99, ended=True)),
+            "cut_off: the origin closed the connection before the end (bytes 5, of 10). ",
+            True,
+        ),
+        (
+            judge_digest(Finished(A, B, 5, True, 1, "", IMAGE, notes={"tls": "none"})),
+            f"digest: the image does not have the requested SHA-256 ({WRONG}). ",
+            True,
+        ),
+        (
+            judge_digest(
+                Finished(A, B, 5, False, 0, "", IMAGE, surplus=True, notes={"tls": "none"})
+            ),
+            (
+                "too_long: more bytes came than announced, and those that were announced are not "
+                f"the image ({WRONG}). "
+            ),
+            False,
+        ),
+        (
+            judge_digest(Finished(A, B, 5, False, 0, "text/html", PAGE, notes={"tls": "none"})),
+            (
+                "portal: the origin sent a web page instead of an image "
+                f"(content type text/html, {WRONG}). "
+            ),
+            False,
+        ),
+        (
+            judge_digest(Finished(A, B, 5, False, 0, "", PAGE, notes={"tls": "none"})),
+            (
+                "portal: the origin sent a web page instead of an image "
+                f"(content type none, {WRONG}). "
+            ),
+            False,
+        ),
+    ],
+)
+def test_the_whole_sentence(error, sentence, transient):
+    assert error.sentence() == sentence + EXPLANATIONS[error.code].advice
+    assert error.transient is transient
+
+
+LENGTHS = st.integers(0, 40)
+
+
+@given(st.builds(Received, LENGTHS, st.none() | LENGTHS, LENGTHS, st.booleans()))
+def test_no_body_is_taken_that_is_not_what_was_told(received):
+    error = judge_body(received)
+    fits = received.length <= received.room
+    known = received.total
+    if error is None:
+        assert fits
+        assert not received.ended or known is None or known <= received.length
+    else:
+        assert error.transient == (error.code is FailureCode.CUT_OFF)
+
+
+@given(LENGTHS, LENGTHS, st.none() | LENGTHS)
+def test_no_byte_is_taken_past_what_was_told(length, size, total):
+    taken = within(length, size, total)
+    assert 0 <= taken <= size
+    if total is None or length + size <= total:
+        assert taken == size
+    else:
+        assert length + taken == max(length, total)
+
+
+@given(
+    st.builds(
+        Finished,
+        expected=st.just(A),
+        computed=st.sampled_from([A, B]),
+        length=LENGTHS,
+        glued=st.booleans(),
+        clean_retries=st.integers(-2, 1),
+        media_type=st.sampled_from(["", OCTETS, "text/html"]),
+        beginning=st.sampled_from([PAGE, IMAGE, b""]),
+    )
+)
+def test_only_the_digest_lets_bytes_in_and_a_wrong_one_is_retried_once(finished):
+    error = judge_digest(finished)
+    assert (error is None) == (finished.computed == finished.expected)
+    if error is not None:
+        assert error.transient == (finished.glued and finished.clean_retries == 1)
+        assert B in error.sentence()
+
+
+@given(st.sampled_from(["", "text/html"]), st.binary(max_size=20), st.booleans())
+def test_a_page_never_takes_the_place_of_bytes_and_anything_may_where_there_are_none(
+    media_type, text, doctype
+):
+    beginning = (PAGE if doctype else b"") + text
+    assert judge_opening(Opening(media_type, beginning, 0)) is None
+    error = judge_opening(Opening(media_type, beginning, 9))
+    assert (error is not None) == is_page(media_type, beginning)
+    if error is not None:
+        assert not error.transient

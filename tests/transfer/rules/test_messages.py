@@ -1,0 +1,160 @@
+"""The values of resume, each by a table of its edges."""
+
+import pytest
+
+from spsd.transfer.rules.messages import (
+    Ask,
+    Exchange,
+    Kept,
+    Reply,
+    Same,
+    Span,
+    StartOver,
+    Windows,
+    is_strong,
+)
+
+K = 1024
+
+
+def test_nothing_kept_says_nothing():
+    assert Kept() == Kept(length=0, total=None, etag=None, same_url=True)
+    assert Kept().validator is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "validator"),
+    [
+        (Kept(1, etag='"a"'), '"a"'),
+        (Kept(1, etag='W/"a"'), None),
+        (Kept(1, etag='"a"', same_url=False), None),
+        (Kept(1), None),
+    ],
+)
+def test_a_validator_is_strong_and_of_this_url(kept, validator):
+    assert kept.validator == validator
+
+
+@pytest.mark.parametrize(
+    ("etag", "strong"),
+    [('""', True), ('"a"', True), ('"', False), ('"a', False), ('a"', False), ('W/"a"', False)],
+)
+def test_a_strong_etag_is_quoted_on_both_sides(etag, strong):
+    assert is_strong(etag) is strong
+
+
+def test_windows_shrink_by_a_quarter_for_each_break_and_not_below_64():
+    whole = Windows()
+    sizes = [whole.after(breaks).size for breaks in (0, 1, 2, 5, 6, 10**6)]
+    assert sizes == [64 * K, 16 * K, 4 * K, 64, 64, 64]
+    assert whole.after(3).probe_from == whole.probe_from == 256 * K
+    assert Windows(16, 64).after(3) == Windows(16, 64)
+
+
+@pytest.mark.parametrize(("size", "least"), [(64 * K, 4 * K), (96, 6), (80, 5), (64, 4), (16, 4)])
+def test_so_few_are_fetched_anew(size, least):
+    assert Windows(size).least == least
+
+
+def test_never_more_than_a_quarter_is_compared():
+    assert [Windows(10).overlap(length) for length in (3, 4, 39, 40, 99)] == [0, 1, 9, 10, 10]
+
+
+def test_asks_in_the_order_of_what_they_take_for_granted():
+    asks = [Ask(), Ask(9, overlap=2), Ask(9, probe=2), Ask(9), Ask(9, '"a"')]
+    assert [ask.strength for ask in asks] == [0, 1, 2, 3, 4]
+    assert [ask.first for ask in asks] == [0, 7, 0, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("span", "possible"),
+    [
+        (Span(5, 5, 6), True),
+        (Span(5, 6, 6), False),
+        (Span(5, 7, 6), False),
+        (Span(6, 5, 9), False),
+        (Span(6, 5, None), False),
+        (Span(5, 5, None), True),
+        (Span(0, 0, 1), True),
+    ],
+)
+def test_a_part_lies_within_its_object(span, possible):
+    assert span.is_possible is possible
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "size"),
+    [
+        ("bytes 5-6/7", Span(5, 6, 7), None),
+        (" bytes 5-6/* ", Span(5, 6, None), None),
+        ("bytes */7", None, 7),
+        (" bytes */7 ", None, 7),
+        ("bytes */*", None, None),
+        ("items 5-6/7", None, None),
+        ("bytes 5-6/7 ", Span(5, 6, 7), None),
+        ("bytes 5-/7", None, None),
+        ("bytes " + "1" * 19 + "-2/3", None, None),
+        ("bytes */" + "1" * 18, None, int("1" * 18)),
+        ("bytes */" + "1" * 19, None, None),
+    ],
+)
+def test_a_content_range(text, span, size):
+    reply = Reply(206, {"content-range": text})
+    assert (reply.span, reply.whole_size) == (span, size)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [("0", 0), ("12", 12), ("1" * 18, int("1" * 18)), ("1" * 19, None), ("-1", None), ("٣", None)],
+)
+def test_a_content_length(text, length):
+    assert Reply(200, {"content-length": text}).length == length
+
+
+def test_a_reply_without_header_fields():
+    bare = Reply(200, {})
+    assert (bare.length, bare.span, bare.whole_size) == (None, None, None)
+    assert (bare.coding, bare.media_type) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "coding"), [("Identity", ""), (" identity ", ""), ("GZIP ", "gzip"), ("", "")]
+)
+def test_a_coding(text, coding):
+    assert Reply(200, {"content-encoding": text}).coding == coding
+
+
+def test_a_media_type_is_without_parameters():
+    reply = Reply(200, {"content-type": "Text/HTML ; charset=x; y=z"})
+    assert reply.media_type == "text/html"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        ('"a"', '"a"', Same.YES),
+        ('"a"', ' "a" ', Same.YES),
+        ('"a"', '"b"', Same.NO),
+        ('"a"', 'W/"b"', Same.NO),
+        ('W/"a"', 'W/"b"', Same.NO),
+        ('W/"a"', 'W/"a"', Same.UNKNOWN),
+        ('W/"a"', '"a"', Same.UNKNOWN),
+        ('"a"', 'W/"a"', Same.UNKNOWN),
+        ("a", "a", Same.UNKNOWN),
+        (None, '"a"', Same.UNKNOWN),
+        ("", '"a"', Same.UNKNOWN),
+        ('"a"', "", Same.UNKNOWN),
+        ('"a"', None, Same.UNKNOWN),
+    ],
+)
+def test_what_two_etags_say(ours, theirs, same):
+    headers = {} if theirs is None else {"etag": theirs}
+    here = Exchange(Ask(), Kept(1, etag=ours), Reply(200, headers), 0)
+    assert here.same is same
+    elsewhere = Exchange(Ask(), Kept(1, etag=ours, same_url=False), Reply(200, headers), 0)
+    assert elsewhere.same is Same.UNKNOWN
+
+
+def test_why_is_no_part_of_what_is_done():
+    assert StartOver(1) == StartOver(1, "because")
+    assert StartOver(1).why == ""

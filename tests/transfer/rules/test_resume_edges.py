@@ -1,0 +1,110 @@
+"""The edges of the rows on a reply's head: one byte, one status, one position more or less."""
+
+import pytest
+
+from spsd.failures import FailureCode
+from spsd.transfer.rules.messages import Append, Ask, Complete, Exchange, Kept, Reply, Windows
+from spsd.transfer.rules.request import PLAN, WINDOWS, Prefix, overlapping, proof
+from spsd.transfer.rules.response import HEAD
+
+NOW = 1_700_000_000
+ONE = Kept(1, 1000, '"a"')
+KEPT = Kept(100, 1000, '"a"')
+RANGED = Ask(100, '"a"')
+OVERLAPPED = Ask(8000, overlap=2000)
+LENGTH = {"content-length": "9"}
+
+
+def seen(ask, kept, status, headers, windows=WINDOWS):
+    return Exchange(ask, kept, Reply(status, headers), NOW, windows)
+
+
+def part(text, **headers):
+    return {"content-range": f"bytes {text}"} | headers
+
+
+EDGES = [
+    ("whole", seen(Ask(), KEPT, 200, LENGTH | {"etag": '"b"'})),
+    ("whole-changed", seen(Ask(1), ONE, 200, LENGTH | {"etag": '"b"'})),
+    ("whole-to-range", seen(Ask(1), ONE, 200, LENGTH)),
+    ("whole-called-part", seen(Ask(1), ONE, 200, part("1-999/1000"))),
+    ("part-elsewhere", seen(RANGED, KEPT, 206, part("100-99/1000", etag='"a"'))),
+    ("part-elsewhere", seen(RANGED, KEPT, 206, part("100-1000/1000", etag='"a"'))),
+    ("part", seen(RANGED, KEPT, 206, part("100-100/1000", etag='"a"'))),
+    ("part", seen(RANGED, KEPT, 206, part("100-999/1000", etag='"a"'))),
+    ("part", seen(Ask(1), Kept(1, None, '"a"'), 206, part("1-1/2", etag='"a"'))),
+    ("overlap", seen(OVERLAPPED, Kept(8000), 206, part("6000-7999/10000"))),
+    ("overlap", seen(Ask(8, overlap=1), Kept(8), 206, part("7-99/100"))),
+    ("part-too-short-to-compare", seen(OVERLAPPED, Kept(8000), 206, part("6000-7998/10000"))),
+    ("part-too-short-to-compare", seen(Ask(8, probe=4), Kept(8), 206, part("0-4/100"))),
+    ("probe", seen(Ask(8, probe=1), Kept(8), 206, part("0-0/100"), Windows(1, 4))),
+    ("past-the-end-complete", seen(Ask(1), Kept(1), 416, part("*/1"))),
+    ("past-the-end-longer", seen(OVERLAPPED, Kept(8000), 416, part("*/8000"))),
+    ("past-the-end-shorter", seen(OVERLAPPED, Kept(8000), 416, part("*/7999"))),
+    ("refused", seen(Ask(), Kept(), 416, part("*/7999"))),
+]
+
+
+@pytest.mark.parametrize(("name", "exchange"), EDGES)
+def test_the_edge_belongs_to(name, exchange):
+    assert HEAD.row(exchange).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("busy", [408, 425, 429, 500, 599]),
+        ("denied", [401, 403, 407]),
+        ("gone", [404, 410]),
+        ("refused", [400, 402, 405, 406, 409, 411, 426, 428, 499]),
+        ("no-object", [199, 201, 299, 300, 304, 399, 600]),
+    ],
+)
+def test_the_row_of_a_status(name, statuses):
+    rows = {status: HEAD.row(seen(Ask(), Kept(), status, {})).name for status in statuses}
+    assert rows == dict.fromkeys(statuses, name)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "sentence"),
+    [
+        (
+            seen(RANGED, KEPT, 200, {"content-encoding": "gzip"}),
+            "coded: the origin sent the image with content coding 'gzip' (kept bytes 100). Turn",
+        ),
+        (seen(Ask(), Kept(), 404, {}), "origin_status: the origin answered 404. Check"),
+        (seen(Ask(), KEPT, 503, {}), "origin_status: the origin answered 503. Check"),
+        (
+            seen(Ask(), Kept(), 206, part("0-9/10")),
+            "protocol: the origin sent a part, unasked (206). Check",
+        ),
+    ],
+)
+def test_the_sentence_of_a_refusal(exchange, sentence):
+    error = HEAD.decide(exchange).error
+    assert error.sentence().startswith(sentence)
+
+
+def test_an_origin_that_tells_when_is_not_asked_before():
+    error = HEAD.decide(seen(Ask(), Kept(), 503, {"retry-after": "7"})).error
+    assert (error.code, error.retry_after) == (FailureCode.ORIGIN_STATUS, 7)
+
+
+def test_what_starts_over_says_why():
+    assert HEAD.decide(EDGES[1][1]).why == "the object on the origin has changed"
+
+
+def test_the_edges_of_the_plan():
+    assert PLAN.decide(Prefix(Kept(1, 1))) == Complete()
+    assert PLAN.decide(Prefix(Kept(1, 2, '"a"'))) == Ask(1, '"a"')
+    assert proof(Prefix(Kept(WINDOWS.least))) == Ask()
+    assert proof(Prefix(one := Kept(WINDOWS.least + 1))) == overlapping(Prefix(one))
+    assert proof(Prefix(Kept(WINDOWS.probe_from))).probe == WINDOWS.size
+    assert proof(Prefix(Kept(WINDOWS.probe_from - 1))).probe == 0
+
+
+def test_the_size_is_what_the_part_tells_else_what_was_told_before():
+    told = seen(OVERLAPPED, Kept(8000), 206, part("6000-9999/10000"))
+    assert HEAD.decide(told) == Append(8000, 10_000, 2000)
+    untold = seen(OVERLAPPED, Kept(8000, 9000), 206, part("6000-8999/*"))
+    assert HEAD.decide(untold) == Append(8000, 9000, 2000)

@@ -1,0 +1,32 @@
+"""An origin in the test's own process, for what no framing of a real answer lets through."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Self
+
+from spsd.transfer.rules.messages import Ask, Reply
+
+
+class ScriptedOrigin:
+    """Answers each request with ``reply`` and the blocks that its subclass yields."""
+
+    def __init__(self, **headers: str) -> None:
+        self.reply = Reply(200, {name.replace("_", "-"): value for name, value in headers.items()})
+        self.evidence: dict[str, str | int] = {}
+
+    @asynccontextmanager
+    async def open(self, url: str, ask: Ask) -> AsyncIterator[Self]:
+        async with aclosing(self.blocks()) as self._blocks:
+            self._rest = b""
+            yield self
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        raise NotImplementedError
+        yield b""
+
+    async def read_into(self, room: memoryview) -> int:
+        block = self._rest or await anext(self._blocks, b"")
+        size = min(len(block), len(room))
+        room[:size] = block[:size]
+        self._rest = block[size:]
+        return size
