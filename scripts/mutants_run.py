@@ -29,7 +29,7 @@ class Mutant:
 
 
 TABLE, JOBS = "spsd/domain/lifecycle.py", "spsd/adapters/job_repository.py"
-RECOVERY, SLOTS = "spsd/services/recovery.py", "spsd/services/slots.py"
+RECOVERY, SLOTS = "spsd/services/recovery.py", "spsd/slots/service.py"
 FETCHING, ACCOUNTS = "spsd/services/fetching.py", "spsd/services/accounts.py"
 OF_TABLE = ("tests/domain/test_lifecycle.py",)
 OF_JOBS = ("tests/adapters/test_job_repository.py",)

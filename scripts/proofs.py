@@ -62,7 +62,7 @@ PROOFS = (
     Proof(
         "c",
         "An upgrade is cut before and after each step on the disk, and each is refused once",
-        "scripts/test tests/services/test_upgrade_crash.py",
+        "scripts/test tests/slots/test_upgrade_crash.py",
         "in the steps of an upgrade",
     ),
     Proof(

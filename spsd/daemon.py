@@ -38,15 +38,15 @@ from spsd.reloading import (
 )
 from spsd.services.accounts import Accounts
 from spsd.services.fetching import Fetching
-from spsd.services.integrity import Integrity
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
 from spsd.services.recovery import recover
-from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
-from spsd.services.slots import Slots
-from spsd.services.upgrade import Upgrade
-from spsd.services.uploads import Uploads
+from spsd.slots.integrity import Integrity
+from spsd.slots.reservations import Reservations
+from spsd.slots.service import Slots
+from spsd.slots.upgrade import Upgrade
+from spsd.slots.upload import Uploads
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate

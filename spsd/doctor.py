@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from spsd.adapters.boot_choice import choice_problems
 from spsd.adapters.examining import (
     daemons_of,
     database_facts,
@@ -27,9 +26,10 @@ from spsd.domain import diagnosis
 from spsd.domain.finding import Finding, ok, warning, wrong
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import TERMINAL, JobState
-from spsd.domain.slot import InstalledImage, SlotContent
 from spsd.errors import ConfigurationError
 from spsd.failures import ApplianceError
+from spsd.slots.boot_link import choice_problems
+from spsd.slots.model import InstalledImage, SlotContent
 from spsd.storage.faults import ADVICE, DatabaseError
 from spsd.storage.files import SPARE_BYTES
 from spsd.storage.layout import StateDirectory

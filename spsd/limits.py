@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spsd.adapters.passwords import MEMORY_KIB, TIME_COST
-from spsd.adapters.reboot import REBOOT_DELAY_S
 from spsd.listening import LINGER_S, SHUTDOWN_S
 from spsd.services.feed import MOST_WAITING
-from spsd.services.integrity import CHECK_EVERY_S
+from spsd.slots.hooks import REBOOT_DELAY_S
+from spsd.slots.integrity import CHECK_EVERY_S
 from spsd.storage.database import PATIENCE
 from spsd.storage.inspection import BUSY_TIMEOUT_S
 from spsd.system.loop_thread import EVERY_S

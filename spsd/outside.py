@@ -10,13 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.adapters.boot_choice import open_boot_choice
-from spsd.adapters.hooks import HookRunner
-from spsd.adapters.iso_image import IsoInspector
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.reboot import RebootCommand
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.slot_volume import SlotVolume
 from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.limits import Limits
@@ -24,17 +18,14 @@ from spsd.reloading import origin_settings
 from spsd.services.feed import Feed
 from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
-from spsd.services.ports import (
-    BootChoice,
-    Hooks,
-    ImageInspector,
-    JobRepository,
-    Reboot,
-    SlotInspector,
-    SlotStore,
-)
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.watched_jobs import WatchedJobs
+from spsd.slots.boot_link import open_boot_choice
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.hooks import HookRunner, RebootCommand
+from spsd.slots.iso9660 import IsoInspector, SlotVolume
+from spsd.slots.ports import BootChoice, Hooks, ImageInspector, Reboot, SlotInspector, SlotStore
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate

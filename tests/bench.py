@@ -14,7 +14,7 @@ from spsd.daemon import open_daemon
 from spsd.domain.job import Job, JobKey
 from spsd.limits import Limits
 from spsd.services.pipeline import Pipeline
-from spsd.services.reservations import Reservations
+from spsd.slots.reservations import Reservations
 from spsd.storage.database import Database
 from spsd.testing.origin import Origin
 from spsd.transfer.attempt import Download

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spsd.adapters.job_repository import jobs_in
-from spsd.adapters.slot_directory import SlotDirectory
 from spsd.domain.diagnosis import DirectoryFacts
 from spsd.domain.job import Job
-from spsd.domain.slot import SlotContent
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.model import SlotContent
 from spsd.storage.faults import lock_holders
 from spsd.storage.files import room
 from spsd.storage.inspection import (

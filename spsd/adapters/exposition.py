@@ -26,9 +26,9 @@ from prometheus_client.registry import Collector
 from spsd import __version__
 from spsd.domain.histogram import Observed
 from spsd.domain.lifecycle import JobState
-from spsd.domain.slot import BrokenSlot, SlotContent
 from spsd.services.meter import OPEN_METRICS, Meter
-from spsd.services.slots import Slots
+from spsd.slots.model import BrokenSlot, SlotContent
+from spsd.slots.service import Slots
 
 Labelled = Mapping[tuple[str, ...], float]
 _NOT_A_NUMBER = float("nan")

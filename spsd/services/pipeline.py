@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from spsd.cancellation import to_completion
 from spsd.clock import Now
 from spsd.domain.job import Job
-from spsd.domain.slot import InstalledImage
 from spsd.domain.spread import StartSpread
 from spsd.failures import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
 from spsd.services.claim import Claim
-from spsd.services.held_image import held_image
-from spsd.services.ports import ImageInspector, JobRepository, SlotStore
+from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
 from spsd.services.proving import Proving
+from spsd.slots.model import InstalledImage
+from spsd.slots.ports import ImageInspector, SlotStore
+from spsd.slots.service import held_image
 from spsd.transfer.ports import Attempts, Staging, SupersededError, download_key
 from spsd.transfer.rules.retry import RetryPolicy
 from spsd.transfer.staging.directory import clear_away

@@ -7,8 +7,9 @@ the slot. After a crash they may disagree by one step; each disagreement has one
 from spsd.clock import Now
 from spsd.domain.job import Job
 from spsd.domain.lifecycle import JobState
-from spsd.domain.slot import InstalledImage
-from spsd.services.ports import JobRepository, SlotStore
+from spsd.services.ports import JobRepository
+from spsd.slots.model import InstalledImage
+from spsd.slots.ports import SlotStore
 from spsd.transfer.ports import Staging, download_key
 from spsd.transfer.staging.directory import clear_away
 

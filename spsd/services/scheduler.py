@@ -9,7 +9,7 @@ from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import ACTIVE, JobState
 from spsd.domain.spread import StartSpread
 from spsd.services.pipeline import Pipeline
-from spsd.services.reservations import Holder, Reservations
+from spsd.slots.reservations import Holder, Reservations
 from spsd.transfer.ports import download_key
 from spsd.transfer.rules.retry import RetryPolicy
 from spsd.transfer.staging.directory import clear_away

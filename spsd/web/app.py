@@ -13,10 +13,10 @@ from aiohttp import hdrs, web
 from spsd.services.accounts import Accounts
 from spsd.services.feed import Feed
 from spsd.services.fetching import Fetching
-from spsd.services.integrity import Integrity
-from spsd.services.slots import Slots
-from spsd.services.upgrade import Upgrade
-from spsd.services.uploads import Uploads
+from spsd.slots.integrity import Integrity
+from spsd.slots.service import Slots
+from spsd.slots.upgrade import Upgrade
+from spsd.slots.upload import Uploads
 from spsd.system.host import Host
 from spsd.web import (
     description,

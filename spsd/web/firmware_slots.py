@@ -4,9 +4,9 @@ from typing import assert_never
 
 from aiohttp import hdrs, web
 
-from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.errors import ResourceNotFoundError, SlotInUseError
-from spsd.services.slots import Slots
+from spsd.slots.model import BrokenSlot, InstalledImage
+from spsd.slots.service import Slots
 from spsd.web import slots as shapes
 from spsd.web.answers import answer
 from spsd.web.contract import Access, Answer, Link, Operation

@@ -5,14 +5,14 @@ from typing import Annotated
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.upgrade import Tested
 from spsd.errors import (
     FirmwareTestFailedError,
     IncompleteRequestBodyError,
     InvalidRequestBodyError,
     ResourceNotFoundError,
 )
-from spsd.services.upgrade import Upgrade
+from spsd.slots.checks import Tested
+from spsd.slots.upgrade import Upgrade
 from spsd.web.answers import Shape, answer
 from spsd.web.auth import SESSION
 from spsd.web.contract import Access, Answer, Operation, Takes

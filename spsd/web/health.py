@@ -5,8 +5,7 @@ from typing import Annotated
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.integrity import Finding, Verdict
-from spsd.services.integrity import Integrity
+from spsd.slots.integrity import Finding, Integrity, Verdict
 from spsd.system.host import Load
 from spsd.web.answers import Shape, answer
 from spsd.web.contract import Access, Answer, Operation

@@ -8,8 +8,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from spsd import __version__
 from spsd.domain.account import Session
-from spsd.domain.slot import InstalledImage
-from spsd.services.slots import Slots
+from spsd.slots.model import InstalledImage
+from spsd.slots.service import Slots
 from spsd.system.host import Host, HostName
 from spsd.web.answers import Shape, answer, one_of
 from spsd.web.auth import SESSION

@@ -6,8 +6,7 @@ from typing import Annotated, Any, assert_never
 
 from msgspec import Meta
 
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
+from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage, SlotContent
 from spsd.web.answers import DateTime, Shape, date_time, one_of
 from spsd.web.links import ResourceMeta
 from spsd.web.paths import FIRMWARE, SLOTS, manifest_path, slot_path

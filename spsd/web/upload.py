@@ -9,7 +9,6 @@ from typing import Annotated, assert_never
 from aiohttp import hdrs, web
 from msgspec import Meta
 
-from spsd.domain.slot import InstalledImage
 from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
@@ -20,8 +19,9 @@ from spsd.errors import (
     RequestTimeoutError,
     StorageFailedError,
 )
-from spsd.services.slots import Slots
-from spsd.services.uploads import Uploads
+from spsd.slots.model import InstalledImage
+from spsd.slots.service import Slots
+from spsd.slots.upload import Uploads
 from spsd.transfer.rules.stall import RateWatch
 from spsd.web.answers import Shape, answer
 from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes

@@ -16,10 +16,9 @@ from spsd.domain.diagnosis import (
     of_staging,
 )
 from spsd.domain.finding import ok, warning, wrong
-from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
-from spsd.domain.slot import BrokenSlot, InstalledImage
+from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.storage.faults import ADVICE, Trouble
 from spsd.storage.inspection import Examined
 

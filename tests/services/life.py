@@ -21,11 +21,11 @@ from spsd.limits import Limits
 from spsd.outside import Ports
 from spsd.services.fetching import Fetching
 from spsd.services.pipeline import Pipeline
-from spsd.services.reservations import Reservations
 from spsd.services.scheduler import Scheduler
-from spsd.services.slots import Slots
-from spsd.services.upgrade import Upgrade
-from spsd.services.uploads import Uploads
+from spsd.slots.reservations import Reservations
+from spsd.slots.service import Slots
+from spsd.slots.upgrade import Upgrade
+from spsd.slots.upload import Uploads
 from spsd.storage.database import open_database
 from spsd.testing.origin import Origin
 from spsd.transfer.attempt import Download
@@ -36,7 +36,7 @@ from spsd.transfer.http.tls import Trust
 from tests.daemons import APPLIANCE, settings
 from tests.services.pieces import Gate, Piecemeal
 from tests.services.steps import Killed, Stepped, Steps, Strike, leaves
-from tests.services.upgrading import Asked
+from tests.slots.upgrading import Asked
 
 COUNT = 3
 BUDGET = 3

@@ -9,8 +9,8 @@ import msgspec
 
 from spsd.domain.job import Job, Step
 from spsd.domain.lifecycle import TERMINAL, JobState, Trigger, advance
-from spsd.domain.slot import InstalledImage
 from spsd.failures import EXPLANATIONS, FailureCode
+from spsd.slots.model import InstalledImage
 from tests.services.life import COUNT, Life, Place
 
 

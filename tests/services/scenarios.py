@@ -5,9 +5,8 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
-from spsd.domain.slot import InstalledImage
+from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.testing.origin import Act, CutAfter, Status
 from spsd.transfer.ports import Progress, download_key, upload_key
 from spsd.transfer.rules.chunks import Splitting

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Self
 
 from spsd.adapters.job_repository import SqliteJobs
-from spsd.adapters.slot_directory import SlotDirectory
 from spsd.digest import Sha256
-from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
 from spsd.domain.spread import StartSpread
 from spsd.failures import FailureCode, OriginError
 from spsd.services.pipeline import Pipeline
 from spsd.services.progress import ProgressBoard
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.model import ImageInfo
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
 from spsd.testing.origin import CutAfter, Origin

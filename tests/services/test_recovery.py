@@ -3,11 +3,10 @@ from uuid import uuid4
 
 import pytest
 
-from spsd.domain.image import ImageInfo
 from spsd.domain.job import Job, JobKey
 from spsd.domain.lifecycle import JobState
-from spsd.domain.slot import InstalledImage
 from spsd.services.recovery import recover
+from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.ports import upload_key
 from spsd.transfer.staging.directory import StagingDirectory
 

@@ -12,17 +12,17 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
 from yarl import URL
 
-from spsd.adapters.slot_directory import SlotDirectory
 from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.daemon import Daemon, open_daemon
 from spsd.limits import Limits
 from spsd.services.accounts import Accounts
 from spsd.services.feed import Feed
-from spsd.services.integrity import Integrity
 from spsd.services.ports import JobRepository
 from spsd.services.progress import ProgressBoard
-from spsd.services.reservations import Reservations
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.integrity import Integrity
+from spsd.slots.reservations import Reservations
 from spsd.storage.database import Database
 from spsd.web.app import Services
 from tests.daemons import APPLIANCE, PASSWORD, prepare, settings

@@ -10,8 +10,7 @@ import pytest
 from spsd import __version__
 from spsd.config import fingerprint_of
 from spsd.digest import Sha256
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
+from spsd.slots.model import ImageInfo, InstalledImage
 from tests.web.conftest import IDLE_S, Api
 
 CONTENT = b"what was installed"

@@ -6,9 +6,8 @@ import msgspec
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
-from spsd.services.reservations import Holder
+from spsd.slots.model import ImageInfo, InstalledImage
+from spsd.slots.reservations import Holder
 from spsd.system.host import slot_named
 from tests.web.conftest import Api
 

@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
+from spsd.slots.model import ImageInfo, InstalledImage
 from tests.iso import build_iso
 from tests.web.conftest import Api
 

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spsd.services.reservations import Holder
+from spsd.slots.reservations import Holder
 from spsd.web.limits import WebLimits
 from tests.iso import NEWS, NOTES, build_iso
 from tests.waiting import until

@@ -2,9 +2,9 @@
 
 import pytest
 
-from spsd.adapters.boot_choice import open_boot_choice
-from spsd.domain.boot import Activation, BootRecord, running_slot, why_in_use
 from spsd.failures import ApplianceError
+from spsd.slots.boot import Activation, BootRecord, running_slot, why_in_use
+from spsd.slots.boot_link import open_boot_choice
 
 
 @pytest.fixture

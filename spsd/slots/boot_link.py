@@ -15,12 +15,11 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.domain.boot import Activation, BootRecord, running_slot
 from spsd.failures import ApplianceError
+from spsd.slots.boot import Activation, BootRecord, running_slot
 from spsd.storage.files import as_appliance_errors, sync_directory, write_durably
 
 _log = logging.getLogger(__name__)
-
 NEXT = "next"
 RECORD = "boot.json"
 _SCRATCH = ".next.new"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from spsd.domain import upgrade
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import BrokenSlot, InstalledImage
-from spsd.domain.upgrade import (
+from spsd.errors import FirmwareTestFailedError
+from spsd.failures import ApplianceError, FailureCode
+from spsd.slots import checks as upgrade
+from spsd.slots.checks import (
     Check,
     Verdict,
     activation_check,
@@ -20,8 +20,7 @@ from spsd.domain.upgrade import (
     space_check,
     volume_check,
 )
-from spsd.errors import FirmwareTestFailedError
-from spsd.failures import ApplianceError, FailureCode
+from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted
 
 SHA256 = "ab" * 32

@@ -7,11 +7,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.domain.image import ImageInfo
-from spsd.domain.integrity import Finding, Verdict
-from spsd.domain.slot import InstalledImage
-from spsd.services.integrity import Integrity
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.integrity import Finding, Integrity, Verdict
+from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.ports import download_key
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.waiting import until_seen

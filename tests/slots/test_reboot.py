@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from spsd.adapters.reboot import RebootCommand
+from spsd.slots.hooks import RebootCommand
 from tests.waiting import until
 
 

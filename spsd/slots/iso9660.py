@@ -1,4 +1,4 @@
-"""Look into an ISO 9660 volume."""
+"""What the ISO 9660 volume of an image says of its version, staged or installed."""
 
 import asyncio
 import io
@@ -8,8 +8,8 @@ from pathlib import Path
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from spsd.domain.image import ImageInfo, from_disk_info, from_firmware_toml, from_volume_id
 from spsd.failures import FailureCode, ImageError
+from spsd.slots.model import ImageInfo, from_disk_info, from_firmware_toml, from_volume_id
 from spsd.storage.files import as_appliance_errors
 from spsd.transfer.ports import StagingKey
 from spsd.transfer.staging.partial_file import IMAGE
@@ -103,3 +103,21 @@ def _text(iso: pycdlib.PyCdlib, path: str) -> str | None:
     except (PyCdlibException, struct.error, ValueError, IndexError):
         return None
     return content.getvalue().decode("utf-8", errors="replace")
+
+
+class SlotVolume:
+    """Reads what the installed images under ``root`` say of themselves."""
+
+    def __init__(self, root: Path, *, accept_any: bool) -> None:
+        self._root = root
+        self._accept_any = accept_any
+
+    async def inspect(self, slot: int) -> ImageInfo:
+        """Read the volume again; with ``accept_any`` what is no ISO has the version ``unknown``.
+
+        Raises:
+            ImageError: it is no ISO 9660 volume, and only those are accepted.
+            ApplianceError: it cannot be read.
+        """
+        path = self._root / str(slot) / IMAGE
+        return await asyncio.to_thread(read_image, path, accept_any=self._accept_any)

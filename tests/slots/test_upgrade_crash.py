@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from spsd.adapters.hooks import HookRunner
 from spsd.errors import FirmwareTestFailedError
 from spsd.failures import ApplianceError
-from tests.services.upgrading import Asked, Rig, make_rig
+from spsd.slots.hooks import HookRunner
+from tests.slots.upgrading import Asked, Rig, make_rig
 
 EFFECTS = ("symlink", "replace", "rename", "unlink", "fsync", "open")
 

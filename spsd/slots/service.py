@@ -1,4 +1,4 @@
-"""What a client does with slots: look, take an image out, and choose one for the next boot.
+"""The use cases of slots: list them, empty one, and choose one for the next boot.
 
 Choosing and emptying exclude each other, so the choice names a whole image at every instant.
 """
@@ -8,12 +8,30 @@ from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from spsd.cancellation import to_completion
-from spsd.domain.boot import Activation, why_in_use
-from spsd.domain.slot import InstalledImage, SlotContent
+from spsd.digest import Sha256
 from spsd.errors import ResourceNotFoundError, SlotInUseError
 from spsd.failures import ApplianceError
-from spsd.services.ports import BootChoice, SlotStore
-from spsd.services.reservations import Reservations
+from spsd.slots.boot import Activation, why_in_use
+from spsd.slots.model import InstalledImage, SlotContent
+from spsd.slots.ports import BootChoice, SlotStore
+from spsd.slots.reservations import Reservations
+
+
+async def held_image(slots: SlotStore, sha256: Sha256) -> tuple[int, InstalledImage] | None:
+    """The lowest slot with exactly that image, hashed again and found intact; None: no slot.
+
+    Raises:
+        ApplianceError: a slot that should have it cannot be read.
+    """
+    for number, image in sorted((await slots.slots()).items()):
+        if (
+            isinstance(image, InstalledImage)
+            and image.sha256 == sha256
+            and await slots.intact(number)
+        ):
+            return number, image
+    return None
+
 
 T = TypeVar("T")
 

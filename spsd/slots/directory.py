@@ -19,11 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.image_copy import copy_image, digest_of
 from spsd.cancellation import to_completion
 from spsd.digest import Sha256
-from spsd.domain.slot import BrokenSlot, InstalledImage, SlotContent
 from spsd.failures import ApplianceError, Evidence, FailureCode
+from spsd.slots.copy import copy_image, digest_of
+from spsd.slots.model import BrokenSlot, InstalledImage, SlotContent
 from spsd.storage.files import as_appliance_errors, room, sync_directory, write_durably
 from spsd.transfer.ports import StagingKey
 from spsd.transfer.staging.partial_file import IMAGE

@@ -10,9 +10,10 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, assert_never
 
-from spsd.domain.boot import Activation
-from spsd.domain.slot import BrokenSlot, InstalledImage
-from spsd.domain.upgrade import (
+from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError
+from spsd.failures import ApplianceError, JobError
+from spsd.slots.boot import Activation
+from spsd.slots.checks import (
     Check,
     Tested,
     activation_check,
@@ -27,15 +28,13 @@ from spsd.domain.upgrade import (
     space_check,
     volume_check,
 )
-from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError
-from spsd.failures import ApplianceError, JobError
-from spsd.services.ports import Hooks, Reboot, SlotInspector, SlotStore
-from spsd.services.slots import Slots
+from spsd.slots.model import BrokenSlot, InstalledImage
+from spsd.slots.ports import Hooks, Reboot, SlotInspector, SlotStore
+from spsd.slots.service import Slots
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.ports import Room
 
 _log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 
 

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsd.adapters.iso_image import IsoInspector, read_iso
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.failures import ApplianceError, FailureCode, ImageError
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.iso9660 import IsoInspector, read_iso
+from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.iso import NEWS, NOTES, build_iso
 

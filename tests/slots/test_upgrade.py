@@ -7,9 +7,9 @@ import msgspec
 import psutil
 import pytest
 
-from spsd.domain.boot import Activation
 from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
-from tests.services.upgrading import make_rig
+from spsd.slots.boot import Activation
+from tests.slots.upgrading import make_rig
 from tests.waiting import until
 
 

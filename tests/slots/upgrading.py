@@ -6,15 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from spsd.adapters.boot_choice import open_boot_choice
-from spsd.adapters.hooks import HookRunner
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.adapters.slot_volume import SlotVolume
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
-from spsd.services.reservations import Reservations
-from spsd.services.slots import Slots
-from spsd.services.upgrade import Upgrade
+from spsd.slots.boot_link import open_boot_choice
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.hooks import HookRunner
+from spsd.slots.iso9660 import SlotVolume
+from spsd.slots.model import ImageInfo, InstalledImage
+from spsd.slots.reservations import Reservations
+from spsd.slots.service import Slots
+from spsd.slots.upgrade import Upgrade
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.iso import build_iso

@@ -6,8 +6,8 @@ Held in memory: whoever fills a slot works in this process, and after a crash no
 import asyncio
 from enum import StrEnum
 
-from spsd.domain.slot import lowest_empty
-from spsd.services.ports import SlotStore
+from spsd.slots.model import lowest_empty
+from spsd.slots.ports import SlotStore
 
 
 class Holder(StrEnum):

@@ -1,8 +1,9 @@
+"""TODO."""
+
 import pytest
 
-from spsd.domain.image import ImageInfo
-from spsd.domain.integrity import Finding, Verdict, judge
-from spsd.domain.slot import BrokenSlot, InstalledImage
+from spsd.slots.integrity import Finding, Verdict, judge
+from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 
 IMAGE = InstalledImage("ab" * 32, 7, ImageInfo("1"), "job", 0)
 

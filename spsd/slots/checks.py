@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import BrokenSlot, InstalledImage
 from spsd.errors import FirmwareTestFailedError
 from spsd.failures import JobError
+from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted, ProgramOutcome
 
 _IMAGE, _VOLUME = "Image check", "Volume check"

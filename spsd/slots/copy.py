@@ -17,7 +17,6 @@ _CANNOT = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM}
 )
 """What a way answers that is not for these two files; anything else is the disk's own trouble."""
-
 Way = Callable[[int, int, int], None]
 """Copies so many bytes from one descriptor to another, both at the beginning."""
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage, SlotContent
-from spsd.services.reservations import Holder, Reservations
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.model import ImageInfo, InstalledImage, SlotContent
+from spsd.slots.reservations import Holder, Reservations
 from spsd.transfer.ports import StagingKey
 
 IMAGE = InstalledImage("a" * 64, 1, ImageInfo("1"), None, 1)

@@ -8,7 +8,7 @@ from spsd.storage.files import SPARE_BYTES
 from spsd.testing.origin import CutAfter
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.disk import mounted_tmpfs
-from tests.services.test_uploads import receive
+from tests.slots.test_upload import receive
 
 ENOUGH = SPARE_BYTES + 2**20
 TOO_LITTLE = SPARE_BYTES + 100_000

@@ -8,8 +8,6 @@ from contextlib import suppress
 
 import pytest
 
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
 from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
@@ -18,8 +16,9 @@ from spsd.errors import (
     NotAnImageError,
     StorageFailedError,
 )
-from spsd.services.reservations import Holder
-from spsd.services.uploads import Uploads
+from spsd.slots.model import ImageInfo, InstalledImage
+from spsd.slots.reservations import Holder
+from spsd.slots.upload import Uploads
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.disk import small_disk

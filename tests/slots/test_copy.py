@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.image_copy import WAYS, clone, copy_image, copy_range, digest_of, send
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
 from spsd.failures import ApplianceError, FailureCode
+from spsd.slots.copy import WAYS, clone, copy_image, copy_range, digest_of, send
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
 from tests import needs
 from tests.disk import small_disk
@@ -68,9 +67,9 @@ def test_blocks_are_shared_before_they_are_copied() -> None:
 _KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from spsd.adapters.slot_directory import SlotDirectory
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.model import ImageInfo
+from spsd.slots.model import InstalledImage
 
 root, digest, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 os.setuid(65534)
@@ -83,10 +82,10 @@ asyncio.run(slots.install(1, image, digest))
 _AGAIN = """
 import asyncio, os, sys
 from pathlib import Path
-from spsd.adapters.slot_directory import SlotDirectory
+from spsd.slots.directory import SlotDirectory
 from spsd.transfer.staging.directory import StagingDirectory
-from spsd.domain.image import ImageInfo
-from spsd.domain.slot import InstalledImage
+from spsd.slots.model import ImageInfo
+from spsd.slots.model import InstalledImage
 
 root, digest, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 os.setuid(65534)

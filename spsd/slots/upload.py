@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from spsd.cancellation import to_completion
 from spsd.clock import Now
 from spsd.digest import Sha256
-from spsd.domain.slot import InstalledImage
 from spsd.errors import (
     ChecksumMismatchError,
     IncompleteRequestBodyError,
@@ -22,9 +21,10 @@ from spsd.errors import (
     StorageFailedError,
 )
 from spsd.failures import ApplianceError, FailureCode, ImageError
-from spsd.services.held_image import held_image
-from spsd.services.ports import ImageInspector, SlotStore
-from spsd.services.reservations import Holder, Reservations
+from spsd.slots.model import InstalledImage
+from spsd.slots.ports import ImageInspector, SlotStore
+from spsd.slots.reservations import Holder, Reservations
+from spsd.slots.service import held_image
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.ports import Partial, Staging, StagingKey, upload_key
 from spsd.transfer.staging.directory import clear_away

@@ -1,0 +1,1 @@
+"""Images at rest, and which of them boots."""
