@@ -9,8 +9,8 @@ from scripts import mutation_explained
 from spsd.adapters import exposition
 from spsd.client import exits
 from spsd.config import reference
-from spsd.domain.lifecycle import diagram
 from spsd.failures import EXPLANATIONS
+from spsd.jobs.lifecycle import diagram
 from spsd.storage.faults import ADVICE, MEANING, Trouble
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.report import markdown

@@ -28,12 +28,12 @@ class Mutant:
     tests: tuple[str, ...]
 
 
-TABLE, JOBS = "spsd/domain/lifecycle.py", "spsd/adapters/job_repository.py"
-RECOVERY, SLOTS = "spsd/services/recovery.py", "spsd/slots/service.py"
-FETCHING, ACCOUNTS = "spsd/services/fetching.py", "spsd/services/accounts.py"
-OF_TABLE = ("tests/domain/test_lifecycle.py",)
-OF_JOBS = ("tests/adapters/test_job_repository.py",)
-OF_RECOVERY = ("tests/services/test_recovery.py",)
+TABLE, JOBS = "spsd/jobs/lifecycle.py", "spsd/jobs/sqlite.py"
+RECOVERY, SLOTS = "spsd/jobs/recovery.py", "spsd/slots/service.py"
+FETCHING, ACCOUNTS = "spsd/jobs/service.py", "spsd/services/accounts.py"
+OF_TABLE = ("tests/jobs/test_lifecycle.py",)
+OF_JOBS = ("tests/jobs/test_sqlite.py",)
+OF_RECOVERY = ("tests/jobs/test_recovery.py",)
 OF_RESUME = (
     "tests/transfer/rules/test_resume.py",
     "tests/transfer/rules/test_resume_properties.py",
@@ -66,14 +66,14 @@ MUTANTS = (
         JOBS,
         "key = :key AND state = :seen_state AND attempt = :seen_attempt\nRETURNING",
         "key = :key AND attempt = :seen_attempt\nRETURNING",
-        (*OF_JOBS, "tests/services/test_scheduler.py"),
+        (*OF_JOBS, "tests/jobs/test_scheduler.py"),
     ),
     Mutant(
         "the UPDATE does not look at the attempt",
         JOBS,
         "AND state = :seen_state AND attempt = :seen_attempt\nRETURNING",
         "AND state = :seen_state\nRETURNING",
-        (*OF_JOBS, "tests/services/test_scheduler.py"),
+        (*OF_JOBS, "tests/jobs/test_scheduler.py"),
     ),
     Mutant(
         "the DELETE does not look at the state",
@@ -144,7 +144,7 @@ MUTANTS = (
         FETCHING,
         "                await self._scheduler.drop(job)\n",
         "",
-        ("tests/services/test_scheduler.py", "tests/daemon/test_cancel.py"),
+        ("tests/jobs/test_scheduler.py", "tests/daemon/test_cancel.py"),
     ),
     Mutant(
         "the slot that runs now can be emptied",
@@ -169,12 +169,12 @@ MUTANTS = (
     ),
     Mutant(
         "the job is said to be installed before it is",
-        "spsd/services/pipeline.py",
+        "spsd/jobs/run.py",
         "        await pipeline.slots.install(job.slot, image, self._key)\n"
         "        await self._claim.move(job.installed(now=pipeline.now()))\n",
         "        await self._claim.move(job.installed(now=pipeline.now()))\n"
         "        await pipeline.slots.install(job.slot, image, self._key)\n",
-        ("tests/services/test_pipeline.py", "tests/daemon/test_crash.py"),
+        ("tests/jobs/test_run.py", "tests/daemon/test_crash.py"),
     ),
 )
 

@@ -14,7 +14,7 @@ from scripts.mutation_tables import Result, by_module, by_rule, summary
 from scripts.mutation_tests import WIDE, nearest
 from scripts.mutation_trial import Noticed, Trial, module_name, run, warm_up
 
-PATHS = ("spsd/domain", "spsd/services/recovery.py", "spsd/adapters/job_repository.py")
+PATHS = ("spsd/domain", "spsd/jobs/recovery.py", "spsd/jobs/sqlite.py")
 DOCUMENT = ROOT / "docs" / "mutation.md"
 NEAREST_S, WIDE_S = 120, 300
 WORKERS = 2

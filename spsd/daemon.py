@@ -23,7 +23,12 @@ from spsd.adapters.exposition import PrometheusText, Sources
 from spsd.adapters.passwords import Argon2Passwords
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
-from spsd.domain.spread import StartSpread
+from spsd.jobs.observers import ProgressBoard
+from spsd.jobs.recovery import recover
+from spsd.jobs.run import Pipeline
+from spsd.jobs.scheduler import Scheduler
+from spsd.jobs.service import Fetching
+from spsd.jobs.start_spread import StartSpread
 from spsd.limits import LIMITS, Limits
 from spsd.listening import connection_limit, listening, server_tls
 from spsd.outside import Outside, Ports, open_outside
@@ -37,11 +42,6 @@ from spsd.reloading import (
     retry_policy,
 )
 from spsd.services.accounts import Accounts
-from spsd.services.fetching import Fetching
-from spsd.services.pipeline import Pipeline
-from spsd.services.progress import ProgressBoard
-from spsd.services.recovery import recover
-from spsd.services.scheduler import Scheduler
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots

@@ -24,10 +24,10 @@ from spsd.adapters.examining import (
 from spsd.config import Settings
 from spsd.domain import diagnosis
 from spsd.domain.finding import Finding, ok, warning, wrong
-from spsd.domain.job import Job
-from spsd.domain.lifecycle import TERMINAL, JobState
 from spsd.errors import ConfigurationError
 from spsd.failures import ApplianceError
+from spsd.jobs.job import Job
+from spsd.jobs.lifecycle import TERMINAL, JobState
 from spsd.slots.boot_link import choice_problems
 from spsd.slots.model import InstalledImage, SlotContent
 from spsd.storage.faults import ADVICE, DatabaseError

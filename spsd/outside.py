@@ -10,17 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.adapters.job_repository import SqliteJobs
 from spsd.clock import Clock
 from spsd.config import Settings
+from spsd.jobs.feed import Feed
+from spsd.jobs.observers import JobLog, ProgressBoard, WatchedJobs
+from spsd.jobs.ports import JobRepository
+from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
 from spsd.reloading import origin_settings
-from spsd.services.feed import Feed
-from spsd.services.job_log import JobLog
 from spsd.services.meter import Meter
-from spsd.services.ports import JobRepository
-from spsd.services.progress import ProgressBoard
-from spsd.services.watched_jobs import WatchedJobs
 from spsd.slots.boot_link import open_boot_choice
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.hooks import HookRunner, RebootCommand

@@ -11,9 +11,9 @@ import pytest
 
 from spsd.clock import Clock
 from spsd.daemon import open_daemon
-from spsd.domain.job import Job, JobKey
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.run import Pipeline
 from spsd.limits import Limits
-from spsd.services.pipeline import Pipeline
 from spsd.slots.reservations import Reservations
 from spsd.storage.database import Database
 from spsd.testing.origin import Origin

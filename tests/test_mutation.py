@@ -118,7 +118,7 @@ def test_a_trial_tells_who_lives():
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "arguments",
-    [("--sample", "15"), ("--near", "--sample", "6", "spsd/adapters/job_repository.py")],
+    [("--sample", "15"), ("--near", "--sample", "6", "spsd/jobs/sqlite.py")],
 )
 @needs.semaphores()
 def test_a_sample_of_the_mutants_is_noticed(arguments):

@@ -92,7 +92,7 @@ def test_the_longest_name_decides() -> None:
     assert ring is not None
     assert ring.name == "long"
     assert ring_of("tests/daemon/test_session.py::test_anything[x]") is None
-    assert ring_of("tests/domain/test_job.py::test_anything") is None
+    assert ring_of("tests/jobs/test_job.py::test_anything") is None
 
 
 def test_a_name_is_no_beginning_of_another() -> None:
@@ -123,7 +123,7 @@ def test_what_is_named_runs_in_whichever_ring_it_is() -> None:
 
 SOAK = "tests/daemon/test_soak.py::test_what_jobs_held_is_given_back"
 BENCH = "tests/test_bench.py::test_a_command_is_measured_whole"
-RULE = "tests/domain/test_job.py::test_a_rule"
+RULE = "tests/jobs/test_job.py::test_a_rule"
 EVERY_NAME = [name for ring in RINGS for name in ring.tests] + list(SMOKE)
 
 

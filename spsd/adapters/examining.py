@@ -9,9 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.adapters.job_repository import jobs_in
 from spsd.domain.diagnosis import DirectoryFacts
-from spsd.domain.job import Job
+from spsd.jobs.job import Job
+from spsd.jobs.sqlite import jobs_in
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.model import SlotContent
 from spsd.storage.faults import lock_holders

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from spsd import __version__
 from spsd.domain.histogram import Observed
-from spsd.domain.lifecycle import JobState
+from spsd.jobs.lifecycle import JobState
 from spsd.services.meter import OPEN_METRICS, Meter
 from spsd.slots.model import BrokenSlot, SlotContent
 from spsd.slots.service import Slots

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from spsd.domain.finding import Finding, ok, warning, wrong
-from spsd.domain.job import Job
-from spsd.domain.lifecycle import ACTIVE, JobState
+from spsd.jobs.job import Job
+from spsd.jobs.lifecycle import ACTIVE, JobState
 from spsd.slots.model import BrokenSlot, InstalledImage, SlotContent
 from spsd.storage.faults import ADVICE
 from spsd.storage.inspection import Examined, judge_database

@@ -1,4 +1,4 @@
-"""What the accounts need from outside; :mod:`spsd.services.ports` has the rest."""
+"""What the accounts need from outside; :mod:`spsd.jobs.ports` has the rest."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from spsd.domain.histogram import Histogram
-from spsd.domain.job import Job, JobKey
-from spsd.domain.lifecycle import TERMINAL, TRANSITIONS, JobState, Trigger
 from spsd.domain.throughput import Throughput
 from spsd.failures import FailureCode
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import TERMINAL, TRANSITIONS, JobState, Trigger
 from spsd.system.loop_thread import DOWNLOADS, REQUESTS
 from spsd.transfer.ports import Progress
 

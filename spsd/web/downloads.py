@@ -5,8 +5,8 @@ from typing import Annotated, Literal, assert_never
 
 from msgspec import UNSET, Meta, UnsetType
 
-from spsd.domain.job import Job, Step
-from spsd.domain.lifecycle import JobState
+from spsd.jobs.job import Job, Step
+from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS
 from spsd.transfer.rules.url import displayed
 from spsd.web.answers import DateTime, Shape, date_time

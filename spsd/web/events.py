@@ -15,9 +15,9 @@ from typing import assert_never
 import msgspec
 from aiohttp import hdrs, web
 
-from spsd.domain.job import JobKey
 from spsd.errors import InvalidQueryError
-from spsd.services.feed import Change, Feed, Reader, Removal
+from spsd.jobs.feed import Change, Feed, Reader, Removal
+from spsd.jobs.job import JobKey
 from spsd.storage.faults import DatabaseError
 from spsd.web import downloads
 from spsd.web.answers import Shape

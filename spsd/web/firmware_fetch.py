@@ -8,8 +8,6 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import hdrs, web
 
-from spsd.domain.job import Job, JobKey
-from spsd.domain.selection import Selection
 from spsd.errors import (
     FetchNotCancellableError,
     IncompleteRequestBodyError,
@@ -18,7 +16,8 @@ from spsd.errors import (
     ResourceNotFoundError,
     TooManyReadersError,
 )
-from spsd.services.fetching import Fetching
+from spsd.jobs.job import Job, JobKey, Selection
+from spsd.jobs.service import Fetching
 from spsd.web import downloads, events
 from spsd.web.answers import answer, encoded
 from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes

@@ -12,10 +12,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import MultiMapping
 
-from spsd.domain.job import Job, JobKey
-from spsd.domain.lifecycle import JobState
-from spsd.domain.selection import Selection
 from spsd.errors import InvalidQueryError
+from spsd.jobs.job import Job, JobKey, Selection
+from spsd.jobs.lifecycle import JobState
 from spsd.web.contract import Field
 from spsd.web.downloads import Status, status_of
 from spsd.web.paths import FETCH

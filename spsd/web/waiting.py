@@ -12,10 +12,9 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from spsd.domain.job import JobKey
 from spsd.errors import InvalidQueryError
-from spsd.services.feed import Feed
-from spsd.services.revisions import Revision
+from spsd.jobs.feed import Feed, Revision
+from spsd.jobs.job import JobKey
 from spsd.web.connections import when_lost
 from spsd.web.contract import Field
 from spsd.web.selection import once

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from spsd.__main__ import main
-from spsd.adapters.job_repository import SqliteJobs
-from spsd.domain.lifecycle import Trigger
+from spsd.jobs.lifecycle import Trigger
+from spsd.jobs.sqlite import SqliteJobs
 from spsd.slots.iso9660 import IsoInspector
 from spsd.transfer.staging.partial_file import PartialFile
 from tests.daemon.counting import count_on_signal

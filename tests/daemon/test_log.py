@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.domain.lifecycle import JobState, Trigger
+from spsd.jobs.lifecycle import JobState, Trigger
 from spsd.system.logs import FIELDS
 from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, DaemonProcess

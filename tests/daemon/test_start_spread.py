@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.spread import StartSpread
+from spsd.jobs.start_spread import StartSpread
 from spsd.system.host import this_appliance
 from spsd.testing.origin import Origin
 from tests.daemon.driver import FETCH, Daemon, in_loop, running

@@ -16,8 +16,8 @@ from spsd.domain.diagnosis import (
     of_staging,
 )
 from spsd.domain.finding import ok, warning, wrong
-from spsd.domain.job import Job, JobKey
-from spsd.domain.lifecycle import JobState
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import JobState
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.storage.faults import ADVICE, Trouble
 from spsd.storage.inspection import Examined

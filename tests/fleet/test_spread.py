@@ -5,7 +5,7 @@ from itertools import combinations
 from pathlib import Path
 
 from spsd.digest import Sha256
-from spsd.domain.spread import StartSpread
+from spsd.jobs.start_spread import StartSpread
 from spsd.system.host import this_appliance
 from spsd.testing.origin import Origin
 from spsd.testing.origin.threaded import ThreadedOrigin

@@ -2,8 +2,8 @@
 
 import pytest
 
-from spsd.domain.lifecycle import JobState
 from spsd.errors import InsufficientStorageError
+from spsd.jobs.lifecycle import JobState
 from spsd.storage.files import SPARE_BYTES
 from spsd.testing.origin import CutAfter
 from spsd.transfer.staging.directory import StagingDirectory

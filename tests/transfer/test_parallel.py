@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.job import JobKey
-from spsd.domain.lifecycle import JobState
+from spsd.jobs.job import JobKey
+from spsd.jobs.lifecycle import JobState
 from spsd.testing.origin import (
     CutAfter,
     Drip,

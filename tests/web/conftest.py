@@ -15,11 +15,11 @@ from yarl import URL
 from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.daemon import Daemon, open_daemon
+from spsd.jobs.feed import Feed
+from spsd.jobs.observers import ProgressBoard
+from spsd.jobs.ports import JobRepository
 from spsd.limits import Limits
 from spsd.services.accounts import Accounts
-from spsd.services.feed import Feed
-from spsd.services.ports import JobRepository
-from spsd.services.progress import ProgressBoard
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations

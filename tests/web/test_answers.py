@@ -11,7 +11,6 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from spsd.digest import Sha256
-from spsd.domain.job import Job, JobKey
 from spsd.errors import (
     InsufficientStorageError,
     InternalError,
@@ -20,6 +19,7 @@ from spsd.errors import (
     StorageFailedError,
     TooManyReadersError,
 )
+from spsd.jobs.job import Job, JobKey
 from spsd.services.accounts import TOUCH_S
 from spsd.web.app import BODY_LIMIT, build_app
 from spsd.web.problems import STATUS

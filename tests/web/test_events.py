@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from aiohttp.test_utils import TestClient
 
-from spsd.domain.job import Job, JobKey
-from spsd.services.feed import REMOVALS_KNOWN
+from spsd.jobs.feed import REMOVALS_KNOWN
+from spsd.jobs.job import Job, JobKey
 from spsd.transfer.ports import Progress
 from spsd.web.events import Place, place_of
 from spsd.web.limits import WebLimits

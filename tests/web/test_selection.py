@@ -7,8 +7,8 @@ from itertools import cycle, islice
 import pytest
 from aiohttp.test_utils import TestClient
 
-from spsd.domain.job import Job, JobKey
-from spsd.domain.lifecycle import ACTIVE, JobState
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import ACTIVE, JobState
 from spsd.web.downloads import status_of
 from spsd.web.paths import FETCH
 from tests.web.conftest import Api

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.job import Job, JobKey
 from spsd.failures import ApplianceError, FailureCode, OriginError
+from spsd.jobs.job import Job, JobKey
 from spsd.transfer.ports import Progress
 from tests.web.conftest import Api
 

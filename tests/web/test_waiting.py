@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession, TCPConnector
 from aiohttp.test_utils import TestClient
 
-from spsd.domain.job import Job, JobKey
+from spsd.jobs.job import Job, JobKey
 from spsd.transfer.ports import Progress
 from spsd.web.paths import FETCH
 from tests.web.conftest import LIMITS, Api

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.job import Job, JobKey
-from spsd.domain.lifecycle import JobState
 from spsd.failures import FailureCode, ImageError, JobError, OriginError
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS
 from spsd.transfer.rules.retry import RetryPolicy, backoff_s
 from spsd.transfer.rules.sources import PATIENCE, Provenance, Sources

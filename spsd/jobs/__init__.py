@@ -1,0 +1,1 @@
+"""The life of a download job: its states, its row, its run."""

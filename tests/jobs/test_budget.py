@@ -1,0 +1,101 @@
+"""The budget of attempts against an origin that starts over each time and never ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from spsd.digest import Sha256
+from spsd.failures import FailureCode, OriginError
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import JobState
+from spsd.jobs.observers import ProgressBoard
+from spsd.jobs.run import Pipeline
+from spsd.jobs.sqlite import SqliteJobs
+from spsd.jobs.start_spread import StartSpread
+from spsd.slots.directory import SlotDirectory
+from spsd.slots.model import ImageInfo
+from spsd.storage.database import open_database
+from spsd.storage.migrations import migrate
+from spsd.testing.origin import CutAfter, Origin
+from spsd.transfer.attempt import Download
+from spsd.transfer.ports import StagingKey
+from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.retry import RetryPolicy
+from spsd.transfer.staging.directory import StagingDirectory
+from tests.bench import PATH
+from tests.transfer.scripted import ScriptedOrigin
+
+BUDGET = 3
+MIB = 1024 * 1024
+SYNC_WINDOW = 8 * MIB
+
+
+class StartsOver(ScriptedOrigin):
+    """Knows no ranges and breaks off, past two sync windows and past one in turn."""
+
+    def __init__(self) -> None:
+        super().__init__(content_length=str(4 * SYNC_WINDOW))
+        self.asked = 0
+
+    @asynccontextmanager
+    async def open(self, url: str, ask: Ask) -> AsyncIterator[Self]:
+        self.asked += 1
+        async with super().open(url, ask):
+            yield self
+
+    async def blocks(self) -> AsyncGenerator[bytes, None]:
+        assert self.asked < 20, "this never ends"
+        windows = 1 + self.asked % 2
+        for _ in range(windows * SYNC_WINDOW // MIB + 2):
+            yield bytes(MIB)
+        raise OriginError(FailureCode.CUT_OFF, "broken off")
+
+
+class NoInspector:
+    async def inspect(self, key: StagingKey) -> ImageInfo:
+        raise AssertionError("nothing is ever proven here")
+
+
+async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> None:
+    await asyncio.to_thread(migrate, tmp_path / "db")
+    for room in ("staging", "slots"):
+        (tmp_path / room).mkdir()
+    origin = StartsOver()
+    staging = StagingDirectory(tmp_path / "staging", boot="this boot", sync_window=SYNC_WINDOW)
+    async with open_database(tmp_path / "db") as database:
+        jobs = SqliteJobs(database)
+        pipeline = Pipeline(
+            jobs=jobs,
+            staging=staging,
+            slots=SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=1),
+            inspector=NoInspector(),
+            download=Download(origin, staging, now=lambda: 0),
+            board=ProgressBoard(),
+            retry=RetryPolicy(budget=BUDGET, initial_s=0, limit_s=0, stall_floor=0),
+            spread=StartSpread("", 0.0),
+            now=lambda: 0,
+        )
+        job = Job.submitted(JobKey("k"), "http://origin.example/a", Sha256("a" * 64), now=0)
+        await jobs.add(job)
+        claimed = await jobs.move(job, job.start(1, now=0))
+        assert claimed is not None
+        await pipeline.run(claimed)
+        ended = await jobs.get(JobKey("k"))
+    assert ended is not None
+    assert ended.state is JobState.FAILED
+    assert ended.error is not None
+    assert ended.error.startswith("cut_off: ")
+    # The first attempt brought new bytes and refunded itself.
+    assert origin.asked == BUDGET + 1
+
+
+async def test_a_line_that_breaks_within_a_window_gets_there_without_a_validator(bench):
+    """What is compared shrinks when a connection has brought no new byte."""
+    async with Origin({PATH: bench.content}, always=CutAfter(30_000), validators=False) as origin:
+        job = await bench.claimed(origin.url(PATH))
+        await bench.pipeline.run(job)
+    row = await bench.pipeline.jobs.get(job.key)
+    assert row.state is JobState.FINISHED, row.error
+    assert bench.installed() == bench.content

@@ -1,0 +1,356 @@
+"""Several sources for one image, each an origin of its own that may be hostile."""
+
+import asyncio
+import itertools
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import JobState, Trigger
+from spsd.testing.origin import (
+    CutAfter,
+    Flip,
+    Hang,
+    Html,
+    IgnoreRange,
+    NoValidator,
+    Origin,
+    Redirect,
+    Refuse,
+    Status,
+    TooLong,
+    TooLongChunked,
+    TooShort,
+    Whole,
+)
+from tests.bench import BUDGET, PATH, open_bench
+
+CUT = CutAfter(200_000)
+WRONG = Flip(10)
+NEVER_S = 3600.0
+_numbers = itertools.count(1)
+
+
+def altered(content):
+    """Another object of the same size; where they differ nothing is compared before the digest."""
+    return content[:100_000] + bytes([content[100_000] ^ 1]) + content[100_001:]
+
+
+def hurried(bench):
+    """A wait of any backoff would outlast the test."""
+    return replace(bench.pipeline, retry=replace(bench.pipeline.retry, initial_s=NEVER_S))
+
+
+async def add(bench, urls):
+    key = JobKey(f"mirrored-{next(_numbers)}")
+    job = Job.submitted(key, urls[0], bench.sha256, mirrors=tuple(urls[1:]), now=100)
+    await bench.pipeline.jobs.add(job)
+    return job
+
+
+async def fetch(bench, *scripts, pipeline=None, slot=1):
+    """Run one job over origins with these scripts; a script's last act is what it always does.
+
+    Gives the row, and for each origin what it was asked.
+    """
+    pipeline = pipeline or bench.pipeline
+    async with AsyncExitStack() as stack:
+        origins = [
+            await stack.enter_async_context(
+                Origin({PATH: bench.content}, script[:-1], always=script[-1])
+            )
+            for script in scripts
+        ]
+        job = await add(bench, [origin.url(PATH) for origin in origins])
+        async with asyncio.timeout(10):
+            await pipeline.run(await pipeline.jobs.move(job, job.start(slot, now=101)))
+        row = await pipeline.jobs.get(job.key)
+        return row, [origin.requests for origin in origins], [o.port for o in origins]
+
+
+def assert_finished(bench, job):
+    assert job.state is JobState.FINISHED, job.error
+    assert bench.installed() == bench.content
+    assert bench.partials() == []
+
+
+@pytest.mark.parametrize(
+    "dead",
+    [
+        Refuse(),
+        Status(503),
+        Status(503, retry_after=3000),
+        CutAfter(0),
+        Status(404),
+        Html("log in"),
+        Redirect("ftp://x/"),
+    ],
+    ids=repr,
+)
+async def test_after_a_dead_one_the_next_is_asked_at_once(bench, dead):
+    job, (first, second), (_, port) = await fetch(bench, [dead], [Whole()], pipeline=hurried(bench))
+    assert_finished(bench, job)
+    # aiohttp asks once more by itself if a reset is seen after the connecting.
+    assert len(first) in ({1, 2} if dead == Refuse() else {1})
+    assert len(second) == 1
+    steps = await bench.pipeline.jobs.history(job.key)
+    [told] = [step.evidence for step in steps if step.cause is Trigger.VERIFY]
+    assert f"bytes from 127.0.0.1:{port}" in told
+    [failure] = [step.evidence for step in steps if step.cause is Trigger.FAIL]
+    assert "sources tried 1 of 2" in failure
+
+
+async def test_an_address_that_is_not_allowed_costs_its_source_only(bench):
+    async with Origin({PATH: bench.content}) as origin:
+        job = await add(bench, ["http://[::1]:9/x", origin.url(PATH)])
+        pipeline = hurried(bench)
+        await pipeline.run(await pipeline.jobs.move(job, job.start(1, now=101)))
+    assert_finished(bench, await pipeline.jobs.get(job.key))
+
+
+@pytest.mark.parametrize("broken", [CUT, Hang(200_000)], ids=repr)
+async def test_a_mirror_goes_on_with_the_same_bytes(bench, broken):
+    job, (first, second), ports = await fetch(bench, [broken], [Whole()], pipeline=hurried(bench))
+    assert_finished(bench, job)
+    assert [one.range for one in first] == [None]
+    assert second[0].if_range is None
+    assert second[0].status == 206
+    [told] = [
+        step.evidence
+        for step in await bench.pipeline.jobs.history(job.key)
+        if step.cause is Trigger.VERIFY
+    ]
+    assert f"bytes from 127.0.0.1:{ports[0]} and 127.0.0.1:{ports[1]}" in told
+
+
+@pytest.mark.parametrize("wrong", [WRONG, TooShort(100), TooLong(100)], ids=repr)
+async def test_a_wrong_object_is_left_after_one_mismatch(bench, wrong):
+    job, (first, second), _ = await fetch(bench, [wrong], [Whole()], pipeline=hurried(bench))
+    assert_finished(bench, job)
+    assert len(first) == 1
+    assert [one.range for one in second] == [None]
+
+
+async def test_a_dead_one_before_it_changes_nothing_about_that(bench):
+    job, asked, _ = await fetch(bench, [Status(500)], [WRONG], [Whole()], pipeline=hurried(bench))
+    assert_finished(bench, job)
+    assert [len(one) for one in asked] == [1, 1, 1]
+
+
+async def test_a_failure_without_bytes_is_no_part_of_a_wrong_object(bench):
+    slow = replace(bench.pipeline, retry=replace(bench.pipeline.retry, initial_s=0.4, limit_s=0.4))
+    job, asked, _ = await fetch(bench, [Status(500), Whole()], [WRONG], pipeline=slow)
+    assert_finished(bench, job)
+    assert [len(one) for one in asked] == [2, 1]
+
+
+async def test_who_starts_over_is_blamed_alone(bench):
+    other = bytes(byte ^ 1 for byte in bench.content)
+    async with (
+        Origin({PATH: bench.content}, [CUT]) as first,
+        Origin({PATH: other}, always=IgnoreRange()) as second,
+    ):
+        job = await add(bench, [first.url(PATH), second.url(PATH)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        assert [one.range for one in first.requests] == [None, None]
+        assert len(second.requests) == 1
+
+
+async def test_after_the_clean_retry_nobody_goes_on_with_anothers_bytes(bench):
+    other = altered(bench.content)
+    async with (
+        Origin({PATH: other}, [CUT]) as first,
+        Origin({PATH: bench.content}) as second,
+        Origin({PATH: other}, [CutAfter(120_000)], always=Status(404)) as third,
+    ):
+        job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        assert [one.range for one in third.requests] == [None, "bytes=120000-"]
+        assert {one.range for one in first.requests} == {None}
+        assert [one.range for one in second.requests] == ["bytes=150000-", None]
+
+
+async def test_one_who_sends_more_than_its_range_has_is_cut_to_it(bench):
+    job, (first, second), _ = await fetch(bench, [CUT, Whole()], [TooLongChunked(100)])
+    assert_finished(bench, job)
+    assert [one.range for one in first] == [None]
+    assert len(second) == 1
+
+
+async def test_one_who_asks_for_time_is_left_alone_while_the_other_is_asked(bench):
+    job, asked, _ = await fetch(bench, [Status(503, retry_after=3000)], [Status(500)])
+    assert job.state is JobState.FAILED
+    assert [len(one) for one in asked] == [1, BUDGET - 1]
+
+
+async def test_a_wrong_object_in_one_go_gets_no_clean_retry_whatever_was_before(bench):
+    job, (asked,), _ = await fetch(bench, [Status(500), WRONG, Whole()])
+    assert job.state is JobState.FAILED
+    assert job.error.startswith("digest: ")
+    assert len(asked) == 2
+
+
+async def test_after_a_clean_retry_bytes_are_new_again(bench):
+    job, _, _ = await fetch(bench, [CUT, WRONG, CutAfter(30_000)])
+    assert_finished(bench, job)
+
+
+async def test_wrong_bytes_of_two_are_fetched_anew_from_one_who_had_no_part_in_them(bench):
+    other = bytes(byte ^ 1 for byte in bench.content)
+    async with (
+        Origin({PATH: other}, [CUT]) as first,
+        Origin({PATH: other}) as second,
+        Origin({PATH: bench.content}, [CUT]) as third,
+    ):
+        job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        asked = [[one.range for one in origin.requests] for origin in (first, second, third)]
+    # Cut as well, the third is asked again, and nobody else goes on with its bytes.
+    assert asked == [[None], ["bytes=150000-"], [None, "bytes=200000-"]]
+
+
+@pytest.mark.parametrize("cut_is_wrong", [True, False])
+async def test_of_two_that_are_mixed_the_wrong_one_is_found(bench, cut_is_wrong):
+    other = bytes([bench.content[0] ^ 1]) + bench.content[1:-1] + bytes([bench.content[-1] ^ 1])
+    async with (
+        Origin({PATH: other if cut_is_wrong else bench.content}, [CUT]) as first,
+        Origin({PATH: bench.content if cut_is_wrong else other}) as second,
+    ):
+        job = await add(bench, [first.url(PATH), second.url(PATH)])
+        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
+        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        wrong = first if cut_is_wrong else second
+        assert len(wrong.requests) <= 2
+
+
+async def test_all_wrong_is_a_wrong_digest(bench):
+    job, asked, _ = await fetch(bench, [WRONG], [TooShort(5)], [WRONG], pipeline=hurried(bench))
+    assert job.state is JobState.FAILED
+    assert job.error.startswith("digest: ")
+    assert "sources tried 3 of 3" in job.error
+    assert [len(one) for one in asked] == [1, 1, 1]
+    assert bench.partials() == []
+
+
+async def test_all_gone_is_the_last_ones_error(bench):
+    job, asked, (_, port) = await fetch(bench, [Html("log in")], [Status(404)])
+    assert job.state is JobState.FAILED
+    assert job.error.startswith("origin_status: the origin answered 404 ")
+    assert f"source 127.0.0.1:{port}, sources tried 2 of 2" in job.error
+    assert [len(one) for one in asked] == [1, 1]
+
+
+async def test_all_dead_spend_one_budget(bench):
+    job, asked, _ = await fetch(bench, [Status(500)], [Refuse()])
+    assert job.state is JobState.FAILED
+    steps = await bench.pipeline.jobs.history(job.key)
+    # Not by what the origins saw: aiohttp asks once more by itself after some resets.
+    assert sum(step.cause is Trigger.FAIL for step in steps) == BUDGET
+    assert all(asked)
+    assert f"attempt {BUDGET} in a row without getting ahead" in job.error
+
+
+async def test_each_is_asked_once_however_small_the_budget(bench):
+    scripts = [[Status(500)]] * BUDGET + [[Whole()]]
+    job, asked, _ = await fetch(bench, *scripts, pipeline=hurried(bench))
+    assert_finished(bench, job)
+    assert [len(one) for one in asked] == [1] * (BUDGET + 1)
+
+
+async def test_an_object_that_no_disk_holds_costs_its_source_only(bench):
+    job, asked, _ = await fetch(bench, [TooLong(10**15)], [Whole()], pipeline=hurried(bench))
+    assert_finished(bench, job)
+    assert [len(one) for one in asked] == [1, 1]
+
+
+async def test_two_that_break_off_each_time_get_there_together(bench):
+    job, (first, second), _ = await fetch(bench, [CutAfter(30_000)], [CutAfter(30_000)])
+    assert_finished(bench, job)
+    # A part of each connection's bytes is compared, and never so many that none are new.
+    assert 10 <= len(first) + len(second) <= 60
+    assert len(first) > 1 < len(second)
+
+
+async def test_a_restart_remembers_the_mirrors_and_goes_on_with_the_bytes(tmp_path, content):
+    async with (
+        Origin({PATH: content}, [Hang(100_000)], always=Status(404)) as first,
+        Origin({PATH: content}, [Hang(0)]) as second,
+    ):
+        async with open_bench(tmp_path, content) as bench:
+            pipeline = bench.pipeline
+            job = await add(bench, [first.url(PATH), second.url(PATH)])
+            claimed = await pipeline.jobs.move(job, job.start(1, now=101))
+            task = asyncio.create_task(pipeline.run(claimed))
+            await second.asked(1)
+            task.cancel()
+            await asyncio.wait([task])
+            async with pipeline.staging.open(bench.sha256) as partial:
+                kept = partial.length
+            row = await pipeline.jobs.get(job.key)
+            await pipeline.jobs.move(row, row.interrupted(budget=BUDGET, now=102))
+        async with open_bench(tmp_path, content) as bench:
+            queued = await bench.pipeline.jobs.next_queued(without=[])
+            assert queued.mirrors == (second.url(PATH),)
+            await bench.pipeline.run(
+                await bench.pipeline.jobs.move(queued, queued.start(1, now=103))
+            )
+            assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        gone, served = first.requests[-1], second.requests[-1]
+        assert (gone.status, served.status) == (404, 206)
+        assert gone.range == f"bytes={kept}-"
+        assert served.range == f"bytes={kept - kept // 4}-"
+
+
+ACTS = st.sampled_from(
+    [
+        Whole(),
+        CUT,
+        CutAfter(0),
+        CutAfter(100_000),
+        WRONG,
+        Flip(90_000),
+        IgnoreRange(),
+        NoValidator(),
+        Refuse(),
+        Status(404),
+        Status(500),
+        Html("log in"),
+        TooLong(10),
+        TooShort(10),
+    ]
+)
+SCRIPTS = st.lists(st.lists(ACTS, min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
+@given(scripts=SCRIPTS)
+async def test_a_sample_of_what_they_may_do(tmp_path_factory, content, scripts):
+    await it_ends_right(tmp_path_factory, content, scripts)
+
+
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@given(scripts=SCRIPTS)
+async def test_whatever_they_do_it_ends_and_only_the_right_bytes_are_installed(
+    tmp_path_factory, content, scripts
+):
+    await it_ends_right(tmp_path_factory, content, scripts)
+
+
+async def it_ends_right(tmp_path_factory, content, scripts):
+    async with open_bench(tmp_path_factory.mktemp("bench"), content) as bench:
+        job, asked, _ = await fetch(bench, *scripts)
+        if job.state is JobState.FINISHED:
+            assert_finished(bench, job)
+        else:
+            assert job.state is JobState.FAILED
+            assert not (bench.root / "slots" / "1").exists()
+        for script, requests in zip(scripts, asked, strict=True):
+            if script[0] in (Status(404), Html("log in")):
+                assert len(requests) <= 1

@@ -1,0 +1,367 @@
+"""One life of a daemon, over ports that are struck.
+
+What outlives it is a directory and an origin. A life ends politely, by a failure that nobody
+expected (docs/decisions/0007-crash-only.md), or as a killed process does.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from spsd.clock import Clock
+from spsd.daemon import Daemon, open_daemon
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import TERMINAL
+from spsd.jobs.run import Pipeline
+from spsd.jobs.scheduler import Scheduler
+from spsd.jobs.service import Fetching
+from spsd.jobs.sqlite import SqliteJobs
+from spsd.limits import Limits
+from spsd.outside import Ports
+from spsd.slots.reservations import Reservations
+from spsd.slots.service import Slots
+from spsd.slots.upgrade import Upgrade
+from spsd.slots.upload import Uploads
+from spsd.storage.database import open_database
+from spsd.testing.origin import Origin
+from spsd.transfer.attempt import Download
+from spsd.transfer.http.addresses import AddressPolicy
+from spsd.transfer.http.origin import Limits as OriginLimits
+from spsd.transfer.http.origin import open_origin
+from spsd.transfer.http.tls import Trust
+from tests.daemons import APPLIANCE, settings
+from tests.slots.upgrading import Asked
+from tests.strikes.pieces import Gate, Piecemeal
+from tests.strikes.steps import Killed, Stepped, Steps, Strike, leaves
+
+COUNT = 3
+BUDGET = 3
+STUCK_AFTER_S = 20.0
+LIMITS = OriginLimits(
+    connect_timeout_s=10, minimum_bytes_per_s=1, stall_window_s=10, rate_limit_bytes_per_s=0
+)
+FETCH = {
+    "concurrent": 2,
+    "attempts": BUDGET,
+    "backoff_initial_s": 0.001,
+    "backoff_limit_s": 0.002,
+    # A tenth of a piece is no drip: it makes the budget whole again, which is a step.
+    "minimum_bytes_per_s": 10,
+    "stall_window_s": 10,
+}
+Request = Callable[[], Coroutine[Any, Any, Any]]
+_whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
+_trust = Trust.of("verify", None)
+
+
+@dataclass
+class Place:
+    """What outlives the daemon, and what a client of it remembers."""
+
+    root: Path
+    origin: Origin
+    acknowledged: dict[JobKey, str] = field(default_factory=dict)
+    """What a client was told of each job: ``queued``, ``cancelled`` or ``removed``."""
+    deleting: set[JobKey] = field(default_factory=set)
+    """What a client sent a DELETE for, answered or not."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.staging, self.slots = self.root / "staging", self.root / "slots"
+
+    def staged(self) -> set[str]:
+        return {path.name for path in self.staging.iterdir()}
+
+    def kept(self, sha256: str) -> int:
+        """Bytes of the partial file."""
+        image = self.staging / sha256 / "image"
+        return image.stat().st_size if image.exists() else 0
+
+
+class Life:
+    """What a daemon has in memory; ``start`` it, and ``end`` it whatever happened."""
+
+    def __init__(self, place: Place, steps: Steps, jobs: SqliteJobs, origin: Any) -> None:
+        self.place = place
+        self.steps = steps
+        self.rows = jobs
+        self.reboot = Asked()
+        self.failures: list[BaseException] = []
+        self.answers: list[object] = []
+        self.gate = Gate(self.news)
+        self.daemon: Daemon | None = None
+        self._listening = True
+        self._origin = origin
+        self._told = 0
+        self._news = asyncio.Event()
+        self._root: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def _through(self, ports: Ports) -> Ports:
+        """Every port is struck; attempts are made in this loop, in one order."""
+        steps = self.steps
+        staging = Stepped("staging", ports.staging, steps)
+        jobs = Stepped("jobs", ports.jobs, steps)
+        origin = Stepped("origin", Piecemeal(self._origin, self.gate), steps)
+        return replace(
+            ports,
+            jobs=jobs,
+            client_jobs=jobs,
+            staging=staging,
+            slots=Stepped("slots", ports.slots, steps),
+            staged_images=Stepped("inspector", ports.staged_images, steps),
+            installed_images=Stepped("volume", ports.installed_images, steps),
+            room=Stepped("room", ports.room, steps),
+            downloads=Download(origin, staging, now=_now),
+            choice=Stepped("choice", ports.choice, steps),
+            hooks=Stepped("hooks", ports.hooks, steps),
+            reboot=self.reboot,
+        )
+
+    @property
+    def _running(self) -> Daemon:
+        assert self.daemon is not None, "the life did not come so far"
+        return self.daemon
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._running.pipeline
+
+    @property
+    def store(self) -> Any:
+        return self._running.ports.slots
+
+    @property
+    def slots(self) -> Slots:
+        return self._running.services.slots
+
+    @property
+    def upgrade(self) -> Upgrade:
+        return self._running.services.upgrade
+
+    @property
+    def uploads(self) -> Uploads:
+        return self._running.services.uploads
+
+    @property
+    def fetching(self) -> Fetching:
+        return self._running.services.fetching
+
+    @property
+    def scheduler(self) -> Scheduler:
+        return self._running.scheduler
+
+    @property
+    def reservations(self) -> Reservations:
+        return self._running.reservations
+
+    async def start(self, *, counts: bool) -> None:
+        """Recover, and work from then on; ``counts``: the steps of this are to be struck too."""
+        steps = self.steps
+        steps.counting = counts
+        steps.actions = {
+            **dict.fromkeys(Strike, lambda _: self.stop()),
+            **dict.fromkeys(
+                (Strike.CANCEL_BEFORE, Strike.CANCEL_DURING, Strike.CANCEL_AFTER), self._cancel
+            ),
+            Strike.DELETE: self._delete,
+        }
+        # Where it finds nothing, the scheduler's first look is no step, whoever is quicker.
+        looks = all(job.state in TERMINAL for job in await self.rows.list())
+        # Where it finds something, it begins before the daemon listens.
+        steps.counts_from = lambda task: not looks and task is not self._root
+        self._root = asyncio.create_task(self._run(), name="root")
+        self._root.add_done_callback(lambda _: self.news())
+        while not (self.is_over or (self.daemon is not None and self._told >= looks)):
+            self._news.clear()
+            await self._news.wait()
+        steps.counting = True
+
+    async def _run(self) -> None:
+        facts = self.place.facts
+        opening = open_daemon(
+            settings(
+                self.place.root,
+                slots={"count": COUNT, "accept": "any"},
+                fetch=FETCH,
+                upgrade={
+                    "hook_timeout_s": 20,
+                    "test_hooks": facts.get("test_hooks", ()),
+                    "activate_hook": facts.get("activate_hook", ""),
+                },
+            ),
+            appliance=replace(APPLIANCE, booted_slot=1),
+            clock=Clock(_now, _now),
+            limits=Limits(least_progress_bytes=10),
+            report=self._tell,
+            through=self._through,
+        )
+        async with opening as self.daemon:
+            for task in self._resuming():
+                task.add_done_callback(lambda _: self.news())
+            self.news()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Stop listening, as the server does before anything behind it is closed."""
+        self._listening = False
+        for task in self._tasks:
+            task.cancel()
+        while pending := [task for task in self._tasks if not task.done()]:
+            await asyncio.wait(pending)
+
+    def _resuming(self) -> list[asyncio.Task[Any]]:
+        """The task that settles an upgrade which was under way, if it is not over."""
+        return [one for one in asyncio.all_tasks() if one.get_name() == "resume of an upgrade"]
+
+    def _tell(self, _: str) -> None:
+        self._told += 1
+        self.news()
+
+    def news(self) -> None:
+        """Something has changed that somebody may wait for."""
+        self._news.set()
+
+    @property
+    def is_over(self) -> bool:
+        return self._root is None or self._root.done() or self.steps.dead
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until that holds, or it never will: nothing is to be done, or the life is over."""
+        try:
+            async with asyncio.timeout(STUCK_AFTER_S):
+                while True:
+                    self._news.clear()
+                    if self.is_over or holds() or await self._is_at_rest():
+                        return
+                    await self._news.wait()
+        except TimeoutError:
+            rows = [(job.state, job.cause) for job in await self.rows.list()]
+            raise AssertionError(f"nothing moves any more: {rows}, {self.steps.trace}") from None
+
+    async def idle(self) -> None:
+        """Wait until every job and every request is over; nothing is held any more."""
+        self.gate.open()
+        await self.until(lambda: False)
+
+    async def _is_at_rest(self) -> bool:
+        over = all(job.state in TERMINAL for job in await self.rows.list())
+        # Not before the scheduler waits again: a claim that meets a cancel holds a slot meanwhile.
+        wake = self.scheduler._wake
+        waits = bool(wake._waiters) and not wake.is_set()
+        idle = waits and not self.scheduler._running
+        resumed = not self._resuming()
+        return over and idle and resumed and all(task.done() for task in self._tasks)
+
+    async def ask(self, request: Request) -> Any:
+        """What the request answers; None if it has no answer, for whatever reason."""
+        if self.is_over or not self._listening:
+            return None
+        task = asyncio.create_task(self._answering(request), name="request")
+        task.add_done_callback(lambda _: self.news())
+        self._tasks.append(task)
+        await asyncio.wait([task])
+        if task.cancelled():
+            return None
+        if (error := task.exception()) is not None:
+            if not isinstance(error, Killed):
+                self.answers.append(error)
+            return None
+        return task.result()
+
+    async def _answering(self, request: Request) -> Any:
+        _whose.set(asyncio.current_task())
+        return await request()
+
+    async def submit(self, path: str, sha256: str) -> JobKey | None:
+        """A client's request for that download; the key, if it was told one."""
+        told = self._told
+        url = self.place.origin.url(path)
+        job = await self.ask(lambda: self.fetching.submit(url, sha256))
+        if not isinstance(job, Job):
+            return None
+        self.place.acknowledged[job.key] = "queued"
+        # So that two requests in a row make the same steps in every run.
+        await self.until(lambda: self._told > told and not self.scheduler._wake.is_set())
+        return job.key
+
+    async def delete(self, key: JobKey | None) -> None:
+        """A client's DELETE of the job, whatever that means now."""
+        job = await self.rows.get(key) if key is not None else None
+        if job is None:
+            return
+        self.place.deleting.add(key)
+        if await self.ask(lambda: self._deleted(key)):
+            # Which of the two it was, the row tells: the job may have been over by then.
+            gone = await self.rows.get(key) is None
+            self.place.acknowledged[key] = "removed" if gone else "cancelled"
+
+    async def _deleted(self, key: JobKey) -> bool:
+        await self.fetching.delete(key)
+        return True
+
+    def stop(self) -> None:
+        """A polite stop: what runs is put back, and open requests are broken off."""
+        if self._root is not None:
+            self._root.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self.news()
+
+    def _cancel(self, task: asyncio.Task[Any]) -> None:
+        if task.get_name() == "scheduler":
+            self.stop()  # nothing else cancels it
+        elif not task.get_name().startswith("Task-"):
+            task.cancel()
+        # What runs to completion has a task of its own; who waits for it is cancelled instead.
+        elif (waiting := _whose.get()) is not None:
+            waiting.cancel()
+        else:
+            self.stop()
+
+    def _delete(self, _: asyncio.Task[Any]) -> None:
+        self._tasks.append(asyncio.create_task(self._delete_all(), name="deleting"))
+
+    async def _delete_all(self) -> None:
+        # A client that comes too early tries again until somebody listens.
+        while self.daemon is None and not self.is_over:
+            await asyncio.sleep(0)
+        for job in await self.rows.list():
+            await self.delete(job.key)
+        self.news()
+
+    async def end(self) -> None:
+        """Stop, and keep what ended the life if it was not that."""
+        self.stop()
+        tasks = [task for task in (self._root, *self._tasks) if task is not None]
+        # A request may have been cancelled before, and have more to wait for.
+        _, pending = await asyncio.wait(tasks, timeout=STUCK_AFTER_S)
+        assert not pending, f"these do not stop: {pending}, after {self.steps.trace}"
+        for task in tasks:
+            if not task.cancelled() and task is self._root and (error := task.exception()):
+                self.failures.extend(leaves(error))
+
+
+@asynccontextmanager
+async def alive(place: Place, steps: Steps) -> AsyncIterator[Life]:
+    """A life, not started; ended and closed on the way out."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(place.root / "spsd.sqlite"))
+        policy = AddressPolicy(["127.0.0.0/8"])
+        origin = await stack.enter_async_context(open_origin(policy, _trust, LIMITS))
+        life = Life(place, steps, SqliteJobs(database), origin)
+        try:
+            yield life
+        finally:
+            await life.end()
+
+
+def _now() -> int:
+    return 1_700_000_000
