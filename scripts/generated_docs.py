@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scripts import mutation_explained
-from spsd.adapters import exposition
+from spsd import metrics as exposition
 from spsd.client import exits
 from spsd.config import reference
 from spsd.failures import EXPLANATIONS

@@ -30,7 +30,7 @@ class Mutant:
 
 TABLE, JOBS = "spsd/jobs/lifecycle.py", "spsd/jobs/sqlite.py"
 RECOVERY, SLOTS = "spsd/jobs/recovery.py", "spsd/slots/service.py"
-FETCHING, ACCOUNTS = "spsd/jobs/service.py", "spsd/services/accounts.py"
+FETCHING, ACCOUNTS = "spsd/jobs/service.py", "spsd/accounts/service.py"
 OF_TABLE = ("tests/jobs/test_lifecycle.py",)
 OF_JOBS = ("tests/jobs/test_sqlite.py",)
 OF_RECOVERY = ("tests/jobs/test_recovery.py",)
@@ -158,14 +158,14 @@ MUTANTS = (
         ACCOUNTS,
         "if idle >= self.idle_s:",
         "if idle >= 10**9:",
-        ("tests/services/test_accounts.py",),
+        ("tests/accounts/test_service.py",),
     ),
     Mutant(
         "a session ends when the clock is set back",
         ACCOUNTS,
         "if idle >= self.idle_s:",
         "if idle >= self.idle_s or idle < 0:",
-        ("tests/services/test_accounts.py",),
+        ("tests/accounts/test_service.py",),
     ),
     Mutant(
         "the job is said to be installed before it is",

@@ -16,7 +16,7 @@ _RESUME = (
 )
 
 NEAREST: Mapping[str, tuple[str, ...]] = {
-    "account": ("tests/domain/test_accounts.py",),
+    "account": ("tests/accounts/test_model.py",),
     "answering": _RESUME,
     "asking": _RESUME,
     "boot": ("tests/slots/test_boot.py",),
@@ -64,7 +64,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "retry": ("tests/transfer/rules/test_retry.py",),
     "selection": ("tests/web/test_selection.py",),
     "source": ("tests/transfer/rules/test_url.py", "tests/domain/test_values.py"),
-    "throttle": ("tests/domain/test_throttle.py",),
+    "throttle": ("tests/accounts/test_throttle.py",),
     "program": ("tests/slots/test_checks.py",),
     "upgrade": ("tests/slots/test_checks.py",),
     "staging_key": ("tests/transfer/test_ports.py",),
@@ -88,7 +88,7 @@ WIDE = (
     "tests/jobs/test_budget.py",
     "tests/slots/test_upgrade.py",
     "tests/slots/test_integrity.py",
-    "tests/services/test_accounts.py",
+    "tests/accounts/test_service.py",
     "tests/slots/test_upload.py",
     "tests/jobs/test_scheduler.py",
     "tests/web/test_selection.py",

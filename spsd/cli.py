@@ -17,13 +17,13 @@ from typing import NoReturn
 import click
 
 from spsd import __version__, daemon, doctor
+from spsd.accounts.model import Role
+from spsd.accounts.service import ADVISED_LENGTH, Accounts
 from spsd.clock import Clock
 from spsd.config import Settings, load
-from spsd.domain.account import Role
 from spsd.domain.finding import Finding, all_well
 from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.limits import LIMITS, Limits
-from spsd.services.accounts import ADVISED_LENGTH, Accounts
 from spsd.system.host import Appliance, this_appliance
 from spsd.system.logs import LogFormat, log_handler
 

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.exposition import PrometheusText, Sources
-from spsd.adapters.passwords import Argon2Passwords
+from spsd.accounts.argon2 import Argon2Passwords
+from spsd.accounts.service import Accounts
+from spsd.accounts.sqlite import SqliteAccounts
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.jobs.observers import ProgressBoard
@@ -31,6 +31,7 @@ from spsd.jobs.service import Fetching
 from spsd.jobs.start_spread import StartSpread
 from spsd.limits import LIMITS, Limits
 from spsd.listening import connection_limit, listening, server_tls
+from spsd.metrics import PrometheusText, Sources
 from spsd.outside import Outside, Ports, open_outside
 from spsd.reloading import (
     Apply,
@@ -41,7 +42,6 @@ from spsd.reloading import (
     origin_settings,
     retry_policy,
 )
-from spsd.services.accounts import Accounts
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots

@@ -7,7 +7,7 @@ is waited for.
 from dataclasses import dataclass, field
 from typing import Final
 
-from spsd.adapters.passwords import MEMORY_KIB, TIME_COST
+from spsd.accounts.argon2 import MEMORY_KIB, TIME_COST
 from spsd.jobs.feed import MOST_WAITING
 from spsd.listening import LINGER_S, SHUTDOWN_S
 from spsd.slots.hooks import REBOOT_DELAY_S

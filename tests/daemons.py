@@ -14,7 +14,8 @@ from typing import Any
 
 from argon2 import PasswordHasher
 
-from spsd.adapters.account_repository import SqliteAccounts
+from spsd.accounts.model import Account, Role
+from spsd.accounts.sqlite import SqliteAccounts
 from spsd.config import Settings
 from spsd.config.settings import (
     FetchSettings,
@@ -24,7 +25,6 @@ from spsd.config.settings import (
     StateSettings,
     UpgradeSettings,
 )
-from spsd.domain.account import Account, Role
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
 from spsd.system.certificate import ensure_self_signed

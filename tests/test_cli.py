@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from spsd import cli, daemon
-from spsd.domain.account import Account, Role
+from spsd.accounts.model import Account, Role
 from spsd.errors import AccountError, ConfigurationError, StateError
 from spsd.system.host import this_appliance
 from tests import needs

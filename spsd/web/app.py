@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from aiohttp import hdrs, web
 
+from spsd.accounts.service import Accounts
 from spsd.jobs.feed import Feed
 from spsd.jobs.service import Fetching
-from spsd.services.accounts import Accounts
 from spsd.slots.integrity import Integrity
 from spsd.slots.service import Slots
 from spsd.slots.upgrade import Upgrade

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from spsd.domain.account import Session
+from spsd.accounts.model import Session
+from spsd.accounts.service import Accounts
 from spsd.errors import UnauthenticatedError, UnauthorizedError
-from spsd.services.accounts import Accounts
 from spsd.web.contract import CONTRACT, Access
 
 COOKIE = "session_id"

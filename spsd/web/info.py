@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 from msgspec import UNSET, Meta, UnsetType
 
 from spsd import __version__
-from spsd.domain.account import Session
+from spsd.accounts.model import Session
 from spsd.slots.model import InstalledImage
 from spsd.slots.service import Slots
 from spsd.system.host import Host, HostName

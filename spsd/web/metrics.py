@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.errors import UnauthenticatedError
-from spsd.services.meter import OPEN_METRICS, Exposition, Meter
+from spsd.metrics import OPEN_METRICS, Exposition, Meter
 from spsd.web.auth import SESSION
 from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Answer, Operation
 from spsd.web.paths import METRICS

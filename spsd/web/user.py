@@ -4,7 +4,7 @@ from itertools import groupby
 
 from aiohttp import hdrs, web
 
-from spsd.domain.account import Session
+from spsd.accounts.model import Session
 from spsd.web.answers import Shape, answer
 from spsd.web.auth import SESSION
 from spsd.web.contract import CONTRACT, Access, Answer, Operation

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.adapters.passwords import AT_A_TIME
+from spsd.accounts.argon2 import AT_A_TIME
 from tests.daemon.soak import WARM_UP, slope, soaking, table
 
 JOBS = 2000

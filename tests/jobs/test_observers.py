@@ -13,7 +13,7 @@ from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState, Trigger
 from spsd.jobs.observers import JobLog, ProgressBoard, WatchedJobs
 from spsd.jobs.sqlite import SqliteJobs
-from spsd.services.meter import Meter
+from spsd.metrics import Meter
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
 from spsd.transfer.ports import Progress

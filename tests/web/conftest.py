@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
 from yarl import URL
 
+from spsd.accounts.service import Accounts
 from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.daemon import Daemon, open_daemon
@@ -19,7 +20,6 @@ from spsd.jobs.feed import Feed
 from spsd.jobs.observers import ProgressBoard
 from spsd.jobs.ports import JobRepository
 from spsd.limits import Limits
-from spsd.services.accounts import Accounts
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
+from spsd.accounts.service import TOUCH_S
 from spsd.digest import Sha256
 from spsd.errors import (
     InsufficientStorageError,
@@ -20,7 +21,6 @@ from spsd.errors import (
     TooManyReadersError,
 )
 from spsd.jobs.job import Job, JobKey
-from spsd.services.accounts import TOUCH_S
 from spsd.web.app import BODY_LIMIT, build_app
 from spsd.web.problems import STATUS
 from tests.web.conftest import IDLE_S, PASSWORD, Api, basic

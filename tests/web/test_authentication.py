@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from spsd.domain.throttle import FREE_FAILURES
+from spsd.accounts.model import FREE_FAILURES
 from tests.web.conftest import IDLE_S, PASSWORD, Api, basic
 
 LOG_IN = "/api/authentication"

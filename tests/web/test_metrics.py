@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families
 
-from spsd.adapters.exposition import prefers_open_metrics
+from spsd.metrics import prefers_open_metrics
 from spsd.web.metrics import MONITORING
 from spsd.web.routes import OPERATIONS
 from tests.events import ACCEPT

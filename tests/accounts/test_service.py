@@ -11,12 +11,11 @@ from pathlib import Path
 import argon2
 import pytest
 
-from spsd.adapters.account_repository import SqliteAccounts
-from spsd.adapters.passwords import Argon2Passwords
-from spsd.domain.account import Role, Session
-from spsd.domain.throttle import FREE_FAILURES
+from spsd.accounts.argon2 import Argon2Passwords
+from spsd.accounts.model import FREE_FAILURES, Role, Session
+from spsd.accounts.service import TOUCH_S, Accounts
+from spsd.accounts.sqlite import SqliteAccounts
 from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
-from spsd.services.accounts import TOUCH_S, Accounts
 from spsd.storage.database import Database, open_database
 from spsd.storage.migrations import migrate
 

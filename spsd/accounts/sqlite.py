@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spsd.domain.account import Account, Role
+from spsd.accounts.model import Account, Role
 from spsd.storage.database import Database
 
 

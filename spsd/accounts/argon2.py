@@ -13,7 +13,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from spsd.cancellation import to_completion
 
 T = TypeVar("T")
-
 AT_A_TIME = min(2, max(1, (os.cpu_count() or 1) // 2))
 """Half of the cores at the most: the other half answers, whoever logs in."""
 TIME_COST = 2

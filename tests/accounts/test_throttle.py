@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.domain.throttle import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
+from spsd.accounts.model import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
 
 NOW = 1_900_000_000
 
@@ -91,3 +91,26 @@ def test_the_wait_is_never_longer_than_a_minute(failures: int, later: float) -> 
     throttle = Throttle()
     fail(throttle, failures)
     assert 0 <= throttle.wait_s("p", "n", now=NOW + later) <= LONGEST_WAIT_S
+
+
+def test_failures_wait_longer_and_longer():
+    throttle, waits = Throttle(), []
+    for _ in range(FREE_FAILURES + 9):
+        throttle.failed("peer", "name", now=100.0)
+        waits.append(throttle.wait_s("peer", "name", now=100.0))
+    assert waits[: FREE_FAILURES - 1] == [0] * (FREE_FAILURES - 1)
+    assert waits == sorted(waits)
+    assert waits[-1] == LONGEST_WAIT_S
+    assert throttle.wait_s("peer", "name", now=100.0 + LONGEST_WAIT_S) == 0
+    assert throttle.wait_s("other", "name", now=100.0) == 0
+    throttle.succeeded("peer", "name")
+    assert throttle.wait_s("peer", "name", now=100.0) == 0
+
+
+def test_the_throttle_forgets_the_oldest():
+    throttle = Throttle()
+    for peer in range(KEYS_KEPT + 1):
+        for _ in range(FREE_FAILURES):
+            throttle.failed(str(peer), "name", now=0.0)
+    assert throttle.wait_s("0", "name", now=0.0) == 0
+    assert throttle.wait_s("1", "name", now=0.0) > 0

@@ -1,17 +1,21 @@
-"""The metrics in the forms that Prometheus reads.
+"""The daemon's metrics: counted in memory, written as Prometheus reads them.
 
-What is in memory is copied in the loop, and the text is made from the copy in a thread: nothing is
-locked, and no request waits for it. The families live for one scrape; there is no registry but
-that of the scrape.
+Nothing is stored, so every count begins at 0 with the daemon; only the number of jobs is read once,
+at the start, and kept up to date by the changes. The text is made in a thread from a copy: nothing
+is locked, and no request waits for it.
 """
 
 import asyncio
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import time
+from bisect import bisect_left
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -24,11 +28,173 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from spsd import __version__
-from spsd.domain.histogram import Observed
-from spsd.jobs.lifecycle import JobState
-from spsd.services.meter import OPEN_METRICS, Meter
+from spsd.failures import FailureCode
+from spsd.jobs.job import Job, JobKey
+from spsd.jobs.lifecycle import TERMINAL, TRANSITIONS, JobState, Trigger
 from spsd.slots.model import BrokenSlot, SlotContent
 from spsd.slots.service import Slots
+from spsd.system.loop_thread import DOWNLOADS, REQUESTS
+from spsd.transfer.ports import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """``counts`` has one more than ``bounds``: what was above all of them. Not cumulative."""
+
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    sum: float
+
+
+class Histogram:
+    """Counts values; a bound belongs to the values below it."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        """``bounds`` ascend."""
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one; a clock that was set back makes it 0."""
+        value = max(0.0, value)
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def observed(self) -> Observed:
+        """What was counted up to now."""
+        return Observed(self._bounds, tuple(self._counts), self._sum)
+
+
+WINDOW_S = 10.0
+"""What counts as lately."""
+_BUCKETS = 40
+
+
+class Throughput:
+    """A sum of all bytes, and their rate over the last seconds; times are any monotonic seconds."""
+
+    def __init__(self, *, now: float) -> None:
+        self.total = 0
+        self._began = now
+        self._lately: deque[tuple[float, int]] = deque()
+
+    def count(self, size: int, now: float) -> None:
+        """``size`` bytes have come."""
+        self.total += size
+        if self._lately and now - self._lately[-1][0] < WINDOW_S / _BUCKETS:
+            since, before = self._lately[-1]
+            self._lately[-1] = (since, before + size)
+        else:
+            self._lately.append((now, size))
+        self._forget(now)
+
+    def rate(self, now: float) -> float:
+        """Bytes a second; over the whole life while that is shorter than the window."""
+        self._forget(now)
+        over = min(WINDOW_S, now - self._began)
+        return sum(size for _, size in self._lately) / over if over > 0 else 0.0
+
+    def _forget(self, now: float) -> None:
+        while self._lately and now - self._lately[0][0] > WINDOW_S:
+            self._lately.popleft()
+
+
+LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+LONG_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+class Meter:
+    """Told of what happens; read by whoever is asked for metrics."""
+
+    def __init__(self) -> None:
+        self.jobs: Counter[JobState] = Counter(dict.fromkeys(JobState, 0))
+        self.transitions: Counter[tuple[Trigger, JobState]] = Counter(dict.fromkeys(_moves(), 0))
+        self.retries: Counter[FailureCode] = Counter(dict.fromkeys(FailureCode, 0))
+        self.failures: Counter[FailureCode] = Counter(dict.fromkeys(FailureCode, 0))
+        self.waits = Histogram(LONG_S)
+        self.durations = {state: Histogram(LONG_S) for state in JobState if state in TERMINAL}
+        self.answers: dict[tuple[str, str, str], Histogram] = {}
+        self.lags = {loop: Histogram(LATENCY_S) for loop in (REQUESTS, DOWNLOADS)}
+        self._received = Throughput(now=time.monotonic())
+        self._reached: dict[JobKey, int] = {}
+
+    def begin(self, jobs: Mapping[JobState, int]) -> None:
+        """So many rows were there at the start."""
+        self.jobs.update(jobs)
+
+    def added(self, job: Job) -> None:
+        """A row is there."""
+        self.jobs[job.state] += 1
+        self.transitions[job.cause, job.state] += 1
+
+    def moved(self, before: Job, after: Job) -> None:
+        """A row is another now."""
+        self.jobs[before.state] -= 1
+        self.jobs[after.state] += 1
+        self.transitions[after.cause, after.state] += 1
+        if after.code is not None:
+            told = self.failures if after.state is JobState.FAILED else self.retries
+            told[after.code] += 1
+        if before.started_at is None and after.started_at is not None:
+            self.waits.observe(after.started_at - after.created_at)
+        if after.state in TERMINAL:
+            self.durations[after.state].observe(
+                after.changed_at - (after.started_at or after.changed_at)
+            )
+
+    def removed(self, job: Job) -> None:
+        """A row is gone."""
+        self.jobs[job.state] -= 1
+
+    def progressed(self, key: JobKey, progress: Progress) -> None:
+        """A running download is this far; what it began with was not received now."""
+        before = self._reached.get(key, progress.done)
+        self._reached[key] = progress.done
+        if progress.done > before:
+            self._received.count(progress.done - before, time.monotonic())
+
+    def rested(self, key: JobKey) -> None:
+        """Nobody works on the job any more."""
+        self._reached.pop(key, None)
+
+    @property
+    def received_bytes(self) -> int:
+        """What downloads have brought, in bytes, whether it was of use or not."""
+        return self._received.total
+
+    @property
+    def receive_rate(self) -> float:
+        """Bytes a second, over the last ten seconds."""
+        return self._received.rate(time.monotonic())
+
+    def answered(self, method: str, route: str, status: str, seconds: float) -> None:
+        """A request was answered; all three come from short, closed lists."""
+        series = (method, route, status)
+        if series not in self.answers:
+            self.answers[series] = Histogram(LATENCY_S)
+        self.answers[series].observe(seconds)
+
+    def lagged(self, loop: str, seconds: float) -> None:
+        """A loop was so late with something that was due."""
+        self.lags[loop].observe(seconds)
+
+
+OPEN_METRICS = "application/openmetrics-text"
+"""The media type of the form that a client may prefer to Prometheus's own."""
+
+
+class Exposition(Protocol):
+    """All metrics as text."""
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """The text, and its content type, in the form that ``accept`` (RFC 9110) prefers."""
+
+
+def _moves() -> list[tuple[Trigger, JobState]]:
+    moves = [(Trigger(str(one["trigger"])), JobState(str(one["dest"]))) for one in TRANSITIONS]
+    return [(Trigger.SUBMIT, JobState.QUEUED), *moves]
+
 
 Labelled = Mapping[tuple[str, ...], float]
 _NOT_A_NUMBER = float("nan")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from spsd.domain.account import Account, Role
+from spsd.accounts.model import Account, Role
 
 
 class AccountRepository(Protocol):

@@ -1,4 +1,6 @@
-from spsd.domain.account import Role, Session
+"""TODO."""
+
+from spsd.accounts.model import Role, Session
 
 
 def test_only_an_admin_writes():

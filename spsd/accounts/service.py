@@ -11,23 +11,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
+from spsd.accounts.model import Account, Role, Session, Throttle
+from spsd.accounts.ports import AccountRepository, PasswordHasher
 from spsd.clock import Now
-from spsd.domain.account import Account, Role, Session
-from spsd.domain.throttle import Throttle
 from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
 from spsd.failures import ApplianceError
-from spsd.services.account_ports import AccountRepository, PasswordHasher
 from spsd.storage.faults import DatabaseError
 
 _log = logging.getLogger(__name__)
-
 TOUCH_S = 15
 """A session's use is written down at most this often: each note is a durable write."""
-
 WAITING_FOR_ONE_PEER = 64
 """Log-ins of one address that may wait for their check; more are told to come again. So another
 address waits for so many checks at most, and for no longer queue."""
-
 PASSWORD_LENGTHS = range(1, 1025)
 ADVISED_LENGTH = 8
 """Shorter ones are taken, with a warning: whoever may add users may decide that."""

@@ -1,7 +1,8 @@
+"""TODO."""
+
 import pytest
 
-from spsd.domain.histogram import Histogram
-from spsd.domain.throughput import WINDOW_S, Throughput
+from spsd.metrics import WINDOW_S, Histogram, Throughput
 
 
 def test_values_are_counted_up_to_their_bound():
