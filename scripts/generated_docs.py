@@ -18,7 +18,7 @@ from spsd.transfer.rules.body import BODY, DIGEST, OPENING
 from spsd.transfer.rules.redirect import REDIRECTS
 from spsd.transfer.rules.request import PLAN
 from spsd.transfer.rules.response import HEAD
-from spsd.web.problems import error_table
+from spsd.web.middleware.problems import error_table
 
 ROOT = Path(__file__).resolve().parent.parent
 

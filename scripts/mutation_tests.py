@@ -48,7 +48,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
         "tests/transfer/rules/test_sources.py",
     ),
     "parts": _RESUME,
-    "patience": ("tests/domain/test_patience.py",),
+    "patience": ("tests/web/test_patience.py",),
     "proxy": ("tests/transfer/rules/test_proxy.py",),
     "rate": ("tests/transfer/rules/test_stall.py",),
     "receiving": (

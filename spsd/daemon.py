@@ -54,9 +54,9 @@ from spsd.system.host import Appliance, Machine
 from spsd.system.loop_thread import watch_lag
 from spsd.system.systemd import Notifier
 from spsd.transfer.rules.chunks import Splitting
+from spsd.web.api.metrics import Monitoring
 from spsd.web.app import Services, build_app
-from spsd.web.connections import Connections
-from spsd.web.metrics import Monitoring
+from spsd.web.middleware.connections import Connections
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from spsd.config import Settings
 from spsd.errors import ConfigurationError
 from spsd.storage.layout import StateDirectory
 from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
-from spsd.web.connections import Connections
+from spsd.web.middleware.connections import Connections
 
 _log = logging.getLogger(__name__)
 

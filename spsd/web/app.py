@@ -18,29 +18,26 @@ from spsd.slots.service import Slots
 from spsd.slots.upgrade import Upgrade
 from spsd.slots.upload import Uploads
 from spsd.system.host import Host
-from spsd.web import (
-    description,
-    firmware_fetch,
-    firmware_slots,
-    firmware_upgrade,
-    health,
-    info,
-    upload,
-)
-from spsd.web.answers import common_headers
-from spsd.web.auth import ACCOUNTS, SECURE, authentication, renewal
-from spsd.web.connections import in_hand
+from spsd.web import description
+from spsd.web.api import appliance
+from spsd.web.api import downloads
+from spsd.web.api import slots
+from spsd.web.api import upgrade
+from spsd.web.api import upload
+from spsd.web.api.metrics import MONITORING, Monitoring, timing
+from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.docs import page
-from spsd.web.expectation import close_unless_read, expectation, later
 from spsd.web.limits import LIMITS, WebLimits
-from spsd.web.metrics import MONITORING, Monitoring, timing
+from spsd.web.links import OPENAPI, STYLE
+from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal
+from spsd.web.middleware.connections import in_hand
+from spsd.web.middleware.problems import problems
+from spsd.web.middleware.slashes import SpareSlashes
 from spsd.web.openapi import document
-from spsd.web.paths import OPENAPI, STYLE
-from spsd.web.problems import problems
+from spsd.web.requests import close_unless_read, expectation, later
+from spsd.web.responses import common_headers
 from spsd.web.routes import OPERATIONS
-from spsd.web.slashes import SpareSlashes
-from spsd.web.waiting import FEED
 
 BODY_LIMIT = 64 * 1024
 
@@ -77,19 +74,19 @@ def build_app(
         middlewares=[in_hand, timing, renewal, problems, authentication, expectation],
     )
     app[ACCOUNTS] = services.accounts
-    app[firmware_fetch.FETCHING] = services.fetching
-    app[firmware_fetch.LISTING] = asyncio.Lock()
+    app[downloads.FETCHING] = services.fetching
+    app[downloads.LISTING] = asyncio.Lock()
     app[FEED] = services.feed
     app.on_shutdown.append(_end_waiting)
-    app[info.HOST] = services.host
+    app[appliance.HOST] = services.host
     app[MONITORING] = services.monitoring
-    app[health.INTEGRITY] = services.integrity
-    app[firmware_slots.SLOT_STORE] = services.slots
-    app[firmware_upgrade.UPGRADES] = services.upgrade
+    app[appliance.INTEGRITY] = services.integrity
+    app[slots.SLOT_STORE] = services.slots
+    app[upgrade.UPGRADES] = services.upgrade
     app[upload.UPLOADS] = services.uploads
     app[LIMITS] = limits or WebLimits()
     app[SECURE] = secure
-    app[info.CONFIG_HASH] = config_hash
+    app[appliance.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
     app[description.DOCUMENT] = _document()
     app[description.PAGE] = description.Page(_page)

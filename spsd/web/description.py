@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from spsd.web.contract import JSON, Access, Answer, Handler, Operation
 from spsd.web.docs import style
-from spsd.web.paths import DOCS, OPENAPI, STYLE
+from spsd.web.links import DOCS, OPENAPI, STYLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,40 @@
-"""The ``meta`` of answers: links are absolute paths with no scheme or host. [seen in sample]."""
+"""Paths and links: absolute, with no scheme or host. [seen in sample]."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from spsd.web.answers import Shape
-from spsd.web.paths import FETCH, SLOTS, TEST, UPGRADE
+from spsd.web.responses import Shape
+
+ROOT = "/api"
+LOG_IN = "/api/authentication"
+LOGIN_METHODS = "/api/authentication/login_methods"
+LOGIN_TYPES = "/api/authentication/types"
+INFO = "/api/info"
+USER_INFO = "/api/user_info"
+USER_INFO_ALIASES = ("/api/user/info", "/api/userinfo", "/api/endpoints")
+HEALTH = "/api/health_status"
+FIRMWARE = "/api/firmware"
+FETCH = "/api/firmware/fetch"
+SLOTS = "/api/firmware/slots"
+TEST = "/api/firmware/test"
+UPGRADE = "/api/firmware/upgrade"
+UPLOAD = "/api/upload/firmware"
+OPENAPI = "/api/openapi.json"
+DOCS = "/api/docs"
+STYLE = "/api/docs.css"
+METRICS = "/metrics"
+
+
+def slot_path(slot: int) -> str:
+    """The link to a slot."""
+    return f"{SLOTS}/{slot}"
+
+
+def manifest_path(slot: int) -> str:
+    """The link to what was proven of a slot's image."""
+    return f"{slot_path(slot)}/manifest"
+
 
 Href = Annotated[str, Meta(description="The path of this resource.")]
 Parent = Annotated[str, Meta(description="The path of the enclosing resource.")]

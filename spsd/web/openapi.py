@@ -26,8 +26,6 @@ from spsd.errors import (
     UnauthenticatedError,
     UnauthorizedError,
 )
-from spsd.web.answers import EVERYWHERE, Shape
-from spsd.web.auth import COOKIE
 from spsd.web.contract import (
     EVENT_STREAM,
     JSON,
@@ -38,8 +36,10 @@ from spsd.web.contract import (
     Link,
     Operation,
 )
-from spsd.web.paths import LOG_IN
-from spsd.web.problems import STATUS, Problem, meaning_of
+from spsd.web.links import LOG_IN
+from spsd.web.middleware.auth import COOKIE
+from spsd.web.middleware.problems import STATUS, Problem, meaning_of
+from spsd.web.responses import EVERYWHERE, Shape
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _VARIABLES = {

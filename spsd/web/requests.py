@@ -1,18 +1,67 @@
-"""Request bodies: the types, and JSON read whatever the content type says. [inferred]."""
+"""Request bodies: JSON whatever the content type says [inferred], and ``Expect``.
+
+A refusal comes before the client has sent its bytes where the client waits for it (RFC 9110,
+section 10.1.1).
+"""
 
 import asyncio
 import re
 from typing import Annotated, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
+from aiohttp.typedefs import Handler
 from msgspec import Meta
 
 from spsd.digest import Sha256, parse_sha256
-from spsd.errors import IncompleteRequestBodyError, InvalidRequestBodyError, RequestTimeoutError
+from spsd.errors import (
+    ExpectationFailedError,
+    IncompleteRequestBodyError,
+    InvalidRequestBodyError,
+    RequestTimeoutError,
+)
 from spsd.transfer.rules.url import MIRROR_LIMIT, distinct_mirrors, parse_source_url
-from spsd.web.expectation import go_ahead
 from spsd.web.limits import LIMITS
+
+_CONTINUE = "100-continue"
+
+
+async def later(_: web.Request) -> None:
+    """A route's ``expect_handler``: nothing is promised before the request has been looked at."""
+
+
+@web.middleware
+async def expectation(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what nobody can meet.
+
+    Raises:
+        ExpectationFailedError: another expectation than 100-continue.
+    """
+    asked = _expected(request)
+    if asked is not None and asked.lower() != _CONTINUE:
+        raise ExpectationFailedError(f"The expectation {asked!r} cannot be met, only {_CONTINUE}.")
+    return await handler(request)
+
+
+async def close_unless_read(request: web.Request, response: web.StreamResponse) -> None:
+    """After an answer that did not wait for the whole body nothing else can be read."""
+    if not request.content.is_eof():
+        response.headers[hdrs.CONNECTION] = "close"
+        response.force_close()
+
+
+async def go_ahead(request: web.Request) -> None:
+    """The body is wanted: say so, if the client waits to hear it."""
+    if _expected(request) is not None:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What aiohttp counts is the answer's own length.
+        request.writer.output_size = 0
+
+
+def _expected(request: web.Request) -> str | None:
+    # An HTTP/1.0 client cannot wait for what its protocol does not have.
+    return request.headers.get(hdrs.EXPECT) if request.version >= HttpVersion11 else None
+
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -1,31 +1,28 @@
-"""Every operation of the API."""
+"""Every operation of the API, in the order of its description."""
 
-from spsd.web import (
+from spsd.web import dashboard, description
+from spsd.web.api import (
+    appliance,
     authentication,
-    dashboard,
-    description,
-    firmware_fetch,
-    firmware_slots,
-    firmware_upgrade,
-    health,
-    info,
+    downloads,
     listings,
     metrics,
+    slots,
+    upgrade,
     upload,
-    user,
 )
 from spsd.web.contract import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *authentication.OPERATIONS,
     *listings.OPERATIONS,
-    *info.OPERATIONS,
-    *user.OPERATIONS,
-    *health.OPERATIONS,
-    *firmware_fetch.OPERATIONS,
-    *firmware_slots.OPERATIONS,
+    *appliance.INFO_OPERATIONS,
+    *authentication.USER_OPERATIONS,
+    *appliance.HEALTH_OPERATIONS,
+    *downloads.OPERATIONS,
+    *slots.OPERATIONS,
     *upload.OPERATIONS,
-    *firmware_upgrade.OPERATIONS,
+    *upgrade.OPERATIONS,
     *metrics.OPERATIONS,
     *description.OPERATIONS,
     *dashboard.OPERATIONS,

@@ -14,7 +14,7 @@ from spsd.jobs.observers import ProgressBoard
 from spsd.jobs.ports import Moved
 from spsd.storage.faults import DatabaseError, Trouble
 from spsd.transfer.ports import Progress
-from spsd.web.events import Place, place_of, told
+from spsd.web.api.events import Place, place_of, told
 
 EVERYTHING = 10**9
 KEYS = [JobKey(name) for name in "abcdef"]

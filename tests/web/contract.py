@@ -9,8 +9,8 @@ import jsonschema_rs
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
+from spsd.web.middleware.problems import STATUS, Problem
 from spsd.web.openapi import document
-from spsd.web.problems import STATUS, Problem
 from spsd.web.routes import OPERATIONS
 
 DOCUMENT = document(OPERATIONS)

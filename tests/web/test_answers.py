@@ -22,7 +22,7 @@ from spsd.errors import (
 )
 from spsd.jobs.job import Job, JobKey
 from spsd.web.app import BODY_LIMIT, build_app
-from spsd.web.problems import STATUS
+from spsd.web.middleware.problems import STATUS
 from tests.web.conftest import IDLE_S, PASSWORD, Api, basic
 
 LOG_IN = "/api/authentication"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from spsd.domain.patience import Patience
 from spsd.system.certificate import ensure_self_signed, server_context
-from spsd.web.connections import Connections, in_hand
+from spsd.web.middleware.connections import Connections, Patience, in_hand
 from tests.waiting import until
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

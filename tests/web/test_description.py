@@ -8,8 +8,8 @@ import jsonschema_rs
 import pytest
 
 from spsd.web.contract import Access
+from spsd.web.middleware.problems import STATUS
 from spsd.web.openapi import document, errors_of
-from spsd.web.problems import STATUS
 from spsd.web.routes import OPERATIONS
 from tests.web.conftest import Api
 from tests.web.contract import DOCUMENT

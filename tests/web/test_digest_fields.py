@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsd.errors import InvalidRequestBodyError
-from spsd.web.digest_fields import expected_digest, parse_repr_digest
+from spsd.web.api.multipart import expected_digest, parse_repr_digest
 
 RAW = bytes(range(32))
 HEX = RAW.hex()

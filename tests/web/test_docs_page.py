@@ -12,7 +12,7 @@ import pytest
 from spsd.web.docs.page import page, paragraphs, style, with_code
 from spsd.web.docs.types import Document
 from spsd.web.docs.view import view_of
-from spsd.web.paths import STYLE
+from spsd.web.links import STYLE
 from tests.web.openapi_sample import DOCUMENT
 
 HOSTILE = """<script>alert("x")</script><img src=x onerror='y'>&amp;"'{{ 7 * 7 }}"""

@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestClient
 from spsd.jobs.feed import REMOVALS_KNOWN
 from spsd.jobs.job import Job, JobKey
 from spsd.transfer.ports import Progress
-from spsd.web.events import Place, place_of
+from spsd.web.api.events import Place, place_of
 from spsd.web.limits import WebLimits
-from spsd.web.paths import FETCH
+from spsd.web.links import FETCH
 from tests.events import ACCEPT, Stream
 from tests.web.conftest import LIMITS, Api
 

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from spsd.metrics import prefers_open_metrics
-from spsd.web.metrics import MONITORING
+from spsd.web.api.metrics import MONITORING
 from spsd.web.routes import OPERATIONS
 from tests.events import ACCEPT
 from tests.web.conftest import Api

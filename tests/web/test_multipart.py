@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spsd.errors import InvalidRequestBodyError
-from spsd.web.multipart import HEAD_LIMIT, FormParser, PartBegins, PartData
+from spsd.web.api.multipart import HEAD_LIMIT, FormParser, PartBegins, PartData
 
 BOUNDARY = "b0undary"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"

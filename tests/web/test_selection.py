@@ -9,8 +9,8 @@ from aiohttp.test_utils import TestClient
 
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import ACTIVE, JobState
-from spsd.web.downloads import status_of
-from spsd.web.paths import FETCH
+from spsd.web.api.download_json import status_of
+from spsd.web.links import FETCH
 from tests.web.conftest import Api
 
 STATES = list(islice(cycle(JobState), 2 * len(JobState) + 3))

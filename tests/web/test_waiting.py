@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from spsd.jobs.job import Job, JobKey
 from spsd.transfer.ports import Progress
-from spsd.web.paths import FETCH
+from spsd.web.links import FETCH
 from tests.web.conftest import LIMITS, Api
 
 

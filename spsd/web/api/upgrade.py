@@ -13,11 +13,11 @@ from spsd.errors import (
 )
 from spsd.slots.checks import Tested
 from spsd.slots.upgrade import Upgrade
-from spsd.web.answers import Shape, answer
-from spsd.web.auth import SESSION
 from spsd.web.contract import Access, Answer, Operation, Takes
-from spsd.web.paths import FIRMWARE, TEST, UPGRADE, slot_path
+from spsd.web.links import FIRMWARE, TEST, UPGRADE, slot_path
+from spsd.web.middleware.auth import SESSION
 from spsd.web.requests import TestOrder, UpgradeOrder, read_json
+from spsd.web.responses import Shape, answer
 
 UPGRADES = web.AppKey("upgrades", Upgrade)
 
@@ -71,7 +71,6 @@ _ERRORS = (
     ResourceNotFoundError,
     FirmwareTestFailedError,
 )
-
 OPERATIONS = (
     Operation(
         name="testSlot",

@@ -18,21 +18,26 @@ from spsd.errors import (
 )
 from spsd.jobs.job import Job, JobKey, Selection
 from spsd.jobs.service import Fetching
-from spsd.web import downloads, events
-from spsd.web.answers import answer, encoded
-from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
-from spsd.web.paths import FETCH
-from spsd.web.requests import Submission, read_json
-from spsd.web.selection import NEXT, QUERY, more, page, selection_of
-from spsd.web.waiting import (
+from spsd.web.api import download_json as downloads
+from spsd.web.api import events
+from spsd.web.api.query import (
     ETAG,
     IF_NONE_MATCH,
+    NEXT,
+    QUERY,
     WAITING,
     asked_to_wait,
+    more,
+    page,
+    selection_of,
     unchanged,
     validated,
     waited,
 )
+from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
+from spsd.web.links import FETCH
+from spsd.web.requests import Submission, read_json
+from spsd.web.responses import answer, encoded
 
 FETCHING = web.AppKey("fetching", Fetching)
 LISTING = web.AppKey("listing", asyncio.Lock)
@@ -120,7 +125,6 @@ _TAG = "Downloads"
 _ONE = f"{FETCH}/{{key}}"
 _BY_KEY = {"key": "$response.body#/key"}
 _FIRST = {"key": "$response.body#/items/0/key"}
-
 OPERATIONS = (
     Operation(
         name="submitDownload",

@@ -9,9 +9,8 @@ from spsd.jobs.job import Job, Step
 from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS
 from spsd.transfer.rules.url import displayed
-from spsd.web.answers import DateTime, Shape, date_time
-from spsd.web.links import ResourceMeta, SiblingsMeta
-from spsd.web.paths import FETCH, FIRMWARE, slot_path
+from spsd.web.links import FETCH, FIRMWARE, ResourceMeta, SiblingsMeta, slot_path
+from spsd.web.responses import DateTime, Shape, date_time
 
 Status = Literal["queued", "in-progress", "finished", "failed", "cancelled"]
 

@@ -15,13 +15,12 @@ from aiohttp.typedefs import Handler
 
 from spsd.errors import UnauthenticatedError
 from spsd.metrics import OPEN_METRICS, Exposition, Meter
-from spsd.web.auth import SESSION
 from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Answer, Operation
-from spsd.web.paths import METRICS
+from spsd.web.links import METRICS
+from spsd.web.middleware.auth import SESSION
 
 NO_ROUTE = "none"
 OTHER_METHOD = "other"
-
 _METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_DELETE})
 _FORWARDED = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR, hdrs.VIA, "X-Real-IP")
 _BEARER = "bearer "

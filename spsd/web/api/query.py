@@ -1,27 +1,33 @@
-"""The query of a list of downloads, and the link to the next page. Both are spsd's own.
+"""The query of a list of downloads, paging, and waiting for a change. All of it is spsd's own.
 
-The documented list has neither paging nor filtering, and a body with a shape of its own: what tells
-of pages is a header field (RFC 8288).
+The documented list has neither paging nor filtering, and a body with a shape of its own: the link
+to the next page is a header field (RFC 8288). ``?wait=SECONDS&since=REVISION`` waits for another
+revision, a weak validator (RFC 9110, section 8.8.1) that is taken before the rows are read, so that
+no change is missed.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from http import HTTPStatus
 from typing import get_args
 from urllib.parse import urlencode
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from multidict import MultiMapping
 
 from spsd.errors import InvalidQueryError
+from spsd.jobs.feed import Feed, Revision
 from spsd.jobs.job import Job, JobKey, Selection
 from spsd.jobs.lifecycle import JobState
+from spsd.web.api.download_json import Status, status_of
 from spsd.web.contract import Field
-from spsd.web.downloads import Status, status_of
-from spsd.web.paths import FETCH
+from spsd.web.links import FETCH
+from spsd.web.middleware.connections import when_lost
 
 MOST = 10_000
 STATUSES: tuple[str, ...] = get_args(Status)
-
 QUERY = (
     Field(
         "status",
@@ -101,3 +107,69 @@ def _limit(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,4}", text) or int(text) > MOST:
         raise InvalidQueryError(f"`limit` is a number from 1 to {MOST}.", field="limit")
     return int(text)
+
+
+FEED = web.AppKey("feed", Feed)
+LONGEST_S = 60
+WAITING = (
+    Field(
+        "wait",
+        "Answer when the revision is no longer that of `since`, after so many seconds at the "
+        "latest. Of spsd's own.",
+        {"type": "integer", "minimum": 0, "maximum": LONGEST_S},
+    ),
+    Field(
+        "since",
+        "With `wait`: the revision that the client has, from an `ETag`; without it, that of "
+        "`If-None-Match`, else the present one. Of spsd's own.",
+        {"type": "string", "minLength": 1},
+    ),
+)
+IF_NONE_MATCH = Field("If-None-Match", "The `ETag` of an earlier answer: 304 while it is the same.")
+ETAG = Field("ETag", "The revision, as a weak validator. Of spsd's own.", required=True)
+
+
+def asked_to_wait(request: web.Request) -> int:
+    """For how many seconds at most; 0: not at all.
+
+    Raises:
+        InvalidQueryError: a parameter has a value that cannot be used; the error names it.
+    """
+    once(request.query, "since")
+    if (text := once(request.query, "wait")) is None:
+        return 0
+    if not re.fullmatch("[0-9]{1,2}", text) or int(text) > LONGEST_S:
+        raise InvalidQueryError(f"`wait` is a number from 0 to {LONGEST_S}.", field="wait")
+    return int(text)
+
+
+async def waited(request: web.Request, key: JobKey | None = None) -> Revision:
+    """Wait as the query asks; gives the revision of the rows that are read from now on."""
+    revisions = request.app[FEED].revisions
+    seconds = asked_to_wait(request)
+    if seconds and not request.app[FEED].full:
+        seen = once(request.query, "since") or _known(request) or revisions.of(key)
+        loop = asyncio.get_running_loop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds) as limit:
+                with when_lost(request, lambda: limit.reschedule(loop.time())):
+                    await revisions.wait(seen, key)
+    return revisions.of(key)
+
+
+def unchanged(request: web.Request, revision: Revision) -> web.Response | None:
+    """304, if the client has that revision already."""
+    known = request.if_none_match or ()
+    if any(one.value in (revision, "*") for one in known):
+        return validated(web.Response(status=HTTPStatus.NOT_MODIFIED), revision)
+    return None
+
+
+def validated(response: web.Response, revision: Revision) -> web.Response:
+    """The response with its revision."""
+    response.headers[hdrs.ETAG] = f'W/"{revision}"'
+    return response
+
+
+def _known(request: web.Request) -> str | None:
+    return next((one.value for one in request.if_none_match or ()), None)

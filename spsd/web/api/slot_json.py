@@ -7,9 +7,8 @@ from typing import Annotated, Any, assert_never
 from msgspec import Meta
 
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage, SlotContent
-from spsd.web.answers import DateTime, Shape, date_time, one_of
-from spsd.web.links import ResourceMeta
-from spsd.web.paths import FIRMWARE, SLOTS, manifest_path, slot_path
+from spsd.web.links import FIRMWARE, SLOTS, ResourceMeta, manifest_path, slot_path
+from spsd.web.responses import DateTime, Shape, date_time, one_of
 
 
 class SlotBody(Shape):

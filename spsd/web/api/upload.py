@@ -23,22 +23,26 @@ from spsd.slots.model import InstalledImage
 from spsd.slots.service import Slots
 from spsd.slots.upload import Uploads
 from spsd.transfer.rules.stall import RateWatch
-from spsd.web.answers import Shape, answer
+from spsd.web.api.multipart import (
+    REPR_DIGEST,
+    X_CHECKSUM,
+    FormParser,
+    PartBegins,
+    PartData,
+    expected_digest,
+)
+from spsd.web.api.slot_json import Running, SlotBody, empty_slots, image_body
+from spsd.web.api.slots import SLOT_STORE
 from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
-from spsd.web.digest_fields import REPR_DIGEST, X_CHECKSUM, expected_digest
-from spsd.web.expectation import go_ahead
-from spsd.web.firmware_slots import SLOT_STORE
 from spsd.web.limits import LIMITS
-from spsd.web.multipart import FormParser, PartBegins, PartData
-from spsd.web.paths import TEST, UPGRADE, UPLOAD, slot_path
-from spsd.web.slots import Running, SlotBody, empty_slots, image_body
+from spsd.web.links import TEST, UPGRADE, UPLOAD, slot_path
+from spsd.web.requests import go_ahead
+from spsd.web.responses import Shape, answer
 
 UPLOADS = web.AppKey("uploads", Uploads)
 PART = "firmware"
-
 BLOCK = 1024 * 1024
 """Pieces are gathered to blocks of about this size: one write and one hash step each."""
-
 SLOWEST_BYTES_PER_S = 1024
 """A client that drips keeps a slot from others; fetches have the same minimum by default."""
 
@@ -189,7 +193,6 @@ _BYTES = {"type": "string", "format": "binary", "minLength": 1}
 _FORM = {"type": "object", "properties": {PART: _BYTES}, "required": [PART]}
 _SLOT = {"slot": "$response.body#/key"}
 _SLOT_ID = {"slot_id": "$response.body#/key"}
-
 OPERATIONS = (
     Operation(
         name="uploadImage",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spsd.domain.patience import Conduct, Offence, Order, Patience, offence
+from spsd.web.middleware.connections import Conduct, Offence, Order, Patience, offence
 
 LIMITS = Patience(idle_s=100, head_s=10, read_s=30)
 

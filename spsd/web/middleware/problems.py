@@ -33,19 +33,16 @@ from spsd.errors import (
 )
 from spsd.failures import ApplianceError
 from spsd.storage.faults import DatabaseError, storage_problem
-from spsd.web.answers import Shape, answer
-from spsd.web.paths import LOG_IN, METRICS
+from spsd.web.links import LOG_IN, METRICS
+from spsd.web.responses import Shape, answer
 
 _log = logging.getLogger(__name__)
-
 _COOKIE = 'Cookie realm="spsd", cookie-name="session_id"'
 _CHALLENGES = {LOG_IN: 'Basic realm="spsd", charset="UTF-8"', METRICS: 'Bearer realm="spsd"'}
 """Only the log-in takes Basic."""
-
 BUSY_RETRY_S = "5"
 """What a client is told to wait where another program holds the database, or too many wait for
 changes, in seconds."""
-
 STATUS: dict[type[RequestError], HTTPStatus] = {
     IncompleteRequestBodyError: HTTPStatus.BAD_REQUEST,
     InvalidRequestBodyError: HTTPStatus.BAD_REQUEST,
@@ -70,7 +67,6 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     StorageBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     InsufficientStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
-
 _ABOUT_THE_PATH = (
     IncompleteRequestBodyError,
     UnauthenticatedError,

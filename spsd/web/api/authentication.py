@@ -1,16 +1,26 @@
-"""``/api/authentication``: GET logs in, DELETE logs out; and how one may log in."""
+"""``/api/authentication``, where GET logs in and DELETE logs out; ``/api/user_info``."""
 
 import base64
 import binascii
+from itertools import groupby
 
 from aiohttp import hdrs, web
 
+from spsd.accounts.model import Session
 from spsd.errors import TooManyAttemptsError, UnauthenticatedError
-from spsd.web.answers import Shape, answer
-from spsd.web.auth import ACCOUNTS, COOKIE, SECURE, set_cookie
-from spsd.web.contract import Access, Answer, Field, Operation
-from spsd.web.links import ResourceMeta
-from spsd.web.paths import LOG_IN, LOGIN_METHODS, LOGIN_TYPES, ROOT
+from spsd.web.contract import CONTRACT, Access, Answer, Field, Operation
+from spsd.web.links import (
+    LOG_IN,
+    LOGIN_METHODS,
+    LOGIN_TYPES,
+    ROOT,
+    USER_INFO,
+    USER_INFO_ALIASES,
+    PlainMeta,
+    ResourceMeta,
+)
+from spsd.web.middleware.auth import ACCOUNTS, COOKIE, SECURE, SESSION, set_cookie
+from spsd.web.responses import Shape, answer
 
 
 class LoggedIn(Shape):
@@ -97,7 +107,6 @@ async def login_types(_: web.Request) -> web.Response:
 
 _TAG = "Log-in"
 _COOKIE = Field(hdrs.SET_COOKIE, "`session_id`, good for twenty idle minutes.", required=True)
-
 OPERATIONS = (
     Operation(
         name="logIn",
@@ -143,4 +152,62 @@ OPERATIONS = (
         access=Access.ANYONE,
         answer=Answer(LoginTypes, meaning="The types."),
     ),
+)
+
+
+class UserName(Shape):
+    """The account."""
+
+    name: str
+
+
+class Endpoint(Shape):
+    """A path with the methods that the user may use."""
+
+    methods: list[str]
+    url: str
+
+
+class UserInfo(Shape):
+    """No ``body`` around it. [documented] 7.x."""
+
+    user: UserName
+    endpoints: list[Endpoint]
+    meta: PlainMeta
+
+
+async def user_info(request: web.Request) -> web.Response:
+    """The session's user."""
+    session = request[SESSION]
+    operations = request.app[CONTRACT].operations
+    endpoints = [
+        Endpoint(methods, path)
+        for path, there in groupby(operations, key=lambda one: one.path)
+        if (methods := [one.method for one in there if _may(session, one)])
+    ]
+    return answer(UserInfo(UserName(session.account), endpoints, PlainMeta(USER_INFO)))
+
+
+def _may(session: Session, operation: Operation) -> bool:
+    return operation.access is not Access.ADMIN or session.may_write()
+
+
+USER_OPERATIONS = tuple(
+    Operation(
+        name=name,
+        method=hdrs.METH_GET,
+        path=path,
+        handler=user_info,
+        tag="Appliance",
+        summary=summary,
+        access=Access.VIEWER,
+        answer=Answer(UserInfo, meaning="The user, and each path with its methods."),
+    )
+    for name, path, summary in [
+        ("getUserInfo", USER_INFO, "See who you are and what you may call"),
+        *(
+            (f"getUserInfo{n}", alias, f"The same as `{USER_INFO}`")
+            for n, alias in enumerate(USER_INFO_ALIASES, 2)
+        ),
+    ]
 )

@@ -15,7 +15,6 @@ COOKIE = "session_id"
 ACCOUNTS = web.AppKey("accounts", Accounts)
 SECURE = web.AppKey("secure", bool)
 SESSION = web.RequestKey("session", Session)
-
 _READS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 

@@ -1,4 +1,4 @@
-"""``/api/info``: what this appliance is; strangers see less."""
+"""``/api/info`` and ``/api/health_status``: what this appliance is, and how it is."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -8,14 +8,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from spsd import __version__
 from spsd.accounts.model import Session
+from spsd.slots.integrity import Finding, Integrity, Verdict
 from spsd.slots.model import InstalledImage
 from spsd.slots.service import Slots
-from spsd.system.host import Host, HostName
-from spsd.web.answers import Shape, answer, one_of
-from spsd.web.auth import SESSION
+from spsd.system.host import Host, HostName, Load
+from spsd.web.api.slots import SLOT_STORE
 from spsd.web.contract import Access, Answer, Operation
-from spsd.web.firmware_slots import SLOT_STORE
-from spsd.web.paths import DOCS, INFO, ROOT
+from spsd.web.links import DOCS, HEALTH, INFO, ROOT
+from spsd.web.middleware.auth import SESSION
+from spsd.web.responses import Shape, answer, one_of
 
 HOST = web.AppKey("host", Host)
 CONFIG_HASH: web.AppKey[Callable[[], str]] = web.AppKey("config_hash")
@@ -117,7 +118,7 @@ async def _firmware_version(slots: Slots) -> str | None:
     return content.info.version if isinstance(content, InstalledImage) else None
 
 
-OPERATIONS = (
+INFO_OPERATIONS = (
     Operation(
         name="getInfo",
         method=hdrs.METH_GET,
@@ -128,5 +129,101 @@ OPERATIONS = (
         notes="Clients read `firmware_version` to learn whether an upgrade took effect.",
         access=Access.EITHER,
         answer=Answer(Info, meaning="About this appliance.", inside=(FullInfo, PublicInfo)),
+    ),
+)
+INTEGRITY = web.AppKey("integrity", Integrity)
+Percent = Annotated[float, Meta(ge=0, le=100, description="In percent.")]
+Average = Annotated[float, Meta(ge=0, description="As uptime(1) has it.")]
+Count = Annotated[int, Meta(ge=0, description="How many files are not as installed.")]
+
+
+class TaintedFiles(Shape):
+    """Of what spsd installs, a slot has one file: its image, which counts as core."""
+
+    boot: Count
+    core: Count
+    ha_other: Count
+
+
+class IntegrityVerdicts(Shape):
+    """Both words are about the running slot's image; UNKNOWN where none is known to run."""
+
+    boot: Verdict
+    core: Verdict
+
+
+class FirmwareHealth(Shape):
+    """Whether the running firmware is what was installed."""
+
+    tainted_files: TaintedFiles
+    integrity: IntegrityVerdicts
+
+
+class HealthStatus(Shape):
+    """How the machine is."""
+
+    cpu: Percent
+    disk: Percent
+    memory: Percent
+    swap: Percent
+    load1: Average
+    load5: Average
+    load15: Average
+    firmware: FirmwareHealth
+
+
+class HealthMeta(Shape):
+    """Where the answer stands, and how old the word on the firmware is."""
+
+    href: str
+    parent: str
+    integrity_age_seconds: Annotated[
+        int, Meta(ge=0, description="Since the image was last read from disk and hashed.")
+    ]
+
+
+class Health(Shape):
+    """No ``body`` around it. [seen in sample] 7.2."""
+
+    health_status: HealthStatus
+    meta: HealthMeta
+
+
+async def health(request: web.Request) -> web.Response:
+    """What was measured in the last second, and hashed in the last hour."""
+    load = await request.app[HOST].load()
+    finding = await request.app[INTEGRITY].latest()
+    return answer(_told(load, finding))
+
+
+def _told(load: Load, finding: Finding) -> Health:
+    firmware = FirmwareHealth(
+        TaintedFiles(boot=0, core=finding.changed_files, ha_other=0),
+        IntegrityVerdicts(boot=finding.verdict, core=finding.verdict),
+    )
+    status = HealthStatus(
+        cpu=load.cpu,
+        disk=load.disk,
+        memory=load.memory,
+        swap=load.swap,
+        load1=load.load1,
+        load5=load.load5,
+        load15=load.load15,
+        firmware=firmware,
+    )
+    return Health(status, HealthMeta(HEALTH, ROOT, finding.age_s))
+
+
+HEALTH_OPERATIONS = (
+    Operation(
+        name="getHealth",
+        method=hdrs.METH_GET,
+        path=HEALTH,
+        handler=health,
+        tag="Appliance",
+        summary="See how the machine is and whether the running firmware is whole",
+        notes="The running slot's image is read and hashed at the start and every hour.",
+        access=Access.VIEWER,
+        answer=Answer(Health, meaning="How it is."),
     ),
 )

@@ -4,25 +4,25 @@ from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from spsd.web import paths
-from spsd.web.answers import Shape, answer
+from spsd.web import links
 from spsd.web.contract import Access, Answer, Operation
 from spsd.web.links import FirmwareMeta, PlainMeta, RootMeta
+from spsd.web.responses import Shape, answer
 
 # Four items in alphabetical order, their links repeated in meta. [seen in sample] 8.0.
 _FIRMWARE_LINKS = {
-    "fetch": paths.FETCH,
-    "slots": paths.SLOTS,
-    "test": paths.TEST,
-    "upgrade": paths.UPGRADE,
+    "fetch": links.FETCH,
+    "slots": links.SLOTS,
+    "test": links.TEST,
+    "upgrade": links.UPGRADE,
 }
 # That a listing exists is [documented]; what it lists is [unknown - our choice].
 _ROOT_LINKS = {
-    "authentication": paths.LOG_IN,
-    "firmware": paths.FIRMWARE,
-    "health_status": paths.HEALTH,
-    "info": paths.INFO,
-    "user_info": paths.USER_INFO,
+    "authentication": links.LOG_IN,
+    "firmware": links.FIRMWARE,
+    "health_status": links.HEALTH,
+    "info": links.INFO,
+    "user_info": links.USER_INFO,
 }
 
 
@@ -49,12 +49,12 @@ class FirmwareListing(Shape):
 
 async def root(_: web.Request) -> web.Response:
     """The entry point."""
-    return answer(RootListing(_items(_ROOT_LINKS), RootMeta(paths.ROOT)))
+    return answer(RootListing(_items(_ROOT_LINKS), RootMeta(links.ROOT)))
 
 
 async def firmware(_: web.Request) -> web.Response:
     """The firmware part."""
-    meta = FirmwareMeta(href=paths.FIRMWARE, parent=paths.ROOT)
+    meta = FirmwareMeta(href=links.FIRMWARE, parent=links.ROOT)
     return answer(FirmwareListing(_items(_FIRMWARE_LINKS), meta))
 
 
@@ -63,12 +63,11 @@ def _items(links: Mapping[str, str]) -> list[LinkItem]:
 
 
 _TAG = "Listings"
-
 OPERATIONS = (
     Operation(
         name="listRoot",
         method=hdrs.METH_GET,
-        path=paths.ROOT,
+        path=links.ROOT,
         handler=root,
         tag=_TAG,
         summary="Find the parts of the API",
@@ -79,7 +78,7 @@ OPERATIONS = (
     Operation(
         name="listFirmware",
         method=hdrs.METH_GET,
-        path=paths.FIRMWARE,
+        path=links.FIRMWARE,
         handler=firmware,
         tag=_TAG,
         summary="Find the firmware resources",

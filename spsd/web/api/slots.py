@@ -1,4 +1,4 @@
-"""``/api/firmware/slots``: look, and take an image out."""
+"""``/api/firmware/slots``: list, show and empty slots."""
 
 from typing import assert_never
 
@@ -7,12 +7,11 @@ from aiohttp import hdrs, web
 from spsd.errors import ResourceNotFoundError, SlotInUseError
 from spsd.slots.model import BrokenSlot, InstalledImage
 from spsd.slots.service import Slots
-from spsd.web import slots as shapes
-from spsd.web.answers import answer
+from spsd.web.api import slot_json
+from spsd.web.api.download_json import Removed
 from spsd.web.contract import Access, Answer, Link, Operation
-from spsd.web.downloads import Removed
-from spsd.web.links import ResourceMeta
-from spsd.web.paths import SLOTS, slot_path
+from spsd.web.links import SLOTS, ResourceMeta, slot_path
+from spsd.web.responses import answer
 
 SLOT_STORE = web.AppKey("slots", Slots)
 
@@ -20,13 +19,13 @@ SLOT_STORE = web.AppKey("slots", Slots)
 async def list_all(request: web.Request) -> web.Response:
     """Every slot."""
     slots = request.app[SLOT_STORE]
-    return answer(shapes.many(await slots.list(), await running(slots)))
+    return answer(slot_json.many(await slots.list(), await running(slots)))
 
 
 async def get(request: web.Request) -> web.Response:
     """One slot."""
     slots, number = request.app[SLOT_STORE], _number(request)
-    return answer(shapes.one(number, await slots.get(number), await running(slots)))
+    return answer(slot_json.one(number, await slots.get(number), await running(slots)))
 
 
 async def manifest(request: web.Request) -> web.Response:
@@ -35,7 +34,7 @@ async def manifest(request: web.Request) -> web.Response:
     content = await request.app[SLOT_STORE].get(number)
     match content:
         case InstalledImage() as image:
-            return answer(shapes.manifest(number, image))
+            return answer(slot_json.manifest(number, image))
         case BrokenSlot():
             raise ResourceNotFoundError(f"Slot {number} has no readable manifest.")
         case None:
@@ -51,9 +50,9 @@ async def delete(request: web.Request) -> web.Response:
     return answer(Removed(ResourceMeta(slot_path(number), SLOTS)))
 
 
-async def running(slots: Slots) -> shapes.Running:
+async def running(slots: Slots) -> slot_json.Running:
     """Which slots matter."""
-    return shapes.Running(slots.current, await slots.after_reboot())
+    return slot_json.Running(slots.current, await slots.after_reboot())
 
 
 def _number(request: web.Request) -> int:
@@ -66,7 +65,6 @@ def _number(request: web.Request) -> int:
 _TAG = "Slots"
 _ONE = f"{SLOTS}/{{slot}}"
 _FIRST = {"slot": "$response.body#/items/0/key"}
-
 OPERATIONS = (
     Operation(
         name="listSlots",
@@ -76,7 +74,9 @@ OPERATIONS = (
         tag=_TAG,
         summary="List the slots",
         access=Access.VIEWER,
-        answer=Answer(shapes.SlotList, meaning="Every slot, empty ones too.", inside=shapes.BODIES),
+        answer=Answer(
+            slot_json.SlotList, meaning="Every slot, empty ones too.", inside=slot_json.BODIES
+        ),
         links=(Link("getSlot", _FIRST), Link("emptySlot", _FIRST)),
     ),
     Operation(
@@ -87,7 +87,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="Look at a slot",
         access=Access.VIEWER,
-        answer=Answer(shapes.Slot, meaning="The slot.", inside=shapes.BODIES),
+        answer=Answer(slot_json.Slot, meaning="The slot.", inside=slot_json.BODIES),
         errors=(ResourceNotFoundError,),
     ),
     Operation(
@@ -99,7 +99,7 @@ OPERATIONS = (
         summary="What was proven of the image in a slot",
         notes="Of spsd's own: which digest the slot holds. 404 if it is empty.",
         access=Access.VIEWER,
-        answer=Answer(shapes.Manifest, meaning="Digest, size, and where the image came from."),
+        answer=Answer(slot_json.Manifest, meaning="Digest, size, and where the image came from."),
         errors=(ResourceNotFoundError,),
     ),
     Operation(

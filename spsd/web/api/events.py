@@ -19,17 +19,16 @@ from spsd.errors import InvalidQueryError
 from spsd.jobs.feed import Change, Feed, Reader, Removal
 from spsd.jobs.job import JobKey
 from spsd.storage.faults import DatabaseError
-from spsd.web import downloads
-from spsd.web.answers import Shape
-from spsd.web.auth import renew, session_of
-from spsd.web.connections import when_lost
+from spsd.web.api import download_json as downloads
+from spsd.web.api.query import FEED
 from spsd.web.contract import EVENT_STREAM
 from spsd.web.limits import LIMITS
-from spsd.web.waiting import FEED
+from spsd.web.middleware.auth import renew, session_of
+from spsd.web.middleware.connections import when_lost
+from spsd.web.responses import Shape
 
 LAST_ID = "Last-Event-ID"
 _QUIET = b": \n\n"
-
 Encode = Callable[[Change], bytes]
 
 
