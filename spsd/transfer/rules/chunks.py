@@ -124,7 +124,8 @@ class Chunk:
     def __post_init__(self) -> None:
         # Pages of its own, which are taken as they are filled and given back at once: the tail
         # that another lane was given costs nothing, and no heap grows by what is freed.
-        self.memory = mmap.mmap(-1, self.end - self.first)
+        size = self.end - self.first
+        self.memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
     @property
     def position(self) -> int:
@@ -147,6 +148,10 @@ class Chunk:
         Another connection may have been given the rest meanwhile: then they are not needed.
         """
         self.filled += min(size, self.left)
+
+    def free(self) -> None:
+        """Give the memory back to the system, even while a lane still has a view of it."""
+        self.memory.madvise(mmap.MADV_DONTNEED)
 
     def lasts(self, now: float) -> float:
         """Seconds until it is whole, if it goes on like this."""
@@ -212,8 +217,8 @@ class Schedule:
         return self.lanes > 1 and self._next < self._total
 
     def appended(self) -> None:
-        """The head is whole, and on its way to the disk."""
-        self._chunks.popleft()
+        """The head is whole, and a copy of it on its way to the disk: its memory is free."""
+        self._chunks.popleft().free()
 
     def lost(self, lane: int) -> None:
         """The lane has no connection any more, and gets no other."""

@@ -335,6 +335,18 @@ def test_one_connection_splits_nothing_however_slow_it_is() -> None:
     assert Splitting(2, least=10).pays(1000, 1)
 
 
+def test_what_is_appended_takes_no_memory_whoever_still_holds_it() -> None:
+    schedule = Schedule(Splitting(4), 0, 8 * 2**20, 2**20)
+    chunk = schedule.take(0, 0.0)
+    assert chunk is not None
+    room = chunk.room
+    room[:] = b"x" * len(room)
+    chunk.came(len(room))
+    schedule.appended()
+    # Pages that the kernel has taken back are zero when they are looked at again.
+    assert bytes(room) == bytes(len(room))
+
+
 @pytest.mark.parametrize(("rest", "memory", "size"), [(81, 200, 21), (10_000, 203, 50)])
 def test_a_share_is_rounded_up_and_the_memory_down(rest: int, memory: int, size: int) -> None:
     found = Splitting(4, least=10, most=100, memory=memory).chunk(rest, 1000.0)
