@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scripts import mutation_explained
 from spsd import metrics as exposition
-from spsd.client import exits
+from spsd.client import errors as exits
 from spsd.config import reference
 from spsd.failures import EXPLANATIONS
 from spsd.jobs.lifecycle import diagram

@@ -16,12 +16,13 @@ from typing import NoReturn
 
 import click
 
-from spsd import __version__, daemon, doctor
+from spsd import __version__, daemon
 from spsd.accounts.model import Role
 from spsd.accounts.service import ADVISED_LENGTH, Accounts
 from spsd.clock import Clock
 from spsd.config import Settings, load
-from spsd.domain.finding import Finding, all_well
+from spsd.doctor import run as doctor
+from spsd.doctor.rules import Finding, all_well
 from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.limits import LIMITS, Limits
 from spsd.system.host import Appliance, this_appliance

@@ -21,6 +21,7 @@ from aiohttp import web
 from spsd.accounts.argon2 import Argon2Passwords
 from spsd.accounts.service import Accounts
 from spsd.accounts.sqlite import SqliteAccounts
+from spsd.adapters import Outside, Ports, open_outside
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.jobs.observers import ProgressBoard
@@ -30,10 +31,8 @@ from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Fetching
 from spsd.jobs.start_spread import StartSpread
 from spsd.limits import LIMITS, Limits
-from spsd.listening import connection_limit, listening, server_tls
 from spsd.metrics import PrometheusText, Sources
-from spsd.outside import Outside, Ports, open_outside
-from spsd.reloading import (
+from spsd.reload import (
     Apply,
     Configuration,
     Reloading,
@@ -42,6 +41,7 @@ from spsd.reloading import (
     origin_settings,
     retry_policy,
 )
+from spsd.server import connection_limit, listening, server_tls
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots

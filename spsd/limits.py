@@ -9,7 +9,7 @@ from typing import Final
 
 from spsd.accounts.argon2 import MEMORY_KIB, TIME_COST
 from spsd.jobs.feed import MOST_WAITING
-from spsd.listening import LINGER_S, SHUTDOWN_S
+from spsd.server import LINGER_S, SHUTDOWN_S
 from spsd.slots.hooks import REBOOT_DELAY_S
 from spsd.slots.integrity import CHECK_EVERY_S
 from spsd.storage.database import PATIENCE

@@ -16,11 +16,11 @@ from argon2 import PasswordHasher
 
 from spsd.accounts.model import Account, Role
 from spsd.accounts.sqlite import SqliteAccounts
-from spsd.config import Settings
-from spsd.config.settings import (
+from spsd.config import (
     FetchSettings,
     MetricsSettings,
     ServerSettings,
+    Settings,
     SlotSettings,
     StateSettings,
     UpgradeSettings,

@@ -12,9 +12,8 @@ import click
 from rich.console import RenderableType
 
 from spsd.client import showing
-from spsd.client.connection import connected
-from spsd.client.exits import Exit
-from spsd.client.failures import CommandError
+from spsd.client.api import connected
+from spsd.client.errors import CommandError, Exit
 from spsd.client.hosts import Host, Hosts, hosts_path
 
 

@@ -8,12 +8,10 @@ from typing import IO
 import click
 from msgspec.structs import replace
 
-from spsd.client.connection import COOKIE, Api, connected
+from spsd.client.api import COOKIE, Api, connected
 from spsd.client.context import Call, call_of, canonical, ended, json_option, over_the_api
-from spsd.client.exits import Exit
-from spsd.client.failures import ApiError, CommandError
-from spsd.client.hosts import Host
-from spsd.client.trust import parsed, pin_file, presented, spelled
+from spsd.client.errors import ApiError, CommandError, Exit
+from spsd.client.hosts import Host, parsed, pin_file, presented, spelled
 
 
 @click.command()

@@ -17,10 +17,9 @@ from rich.progress import (
 )
 
 from spsd.client import showing
-from spsd.client.connection import SLOTS, Api
+from spsd.client.api import SLOTS, Api
 from spsd.client.context import Call, over_the_api
-from spsd.client.exits import Exit
-from spsd.client.failures import CommandError
+from spsd.client.errors import CommandError, Exit
 
 _PIECE = 1024 * 1024
 

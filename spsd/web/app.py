@@ -19,11 +19,7 @@ from spsd.slots.upgrade import Upgrade
 from spsd.slots.upload import Uploads
 from spsd.system.host import Host
 from spsd.web import description
-from spsd.web.api import appliance
-from spsd.web.api import downloads
-from spsd.web.api import slots
-from spsd.web.api import upgrade
-from spsd.web.api import upload
+from spsd.web.api import appliance, downloads, slots, upgrade, upload
 from spsd.web.api.metrics import MONITORING, Monitoring, timing
 from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation

@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsd.client import showing
+from spsd.client.api import Event
 from spsd.client.context import canonical
-from spsd.client.downloads import WINDOW_S, Pace, chosen
-from spsd.client.events import Event
-from spsd.client.exits import MEANING, Exit, exit_of
-from spsd.client.failures import ApiError, CommandError
-from spsd.client.following import after
-from spsd.client.sums import digest_for
-from spsd.client.trust import parsed, spelled
+from spsd.client.download_commands import digest_for
+from spsd.client.errors import MEANING, ApiError, CommandError, Exit, exit_of
+from spsd.client.hosts import parsed, spelled
+from spsd.client.showing import WINDOW_S, Pace, chosen
+from spsd.client.watch import after
 
 A, B = "a" * 64, "b" * 64
 URL = "https://x.example/dir/image%20one.iso?token=1"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.client.exits import Exit
+from spsd.client.errors import Exit
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Drip, Hang, Origin, Whole
 from tests import needs

@@ -11,8 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from spsd.client.hosts import Host
-from spsd.client.trust import trusted
+from spsd.client.hosts import Host, trusted
 from tests.authority import Authority, as_python_does
 
 UTILITIES = Path(__file__).parents[2] / "ansible" / "plugins" / "module_utils" / "appliance.py"

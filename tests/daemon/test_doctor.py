@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from spsd.config import load
-from spsd.doctor import findings
-from spsd.domain.finding import Grade
+from spsd.doctor.rules import Grade
+from spsd.doctor.run import findings
 from spsd.system.certificate import ensure_self_signed
 from spsd.testing.origin import Origin
 from tests.daemon.databases import SPOILT, execute, held, ran, refused

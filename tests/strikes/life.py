@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from spsd.adapters import Ports
 from spsd.clock import Clock
 from spsd.daemon import Daemon, open_daemon
 from spsd.jobs.job import Job, JobKey
@@ -21,7 +22,6 @@ from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Fetching
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
-from spsd.outside import Ports
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots
 from spsd.slots.upgrade import Upgrade

@@ -18,7 +18,7 @@ from spsd.jobs.ports import JobRepository
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
 from spsd.metrics import Meter
-from spsd.reloading import origin_settings
+from spsd.reload import origin_settings
 from spsd.slots.boot_link import open_boot_choice
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.hooks import HookRunner, RebootCommand

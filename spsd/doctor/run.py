@@ -9,7 +9,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from spsd.adapters.examining import (
+from spsd.config import Settings
+from spsd.doctor import rules
+from spsd.doctor.facts import (
     daemons_of,
     database_facts,
     directory_facts,
@@ -21,9 +23,7 @@ from spsd.adapters.examining import (
     slot_contents,
     why_not_bindable,
 )
-from spsd.config import Settings
-from spsd.domain import diagnosis
-from spsd.domain.finding import Finding, ok, warning, wrong
+from spsd.doctor.rules import Finding, ok, warning, wrong
 from spsd.errors import ConfigurationError
 from spsd.failures import ApplianceError
 from spsd.jobs.job import Job
@@ -60,7 +60,7 @@ def findings(settings: Settings, *, deep: bool) -> Iterator[Finding]:
             "The first start makes it where it may; check [state] directory.",
         )
         return
-    yield from diagnosis.of_directory(str(state.root), found, spare=SPARE_BYTES)
+    yield from rules.of_directory(str(state.root), found, spare=SPARE_BYTES)
     if not os.access(state.root, os.R_OK | os.X_OK):
         return
     slots = slot_contents(state.slots, state.staging, settings.slots.count)
@@ -86,16 +86,16 @@ def _database(
         said = f"{where}: {error.trouble}: {error.what}"
         yield wrong("database", said, ADVICE[error.trouble])
         return
-    yield from diagnosis.of_database(
+    yield from rules.of_database(
         where, facts.found, orphans=facts.orphans, log_bytes=facts.log_bytes
     )
     if facts.jobs is None:
         return
-    yield from diagnosis.of_jobs(facts.jobs, slots, running=running)
+    yield from rules.of_jobs(facts.jobs, slots, running=running)
     wanted = {download_key(job.sha256) for job in facts.jobs if _goes_on(job)}
-    yield from diagnosis.of_staging(sizes_in(state.staging), wanted, running=running)
+    yield from rules.of_staging(sizes_in(state.staging), wanted, running=running)
     newest = max((job.changed_at for job in facts.jobs), default=0)
-    yield diagnosis.of_clock(int(time.time()), newest)
+    yield rules.of_clock(int(time.time()), newest)
 
 
 def _goes_on(job: Job) -> bool:
@@ -114,7 +114,7 @@ def _slots(
                 yield wrong(f"slot_{number}", error.what, "See the kernel's log.")
                 continue
         size = image_size(state.slots, number)
-        yield diagnosis.of_slot(number, content, size=size, intact=intact)
+        yield rules.of_slot(number, content, size=size, intact=intact)
     for problem in choice_problems(state.slots):
         yield wrong("next_boot", problem, "Choose again: upgrade to a slot.")
     beyond = [name for name in sizes_in(state.slots) if name.isdecimal() and int(name) not in slots]
@@ -153,7 +153,7 @@ def _certificate(settings: Settings, state: StateDirectory) -> Iterator[Finding]
         return
     try:
         server_context(*pair)
-        yield diagnosis.of_certificate(str(pair[0]), days_left(pair[0]))
+        yield rules.of_certificate(str(pair[0]), days_left(pair[0]))
     except ConfigurationError as error:
         if own:
             advice = "The next start makes a new pair; clients that pin it must learn it."

@@ -19,21 +19,16 @@ from spsd.system.certificate import ensure_self_signed, fingerprint, server_cont
 from spsd.web.middleware.connections import Connections
 
 _log = logging.getLogger(__name__)
-
 SHUTDOWN_S = 2.0
 """How long open requests may take to end on a polite stop."""
-
 LINGER_S = 2.0
 """How long the rest of a body is read, and dropped, that was answered before its end: a client
 that is cut off while it sends may never see the answer."""
-
 HANDSHAKE_S = 15.0
 """For TLS to be agreed on."""
-
 BACKLOG = 64
 """Connections that the kernel keeps while the loop is busy; asyncio takes as many in one go, before
 those that had to make room are closed."""
-
 MOST_CONNECTIONS = 512
 _FOR_THE_WORK = 160
 """Descriptors that clients of ours may not take: those of downloads, files, hooks, the database."""

@@ -1,4 +1,6 @@
-from spsd.domain.finding import Finding, Grade, all_well, ok, warning, wrong
+"""TODO."""
+
+from spsd.doctor.rules import Finding, Grade, all_well, ok, warning, wrong
 
 
 def test_the_words_of_a_grade():

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from spsd.domain.diagnosis import DirectoryFacts
+from spsd.doctor.rules import DirectoryFacts
 from spsd.jobs.job import Job
 from spsd.jobs.sqlite import jobs_in
 from spsd.slots.directory import SlotDirectory

@@ -1,21 +1,50 @@
-"""Requests to one host, and what its answers say."""
+"""Requests to one host, and what its responses and event streams say."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import msgspec
-from aiohttp import ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, StreamReader
 
-from spsd.client.exits import Exit
-from spsd.client.failures import ApiError, CommandError
-from spsd.client.hosts import Host
-from spsd.client.trust import spelled, trusted
+from spsd.client.errors import ApiError, CommandError, Exit
+from spsd.client.hosts import Host, spelled, trusted
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event; ``data`` is its lines, joined."""
+
+    kind: str
+    data: str
+    id: str
+
+
+async def events(stream: StreamReader) -> AsyncIterator[Event]:
+    """The events of a response's body, to its end; comments and unknown fields are passed over."""
+    kind, last_id = "message", ""
+    data: list[str] = []
+    while line := await stream.readline():
+        name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "event":
+                kind = value
+            case "data":
+                data.append(value)
+            case "id":
+                last_id = value
+            case "" if not line.strip() and data:
+                yield Event(kind, "\n".join(data), last_id)
+                kind, data = "message", []
+            case _:
+                pass
+
 
 Document = dict[str, Any]
 """What the API answers; its members are documented there, and others may come."""
-
 COOKIE = "session_id"
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from spsd.digest import Sha256
-from spsd.domain.diagnosis import (
+from spsd.doctor.rules import (
     DirectoryFacts,
     of_certificate,
     of_clock,
@@ -14,8 +14,10 @@ from spsd.domain.diagnosis import (
     of_jobs,
     of_slot,
     of_staging,
+    ok,
+    warning,
+    wrong,
 )
-from spsd.domain.finding import ok, warning, wrong
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage

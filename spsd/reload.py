@@ -19,7 +19,6 @@ from spsd.transfer.rules.proxy import proxy_settings
 from spsd.transfer.rules.retry import RetryPolicy
 
 _log = logging.getLogger(__name__)
-
 Reread = Callable[[], Settings]
 Apply = Callable[[FetchSettings], Awaitable[None]]
 

@@ -1,0 +1,1 @@
+"""``spsd doctor``: facts about a state directory, and findings."""

@@ -1,1 +1,0 @@
-"""Use cases: what spsd does, with every effect behind a port."""
