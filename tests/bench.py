@@ -18,8 +18,8 @@ from spsd.slots.reservations import Reservations
 from spsd.storage.database import Database
 from spsd.testing.origin import Origin
 from spsd.transfer.attempt import Download
-from tests.daemons import APPLIANCE, prepare, settings
-from tests.iso import build_iso
+from testbed.daemons import APPLIANCE, prepare, settings
+from testbed.iso import build_iso
 
 BUDGET = 3
 PATH = "/image.iso"

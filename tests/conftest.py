@@ -9,10 +9,11 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster
 
-from tests import daemons, selecting
+from testbed import daemons
+from tests import selecting
 from tests.tallying import Tally
 
-pytest_plugins = ["tests.bench", "tests.needs"]
+pytest_plugins = ["tests.bench", "testbed.needs"]
 
 _TALLY = pytest.StashKey[Tally]()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
+from testbed import needs
 
 needs_root = needs.root()
 FILLER = "filler"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.rings import RINGS, Ring, idle, ring_of
+from scripts.programs.test.rings import RINGS, Ring, idle, ring_of
 
 _LEFT_OUT = "left out"
 
@@ -52,7 +52,9 @@ class Selection:
         """
         all_are_known = self._whole_tree() and not session.testsfailed
         if all_are_known and (unknown := idle(item.nodeid for item in items)):
-            raise pytest.UsageError(f"tests/rings.py: there is no test {', '.join(unknown)}")
+            raise pytest.UsageError(
+                f"scripts/programs/test/rings.py: there is no test {', '.join(unknown)}"
+            )
         yield
         rings = {item: ring_of(item.nodeid) for item in items}
         gone = [item for item in items if not self._runs(rings[item])]

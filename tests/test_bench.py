@@ -12,20 +12,20 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from scripts.benchmark import tools
-from scripts.benchmark.__main__ import PARTS
-from scripts.benchmark.appliance import pause
-from scripts.benchmark.downloads import report
-from scripts.benchmark.goals import GOALS, table, verdict, verdicts
-from scripts.benchmark.load import flat_out, paced
-from scripts.benchmark.measuring import BenchError, Sample, Series, measured, percentile
-from scripts.benchmark.peers import NAMES, Peer, peers
-from scripts.benchmark.place import Place, Source, file_system, make_object
-from scripts.benchmark.racing import race
-from scripts.benchmark.scale import QUICK, WHOLE
-from scripts.benchmark.wan import relaying
+from scripts.programs.bench import tools
+from scripts.programs.bench.appliance import pause
+from scripts.programs.bench.downloads import report
+from scripts.programs.bench.goals import GOALS, table, verdict, verdicts
+from scripts.programs.bench.load import flat_out, paced
+from scripts.programs.bench.measuring import BenchError, Sample, Series, measured, percentile
+from scripts.programs.bench.peers import NAMES, Peer, peers
+from scripts.programs.bench.place import Place, Source, file_system, make_object
+from scripts.programs.bench.racing import race
+from scripts.programs.bench.run import PARTS
+from scripts.programs.bench.scale import QUICK, WHOLE
+from scripts.programs.bench.wan import relaying
 from spsd.testing.origin import Origin
-from tests import needs
+from testbed import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 needs_nginx = needs.program("nginx")

@@ -11,7 +11,7 @@ from spsd import cli, daemon
 from spsd.accounts.model import Account, Role
 from spsd.errors import AccountError, ConfigurationError, StateError
 from spsd.system.host import this_appliance
-from tests import needs
+from testbed import needs
 
 
 class FakeAccounts:

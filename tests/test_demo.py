@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import wait_for
+from testbed.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 

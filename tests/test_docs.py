@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.generated_docs import PARTS, ROOT, renewed, stale
+from scripts.programs.docs.run import PARTS, ROOT, renewed, stale
 from spsd.failures import FailureCode
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")

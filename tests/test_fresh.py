@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import fresh_host, fresh_run
+from scripts.programs.fresh import host as fresh_host
+from scripts.programs.fresh import run as fresh_run
 
 ROOT = Path(__file__).resolve().parent.parent
 

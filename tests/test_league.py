@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts import league_spsd
-from scripts.league_cases import CASES, HALF, SIZE, Case
-from scripts.league_peers import PEERS, found
-from scripts.league_run import play, report
-from scripts.league_table import Outcome, Result, Run, result, table
+from scripts.programs.league import spsd as league_spsd
+from scripts.programs.league.cases import CASES, HALF, SIZE, Case
+from scripts.programs.league.peers import PEERS, found
+from scripts.programs.league.run import play, report
+from scripts.programs.league.table import Outcome, Result, Run, result, table
 from spsd.testing.origin import ACTS
-from tests import needs
+from testbed import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_BUFFERS = 1024 * 1024

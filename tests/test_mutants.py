@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from scripts.mutants_run import MUTANTS, ROOT, Mutant
+from scripts.programs.mutation.seeded import MUTANTS, ROOT, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

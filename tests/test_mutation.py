@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from scripts.generated_docs import ROOT
-from scripts.mutants import mutants
-from scripts.mutation_explained import groups, reasons
-from scripts.mutation_run import PATHS, files
-from tests import needs
+from scripts.programs.docs.run import ROOT
+from scripts.programs.mutation.explained import groups, reasons
+from scripts.programs.mutation.mutants import mutants
+from scripts.programs.mutation.run import PATHS, files
+from testbed import needs
 
 RULE = '''"""A module."""
 
@@ -93,7 +93,7 @@ def test_who_is_explained_still_exists(every):
 
 TRY = """
 from pathlib import Path
-from scripts.mutation_trial import Trial, run, warm_up
+from scripts.programs.mutation.trial import Trial, run, warm_up
 
 warm_up()
 text = Path("spsd/digest.py").read_text()
@@ -123,7 +123,7 @@ def test_a_trial_tells_who_lives():
 @needs.semaphores()
 def test_a_sample_of_the_mutants_is_noticed(arguments):
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.mutation_run", *arguments],
+        [sys.executable, "-m", "scripts.programs.mutation.run", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,

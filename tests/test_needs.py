@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import powercut_record
-from scripts.memory import memory
-from tests import needs
+from testbed import fuse, needs
+from testbed.memory import memory
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,7 +61,7 @@ def test_fuse_and_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(pty, "openpty", none_left)
     assert told(needs.terminal()) == "needs a pseudo-terminal: /dev/ptmx and /dev/pts"
-    monkeypatch.setattr(powercut_record, "unavailable", lambda: "there is no /dev/fuse")
+    monkeypatch.setattr(fuse, "unavailable", lambda: "there is no /dev/fuse")
     assert told(needs.fuse()) == "needs FUSE (Debian: fuse3 libfuse3-3)"
 
 

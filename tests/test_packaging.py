@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
+from testbed import needs
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(300)

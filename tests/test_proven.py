@@ -1,13 +1,13 @@
-"""docs/proven.md tells what scripts/proofs.py has, and its counts are what commands print."""
+"""docs/proven.md, which scripts/prove renews: rows, counts, and what happens when one is short."""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from scripts import prove_run
-from scripts.generated_docs import ROOT
-from scripts.proofs import PROOFS, Proof
+from scripts.programs.docs.run import ROOT
+from scripts.programs.prove import run as prove_run
+from scripts.programs.prove.proofs import PROOFS, Proof
 
 PAGE = (ROOT / "docs" / "proven.md").read_text(encoding="utf-8")
 

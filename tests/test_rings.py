@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from scripts.test_run import main, planned, worst
-from tests.rings import RINGS, SMOKE, covers, ring_of
+from scripts.programs.test.rings import RINGS, SMOKE, covers, ring_of
+from scripts.programs.test.run import main, planned, worst
 from tests.selecting import Selection
 from tests.tallying import Tally
 

@@ -8,8 +8,8 @@ import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
 
 from spsd.testing.daemon import PASSWORD, USER
-from tests import needs
-from tests.daemon.driver import Daemon, running
+from testbed import needs
+from testbed.driver import Daemon, running
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

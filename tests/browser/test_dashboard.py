@@ -10,9 +10,9 @@ from playwright.async_api import expect
 
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Hang, Origin, Status, Whole
+from testbed.driver import Daemon
+from testbed.iso import build_iso
 from tests.browser.conftest import PATIENCE_MS, PICTURES, Screens
-from tests.daemon.driver import Daemon
-from tests.iso import build_iso
 
 expect.set_options(timeout=PATIENCE_MS)
 SCHEMES = ["light", "dark"]

@@ -20,10 +20,10 @@ import pytest
 from spsd.client.errors import Exit
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Drip, Hang, Origin, Whole
-from tests import needs
+from testbed import needs
+from testbed.driver import Daemon, running
+from testbed.iso import build_iso
 from tests.client.documented import documented
-from tests.daemon.driver import Daemon, running
-from tests.iso import build_iso
 
 VERSION = "2.5.0"
 SPSCTL = (sys.executable, "-m", "spsd.client")

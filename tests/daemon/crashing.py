@@ -20,7 +20,7 @@ from spsd.jobs.lifecycle import Trigger
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.slots.iso9660 import IsoInspector
 from spsd.transfer.staging.partial_file import PartialFile
-from tests.daemon.counting import count_on_signal
+from testbed.counting import count_on_signal
 
 Test = Callable[..., bool]
 

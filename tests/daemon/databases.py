@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from tests.daemon.driver import Daemon
+from testbed.driver import Daemon
 
 PAGE = 4096
 HOLD = """

@@ -11,7 +11,7 @@ import requests
 import schemathesis
 from hypothesis import strategies as st
 
-from tests.daemon.driver import PASSWORD, USER
+from testbed.driver import PASSWORD, USER
 from tests.web.conftest import basic
 
 URL = os.environ["SPSD_URL"]

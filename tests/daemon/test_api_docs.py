@@ -14,9 +14,9 @@ from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
 from spsd.testing.origin import Origin, ThreadedOrigin
 from spsd.web.routes import OPERATIONS
-from tests import needs
-from tests.iso import build_iso
-from tests.waiting import wait_for
+from testbed import needs
+from testbed.iso import build_iso
+from testbed.waiting import wait_for
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 SECTION = re.compile(r"^### (GET|POST|DELETE) (\S+)\n(.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Origin
-from tests import needs
+from testbed import needs
+from testbed.driver import FETCH, Daemon, running
 from tests.daemon.databases import ran
-from tests.daemon.driver import FETCH, Daemon, running
 
 DATABASE = "spsd.sqlite"
 IMAGES = 52

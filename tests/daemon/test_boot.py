@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from spsd.testing.origin import Origin
-from tests.daemon.driver import Daemon, running
-from tests.iso import build_iso
-from tests.waiting import until_seen
+from testbed.driver import Daemon, running
+from testbed.iso import build_iso
+from testbed.waiting import until_seen
 
 SLOTS = "/api/firmware/slots"
 

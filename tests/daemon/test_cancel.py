@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Act, CutAfter, Hang, Origin, Refuse, SlowHeaders, Status, Whole
-from tests.daemon.driver import FETCH, Daemon, in_loop, running
-from tests.iso import build_iso
+from testbed.driver import FETCH, Daemon, in_loop, running
+from testbed.iso import build_iso
 
 SECOND = 1.0
 

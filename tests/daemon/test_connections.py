@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from spsd.testing.origin import Drip, Origin
-from tests.daemon.driver import running
+from testbed.driver import running
 
 MIB = 2**20
 IMAGE = os.urandom(8 * MIB)

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import CutAfter, Origin, Status
+from testbed.driver import FETCH, Daemon, running
+from testbed.iso import build_iso
 from tests.daemon.crashing import POINTS
-from tests.daemon.driver import FETCH, Daemon, running
-from tests.iso import build_iso
 
 MIB = 1024 * 1024
 WINDOW = 32 * MIB

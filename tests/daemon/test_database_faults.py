@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import Origin
+from testbed.driver import FETCH, PASSWORD, POLL_S, USER, Daemon, running
+from testbed.iso import build_iso
 from tests.daemon.databases import execute, garbage_in_pages, held, refused
-from tests.daemon.driver import FETCH, PASSWORD, POLL_S, USER, Daemon, running
 from tests.daemon.test_crash import sha256
 from tests.disk import FILLER, failing_disk, fill, needs_root, small_disk
-from tests.iso import build_iso
 
 DATABASE = "spsd.sqlite"
 AUTH = {"Authorization": aiohttp.encode_basic_auth(USER, PASSWORD)}

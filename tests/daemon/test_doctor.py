@@ -15,10 +15,10 @@ from spsd.doctor.rules import Grade
 from spsd.doctor.run import findings
 from spsd.system.certificate import ensure_self_signed
 from spsd.testing.origin import Origin
+from testbed.driver import Daemon, running
+from testbed.iso import build_iso
 from tests.daemon.databases import SPOILT, execute, held, ran, refused
-from tests.daemon.driver import Daemon, running
 from tests.daemon.test_crash import sha256
-from tests.iso import build_iso
 
 DATABASE = "spsd.sqlite"
 NEVER = "http://127.0.0.1:9/never.iso"

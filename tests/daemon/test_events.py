@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from spsd.testing.origin import Hang, Origin, Whole
-from tests.daemon.driver import FETCH, Daemon, in_loop, running
+from testbed.driver import FETCH, Daemon, in_loop, running
+from testbed.iso import build_iso
 from tests.events import ACCEPT, Stream
-from tests.iso import build_iso
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from spsd.testing.origin import (
     Whole,
 )
 from spsd.transfer.ports import download_key
-from tests.daemon.driver import in_loop
+from testbed.driver import in_loop
 
 TESTS = Path(__file__).parents[1]
 WRONG_DIGEST = "a" * 64

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spsd.web.routes import OPERATIONS
-from tests.daemon.driver import running
+from testbed.driver import running
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("schemathesis.toml")

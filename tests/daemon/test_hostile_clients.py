@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from spsd.testing.origin import Origin
-from tests.daemon.attackers import ATTACKS
-from tests.daemon.driver import FETCH, Daemon, running
-from tests.daemon.hostile import under
+from testbed.attackers import ATTACKS
+from testbed.driver import FETCH, Daemon, running
+from testbed.hostile import under
 
 MEMORY_MIB = 250
 DESCRIPTORS = 512 + 160 + 64

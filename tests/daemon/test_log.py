@@ -28,7 +28,7 @@ from spsd.testing.origin import (
     TooLong,
     Whole,
 )
-from tests.waiting import wait_for
+from testbed.waiting import wait_for
 
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"

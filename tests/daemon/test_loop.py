@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Hang, Origin
+from testbed.driver import running
 from tests.daemon.crashing import BUGS
-from tests.daemon.driver import running
 
 
 @pytest.mark.parametrize("point", BUGS)

@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 from spsd.testing.origin import Hang, Origin, Status
-from tests.daemon.driver import FETCH, running
-from tests.iso import build_iso
+from testbed.driver import FETCH, running
+from testbed.iso import build_iso
 
 
 async def test_after_a_kill_a_mirror_goes_on_and_no_secret_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from spsd.testing.client import Client
 from spsd.testing.daemon import DaemonProcess
 from spsd.testing.origin import CutAfter, Origin, ThreadedOrigin, Whole
-from tests.waiting import wait_for
+from testbed.waiting import wait_for
 
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"

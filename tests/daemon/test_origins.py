@@ -22,10 +22,10 @@ from spsd.testing.origin import (
     TooShort,
     Whole,
 )
-from tests import needs
-from tests.daemon.driver import in_loop
+from testbed import needs
+from testbed.driver import in_loop
+from testbed.iso import build_iso
 from tests.disk import small_disk
-from tests.iso import build_iso
 
 SETTINGS = {"attempts": 2, "minimum_bytes_per_s": 1000, "stall_window_s": 1}
 

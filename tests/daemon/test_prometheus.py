@@ -23,7 +23,8 @@ import yaml
 
 from spsd.testing.daemon import DaemonProcess
 from spsd.testing.origin import CutAfter, Origin, ThreadedOrigin, Whole
-from tests import needs
+from testbed import needs
+from testbed.waiting import wait_for
 from tests.daemon.test_monitoring import (
     CONTENT,
     DOCS,
@@ -32,7 +33,6 @@ from tests.daemon.test_monitoring import (
     submit,
     until,
 )
-from tests.waiting import wait_for
 
 ALERTS = DOCS / "monitoring" / "alerts.yml"
 TOKEN = "0123456789abcdef-prometheus"

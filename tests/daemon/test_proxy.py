@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from spsd.testing.origin import CutAfter, Origin, Redirect, Status
-from tests import needs
-from tests.daemon.driver import Daemon, in_loop, running
+from testbed import needs
+from testbed.driver import Daemon, in_loop, running
 from tests.squid import NAME, PASSWORD, running_squid
 
 CONTENT = b"the image" * 30_000

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from tests.daemon.driver import PASSWORD, USER, Daemon, running
-from tests.iso import build_iso
+from testbed.driver import PASSWORD, USER, Daemon, running
+from testbed.iso import build_iso
 from tests.web.conftest import basic
 
 JSON = {"Content-Type": "application/json; charset=utf-8", "Accept": "application/json"}

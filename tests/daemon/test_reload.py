@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Hang, Origin, Status
-from tests.daemon.driver import Daemon, running
+from testbed.driver import Daemon, running
 
 IMAGE = os.urandom(3_000_000)
 DIGEST = hashlib.sha256(IMAGE).hexdigest()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Origin
-from tests.daemon.driver import FETCH, running
-from tests.iso import build_iso
+from testbed.driver import FETCH, running
+from testbed.iso import build_iso
 
 GIB = 1024**3
 MEMORY_LIMIT_MIB = 150

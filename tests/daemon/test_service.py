@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.driver import running
+from testbed.driver import running
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import subprocess
 from pathlib import Path
 
 from spsd.testing.origin import Hang, Origin
-from tests import needs
-from tests.daemon.driver import PASSWORD, USER, running
-from tests.iso import build_iso
+from testbed import needs
+from testbed.driver import PASSWORD, USER, running
+from testbed.iso import build_iso
 
 
 @needs.program("curl")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spsd.accounts.argon2 import AT_A_TIME
-from tests.daemon.soak import WARM_UP, slope, soaking, table
+from testbed.soak import WARM_UP, slope, soaking, table
 
 JOBS = 2000
 THREADS = 2 + 2 + AT_A_TIME + 2 * min(32, (os.cpu_count() or 1) + 4)

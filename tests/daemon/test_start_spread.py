@@ -11,7 +11,7 @@ from spsd.digest import Sha256
 from spsd.jobs.start_spread import StartSpread
 from spsd.system.host import this_appliance
 from spsd.testing.origin import Origin
-from tests.daemon.driver import FETCH, Daemon, in_loop, running
+from testbed.driver import FETCH, Daemon, in_loop, running
 
 OVER_S = 86_400.0
 ANY = {"accept": "any"}

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 
 from spsd.testing.origin import Hang, Origin
-from tests import needs
-from tests.daemon.driver import PASSWORD, USER, Daemon, in_loop, running
-from tests.iso import build_iso
-from tests.waiting import until
+from testbed import needs
+from testbed.driver import PASSWORD, USER, Daemon, in_loop, running
+from testbed.iso import build_iso
+from testbed.waiting import until
 
 UPLOAD = "/api/upload/firmware"
 MIB = 1024 * 1024

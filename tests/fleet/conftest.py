@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleet.site import state_with_user
+from testbed.fleet_site import state_with_user
 
 
 @pytest.fixture(scope="session")

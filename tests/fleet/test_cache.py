@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
-from tests.fleet import cache
-from tests.fleet.site import Site, site
+from testbed import fleet_cache as cache
+from testbed import needs
+from testbed.fleet_site import Site, site
 
 IMAGE = os.urandom(40 * 1024 * 1024)
 DIGEST = hashlib.sha256(IMAGE).hexdigest()

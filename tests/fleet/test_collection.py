@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from spsd import __version__
-from tests.fleet.site import COLLECTION, Site
+from testbed.fleet_site import COLLECTION, Site
 
 MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob("*.py"))
 PROGRAMS = Path(sys.executable).parent

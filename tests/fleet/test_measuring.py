@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from scripts.fleet_run import Run, table
-from tests import needs
-from tests.fleet.site import ROOT
+from scripts.programs.fleet.run import Run, table
+from testbed import needs
+from testbed.fleet_site import ROOT
 
 
 @needs.program("nginx")

@@ -13,8 +13,8 @@ import pytest
 
 from spsd.testing.origin import Hang, Origin, Status
 from spsd.testing.origin.threaded import ThreadedOrigin
-from tests import needs
-from tests.fleet.site import Appliance, Site, site
+from testbed import needs
+from testbed.fleet_site import Appliance, Site, site
 
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"

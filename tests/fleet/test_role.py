@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.daemon import PASSWORD, USER
-from tests import needs
-from tests.fleet.site import COLLECTION, ROOT, Site
+from testbed import needs
+from testbed.fleet_site import COLLECTION, ROOT, Site
 
 ROLE = COLLECTION / "roles" / "install_spsd"
 

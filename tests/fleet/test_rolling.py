@@ -11,8 +11,8 @@ import pytest
 from spsd.testing.daemon import PASSWORD
 from spsd.testing.origin import Hang, Origin
 from spsd.testing.origin.threaded import ThreadedOrigin
+from testbed.fleet_site import Site, site
 from tests.disk import fill, free_again, needs_root, small_disk
-from tests.fleet.site import Site, site
 
 IMAGE = os.urandom(1024 * 1024)
 DIGEST = hashlib.sha256(IMAGE).hexdigest()

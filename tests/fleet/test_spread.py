@@ -9,7 +9,7 @@ from spsd.jobs.start_spread import StartSpread
 from spsd.system.host import this_appliance
 from spsd.testing.origin import Origin
 from spsd.testing.origin.threaded import ThreadedOrigin
-from tests.fleet.site import site
+from testbed.fleet_site import site
 
 IMAGE = b"image" * 1000
 DIGEST = Sha256(hashlib.sha256(IMAGE).hexdigest())

@@ -10,10 +10,10 @@ import pytest
 
 from spsd.jobs.lifecycle import JobState
 from spsd.transfer.attempt import Download
+from testbed.waiting import until_seen
 from tests.bench import open_bench
 from tests.disk import fill, free_again, needs_root, small_disk
 from tests.transfer.scripted import ScriptedOrigin
-from tests.waiting import until_seen
 
 MIB = 1024 * 1024
 

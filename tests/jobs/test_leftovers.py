@@ -12,7 +12,7 @@ from spsd.jobs.recovery import recover
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.testing.origin import Hang, Origin
 from spsd.transfer.staging.directory import StagingDirectory
-from tests import waiting
+from testbed import waiting
 from tests.jobs.test_scheduler import until, until_bytes, working
 
 

@@ -9,7 +9,7 @@ from spsd.jobs.lifecycle import TERMINAL, JobState
 from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Fetching
 from spsd.testing.origin import Hang, Origin, Whole
-from tests.waiting import until_seen
+from testbed.waiting import until_seen
 
 
 @asynccontextmanager

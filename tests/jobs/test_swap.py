@@ -19,8 +19,8 @@ from spsd.testing.origin import (
     Whole,
     WrongTotal,
 )
+from testbed.iso import build_iso
 from tests.bench import PATH
-from tests.iso import build_iso
 
 K = 1024
 SIZE, CUT, WINDOW = 1000 * K, 600 * K, 64 * K

@@ -1,7 +1,16 @@
 """The disk that forgets: each thing that it guarantees, and each that it does not."""
 
-from scripts.powercut_disk import Disk, Tree, variants
-from scripts.powercut_effects import ROOT, Effect, Make, Remove, Rename, Sync, Truncate, Write
+from scripts.programs.powercut.disk import Disk, Tree, variants
+from scripts.programs.powercut.effects import (
+    ROOT,
+    Effect,
+    Make,
+    Remove,
+    Rename,
+    Sync,
+    Truncate,
+    Write,
+)
 
 NEW = Make(ROOT, "new", 1, "file", 0o600)
 DIRECTORY = Make(ROOT, "dir", 2, "directory", 0o700)

@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 
-from tests import needs
+from testbed import needs
 
 PROGRAM = """
 import os
 import signal
 
-from scripts.powercut_pool import processes
+from scripts.programs.powercut.pool import processes
 
 if __name__ == "__main__":
     with processes(1) as pool:

@@ -2,11 +2,11 @@
 
 import pytest
 
-from scripts.powercut_effects import Rename, Sync
-from scripts.powercut_promises import Seen, broken
-from scripts.powercut_run import Selection, attempt, without_each_sync
-from scripts.powercut_scenarios import DIGEST, SCENARIOS
-from tests import needs
+from scripts.programs.powercut.effects import Rename, Sync
+from scripts.programs.powercut.promises import Seen, broken
+from scripts.programs.powercut.run import Selection, attempt, without_each_sync
+from scripts.programs.powercut.scenarios import DIGEST, SCENARIOS
+from testbed import needs
 
 needs_fuse = needs.fuse()
 

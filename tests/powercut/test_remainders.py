@@ -1,8 +1,8 @@
 """What may be left of a run: equal things once, and each under the hardest of its terms."""
 
-from scripts.powercut_daemon import BLOCK, SYNC_WINDOW
-from scripts.powercut_effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
-from scripts.powercut_remainders import remainders
+from scripts.programs.powercut.daemon import BLOCK, SYNC_WINDOW
+from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
+from scripts.programs.powercut.remainders import remainders
 
 DIGEST = "d" * 64
 SIZE = 4 * SYNC_WINDOW

@@ -1,8 +1,8 @@
 """Kinds of sync by what they are of, and what can be left without each."""
 
-from scripts.powercut_effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
-from scripts.powercut_remainders import remainders
-from scripts.powercut_syncs import SPARE, kinds, missing
+from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
+from scripts.programs.powercut.remainders import remainders
+from scripts.programs.powercut.syncs import SPARE, kinds, missing
 
 KEY = "d" * 64
 RUN: tuple[Effect, ...] = (

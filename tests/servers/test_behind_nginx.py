@@ -11,8 +11,8 @@ import pytest
 from spsd.system.certificate import ensure_self_signed
 from spsd.testing.client import Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess
-from tests import needs
-from tests.servers.serving import KINDS, NGINX, serving
+from testbed import needs
+from testbed.servers import KINDS, NGINX, serving
 
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from spsd.system.certificate import ensure_self_signed
-from tests import needs
-from tests.daemon.driver import Daemon, in_loop
-from tests.iso import build_iso
+from testbed import needs
+from testbed.driver import Daemon, in_loop
+from testbed.iso import build_iso
+from testbed.servers import KINDS, Kind, Server, serving
+from testbed.waiting import until
 from tests.servers.relay import Relay
-from tests.servers.serving import KINDS, Kind, Server, serving
-from tests.waiting import until
 
 MIB = 1024 * 1024
 SIZE = 5 * MIB

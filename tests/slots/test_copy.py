@@ -19,7 +19,7 @@ from spsd.slots.copy import WAYS, clone, copy_image, copy_range, digest_of, send
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
-from tests import needs
+from testbed import needs
 from tests.disk import small_disk
 
 DATA = os.urandom(1024) * 1500 + b"end"

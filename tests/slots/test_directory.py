@@ -16,7 +16,7 @@ from spsd.slots.directory import SlotDirectory
 from spsd.slots.iso9660 import IsoInspector, read_iso
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
-from tests.iso import NEWS, NOTES, build_iso
+from testbed.iso import NEWS, NOTES, build_iso
 
 DATA = b"image" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()

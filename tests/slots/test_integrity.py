@@ -12,7 +12,7 @@ from spsd.slots.integrity import Finding, Integrity, Verdict
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.ports import download_key
 from spsd.transfer.staging.directory import StagingDirectory
-from tests.waiting import until_seen
+from testbed.waiting import until_seen
 
 DATA = b"firmware" * 1000
 DIGEST = hashlib.sha256(DATA).hexdigest()

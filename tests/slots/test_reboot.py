@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from spsd.slots.hooks import RebootCommand
-from tests.waiting import until
+from testbed.waiting import until
 
 
 @asynccontextmanager

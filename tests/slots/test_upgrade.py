@@ -9,8 +9,8 @@ import pytest
 
 from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
 from spsd.slots.boot import Activation
+from testbed.waiting import until
 from tests.slots.upgrading import make_rig
-from tests.waiting import until
 
 
 @pytest.fixture

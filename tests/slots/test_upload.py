@@ -21,8 +21,8 @@ from spsd.slots.reservations import Holder
 from spsd.slots.upload import Uploads
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.staging.directory import StagingDirectory
+from testbed.iso import NEWS, NOTES, build_iso
 from tests.disk import small_disk
-from tests.iso import NEWS, NOTES, build_iso
 
 PIECE = 64 * 1024
 

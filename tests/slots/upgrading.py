@@ -16,7 +16,7 @@ from spsd.slots.service import Slots
 from spsd.slots.upgrade import Upgrade
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.staging.directory import StagingDirectory
-from tests.iso import build_iso
+from testbed.iso import build_iso
 
 VERSIONS = {1: "1.0.0", 2: "2.0.0"}
 

@@ -33,7 +33,7 @@ from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits as OriginLimits
 from spsd.transfer.http.origin import open_origin
 from spsd.transfer.http.tls import Trust
-from tests.daemons import APPLIANCE, settings
+from testbed.daemons import APPLIANCE, settings
 from tests.slots.upgrading import Asked
 from tests.strikes.pieces import Gate, Piecemeal
 from tests.strikes.steps import Killed, Stepped, Steps, Strike, leaves

@@ -16,12 +16,12 @@ from uuid import uuid4
 
 import pytest
 
-from scripts.memory import memory as in_memory
 from spsd.errors import RequestError
 from spsd.failures import JobError
 from spsd.jobs.job import JobKey
 from spsd.testing.origin import Origin
-from tests.daemons import prepare
+from testbed.daemons import prepare
+from testbed.memory import memory as in_memory
 from tests.strikes import promises
 from tests.strikes.life import BUDGET, Place, alive
 from tests.strikes.scenarios import ETAG, PATHS, SCENARIOS, SHA, A, B, Scenario

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.memory import memory
 from spsd.clock import Clock
 from spsd.daemon import open_daemon
 from spsd.failures import FailureCode
@@ -33,7 +32,8 @@ from spsd.jobs.run import Pipeline
 from spsd.limits import Limits
 from spsd.testing.origin import ACTS, Origin, Whole
 from spsd.transfer.rules.messages import Windows
-from tests.daemons import APPLIANCE, prepare, settings
+from testbed.daemons import APPLIANCE, prepare, settings
+from testbed.memory import memory
 from tests.strikes.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
 
 COUNT = os.environ.get("SPSD_SEQUENCES")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from spsd.errors import ConfigurationError, StateError
 from spsd.system import certificate as subject
 from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
-from tests import needs
+from testbed import needs
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from spsd.system.loop_thread import DOWNLOADS, REQUESTS, open_loop_thread, watch_lag
-from tests.waiting import until
+from testbed.waiting import until
 
 BUSY_S = 0.4
 """Longer than there is between two looks. On a busy machine a look may miss it all the same."""

@@ -11,7 +11,7 @@ import pytest
 
 from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted
 from spsd.system.programs import GRACE_S, OUTPUT_LIMIT, run_program
-from tests.waiting import until
+from testbed.waiting import until
 
 
 @pytest.fixture

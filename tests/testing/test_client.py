@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from spsd.testing.client import Client
-from tests.daemon.driver import FETCH, PASSWORD, USER, running
+from testbed.driver import FETCH, PASSWORD, USER, running
 
 
 async def test_it_logs_in_and_gets_what_is_on_the_wire(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from spsd.testing.client import Client
 from spsd.testing.conformance.fact import Mark, Need, Section
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
-from tests.daemon.driver import FETCH, PASSWORD, USER, Daemon, running
+from testbed.driver import FETCH, PASSWORD, USER, Daemon, running
 from tests.testing.spoiling import Proxy, proxied, spoil, status
 from tests.testing.spoils import SPOILS
 

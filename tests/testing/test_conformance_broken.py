@@ -12,7 +12,7 @@ from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
 from spsd.testing.conformance.run import Result, Verdict, run
 from spsd.testing.conformance.target import Reach, Target
-from tests.daemon.driver import PASSWORD, USER, Daemon, running
+from testbed.driver import PASSWORD, USER, Daemon, running
 from tests.testing.spoiling import Proxy, proxied
 from tests.testing.spoils import LATE, SPOILS
 

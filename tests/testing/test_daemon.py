@@ -8,7 +8,7 @@ import pytest
 
 from spsd.testing.daemon import DaemonProcess
 from spsd.testing.plugin import Serve, hostile_origin, spsd_daemon
-from tests.waiting import wait_for
+from testbed.waiting import wait_for
 
 __all__ = ["hostile_origin", "spsd_daemon"]
 

@@ -33,8 +33,8 @@ from spsd.transfer.ports import Progress
 from spsd.transfer.rules.chunks import Splitting
 from spsd.transfer.rules.messages import Reply
 from spsd.transfer.rules.request import WINDOWS
+from testbed.waiting import until
 from tests.bench import PATH
-from tests.waiting import until
 
 KIB = 1024
 # However fast it is: with so little to fetch nothing would be split otherwise.

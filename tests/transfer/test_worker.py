@@ -13,9 +13,9 @@ from spsd.transfer.attempt import Download
 from spsd.transfer.ports import SupersededError, download_key
 from spsd.transfer.rules.chunks import MIB
 from spsd.transfer.worker import ThreadedDownload
+from testbed.waiting import until
 from tests.bench import PATH
 from tests.transfer.scripted import ScriptedOrigin
-from tests.waiting import until
 
 KEY = download_key(Sha256("a" * 64))
 

@@ -25,7 +25,7 @@ from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.storage.database import Database
 from spsd.web.app import Services
-from tests.daemons import APPLIANCE, PASSWORD, prepare, settings
+from testbed.daemons import APPLIANCE, PASSWORD, prepare, settings
 from tests.web.contract import CheckedClient
 
 IDLE_S = 1200

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from spsd.system.certificate import ensure_self_signed, server_context
 from spsd.web.middleware.connections import Connections, Patience, in_hand
-from tests.waiting import until
+from testbed.waiting import until
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 NEVER = 3600.0

@@ -9,7 +9,7 @@ import pytest
 
 from spsd.digest import Sha256
 from spsd.slots.model import ImageInfo, InstalledImage
-from tests.iso import build_iso
+from testbed.iso import build_iso
 from tests.web.conftest import Api
 
 TEST, UPGRADE, SLOTS = "/api/firmware/test", "/api/firmware/upgrade", "/api/firmware/slots"

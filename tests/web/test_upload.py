@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from spsd.slots.reservations import Holder
 from spsd.web.limits import WebLimits
-from tests.iso import NEWS, NOTES, build_iso
-from tests.waiting import until
+from testbed.iso import NEWS, NOTES, build_iso
+from testbed.waiting import until
 from tests.web.conftest import LIMITS, Api
 from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
 

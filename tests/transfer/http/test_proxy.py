@@ -16,7 +16,7 @@ from spsd.transfer.http.origin import Limits, open_origin
 from spsd.transfer.http.tls import Trust
 from spsd.transfer.rules.messages import Ask
 from spsd.transfer.rules.proxy import ProxySettings
-from tests import needs
+from testbed import needs
 from tests.squid import CLOSED, NAME, PASSWORD, USER, running_squid
 from tests.transfer.http.bodies import body_of
 

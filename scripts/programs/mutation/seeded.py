@@ -1,0 +1,234 @@
+"""Applies each defect to a copy of the tree, and runs the tests that are to notice it."""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+COPIED = ("spsd", "tests", "scripts", "migrations", "docs", "pyproject.toml", "README.md")
+MACHINE = "tests/daemon/test_machine.py"
+LIMIT_S = 600
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defect: in `path` stands `new` where `old` was; `tests` are the first to notice."""
+
+    name: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+TABLE, JOBS = "spsd/jobs/lifecycle.py", "spsd/jobs/sqlite.py"
+RECOVERY, SLOTS = "spsd/jobs/recovery.py", "spsd/slots/service.py"
+FETCHING, ACCOUNTS = "spsd/jobs/service.py", "spsd/accounts/service.py"
+OF_TABLE = ("tests/jobs/test_lifecycle.py",)
+OF_JOBS = ("tests/jobs/test_sqlite.py",)
+OF_RECOVERY = ("tests/jobs/test_recovery.py",)
+OF_RESUME = (
+    "tests/transfer/rules/test_resume.py",
+    "tests/transfer/rules/test_resume_properties.py",
+)
+MUTANTS = (
+    Mutant(
+        "a polite stop fails the job",
+        TABLE,
+        '"trigger": Trigger.STOP, "source": _ACTIVE, "dest": JobState.QUEUED',
+        '"trigger": Trigger.STOP, "source": _ACTIVE, "dest": JobState.FAILED',
+        OF_TABLE,
+    ),
+    Mutant(
+        "a download that is running cannot be cancelled",
+        TABLE,
+        '"trigger": Trigger.CANCEL, "source": JobState.DOWNLOADING, "dest": JobState.CANCELLED',
+        '"trigger": Trigger.CANCEL, "source": JobState.INSTALLING, "dest": JobState.CANCELLED',
+        OF_TABLE,
+    ),
+    Mutant(
+        "a crash fails the job",
+        TABLE,
+        '"dest": JobState.QUEUED,\n        "conditions": _RETRY,',
+        '"dest": JobState.FAILED,\n        "conditions": _RETRY,',
+        OF_TABLE,
+    ),
+    Mutant(
+        "the UPDATE does not look at the state",
+        JOBS,
+        "key = :key AND state = :seen_state AND attempt = :seen_attempt\nRETURNING",
+        "key = :key AND attempt = :seen_attempt\nRETURNING",
+        (*OF_JOBS, "tests/jobs/test_scheduler.py"),
+    ),
+    Mutant(
+        "the UPDATE does not look at the attempt",
+        JOBS,
+        "AND state = :seen_state AND attempt = :seen_attempt\nRETURNING",
+        "AND state = :seen_state\nRETURNING",
+        (*OF_JOBS, "tests/jobs/test_scheduler.py"),
+    ),
+    Mutant(
+        "the DELETE does not look at the state",
+        JOBS,
+        "key = ? AND state = ? AND attempt = ? RETURNING",
+        "key = ? AND ? <> '' AND attempt = ? RETURNING",
+        OF_JOBS,
+    ),
+    Mutant(
+        "a failed job's partial is thrown away at a restart",
+        JOBS,
+        "OR state = 'failed' AND",
+        "OR 0 AND",
+        OF_JOBS,
+    ),
+    Mutant(
+        "recovery tidies staging before it settles the jobs",
+        RECOVERY,
+        "    held = await slots.slots()\n",
+        "    held = await slots.slots()\n    for key in await staging.keys():\n"
+        "        await staging.discard(key)\n",
+        OF_RECOVERY,
+    ),
+    Mutant(
+        "recovery does not look into the slots",
+        RECOVERY,
+        "content = held.get(job.slot) if job.slot is not None else None",
+        "content = None",
+        OF_RECOVERY,
+    ),
+    Mutant(
+        "recovery takes any image in the slot for the job's",
+        RECOVERY,
+        "and (content.sha256, content.job) == (job.sha256, job.key)",
+        "and content.sha256 is not None",
+        OF_RECOVERY,
+    ),
+    Mutant(
+        "recovery leaves the partials that nobody wants",
+        RECOVERY,
+        "if key not in wanted:",
+        "if key in ():",
+        OF_RECOVERY,
+    ),
+    Mutant(
+        "a part of another object is glued on",
+        "spsd/transfer/rules/response.py",
+        "_part(lambda seen, _: seen.same is Same.NO)",
+        "_part(lambda seen, _: seen.same is None)",
+        OF_RESUME,
+    ),
+    Mutant(
+        "all of the object is taken for the rest of it",
+        "spsd/transfer/rules/response.py",
+        'over("the origin sent all of the object, not a part")',
+        'for_good(FailureCode.PROTOCOL, lambda _: "all of it")',
+        OF_RESUME,
+    ),
+    Mutant(
+        "the answer to a submission comes before the row",
+        FETCHING,
+        "await self._jobs.add(job)",
+        "self.added = __import__('asyncio').ensure_future(self._jobs.add(job))",
+        ("tests/daemon/test_crash.py",),
+    ),
+    Mutant(
+        "a cancel leaves the partial",
+        FETCHING,
+        "                await self._scheduler.drop(job)\n",
+        "",
+        ("tests/jobs/test_scheduler.py", "tests/daemon/test_cancel.py"),
+    ),
+    Mutant(
+        "the slot that runs now can be emptied",
+        SLOTS,
+        "if slot == self.current:",
+        "if slot is self:",
+        ("tests/web/test_slots.py", "tests/daemon/test_boot.py"),
+    ),
+    Mutant(
+        "a session never expires",
+        ACCOUNTS,
+        "if idle >= self.idle_s:",
+        "if idle >= 10**9:",
+        ("tests/accounts/test_service.py",),
+    ),
+    Mutant(
+        "a session ends when the clock is set back",
+        ACCOUNTS,
+        "if idle >= self.idle_s:",
+        "if idle >= self.idle_s or idle < 0:",
+        ("tests/accounts/test_service.py",),
+    ),
+    Mutant(
+        "the job is said to be installed before it is",
+        "spsd/jobs/run.py",
+        "        await pipeline.slots.install(job.slot, image, self._key)\n"
+        "        await self._claim.move(job.installed(now=pipeline.now()))\n",
+        "        await self._claim.move(job.installed(now=pipeline.now()))\n"
+        "        await pipeline.slots.install(job.slot, image, self._key)\n",
+        ("tests/jobs/test_run.py", "tests/daemon/test_crash.py"),
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/mutants", description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD", help="those whose name has it")
+    parser.add_argument("--machine", action="store_true", help="ask the stateful machine alone")
+    options = parser.parse_args(arguments)
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    noticed = 0
+    for mutant in chosen:
+        by = noticed_by(mutant, (MACHINE,) if options.machine else mutant.tests)
+        noticed += by is not None
+        print(f"{mutant.name}: {by or 'NOT NOTICED'}", flush=True)
+    print(f"{noticed} of {len(chosen)} mutants were noticed")
+    return 0 if noticed == len(chosen) else 1
+
+
+def noticed_by(mutant: Mutant, tests: Sequence[str]) -> str | None:
+    """The test that fails with the defect; None: they all pass."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+        copy = Path(directory)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy / name)
+        text = (copy / mutant.path).read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.path} has {text.count(mutant.old)} times: {mutant.old}")
+        (copy / mutant.path).write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        return _first_failure(copy, tests)
+
+
+def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+        cwd=copy,
+        # The copy is what is tested, also by the processes that the tests start.
+        env=os.environ | {"PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+    )
+    if run.returncode == 0:
+        return None
+    failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
+    if run.returncode != 1 or not failed:
+        raise SystemExit(f"the tests did not run:\n{run.stdout}{run.stderr}")
+    reason = re.search(r"^E +(?:\S+: )?(.{1,200})", run.stdout, re.MULTILINE)
+    return f"{failed[0]}: {reason[1] if reason else 'no reason'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Hostile clients of the daemon: raw sockets that do what no honest client does.
+
+    python -m testbed.attackers NAME URL COOKIE
+
+attacks until SIGTERM, and prints how many connections it has had.
+
+Each is an endless (or long) coroutine that a test cancels; what the daemon does to its connections
+is no failure of the attacker's, it goes on with new ones. A sleep in it is the pace of the attack.
+"""
+
+import asyncio
+import base64
+import resource
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from testbed.driver import FETCH, PASSWORD, USER
+
+PIECE = b"x" * 65536
+UPLOAD = "/api/upload/firmware"
+LOG_IN = "/api/authentication"
+
+
+@dataclass
+class Target:
+    """Where to, and the cookie of a session for attacks from inside."""
+
+    url: str
+    cookie: str
+    connected: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def connection(self):
+        parts = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=4096)
+        self.connected += 1
+        try:
+            yield reader, writer
+        finally:
+            writer.transport.abort()
+
+    def head(self, method: str, path: str, *fields: str, known: bool = True) -> bytes:
+        cookie = (f"Cookie: {self.cookie}",) if known else ()
+        return "\r\n".join(
+            [f"{method} {path} HTTP/1.1", "Host: x", *cookie, *fields, "", ""]
+        ).encode()
+
+
+Attack = Callable[[Target], Awaitable[None]]
+
+
+def many(number: int, one: Attack, *, again: bool = True, pause_s: float = 0.1) -> Attack:
+    """So many at a time; each begins anew when it is thrown out."""
+
+    async def attacker(target: Target) -> None:
+        while True:
+            with suppress(OSError, EOFError):
+                await one(target)
+            if not again:
+                await asyncio.Event().wait()
+            await asyncio.sleep(pause_s)
+
+    async def all_of_them(target: Target) -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(number):
+                group.create_task(attacker(target))
+
+    return all_of_them
+
+
+async def slow_head(target: Target) -> None:
+    async with target.connection() as (_, writer):
+        writer.write(b"GET / HTTP/1.1\r\nX-Slow: ")
+        while True:
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(1)
+
+
+async def slow_body(target: Target, path: str = FETCH) -> None:
+    async with target.connection() as (_, writer):
+        writer.write(target.head("POST", path, "Content-Length: 60000"))
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(1)
+
+
+async def slow_upload(target: Target) -> None:
+    await slow_body(target, UPLOAD)
+
+
+async def idle(target: Target) -> None:
+    async with target.connection() as (reader, _):
+        await reader.read()
+
+
+async def idle_after_one(target: Target) -> None:
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("GET", "/api"))
+        while await reader.read(4096):
+            pass
+
+
+async def endless(target: Target, beginning: bytes, piece: bytes) -> None:
+    async with target.connection() as (reader, writer):
+        writer.write(beginning)
+        answered = asyncio.create_task(reader.read(1))
+        try:
+            while not answered.done():
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+            await asyncio.sleep(0.05)
+        finally:
+            answered.cancel()
+            # A reset is what an attacker has to expect; nobody need be told of it.
+            await asyncio.gather(answered, return_exceptions=True)
+
+
+async def one_huge_field(target: Target) -> None:
+    await endless(target, b"GET / HTTP/1.1\r\nX-Long: ", PIECE)
+
+
+async def many_fields(target: Target) -> None:
+    await endless(target, b"GET / HTTP/1.1\r\n", b"X-Many: 1\r\n" * 1000)
+
+
+async def endless_request_line(target: Target) -> None:
+    await endless(target, b"GET /", PIECE)
+
+
+async def huge_body(target: Target) -> None:
+    await endless(target, target.head("POST", FETCH, f"Content-Length: {10**10}"), PIECE)
+
+
+async def endless_chunks(target: Target) -> None:
+    head = target.head("POST", FETCH, "Transfer-Encoding: chunked")
+    await endless(target, head, b"10000\r\n" + PIECE + b"\r\n")
+
+
+async def body_to_log_in(target: Target) -> None:
+    head = target.head("GET", LOG_IN, f"Content-Length: {10**10}", known=False)
+    await endless(target, head, PIECE)
+
+
+async def deep_nesting(target: Target) -> None:
+    body = b"[" * 60_000
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("POST", FETCH, f"Content-Length: {len(body)}") + body)
+        line = await reader.readline()
+        assert line.startswith(b"HTTP/1.1 400 "), line
+
+
+async def pipelined(target: Target) -> None:
+    """Thousands of requests, and no answer is read."""
+    await unread(target, target.head("GET", "/api") * 1000)
+
+
+async def unread_lists(target: Target) -> None:
+    await unread(target, target.head("GET", FETCH))
+
+
+async def unread_events(target: Target) -> None:
+    """All of them, and a change every now and then by one of those who do not read."""
+    async with target.connection() as (_, writer):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.transport.pause_reading()
+        writer.write(target.head("GET", FETCH, "Accept: text/event-stream"))
+        while not writer.transport.is_closing():
+            await change(target)
+            await asyncio.sleep(2)
+
+
+async def change(target: Target) -> None:
+    """A download that soon fails: some events for all who read along."""
+    body = b'{"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "%s"}}' % (b"f" * 64)
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("POST", FETCH, f"Content-Length: {len(body)}") + body)
+        await reader.readline()
+
+
+async def waiting(target: Target) -> None:
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("GET", f"{FETCH}?wait=60"))
+        await reader.readline()
+
+
+async def events_and_away(target: Target) -> None:
+    """Come, and go as soon as the first event has come."""
+    async with target.connection() as (reader, writer):
+        writer.write(target.head("GET", FETCH, "Accept: text/event-stream"))
+        await reader.readuntil(b"event: ")
+
+
+async def unread(target: Target, requests: bytes) -> None:
+    async with target.connection() as (_, writer):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer.transport.pause_reading()
+        while True:
+            writer.write(requests)
+            await writer.drain()
+            await asyncio.sleep(0.2)
+
+
+async def resets(target: Target) -> None:
+    """Ask for much, and go without a word (RST) before it has come."""
+    async with target.connection() as (reader, writer):
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        writer.write(target.head("GET", FETCH))
+        await reader.read(1)
+
+
+def basic(name: str, password: str) -> str:
+    return "Authorization: Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+async def log_in_once(target: Target, name: str, password: str) -> None:
+    async with target.connection() as (reader, writer):
+        for number in range(1000):
+            who = name.format(number=number)
+            writer.write(target.head("GET", LOG_IN, basic(who, password), known=False))
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split()[0])
+            await reader.readexactly(length)
+
+
+async def strangers_log_in(target: Target) -> None:
+    """A new name each time, so that nobody's failures add up."""
+    await log_in_once(target, f"{id(asyncio.current_task())}-{{number}}", "guess")
+
+
+async def owner_logs_in(target: Target) -> None:
+    await log_in_once(target, USER, PASSWORD)
+
+
+ATTACKS: dict[str, Attack] = {
+    "200 heads, a byte a second": many(200, slow_head),
+    "200 JSON bodies, a byte a second": many(200, slow_body),
+    "20 uploads, a byte a second": many(20, slow_upload),
+    "3,000 connections that say nothing": many(3000, idle, again=False),
+    "1,000 of them that come again": many(1000, idle, pause_s=1),
+    "1,000 idle after one request": many(1000, idle_after_one, again=False),
+    "10 endless header fields": many(10, one_huge_field),
+    "10 endless lists of fields": many(10, many_fields),
+    "10 endless request lines": many(10, endless_request_line),
+    "10 bodies of 10 GB": many(10, huge_body),
+    "10 endless chunked bodies": many(10, endless_chunks),
+    "10 bodies of 10 GB to the log-in": many(10, body_to_log_in),
+    "10 deeply nested bodies": many(10, deep_nesting),
+    "20 pipelines of thousands, unread": many(20, pipelined),
+    "20 lists of jobs, unread": many(20, unread_lists),
+    "200 event streams, unread": many(200, unread_events),
+    "20 event streams, over at once": many(20, events_and_away, pause_s=0),
+    "200 who wait for a change": many(200, waiting),
+    "20 resets while a list is sent": many(20, resets),
+    "40 log-ins of strangers": many(40, strangers_log_in),
+    "10 log-ins with the password": many(10, owner_logs_in),
+}
+
+
+async def main(name: str, url: str, cookie: str) -> None:
+    target = Target(url, cookie)
+    attack = asyncio.ensure_future(ATTACKS[name](target))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attack.cancel)
+    print("attacking", flush=True)
+    await asyncio.wait([attack])
+    if not attack.cancelled():
+        attack.result()
+    print(target.connected)
+
+
+if __name__ == "__main__":
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(main(*sys.argv[1:]))

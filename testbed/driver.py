@@ -1,0 +1,279 @@
+"""A real daemon, and a client that speaks to it over the wire.
+
+:func:`running` gives it a process of its own, which can be killed. :func:`in_loop` runs it in the
+test's loop: it is there in a hundredth of the time, and all of it is real but the process.
+"""
+
+import asyncio
+import base64
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+
+from spsd.config import load
+from spsd.daemon import open_daemon
+from spsd.limits import Limits
+from spsd.testing import simulated
+from spsd.testing.daemon import DEFAULTS, PASSWORD, USER, configuration
+from testbed.daemons import APPLIANCE, USERS, authority, prepare
+
+FETCH = "/api/firmware/fetch"
+LIMITS = Limits(shutdown_s=0.5, linger_s=0.5)
+POLL_S = 0.02
+
+
+@dataclass
+class Daemon:
+    """One state directory, and at most one process that works in it."""
+
+    root: Path
+    fetch: dict[str, object] = field(default_factory=dict)
+    slots: dict[str, object] = field(default_factory=dict)
+    upgrade: dict[str, object] = field(default_factory=dict)
+    server: dict[str, object] = field(default_factory=dict)
+    tls: bool = False
+    boot_id: str | None = None
+    booted_slot: int | None = None
+    environ: dict[str, str] = field(default_factory=dict)
+    log: Path | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
+    process: asyncio.subprocess.Process | None = None
+    url: str = ""
+    client: aiohttp.ClientSession | None = None
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "spsd.toml"
+
+    def configure(self) -> None:
+        settings = {
+            "server": {"plain_http": not self.tls} | self.server,
+            "state": {"directory": str(self.state)},
+            "fetch": self.fetch,
+            "slots": self.slots,
+            "upgrade": self.upgrade,
+        }
+        self.config.write_text(configuration(DEFAULTS, settings))
+
+    async def set_up(self) -> None:
+        """A configuration, and a database with USERS: by the command line these take longer."""
+        self.configure()
+        await prepare(self.state)
+        self.users = USERS
+
+    async def add_user(self, name: str = USER, role: str = "admin") -> None:
+        """As an operator does, unless the user is there."""
+        if self.users.get(name) == role:
+            return
+        arguments = ("user", "add", name, "--password-stdin", "--role", role)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "spsd", *arguments, "--config", self.config),
+            stdin=asyncio.subprocess.PIPE,
+        )
+        await process.communicate(PASSWORD.encode())
+        assert process.returncode == 0
+
+    async def start(self, *point: str) -> None:
+        """Start, through the crashing launcher if a point is named, and wait for the ready line."""
+        await self._spawn(*point)
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = (await self.process.stdout.readline()).decode()
+        assert line.startswith("spsd ready on "), line
+        self.url = line.split()[-1]
+
+    async def run(self, *point: str) -> int:
+        """Start and wait for the end, whatever it is."""
+        await self._spawn(*point)
+        assert self.process is not None
+        return await self.process.wait()
+
+    async def _spawn(self, *point: str) -> None:
+        launcher = ("tests.daemon.crashing", *point) if point else ("spsd",)
+        # A proxy of whoever runs the tests has nothing to say to origins on loopback.
+        environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        environ |= self.environ
+        if self.boot_id is not None:
+            launcher = (simulated.__name__,)
+            environ[simulated.BOOT] = self.boot_id
+            if self.booted_slot is not None:
+                environ[simulated.SLOT] = str(self.booted_slot)
+        with ExitStack() as stack:
+            log = None if self.log is None else stack.enter_context(self.log.open("ab"))
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                cwd=Path(__file__).parents[1],
+                env=environ,
+            )
+
+    async def log_in(self, name: str = USER) -> None:
+        """Once; sessions survive every restart, so the cookie stays good."""
+        jar = aiohttp.CookieJar(unsafe=True)
+        # Its certificate is its own.
+        connector = aiohttp.TCPConnector(ssl=not self.tls)
+        self.client = aiohttp.ClientSession(cookie_jar=jar, connector=connector)
+        auth = "Basic " + base64.b64encode(f"{name}:{PASSWORD}".encode()).decode()
+        async with self.client.get(
+            f"{self.url}/api/authentication", headers={"Authorization": auth}
+        ) as response:
+            assert response.status == 200, await response.text()
+
+    async def call(self, method: str, path: str, **kwargs: object) -> tuple[int, dict]:
+        assert self.client is not None
+        async with self.client.request(method, self.url + path, **kwargs) as response:
+            return response.status, await response.json()
+
+    async def submit(self, url: str, sha256: str) -> str:
+        status, body = await self.call(
+            "POST", FETCH, json={"url": url, "checksum": {"sha256": sha256}}
+        )
+        assert status == 202, body
+        return body["key"]
+
+    async def job(self, key: str) -> dict:
+        status, document = await self.call("GET", f"{FETCH}/{key}")
+        assert status == 200, document
+        return document["body"]
+
+    async def until(self, key: str, holds: Callable[[dict], bool]) -> dict:
+        """Poll the job, as clients do, until something holds; pytest limits a vain wait."""
+        while not holds(body := await self.job(key)):
+            await asyncio.sleep(POLL_S)
+        return body
+
+    async def moved_by(self, key: str, cause: str, times: int = 1) -> None:
+        """Wait until the job's history has so many lines with that cause."""
+        causes: list[str] = []
+        while causes.count(cause) < times:
+            await asyncio.sleep(POLL_S)
+            status, document = await self.call("GET", f"{FETCH}/{key}/history")
+            assert status == 200, document
+            causes = [line["cause"] for line in document["body"]["history"]]
+
+    async def over(self, key: str) -> dict:
+        return await self.until(
+            key, lambda body: body["status"] in ("finished", "failed", "cancelled")
+        )
+
+    async def kill(self) -> None:
+        await self.end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        return await self.end(signal.SIGTERM)
+
+    async def end(self, number: int) -> int:
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await self.process.wait()
+
+    def staged(self) -> list[str]:
+        return sorted(path.name for path in (self.state / "staging").iterdir())
+
+    def image(self, slot: int) -> Path:
+        return self.state / "slots" / str(slot) / "image"
+
+    def filled(self) -> list[int]:
+        names = (path.name for path in (self.state / "slots").iterdir())
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def memory_peak_mib(self) -> float:
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+
+    async def close(self) -> None:
+        """End it, whatever it does, and its client."""
+        if self.client is not None:
+            await self.client.close()
+        if self.process is not None:
+            await self.end(signal.SIGKILL)
+            self.process._transport.close()
+
+
+@dataclass
+class LoopDaemon(Daemon):
+    """The same in the test's own loop: it stops and starts again, and cannot be killed."""
+
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _serving: asyncio.Task[None] | None = None
+
+    async def start(self, *point: str) -> None:
+        assert not point, "what crashes needs a process"
+        self._stopping.clear()
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._serving = asyncio.create_task(self._serve(ready), name="daemon")
+        await asyncio.wait([ready, self._serving], return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await self._serving
+        self.url = ready.result()
+
+    async def _serve(self, ready: asyncio.Future[str]) -> None:
+        settings = await asyncio.to_thread(load, self.config)
+        appliance = replace(APPLIANCE, booted_slot=self.booted_slot)
+        async with open_daemon(settings, appliance=appliance, limits=LIMITS) as daemon:
+            ready.set_result(daemon.url)
+            await self._stopping.wait()
+
+    async def end(self, number: int) -> int:
+        assert number == signal.SIGTERM, "a loop cannot be killed"
+        assert self._serving is not None
+        self._stopping.set()
+        await self._serving
+        return 0
+
+    async def close(self) -> None:
+        if self.client is not None:
+            await self.client.close()
+        if self._serving is not None:
+            self._stopping.set()
+            await asyncio.wait([self._serving])
+
+
+DaemonT = TypeVar("DaemonT", bound=Daemon)
+
+
+@asynccontextmanager
+async def running(
+    root: Path,
+    *point: str,
+    daemon_type: type[DaemonT] = Daemon,
+    by_command: bool = False,
+    **settings: object,
+) -> AsyncIterator[DaemonT]:
+    """A configured daemon with a user, started and logged in; ended whatever happens.
+
+    ``by_command``: the command line makes database and user, which is slower, and durable.
+    """
+    daemon = daemon_type(root, **settings)
+    if by_command:
+        daemon.configure()
+        await daemon.add_user()
+    else:
+        await daemon.set_up()
+    try:
+        await daemon.start(*point)
+        await daemon.log_in()
+        yield daemon
+    finally:
+        await daemon.close()
+
+
+def in_loop(root: Path, **settings: object) -> AbstractAsyncContextManager[LoopDaemon]:
+    """The same without a process of its own."""
+    own = {"fetch": {"proxy": "", "ca_file": str(authority())} | settings.pop("fetch", {})}
+    return running(root, daemon_type=LoopDaemon, **settings | own)
