@@ -13,7 +13,7 @@ from testbed import daemons
 from tests import selecting
 from tests.tallying import Tally
 
-pytest_plugins = ["tests.bench", "testbed.needs"]
+pytest_plugins = ["testbed.needs"]
 
 _TALLY = pytest.StashKey[Tally]()
 

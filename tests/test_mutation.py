@@ -8,7 +8,7 @@ import pytest
 from scripts.programs.docs.run import ROOT
 from scripts.programs.mutation.explained import groups, reasons
 from scripts.programs.mutation.mutants import mutants
-from scripts.programs.mutation.run import PATHS, files
+from scripts.programs.mutation.run import PATHS, mutants_of
 from testbed import needs
 
 RULE = '''"""A module."""
@@ -34,13 +34,13 @@ def is_small(size: int, limit: int | None) -> bool:
 
 @pytest.fixture(scope="module")
 def every():
-    return [one for path in files(PATHS) for one in mutants(ROOT, path)]
+    return mutants_of(PATHS)
 
 
 def test_a_rule_is_changed_in_all_its_parts(tmp_path):
-    (tmp_path / "spsd" / "domain").mkdir(parents=True)
-    (tmp_path / "spsd" / "domain" / "rule.py").write_text(RULE)
-    made = [one.key.partition("::")[2] for one in mutants(tmp_path, "spsd/domain/rule.py")]
+    (tmp_path / "spsd" / "rules").mkdir(parents=True)
+    (tmp_path / "spsd" / "rules" / "rule.py").write_text(RULE)
+    made = [one.key.partition("::")[2] for one in mutants(tmp_path, "spsd/rules/rule.py")]
     assert made == [
         "Colour: RED = 1 => RED = None",
         "Colour: 1 => 2",

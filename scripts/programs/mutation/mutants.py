@@ -11,8 +11,9 @@ it), log lines, annotations, decorators, imports, and the names of types. Codes 
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -62,24 +63,30 @@ class Mutant:
         return f"{self.path}::{self.scope}: {self.before} => {self.after}{again}"
 
 
-def mutants(root: Path, path: str) -> Sequence[Mutant]:
-    """Every mutant of ``path``, in the order of the text; none is written twice."""
+def mutants(root: Path, path: str, names: Collection[str] | None = None) -> Sequence[Mutant]:
+    """Every mutant of ``path``, in the order of the text; none is written twice.
+
+    ``names``: only of these classes, functions and tables.
+    """
     text = (root / path).read_text(encoding="utf-8")
     made = _Maker(path, text, enum_members(root)).made()
     seen: dict[str, Mutant] = {}
-    names: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for one in sorted(made, key=lambda mutant: mutant.line):
+        if names is not None and re.split(r"\W", one.scope)[0] not in names:
+            continue
         if one.text == text or one.text in seen or not _compiles(one.text):
             continue
-        nth = names[one.key] = names.get(one.key, 0) + 1
+        nth = counts[one.key] = counts.get(one.key, 0) + 1
         seen[one.text] = Mutant(one.path, one.scope, one.line, one.before, one.after, one.text, nth)
     return list(seen.values())
 
 
+@cache
 def enum_members(root: Path) -> Mapping[str, Sequence[str]]:
-    """The enums of the domain, with the names of their members."""
+    """The enums of spsd, with the names of their members."""
     found: dict[str, list[str]] = {}
-    for path in sorted((root / "spsd/domain").glob("*.py")):
+    for path in sorted((root / "spsd").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and "Enum" in ast.unparse(node).partition("\n")[0]:
                 names = [one.targets[0] for one in node.body if isinstance(one, ast.Assign)]
@@ -102,7 +109,7 @@ class _Maker(cst.CSTVisitor):
         self._exceptions: set[cst.CSTNode] = set()  # an order means nothing in them
         self._whole_table = path.endswith("/lifecycle.py")
         self._is_order = path.endswith("/recovery.py")
-        self._is_sql = path.endswith("_repository.py")
+        self._is_sql = path.endswith("/sqlite.py")
 
     def made(self) -> Sequence[Mutant]:
         MetadataWrapper(self._module, unsafe_skip_copy=True).visit(self)

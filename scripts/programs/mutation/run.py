@@ -14,7 +14,34 @@ from scripts.programs.mutation.tables import Result, by_module, by_rule, summary
 from scripts.programs.mutation.tests import WIDE, nearest
 from scripts.programs.mutation.trial import Noticed, Trial, module_name, run, warm_up
 
-PATHS = ("spsd/domain", "spsd/jobs/recovery.py", "spsd/jobs/sqlite.py")
+PATHS = (
+    "spsd/errors.py",
+    "spsd/failures.py",
+    "spsd/digest.py",
+    "spsd/decision_table.py",
+    "spsd/storage/faults.py::APPLICATION_ID,Trouble,MEANING,ADVICE,DatabaseError",
+    "spsd/storage/inspection.py::Examined,judge_database",
+    "spsd/system/host.py::Load,CpuTime,BOOT,busy_percent,HostName,host_name,search_domain",
+    "spsd/system/program_outcome.py",
+    "spsd/transfer/rules",
+    "spsd/transfer/ports.py::StagingKey,_UUID,_KEY,download_key,upload_key,parse_staging_key,Progress",
+    "spsd/transfer/http/tls.py::Validity,time_evidence,_shown,_parsed",
+    "spsd/transfer/worker.py::joined",
+    "spsd/slots/model.py",
+    "spsd/slots/boot.py",
+    "spsd/slots/checks.py",
+    "spsd/slots/integrity.py::Verdict,Finding,judge",
+    "spsd/jobs/lifecycle.py",
+    "spsd/jobs/job.py",
+    "spsd/jobs/start_spread.py",
+    "spsd/jobs/recovery.py",
+    "spsd/jobs/sqlite.py",
+    "spsd/accounts/model.py",
+    "spsd/metrics.py::Observed,Histogram,WINDOW_S,_BUCKETS,Throughput",
+    "spsd/web/middleware/connections.py::Patience,Conduct,Offence,offence,Order",
+    "spsd/doctor/rules.py",
+)
+"""The rules, wherever they are: folders, files, and the names that count of a file with others."""
 DOCUMENT = ROOT / "docs" / "mutation.md"
 NEAREST_S, WIDE_S = 120, 300
 WORKERS = 2
@@ -34,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="what became of each; what it says was noticed in an earlier run is not tried again",
     )
     options = parser.parse_args(arguments)
-    every = [one for path in files(options.paths) for one in mutants(ROOT, path)]
+    every = mutants_of(options.paths)
     chosen = sample(every, options.sample)
     if options.list:
         print(*(f"{one.path}:{one.line}: {one.key}" for one in chosen), sep="\n")
@@ -57,12 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if riddles else 0
 
 
-def files(paths: Iterable[str]) -> Sequence[str]:
-    """The modules below ``paths``, from the root of the project."""
-    found: list[Path] = []
+def mutants_of(paths: Iterable[str]) -> Sequence[Mutant]:
+    """Every mutant of the files below ``paths``; of ``FILE::NAME,NAME`` those of these names."""
+    found: list[Mutant] = []
     for path in paths:
-        at = ROOT / path
-        found += sorted(at.glob("*.py")) if at.is_dir() else [at]
+        at, _, names = path.partition("::")
+        for file in files(at):
+            found += mutants(ROOT, file, names.split(",") if names else None)
+    return found
+
+
+def files(path: str) -> Sequence[str]:
+    """The modules below ``path``, from the root of the project."""
+    at = ROOT / path
+    found = sorted(at.glob("*.py")) if at.is_dir() else [at]
     return [str(one.relative_to(ROOT)) for one in found]
 
 
@@ -106,7 +141,7 @@ def known(log: Path | None) -> Mapping[str, Noticed]:
 
 def _try(mutant: Mutant, *, near: bool, explained: Mapping[str, str]) -> Result:
     name = module_name(mutant.path)
-    noticed = run(Trial(name, mutant.text, nearest(name.rpartition(".")[2]), NEAREST_S))
+    noticed = run(Trial(name, mutant.text, nearest(mutant.path), NEAREST_S))
     if noticed is None and not near and mutant.key not in explained:
         noticed = run(Trial(name, mutant.text, WIDE, WIDE_S))
     return Result(mutant, noticed)

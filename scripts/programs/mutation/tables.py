@@ -8,19 +8,19 @@ from scripts.programs.mutation.mutants import Mutant
 from scripts.programs.mutation.trial import Noticed
 
 _RULES = (
-    ("The rows of the transition table", "domain/lifecycle.py::TRANSITIONS"),
-    ("What to ask: the rows of the plan", "domain/asking.py::PLAN"),
-    ("What a 200 means", "domain/answering.py::_WHOLE_ROWS"),
-    ("What a 206 means", "domain/parts.py::PART_ROWS"),
-    ("What a 416 means", "domain/parts.py::PAST_THE_END_ROWS"),
-    ("What another status means", "domain/answering.py::_STATUS_ROWS"),
-    ("What the rows are made of", "domain/head_rows.py::"),
-    ("The first bytes of a body", "domain/receiving.py::OPENING"),
-    ("The body as it comes", "domain/receiving.py::BODY"),
-    ("The digest", "domain/receiving.py::DIGEST"),
-    ("Redirects", "domain/redirect.py::REDIRECTS"),
-    ("Recovery: its steps and their order", "services/recovery.py::"),
-    ("The guarded UPDATE", "adapters/job_repository.py::_MOVE"),
+    ("The rows of the transition table", "jobs/lifecycle.py::TRANSITIONS"),
+    ("What to ask: the rows of the plan", "transfer/rules/request.py::PLAN"),
+    ("What a 200 means", "transfer/rules/response.py::_WHOLE_ROWS"),
+    ("What a 206 means", "transfer/rules/response.py::PART_ROWS"),
+    ("What a 416 means", "transfer/rules/response.py::PAST_THE_END_ROWS"),
+    ("What another status means", "transfer/rules/response.py::_STATUS_ROWS"),
+    ("What the rows are made of", "transfer/rules/response.py::"),
+    ("The first bytes of a body", "transfer/rules/body.py::OPENING"),
+    ("The body as it comes", "transfer/rules/body.py::BODY"),
+    ("The digest", "transfer/rules/body.py::DIGEST"),
+    ("Redirects", "transfer/rules/redirect.py::REDIRECTS"),
+    ("Recovery: its steps and their order", "jobs/recovery.py::"),
+    ("The guarded UPDATE", "jobs/sqlite.py::_MOVE"),
 )
 
 

@@ -7,76 +7,80 @@ what is printed from a table.
 from collections.abc import Mapping
 from pathlib import Path
 
+_DOCS = "tests/test_docs.py::test_the_generated_parts_are_fresh"
 _RESUME = (
     "tests/transfer/rules/test_resume.py",
     "tests/transfer/rules/test_messages.py",
     "tests/transfer/rules/test_resume_edges.py",
-    "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    _DOCS,
     "tests/transfer/rules/test_resume_properties.py",
 )
+_BODY = ("tests/transfer/rules/test_body.py", _DOCS)
+_JOB = ("tests/jobs/test_job_moves.py", "tests/jobs/test_job.py")
+
 NEAREST: Mapping[str, tuple[str, ...]] = {
-    "account": ("tests/accounts/test_model.py",),
-    "answering": _RESUME,
-    "asking": _RESUME,
-    "boot": ("tests/slots/test_boot.py",),
-    "certificate_time": ("tests/transfer/http/test_certificate_time.py",),
-    "chunks": ("tests/transfer/rules/test_chunks.py",),
-    "database": ("tests/storage/test_inspection.py",),
-    "decision": _RESUME,
-    "diagnosis": ("tests/doctor/test_rules.py",),
-    "digest": ("tests/foundation/test_digest.py",),
-    "exchange": _RESUME,
-    "errors": ("tests/foundation/test_errors.py",),
-    "failure": (
-        "tests/foundation/test_failures.py",
-        "tests/jobs/test_job.py",
-        "tests/test_docs.py::test_the_generated_parts_are_fresh",
-    ),
-    "finding": ("tests/doctor/test_finding.py",),
-    "head_rows": _RESUME,
-    "host": ("tests/system/test_host_rules.py",),
-    "image": ("tests/domain/test_values.py",),
-    "integrity": ("tests/slots/test_integrity_rules.py",),
-    "job": ("tests/jobs/test_job_moves.py", "tests/jobs/test_job.py"),
-    "lifecycle": (
-        "tests/jobs/test_lifecycle.py",
-        "tests/test_docs.py::test_the_generated_parts_are_fresh",
-    ),
-    "mirror": (
-        "tests/transfer/rules/test_sources_edges.py",
-        "tests/transfer/rules/test_sources.py",
-    ),
-    "parts": _RESUME,
-    "patience": ("tests/web/test_patience.py",),
-    "proxy": ("tests/transfer/rules/test_proxy.py",),
-    "rate": ("tests/transfer/rules/test_stall.py",),
-    "receiving": (
-        "tests/transfer/rules/test_body.py",
-        "tests/test_docs.py::test_the_generated_parts_are_fresh",
-    ),
-    "redirect": (
-        "tests/transfer/rules/test_body.py",
-        "tests/transfer/rules/test_redirect.py",
-        "tests/test_docs.py::test_the_generated_parts_are_fresh",
-    ),
-    "resume": _RESUME,
-    "retry": ("tests/transfer/rules/test_retry.py",),
-    "selection": ("tests/web/test_selection.py",),
-    "source": ("tests/transfer/rules/test_url.py", "tests/domain/test_values.py"),
-    "throttle": ("tests/accounts/test_throttle.py",),
-    "program": ("tests/slots/test_checks.py",),
-    "upgrade": ("tests/slots/test_checks.py",),
-    "staging_key": ("tests/transfer/test_ports.py",),
-    "recovery": ("tests/jobs/test_recovery.py",),
-    "job_repository": (
+    "spsd/accounts/model.py": ("tests/accounts/test_model.py", "tests/accounts/test_throttle.py"),
+    "spsd/decision_table.py": _RESUME,
+    "spsd/digest.py": ("tests/foundation/test_digest.py",),
+    "spsd/doctor/rules.py": ("tests/doctor/test_rules.py", "tests/doctor/test_finding.py"),
+    "spsd/errors.py": ("tests/foundation/test_errors.py", "tests/web/test_answers.py"),
+    "spsd/failures.py": ("tests/foundation/test_failures.py", "tests/jobs/test_job.py", _DOCS),
+    "spsd/jobs/job.py": (*_JOB, "tests/web/test_selection.py"),
+    "spsd/jobs/lifecycle.py": ("tests/jobs/test_lifecycle.py", _DOCS),
+    "spsd/jobs/recovery.py": ("tests/jobs/test_recovery.py",),
+    "spsd/jobs/sqlite.py": (
         "tests/jobs/test_sqlite.py",
         "tests/web/test_selection.py",
         "tests/jobs/test_recovery.py",
     ),
+    "spsd/jobs/start_spread.py": ("tests/jobs/test_start_spread.py",),
+    "spsd/metrics.py": ("tests/metrics/test_histogram.py", "tests/web/test_metrics.py"),
+    "spsd/slots/boot.py": ("tests/slots/test_boot.py",),
+    "spsd/slots/checks.py": ("tests/slots/test_checks.py",),
+    "spsd/slots/integrity.py": ("tests/slots/test_integrity_rules.py",),
+    "spsd/slots/model.py": ("tests/slots/test_model.py",),
+    "spsd/storage/faults.py": ("tests/storage/test_inspection.py", _DOCS),
+    "spsd/storage/inspection.py": ("tests/storage/test_inspection.py",),
+    "spsd/system/host.py": ("tests/system/test_host_rules.py",),
+    "spsd/system/program_outcome.py": ("tests/slots/test_checks.py",),
+    "spsd/transfer/http/tls.py": ("tests/transfer/http/test_certificate_time.py",),
+    "spsd/transfer/ports.py": ("tests/transfer/test_ports.py", *_JOB),
+    "spsd/transfer/rules/body.py": _BODY,
+    "spsd/transfer/rules/chunks.py": ("tests/transfer/rules/test_chunks.py",),
+    "spsd/transfer/rules/messages.py": _RESUME,
+    "spsd/transfer/rules/proxy.py": ("tests/transfer/rules/test_proxy.py",),
+    "spsd/transfer/rules/redirect.py": ("tests/transfer/rules/test_redirect.py", *_BODY),
+    "spsd/transfer/rules/request.py": _RESUME,
+    "spsd/transfer/rules/response.py": _RESUME,
+    "spsd/transfer/rules/retry.py": ("tests/transfer/rules/test_retry.py",),
+    "spsd/transfer/rules/sources.py": (
+        "tests/transfer/rules/test_sources_edges.py",
+        "tests/transfer/rules/test_sources.py",
+    ),
+    "spsd/transfer/rules/stall.py": ("tests/transfer/rules/test_stall.py",),
+    "spsd/transfer/rules/url.py": ("tests/transfer/rules/test_url.py",),
+    "spsd/transfer/worker.py": ("tests/transfer/test_worker_reports.py",),
+    "spsd/web/middleware/connections.py": ("tests/web/test_patience.py",),
 }
-WIDE = (
+
+RULES = (
     "tests/foundation",
-    "tests/domain",
+    "tests/accounts/test_model.py",
+    "tests/accounts/test_throttle.py",
+    "tests/doctor",
+    "tests/jobs/test_job.py",
+    "tests/jobs/test_job_moves.py",
+    "tests/jobs/test_lifecycle.py",
+    "tests/slots/test_boot.py",
+    "tests/slots/test_checks.py",
+    "tests/slots/test_model.py",
+    "tests/storage/test_inspection.py",
+    "tests/transfer/rules",
+    "tests/transfer/test_ports.py",
+    "tests/web/test_patience.py",
+)
+WIDE = (
+    *RULES,
     "tests/jobs/test_sqlite.py",
     "tests/jobs/test_recovery.py",
     "tests/transfer/test_attempt.py",
@@ -92,17 +96,17 @@ WIDE = (
     "tests/web/test_selection.py",
     "tests/web/test_shapes.py",
     "tests/web/test_slots.py",
-    "tests/test_docs.py::test_the_generated_parts_are_fresh",
+    _DOCS,
 )
 
 
-def nearest(module: str) -> tuple[str, ...]:
-    """The tests of ``module`` (its last name); all of the domain's where none is named.
+def nearest(path: str) -> tuple[str, ...]:
+    """The tests of the module at ``path``; all of the rules' where none is named.
 
     Raises:
         FileNotFoundError: one is named that does not exist; it would notice everything.
     """
-    tests = NEAREST.get(module, ("tests/domain",))
+    tests = NEAREST.get(path, RULES)
     for test in tests:
         if not Path(test.partition("::")[0]).exists():
             raise FileNotFoundError(test)

@@ -100,7 +100,9 @@ def _run_in_child(trial: Trial, writing: int) -> None:
 
 
 def _verdict(trial: Trial) -> str:
-    for name in [name for name in sys.modules if name.startswith(("spsd", "scripts.generated"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("spsd", "scripts.programs.docs"))
+    ]:
         del sys.modules[name]
     sys.dont_write_bytecode = False
     replacing = _Replacing(trial.name, trial.text)
