@@ -13,8 +13,9 @@ from pathlib import Path
 from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.jobs.feed import Feed
-from spsd.jobs.observers import JobLog, ProgressBoard, WatchedJobs
+from spsd.jobs.log import JobLog
 from spsd.jobs.ports import JobRepository
+from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
 from spsd.metrics import Meter
@@ -29,12 +30,12 @@ from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate
 from spsd.system.host import Appliance
 from spsd.system.loop_thread import LoopThread, open_loop_thread
-from spsd.transfer.attempt import Download
+from spsd.transfer.attempt import LocalAttempts
 from spsd.transfer.http.origin import HttpOrigin, open_origin
 from spsd.transfer.ports import Attempts, Room, Staging
 from spsd.transfer.rules.chunks import Splitting
 from spsd.transfer.staging.directory import StagingDirectory
-from spsd.transfer.worker import ThreadedDownload
+from spsd.transfer.worker import WorkerAttempts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Ports:
     staged_images: ImageInspector
     installed_images: SlotInspector
     room: Room
-    downloads: Attempts
+    attempts: Attempts
     choice: BootChoice
     hooks: Hooks
     reboot: Reboot
@@ -63,9 +64,9 @@ class Outside:
     state: StateDirectory
     database: Database
     thread: LoopThread
-    download: Download
+    local_attempts: LocalAttempts
     """Belongs to the loop of ``thread``, and makes the attempts there."""
-    downloads: ThreadedDownload
+    attempts: WorkerAttempts
     reboot: RebootCommand
     meter: Meter
     board: ProgressBoard
@@ -95,6 +96,7 @@ async def open_outside(
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
     origin = await stack.enter_async_context(_origin(settings, thread))
     meter, board, feed = await _observers(database, limits)
+    observers = (meter, JobLog(), feed)
     staging = StagingDirectory(
         state.staging,
         boot=appliance.boot_id,
@@ -102,25 +104,25 @@ async def open_outside(
         sync_window=limits.sync_window_bytes,
         block=limits.block_bytes,
     )
-    download = Download(
+    local_attempts = LocalAttempts(
         origin,
         staging,
         now=clock.now,
         windows=limits.windows,
         splitting=Splitting(connections=settings.fetch.connections),
     )
-    downloads = ThreadedDownload(thread, origin, download)
+    attempts = WorkerAttempts(thread, origin, local_attempts)
     reboot = RebootCommand(settings.upgrade.reboot_command, delay_s=limits.reboot_delay_s)
     any_image = settings.slots.accept == "any"
     ports = Ports(
-        jobs=WatchedJobs(SqliteJobs(database, patient=True), meter, JobLog(), feed),
-        client_jobs=WatchedJobs(SqliteJobs(database), meter, JobLog(), feed),
+        jobs=SqliteJobs(database, patient=True, observers=observers),
+        client_jobs=SqliteJobs(database, observers=observers),
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
         staged_images=IsoInspector(state.staging, accept_any=any_image),
         installed_images=SlotVolume(state.slots, accept_any=any_image),
         room=staging,
-        downloads=downloads,
+        attempts=attempts,
         choice=await open_boot_choice(
             state.slots, boot_id=appliance.boot_id, named=appliance.booted_slot
         ),
@@ -131,8 +133,8 @@ async def open_outside(
         state=state,
         database=database,
         thread=thread,
-        download=download,
-        downloads=downloads,
+        local_attempts=local_attempts,
+        attempts=attempts,
         reboot=reboot,
         meter=meter,
         board=board,

@@ -24,9 +24,9 @@ from spsd.accounts.sqlite import SqliteAccounts
 from spsd.adapters import Outside, Ports, open_outside
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
-from spsd.jobs.observers import ProgressBoard
+from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.recovery import recover
-from spsd.jobs.run import Pipeline
+from spsd.jobs.run import RunResources
 from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Fetching
 from spsd.jobs.start_spread import StartSpread
@@ -69,7 +69,7 @@ SYSTEM_CLOCK: Final = Clock(lambda: int(time.time()), time.monotonic)
 class _Work:
     """What works on jobs."""
 
-    pipeline: Pipeline
+    resources: RunResources
     reservations: Reservations
     scheduler: Scheduler
 
@@ -83,7 +83,7 @@ class Daemon:
     configuration: Configuration
     ports: Ports
     services: Services
-    pipeline: Pipeline
+    resources: RunResources
     scheduler: Scheduler
     reservations: Reservations
     outside: Outside
@@ -227,7 +227,7 @@ async def open_daemon(
             configuration=configuration,
             ports=ports,
             services=services,
-            pipeline=work.pipeline,
+            resources=work.resources,
             scheduler=work.scheduler,
             reservations=work.reservations,
             outside=outside,
@@ -243,12 +243,12 @@ def _work(
     clock: Clock,
     report: Callable[[str], None],
 ) -> _Work:
-    pipeline = Pipeline(
+    resources = RunResources(
         jobs=ports.jobs,
         staging=ports.staging,
         slots=ports.slots,
         inspector=ports.staged_images,
-        download=ports.downloads,
+        attempts=ports.attempts,
         board=board,
         retry=retry_policy(settings.fetch, least_progress=limits.least_progress_bytes),
         spread=StartSpread(name, settings.fetch.start_spread_s),
@@ -256,8 +256,8 @@ def _work(
     )
     reservations = Reservations(ports.slots)
     concurrent = settings.fetch.concurrent
-    scheduler = Scheduler(pipeline, reservations, concurrent=concurrent, tell=report)
-    return _Work(pipeline, reservations, scheduler)
+    scheduler = Scheduler(resources, reservations, concurrent=concurrent, tell=report)
+    return _Work(resources, reservations, scheduler)
 
 
 def _change_of_fetch(limits: Limits, outside: Outside, work: _Work, name: str) -> Apply:
@@ -265,7 +265,7 @@ def _change_of_fetch(limits: Limits, outside: Outside, work: _Work, name: str) -
 
     async def apply(fetch: FetchSettings) -> None:
         wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
-        await outside.downloads.use(wanted, Splitting(connections=fetch.connections))
+        await outside.attempts.use(wanted, Splitting(connections=fetch.connections))
         work.scheduler.use(
             concurrent=fetch.concurrent,
             retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),

@@ -12,12 +12,12 @@ import pytest
 from spsd.clock import Clock
 from spsd.daemon import open_daemon
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.run import Pipeline
+from spsd.jobs.run import JobRun, RunResources
 from spsd.limits import Limits
 from spsd.slots.reservations import Reservations
 from spsd.storage.database import Database
 from spsd.testing.origin import Origin
-from spsd.transfer.attempt import Download
+from spsd.transfer.attempt import LocalAttempts
 from testbed.daemons import APPLIANCE, prepare, settings
 from testbed.iso import build_iso
 
@@ -38,8 +38,8 @@ FETCH = {
 
 @dataclass
 class Bench:
-    pipeline: Pipeline
-    download: Download
+    resources: RunResources
+    local_attempts: LocalAttempts
     root: Path
     content: bytes
     reservations: Reservations
@@ -52,19 +52,25 @@ class Bench:
     async def queued(self, url, sha256=None):
         key = JobKey(f"job-{next(self.keys)}")
         job = Job.submitted(key, url, sha256 or self.sha256, now=100)
-        await self.pipeline.jobs.add(job)
+        await self.resources.jobs.add(job)
         return job
 
     async def claimed(self, url, sha256=None, *, slot=1):
         job = await self.queued(url, sha256)
-        return await self.pipeline.jobs.move(job, job.start(slot, now=101))
+        return await self.resources.jobs.move(job, job.start(slot, now=101))
+
+    async def work_on(self, job, resources=None, *, slot=1):
+        """Claim a queued job and run it."""
+        resources = resources or self.resources
+        claimed = await resources.jobs.move(job, job.start(slot, now=101))
+        await JobRun(claimed, resources).run()
 
     async def fetch(self, *acts, always=None, sha256=None, url=None, slot=1, **more):
         """Run one job against an origin with that script; gives the row and the requests."""
         async with Origin({PATH: self.content}, acts, always=always, **more) as origin:
             job = await self.claimed(url or origin.url(PATH), sha256, slot=slot)
-            await self.pipeline.run(job)
-            return await self.pipeline.jobs.get(job.key), origin.requests
+            await JobRun(job, self.resources).run()
+            return await self.resources.jobs.get(job.key), origin.requests
 
     def installed(self, slot=1):
         return (self.root / "slots" / str(slot) / "image").read_bytes()
@@ -97,8 +103,8 @@ async def open_bench(root: Path, content: bytes) -> AsyncIterator[Bench]:
     )
     async with opening as daemon:
         yield Bench(
-            daemon.pipeline,
-            daemon.outside.download,
+            daemon.resources,
+            daemon.outside.local_attempts,
             root,
             content,
             daemon.reservations,

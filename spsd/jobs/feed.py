@@ -10,8 +10,8 @@ from typing import NewType
 
 from spsd.errors import TooManyReadersError
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.observers import ProgressBoard
 from spsd.jobs.ports import Moves
+from spsd.jobs.progress import ProgressBoard
 from spsd.storage.faults import DatabaseError
 from spsd.transfer.ports import Progress
 

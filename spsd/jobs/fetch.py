@@ -2,8 +2,8 @@
 
 import asyncio
 import random
+from typing import Protocol
 
-from spsd.clock import Now
 from spsd.failures import (
     EXPLANATIONS,
     ApplianceError,
@@ -14,129 +14,116 @@ from spsd.failures import (
     OriginError,
 )
 from spsd.jobs.job import Job
-from spsd.jobs.lifecycle import JobState
-from spsd.jobs.observers import ProgressBoard
-from spsd.jobs.ports import JobRepository
-from spsd.transfer.ports import Attempts, Fetched, Partial, Progress, SupersededError
+from spsd.transfer.ports import Attempts, Fetched, Partial, Progress, Report
 from spsd.transfer.rules.body import PAGE_BYTES, Finished, judge_digest
 from spsd.transfer.rules.retry import RetryPolicy, gained
 from spsd.transfer.rules.sources import Provenance, Sources
 from spsd.transfer.rules.url import authority
 
 
-class Claim:
-    """The hold that a run has on its job. Every move may raise :class:`SupersededError`."""
+class Lease(Protocol):
+    """The hold of a run on its job's row; each method may raise AttemptStoppedError."""
 
-    def __init__(
-        self, job: Job, jobs: JobRepository, board: ProgressBoard, *, retry: RetryPolicy, now: Now
-    ) -> None:
-        self.job = job
-        self.retry_policy = retry
-        self._jobs = jobs
-        self._board = board
-        self._now = now
+    @property
+    def job(self) -> Job:
+        """The row as this run has moved it last."""
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """How often and how soon it may try again."""
 
     async def report(self, progress: Progress, new_bytes: int) -> None:
-        """Show how far the download is; enough new bytes make the budget whole again."""
-        self._board.post(self.job.key, progress)
-        if self.job.spent > 0 and new_bytes > self.retry_policy.stall_floor:
-            await self.move(self.job.advanced(progress, now=self._now()))
+        """Show how far the download is; enough new bytes renew the budget."""
 
     async def retry(self, error: JobError, *, gained_bytes: bool) -> None:
-        """Note a failed attempt and go on; raises ``error`` if there is to be no other."""
-        after = self._after(error, gained_bytes=gained_bytes)
-        if after.state is JobState.FAILED:
-            raise error
-        await self.move(after)
+        """Charge a failed attempt.
 
-    async def fail(self, error: JobError) -> None:
-        """End the job with an error that no other attempt can mend."""
-        await self.move(self._after(error, gained_bytes=False))
-
-    async def move(self, to: Job) -> None:
-        """Make the row ``to``."""
-        moved = await self._jobs.move(self.job, to)
-        if moved is None:
-            raise SupersededError
-        self.job = moved
-
-    def _after(self, error: JobError, *, gained_bytes: bool) -> Job:
-        return self.job.failed(
-            error,
-            self._board.of(self.job),
-            gained=gained_bytes,
-            budget=self.retry_policy.budget,
-            now=self._now(),
-        )
+        Raises:
+            JobError: ``error``, if there is to be no other attempt.
+        """
 
 
-class Proving:
-    """The fetching of one claimed job into its open partial."""
+class Fetch:
+    """Attempts at the sources of one job, one after the other, into its open partial.
 
-    def __init__(self, claim: Claim, partial: Partial, download: Attempts) -> None:
-        self._claim = claim
+    Which source is next, and which are struck out, is decided in
+    :mod:`spsd.transfer.rules.sources`.
+    """
+
+    def __init__(self, lease: Lease, partial: Partial, attempts: Attempts) -> None:
+        self._lease = lease
         self._partial = partial
-        self._download = download
-        self._sources = Sources.of(claim.job.sources, spent=claim.job.spent)
+        self._attempts = attempts
+        self._sources = Sources.of(lease.job.sources, spent=lease.job.spent)
         self._provenance = Provenance(partial.length)
         self._longest = partial.length
         self._breaks = 0
 
-    async def to_the_proof(self) -> str:
+    async def run(self) -> str:
         """Fetch until the digest is right; gives the evidence for it.
 
         Raises:
             JobError: there is to be no other attempt.
+            AttemptStoppedError: the lease is lost.
         """
         while True:
-            fetched = await self._fetch()
-            finished = Finished(
-                expected=self._claim.job.sha256,
-                computed=await self._partial.seal(),
-                length=self._partial.length,
-                glued=self._provenance.glued if self._sources.several else fetched.glued,
-                clean_retries=0 if self._sources.unmixed else 1,
-                media_type=fetched.media_type,
-                beginning=await self._partial.read(0, PAGE_BYTES),
-                surplus=fetched.surplus,
-                notes={**fetched.notes, **self._bytes_from()},
-            )
-            if (error := judge_digest(finished)) is None:
-                shown: Evidence = {**fetched.evidence, **self._bytes_from()}
-                return ", ".join(f"{name} {value}" for name, value in shown.items())
-            await self._mismatch(error, glued=finished.glued)
-
-    async def _fetch(self) -> Fetched:
-        """Attempts, until a source has sent everything or nothing more is to be had."""
-        partial = self._partial
-        while True:
-            turn = self._sources.turn(now=_clock(), holding=partial.length > 0)
-            await asyncio.sleep(turn.wait_s)
-            if turn.drops:
-                await partial.clear()
-            self._sources = self._sources.asked(turn.index)
-            self._provenance.begin(turn.index, partial.length)
-            # An origin that starts over brings what was here before; that refunds nothing.
-            before = max(partial.length, self._longest)
-
-            async def report(progress: Progress, before: int = before) -> None:
-                self._provenance.reached(progress.done)
-                await self._claim.report(progress, partial.length - before)
-
-            url = self._sources.each[turn.index].url
+            url = await self._next_source()
             try:
-                return await self._download.attempt(url, partial, report, breaks=self._breaks)
+                fetched = await self._attempts.attempt(
+                    url, self._partial, self._reporting(), breaks=self._breaks
+                )
             except OriginError as error:
                 await self._failed(error, retry_after=error.retry_after)
+                continue
             except ApplianceError as error:
                 if error.code is not FailureCode.DISK_FULL:
                     raise
                 # The source's own word, or its endless body: another's may fit.
                 await self._failed(error)
+                continue
+            finished = await self._finished(fetched)
+            if (mismatch := judge_digest(finished)) is None:
+                shown: Evidence = {**fetched.evidence, **self._bytes_from()}
+                return ", ".join(f"{name} {value}" for name, value in shown.items())
+            await self._mismatch(mismatch, glued=finished.glued)
+
+    async def _next_source(self) -> str:
+        """Wait for the turn of the next source; gives its URL."""
+        turn = self._sources.turn(now=_clock(), holding=self._partial.length > 0)
+        await asyncio.sleep(turn.wait_s)
+        if turn.drops:
+            await self._partial.clear()
+        self._sources = self._sources.asked(turn.index)
+        self._provenance.begin(turn.index, self._partial.length)
+        return self._sources.each[turn.index].url
+
+    def _reporting(self) -> Report:
+        # An origin that starts over brings what was here before; that refunds nothing.
+        before = max(self._partial.length, self._longest)
+
+        async def report(progress: Progress) -> None:
+            self._provenance.reached(progress.done)
+            await self._lease.report(progress, self._partial.length - before)
+
+        return report
+
+    async def _finished(self, fetched: Fetched) -> Finished:
+        partial, sources = self._partial, self._sources
+        return Finished(
+            expected=self._lease.job.sha256,
+            computed=await partial.seal(),
+            length=partial.length,
+            glued=self._provenance.glued if sources.several else fetched.glued,
+            clean_retries=0 if sources.unmixed else 1,
+            media_type=fetched.media_type,
+            beginning=await partial.read(0, PAGE_BYTES),
+            surplus=fetched.surplus,
+            notes={**fetched.notes, **self._bytes_from()},
+        )
 
     async def _failed(self, error: JobError, *, retry_after: float | None = None) -> None:
         """Note it and go on, with what is left; raises if nothing is."""
-        policy = self._claim.retry_policy
+        policy = self._lease.retry_policy
         refunds = gained(policy, error.code, self._partial.length - self._longest)
         self._longest = max(self._longest, self._partial.length)
         if refunds:
@@ -144,7 +131,7 @@ class Proving:
         elif error.code in (FailureCode.CUT_OFF, FailureCode.STALL):
             self._breaks += 1
         if error.transient:
-            await self._claim.retry(self._seen(error, transient=True), gained_bytes=refunds)
+            await self._lease.retry(self._seen(error, transient=True), gained_bytes=refunds)
             self._sources = self._sources.failed(
                 policy,
                 gained=refunds,
@@ -154,7 +141,7 @@ class Proving:
             )
             return
         left = self._sources.failed_for_good()
-        await self._claim.retry(self._seen(error, transient=left.any_left), gained_bytes=refunds)
+        await self._lease.retry(self._seen(error, transient=left.any_left), gained_bytes=refunds)
         self._sources = left
         if not EXPLANATIONS[error.code].keeps_partial:
             await self._start_over()
@@ -163,7 +150,7 @@ class Proving:
         left = self._sources.mismatched(self._provenance.pieces, glued=glued)
         evidence = {**error.evidence, **self._tried()}
         again = ImageError(error.code, error.what, evidence, transient=left.any_left)
-        await self._claim.retry(again, gained_bytes=True)
+        await self._lease.retry(again, gained_bytes=True)
         self._sources = left
         await self._start_over()
 

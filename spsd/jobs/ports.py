@@ -12,6 +12,19 @@ from spsd.digest import Sha256
 from spsd.jobs.job import EVERY_JOB, Job, JobKey, Selection, Step
 
 
+class JobObserver(Protocol):
+    """Is notified of each change of a row, once it is durable, in the loop of the repository."""
+
+    def added(self, job: Job) -> None:
+        """A row was added."""
+
+    def moved(self, before: Job, after: Job) -> None:
+        """A row was moved from ``before`` to ``after``."""
+
+    def removed(self, job: Job) -> None:
+        """A row was removed."""
+
+
 class JobRepository(Protocol):
     """The rows. Each method is one statement: it happened whole, or not at all."""
 

@@ -10,8 +10,8 @@ from spsd.jobs.lifecycle import JobState
 from spsd.jobs.ports import JobRepository
 from spsd.slots.model import InstalledImage
 from spsd.slots.ports import SlotStore
+from spsd.transfer.discard import discard_partial
 from spsd.transfer.ports import Staging, download_key
-from spsd.transfer.staging.directory import clear_away
 
 
 async def recover(
@@ -27,7 +27,7 @@ async def recover(
     wanted = {download_key(digest) for digest in await jobs.wanted()}
     for key in await staging.keys():
         if key not in wanted:
-            await clear_away(staging, key)
+            await discard_partial(staging, key)
 
 
 def _settled(job: Job, content: object, *, budget: int, now: int) -> Job:

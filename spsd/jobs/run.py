@@ -1,4 +1,9 @@
-"""The run of one job: find the image, or fetch and verify it, then install it."""
+"""The run of one job: find the image, or fetch and verify it, then install it.
+
+A run holds a lease on its job's row: every step moves the row from what the run has made of it.
+Once a move finds that another transition has won (a client's cancel), the lease is lost, and the
+run ends without a further move: the row says what happened.
+"""
 
 import asyncio
 import logging
@@ -7,104 +12,142 @@ from dataclasses import dataclass
 from spsd.cancellation import to_completion
 from spsd.clock import Now
 from spsd.failures import EXPLANATIONS, ApplianceError, FailureCode, ImageError, JobError
-from spsd.jobs.fetch import Claim, Proving
+from spsd.jobs.fetch import Fetch
 from spsd.jobs.job import Job
-from spsd.jobs.observers import ProgressBoard
+from spsd.jobs.lifecycle import JobState
 from spsd.jobs.ports import JobRepository
+from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.start_spread import StartSpread
 from spsd.slots.model import InstalledImage
 from spsd.slots.ports import ImageInspector, SlotStore
 from spsd.slots.service import held_image
-from spsd.transfer.ports import Attempts, Staging, SupersededError, download_key
+from spsd.transfer.discard import discard_partial
+from spsd.transfer.ports import Attempts, AttemptStoppedError, Progress, Staging, download_key
 from spsd.transfer.rules.retry import RetryPolicy
-from spsd.transfer.staging.directory import clear_away
 
 _log = logging.getLogger(__name__)
 _WAITS = "job %s: asks its origin in %.1f s, as [fetch] start_spread_s has it"
 
 
 @dataclass(frozen=True, slots=True)
-class Pipeline:
-    """Everything that a run needs."""
+class RunResources:
+    """Everything that a run needs; shared by all of them."""
 
     jobs: JobRepository
     staging: Staging
     slots: SlotStore
     inspector: ImageInspector
-    download: Attempts
+    attempts: Attempts
     board: ProgressBoard
     retry: RetryPolicy
     spread: StartSpread
     now: Now
 
-    async def run(self, claimed: Job) -> None:
-        """Take a claimed job to one of its ends."""
-        claim = Claim(claimed, self.jobs, self.board, retry=self.retry, now=self.now)
+
+class LeaseLostError(AttemptStoppedError):
+    """Another transition has won the row: this run is over."""
+
+
+class JobRun:
+    """The run of a claimed job, which owns the :class:`~spsd.jobs.fetch.Lease` on its row."""
+
+    def __init__(self, claimed: Job, resources: RunResources) -> None:
+        self._job = claimed
+        self._resources = resources
+        self._key = download_key(claimed.sha256)
+
+    @property
+    def job(self) -> Job:
+        """The row as this run has moved it last."""
+        return self._job
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """How often and how soon it may try again."""
+        return self._resources.retry
+
+    async def run(self) -> None:
+        """Take the job to a terminal state, unless a cancel does."""
         try:
-            await _Run(self, claim).to_the_end()
-        except SupersededError:
+            try:
+                if not await self._found():
+                    await self._fetch()
+                    await to_completion(self._install())
+            except JobError as error:
+                # First of all: on a full disk the row needs the room.
+                if isinstance(error, ImageError) or not EXPLANATIONS[error.code].keeps_partial:
+                    await discard_partial(self._resources.staging, self._key)
+                await self._move(self._after(error, gained_bytes=False))
+        except LeaseLostError:
             # A client's cancel, whose request may have ended before it could stop this run.
-            await clear_away(self.staging, download_key(claimed.sha256))
-
-
-class _Run:
-    """One claimed job under way."""
-
-    def __init__(self, pipeline: Pipeline, claim: Claim) -> None:
-        self._with = pipeline
-        self._claim = claim
-        self._key = download_key(claim.job.sha256)
-
-    async def to_the_end(self) -> None:
-        try:
-            if await self._found():
-                return
-            if self._claim.job.slot is None:
-                raise ApplianceError(FailureCode.NO_SLOT, "there is no empty slot")
-            await self._wait()
-            await self._prove()
-            await to_completion(self._install())
-        except JobError as error:
-            # First of all: on a full disk the row needs the room.
-            if isinstance(error, ImageError) or not EXPLANATIONS[error.code].keeps_partial:
-                await clear_away(self._with.staging, self._key)
-            await self._claim.fail(error)
+            await discard_partial(self._resources.staging, self._key)
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
-        job = self._claim.job
-        held = await held_image(self._with.slots, job.sha256)
+        held = await held_image(self._resources.slots, self._job.sha256)
         if held is None:
             return False
         number, image = held
-        await self._claim.move(job.found(number, image.size, now=self._with.now()))
-        await clear_away(self._with.staging, self._key)
+        await self._move(self._job.found(number, image.size, now=self._resources.now()))
+        await discard_partial(self._resources.staging, self._key)
         return True
 
-    async def _wait(self) -> None:
-        """Let others of a fleet go first, if it is their turn."""
-        job, pipeline = self._claim.job, self._with
-        wait_s = pipeline.spread.wait_s(job.sha256, asked_at=job.created_at, now=pipeline.now())
+    async def _fetch(self) -> None:
+        """Fetch into the partial file, and verify it."""
+        resources = self._resources
+        if self._job.slot is None:
+            raise ApplianceError(FailureCode.NO_SLOT, "there is no empty slot")
+        await self._wait_for_turn()
+        async with resources.staging.open(self._key) as partial:
+            evidence = await Fetch(self, partial, resources.attempts).run()
+            await self._move(self._job.verified(partial.length, evidence, now=resources.now()))
+
+    async def _wait_for_turn(self) -> None:
+        """Let other appliances of a fleet request the image first, if it is their turn."""
+        job, resources = self._job, self._resources
+        wait_s = resources.spread.wait_s(job.sha256, asked_at=job.created_at, now=resources.now())
         if wait_s > 0:
             _log.info(_WAITS, job.key, wait_s, extra={"job": job.key, "action": "wait"})
         await asyncio.sleep(wait_s)
 
-    async def _prove(self) -> None:
-        async with self._with.staging.open(self._key) as partial:
-            evidence = await Proving(self._claim, partial, self._with.download).to_the_proof()
-            job = self._claim.job
-            await self._claim.move(job.verified(partial.length, evidence, now=self._with.now()))
-
     async def _install(self) -> None:
-        job, pipeline = self._claim.job, self._with
+        job, resources = self._job, self._resources
         if job.slot is None:
             raise ValueError("a job is installed into the slot that it has reserved")
         image = InstalledImage(
             sha256=job.sha256,
             size=job.progress.total,
-            info=await pipeline.inspector.inspect(self._key),
+            info=await resources.inspector.inspect(self._key),
             job=job.key,
-            installed_at=pipeline.now(),
+            installed_at=resources.now(),
         )
-        await pipeline.slots.install(job.slot, image, self._key)
-        await self._claim.move(job.installed(now=pipeline.now()))
+        await resources.slots.install(job.slot, image, self._key)
+        await self._move(job.installed(now=resources.now()))
+
+    async def report(self, progress: Progress, new_bytes: int) -> None:
+        """Show how far the download is; enough new bytes renew the budget."""
+        self._resources.board.post(self._job.key, progress)
+        if self._job.spent > 0 and new_bytes > self.retry_policy.stall_floor:
+            await self._move(self._job.advanced(progress, now=self._resources.now()))
+
+    async def retry(self, error: JobError, *, gained_bytes: bool) -> None:
+        """Charge a failed attempt; raises ``error`` if there is to be no other."""
+        after = self._after(error, gained_bytes=gained_bytes)
+        if after.state is JobState.FAILED:
+            raise error
+        await self._move(after)
+
+    async def _move(self, to: Job) -> None:
+        moved = await self._resources.jobs.move(self._job, to)
+        if moved is None:
+            raise LeaseLostError
+        self._job = moved
+
+    def _after(self, error: JobError, *, gained_bytes: bool) -> Job:
+        return self._job.failed(
+            error,
+            self._resources.board.of(self._job),
+            gained=gained_bytes,
+            budget=self.retry_policy.budget,
+            now=self._resources.now(),
+        )

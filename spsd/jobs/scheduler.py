@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from spsd.digest import Sha256
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import ACTIVE, JobState
-from spsd.jobs.run import Pipeline
+from spsd.jobs.run import JobRun, RunResources
 from spsd.jobs.start_spread import StartSpread
 from spsd.slots.reservations import Holder, Reservations
+from spsd.transfer.discard import discard_partial
 from spsd.transfer.ports import download_key
 from spsd.transfer.rules.retry import RetryPolicy
-from spsd.transfer.staging.directory import clear_away
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class Scheduler:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        resources: RunResources,
         reservations: Reservations,
         *,
         concurrent: int,
         tell: Callable[[str], None],
     ) -> None:
         """``tell`` is given a line for the operator whenever the number of running jobs changes."""
-        self._with = pipeline
+        self._resources = resources
         self._reservations = reservations
         self._tell = tell
         self._concurrent = concurrent
@@ -48,7 +48,7 @@ class Scheduler:
         Running jobs run on, even if they are more than ``concurrent``.
         """
         self._concurrent = concurrent
-        self._with = replace(self._with, retry=retry, spread=spread)
+        self._resources = replace(self._resources, retry=retry, spread=spread)
         self.wake()
 
     def wake(self) -> None:
@@ -82,7 +82,7 @@ class Scheduler:
                 return
             self._discarding.add(digest)
         try:
-            await clear_away(self._with.staging, download_key(digest))
+            await discard_partial(self._resources.staging, download_key(digest))
         finally:
             self._discarding.discard(digest)
             self.wake()
@@ -103,13 +103,15 @@ class Scheduler:
     async def _claim(self) -> Job | None:
         """Start the next job: reserve a slot for it and charge the attempt."""
         while True:
-            job = await self._with.jobs.next_queued(without=self._busy())
+            job = await self._resources.jobs.next_queued(without=self._busy())
             if job is None:
                 return None
             slot = await self._reservations.claim(Holder.DOWNLOAD)
             claimed = None
             try:
-                claimed = await self._with.jobs.move(job, job.start(slot, now=self._with.now()))
+                claimed = await self._resources.jobs.move(
+                    job, job.start(slot, now=self._resources.now())
+                )
             finally:
                 if claimed is None:
                     self._release(slot)
@@ -122,22 +124,22 @@ class Scheduler:
 
     async def _work(self, job: Job) -> None:
         try:
-            await self._with.run(job)
+            await JobRun(job, self._resources).run()
         except asyncio.CancelledError:
             await self._settle(job.key)
             raise
         finally:
-            self._with.board.wipe(job.key)
+            self._resources.board.wipe(job.key)
             del self._running[job.key]
             self._release(job.slot)
             self.wake()
 
     async def _settle(self, key: JobKey) -> None:
         """After a cancelled run: put the row back, unless a client's cancel moved it."""
-        job = await self._with.jobs.get(key)
+        job = await self._resources.jobs.get(key)
         if job is None:
             return
         if job.state in ACTIVE:
-            await self._with.jobs.move(job, job.stopped(now=self._with.now()))
+            await self._resources.jobs.move(job, job.stopped(now=self._resources.now()))
         elif job.state is JobState.CANCELLED:
-            await clear_away(self._with.staging, download_key(job.sha256))
+            await discard_partial(self._resources.staging, download_key(job.sha256))

@@ -9,8 +9,8 @@ from spsd.digest import Sha256
 from spsd.errors import FetchNotCancellableError, ResourceNotFoundError
 from spsd.jobs.job import EVERY_JOB, Job, JobKey, Selection, Step
 from spsd.jobs.lifecycle import TERMINAL, JobState
-from spsd.jobs.observers import ProgressBoard
 from spsd.jobs.ports import JobRepository
+from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.scheduler import Scheduler
 
 

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
+from spsd.cancellation import to_completion
 from spsd.digest import Sha256
 from spsd.failures import EXPLANATIONS
 from spsd.jobs.job import EVERY_JOB, Job, JobKey, Selection, Step
 from spsd.jobs.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
-from spsd.jobs.ports import Moved
+from spsd.jobs.ports import JobObserver, Moved
 from spsd.storage.database import Database
 from spsd.transfer.ports import Progress
 
@@ -60,16 +61,32 @@ SELECT DISTINCT sha256 FROM job WHERE state IN ({_NOT_OVER})
 
 
 class SqliteJobs:
-    """The job repository over one database."""
+    """The job repository over one database.
 
-    def __init__(self, database: Database, *, patient: bool = False) -> None:
-        """``patient``: moves wait for a lock as long as nobody is kept waiting by them."""
+    A statement that was cancelled is executed all the same (aiosqlite runs it in its thread), so
+    its observers are notified all the same, too, in the order in which they are named.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        patient: bool = False,
+        observers: Sequence[JobObserver] = (),
+    ) -> None:
+        """``patient``: a move waits longer for another program, since no client waits for it."""
         self._database = database
         self._patient = patient
+        self._observers = observers
 
     async def add(self, job: Job) -> None:
         """Durable when it returns."""
+        await to_completion(self._add(job))
+
+    async def _add(self, job: Job) -> None:
         await self._database.rows(_ADD, _row(job))
+        for observer in self._observers:
+            observer.added(job)
 
     async def get(self, key: JobKey) -> Job | None:
         """The row as it is now."""
@@ -124,7 +141,17 @@ class SqliteJobs:
         return _one(await self._database.read(sql, (json.dumps(sorted(without)),)))
 
     async def move(self, seen: Job, to: Job) -> Job | None:
-        """Make the row ``to`` if it still is what ``seen`` says; None: somebody moved first."""
+        """Make the row ``to`` if it still is what ``seen`` says; None: another transition won."""
+        return await to_completion(self._move(seen, to))
+
+    async def _move(self, seen: Job, to: Job) -> Job | None:
+        moved = await self._update(seen, to)
+        if moved is not None:
+            for observer in self._observers:
+                observer.moved(seen, moved)
+        return moved
+
+    async def _update(self, seen: Job, to: Job) -> Job | None:
         guard = {"seen_state": seen.state, "seen_attempt": seen.attempt}
         try:
             row = _row(to) | guard
@@ -132,13 +159,20 @@ class SqliteJobs:
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise
-            # The slot or the digest is another active job's: that one moved first.
+            # The slot or the digest is another active job's: its transition won.
             return None
 
     async def remove(self, job: Job) -> bool:
         """Delete the row if it still is what ``job`` says, with its history."""
+        return await to_completion(self._remove(job))
+
+    async def _remove(self, job: Job) -> bool:
         sql = "DELETE FROM job WHERE key = ? AND state = ? AND attempt = ? RETURNING seq"
-        return bool(await self._database.rows(sql, (job.key, job.state, job.attempt)))
+        removed = bool(await self._database.rows(sql, (job.key, job.state, job.attempt)))
+        if removed:
+            for observer in self._observers:
+                observer.removed(job)
+        return removed
 
     async def wanted(self) -> Collection[Sha256]:
         """The digests whose partial files some row may still go on with."""

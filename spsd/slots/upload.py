@@ -26,8 +26,8 @@ from spsd.slots.ports import ImageInspector, SlotStore
 from spsd.slots.reservations import Holder, Reservations
 from spsd.slots.service import held_image
 from spsd.storage.files import SPARE_BYTES
+from spsd.transfer.discard import discard_partial
 from spsd.transfer.ports import Partial, Staging, StagingKey, upload_key
-from spsd.transfer.staging.directory import clear_away
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Uploads:
             return await self._keep(slot, key, size, computed)
         finally:
             # Once installed it stands there no more, and this finds nothing to do.
-            await to_completion(clear_away(self._staging, key))
+            await to_completion(discard_partial(self._staging, key))
 
     async def _take(self, key: StagingKey, blocks: AsyncIterator[bytes]) -> tuple[int, Sha256]:
         async with self._staging.open(key) as partial:

@@ -5,7 +5,9 @@ What to do is decided in :mod:`spsd.transfer.rules`; here it is done.
 
 import asyncio
 import logging
-from typing import assert_never
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, assert_never
 
 from spsd.clock import Now
 from spsd.failures import ApplianceError, FailureCode, JobError
@@ -41,56 +43,122 @@ _log = logging.getLogger(__name__)
 _DONE = Complete()
 
 
-class Attempt:
-    """One attempt under way; ``notes`` tell what a person should know of how it went."""
+class LocalAttempts:
+    """Makes attempts in the loop that asks for them; all of them share what is set here."""
 
     def __init__(
         self,
-        url: str,
-        partial: Partial,
-        report: Report,
+        origin: Origin,
         staging: Staging,
-        parallel: Parallel,
-        splitting: Splitting,
+        *,
+        now: Now,
+        windows: Windows = WINDOWS,
+        splitting: Splitting = ALONE,
+        look_s: float = LOOK_S,
     ) -> None:
+        self.origin = origin
+        self.staging = staging
+        self.now = now
+        self.windows = windows
+        self.look_s = look_s
+        self._splitting = splitting
+        self._under_way = 0
+
+    def use(self, splitting: Splitting) -> None:
+        """Split the attempts that begin from now on so."""
+        self._splitting = splitting
+
+    @contextmanager
+    def sharing(self) -> Iterator[Splitting]:
+        """One attempt more is under way; gives its share of connections and memory."""
+        self._under_way += 1
+        try:
+            yield self._splitting.among(self._under_way)
+        finally:
+            self._under_way -= 1
+
+    def attempt(
+        self, url: str, partial: Partial, report: Report, *, breaks: int = 0
+    ) -> Coroutine[Any, Any, Fetched]:
+        """Continue the partial: see :meth:`spsd.transfer.ports.Attempts.attempt`."""
+        return Attempt(self, url, partial, report, breaks=breaks).run()
+
+
+class Attempt:
+    """One attempt: the requests to one URL until the partial is complete or an error ends it."""
+
+    def __init__(
+        self, shared: LocalAttempts, url: str, partial: Partial, report: Report, *, breaks: int
+    ) -> None:
+        self._shared = shared
         self._url = url
         self._partial = partial
         self._report = report
-        self._staging = staging
-        self._parallel = parallel
-        self._splitting = splitting
-        self._sample = Sample(splitting)
+        self._windows = shared.windows.after(breaks)
+        self._splitting = ALONE
+        self._sample = Sample(ALONE)
+        self._parallel = Parallel(
+            shared.origin,
+            url,
+            partial,
+            report,
+            now=shared.now,
+            windows=self._windows,
+            look_s=shared.look_s,
+        )
         self._asked_at = self._answered_at = 0.0
-        self.notes: Evidence = {}
-        self.glued = partial.length > 0
-        self.surplus = False
+        self._notes: Evidence = {}
+        """What a person should know of how it went."""
+        self._glued = partial.length > 0
+        self._surplus = False
 
-    def asks(self) -> None:
-        """The next answer is asked for now."""
-        self._asked_at = _clock()
+    async def run(self) -> Fetched:
+        """Request and receive until the origin has sent all of the object.
 
-    async def take(self, answer: Answer, verdict: Verdict) -> Ask | Complete:
-        """Do what the verdict says; gives what to ask next."""
-        self._answered_at = _clock()
-        match verdict:
-            case Complete():
-                return _DONE
-            case AskAgain():
-                return self._again(verdict)
-            case Reject(error=error):
-                raise error
-            case Compare(length=length, then=then):
-                found = await self._compared(answer, 0, length)
-                return then if found is None else self._again(found)
-            case StartOver(total=total, why=why):
-                return await self._start_over(answer, total, why)
-            case Append(offset=offset, total=total, overlap=overlap):
-                found = await self._compared(answer, offset - overlap, overlap)
-                if found is not None:
-                    return self._again(found)
-                return await self._receive(answer, total)
-            case _:
-                assert_never(verdict)
+        Raises:
+            OriginError: the attempt is over; the bytes that have come stay in the partial.
+            ApplianceError: the disk is full or broken.
+        """
+        evidence: Evidence = {"kept": "every byte was here already"}
+        media_type = ""
+        with self._shared.sharing() as self._splitting:
+            self._sample = Sample(self._splitting)
+            ask = plan(self._partial.kept(self._url), self._windows)
+            try:
+                while not isinstance(ask, Complete):
+                    self._asked_at = _clock()
+                    async with self._shared.origin.open(self._url, ask) as answer:
+                        self._answered_at = _clock()
+                        evidence, media_type = dict(answer.evidence), answer.reply.media_type
+                        match self._judge(ask, answer):
+                            case Complete():
+                                ask = _DONE
+                            case AskAgain() as verdict:
+                                ask = self._again(verdict)
+                            case Reject(error=error):
+                                raise error
+                            case Compare(length=length, then=then):
+                                found = await self._compared(answer, 0, length)
+                                ask = then if found is None else self._again(found)
+                            case StartOver(total=total, why=why):
+                                come = await self._restart(answer, why)
+                                ask = await self._receive(answer, total, come)
+                            case Append(offset=offset, total=total, overlap=overlap):
+                                found = await self._compared(answer, offset - overlap, overlap)
+                                if found is None:
+                                    ask = await self._receive(answer, total)
+                                else:
+                                    ask = self._again(found)
+                            case verdict:
+                                assert_never(verdict)
+            except JobError as error:
+                error.evidence = {**error.evidence, **self._notes}
+                raise
+        return Fetched(evidence | self._notes, self._notes, media_type, self._glued, self._surplus)
+
+    def _judge(self, ask: Ask, answer: Answer) -> Verdict:
+        kept = self._partial.kept(self._url)
+        return judge(ask, kept, answer.reply, now=self._shared.now(), windows=self._windows)
 
     def _again(self, verdict: AskAgain) -> Ask:
         _log.info("asking again: %s", verdict.why)
@@ -100,7 +168,7 @@ class Attempt:
 
     def _note(self, why: str) -> None:
         if self._partial.length:
-            self.notes.setdefault("started over", why)
+            self._notes.setdefault("started over", why)
 
     async def _compared(self, answer: Answer, first: int, length: int) -> AskAgain | None:
         """Compare the body's next bytes with those kept."""
@@ -110,7 +178,8 @@ class Attempt:
         mine = await self._partial.read(first, length)
         return difference(first, mine, bytes(theirs[:come]))
 
-    async def _start_over(self, answer: Answer, total: int | None, why: str) -> Ask | Complete:
+    async def _restart(self, answer: Answer, why: str) -> int:
+        """Clear the partial for this body; gives how many bytes of it are in the room already."""
         # What is kept goes when there is something better, not when it was only announced.
         room = self._sample.room(await self._partial.room())
         size = await answer.read_into(room)
@@ -119,29 +188,29 @@ class Attempt:
             raise error
         self._note(why)
         await self._partial.clear()
-        self.glued = False
-        return await self._receive(answer, total, size)
+        self._glued = False
+        return size
 
     async def _receive(self, answer: Answer, total: int | None, come: int = 0) -> Ask | Complete:
         """Append the rest of the body, of which ``come`` bytes are in the partial's room."""
         room = await self._room(total)
         await self._partial.describe(self._url, answer.reply, total)
         await self._report(Progress(self._partial.length, total or 0))
-        size = come or await self._read(answer)
-        while size and not self.surplus:
+        size = come or await answer.read_into(await self._next_room())
+        while size and not self._surplus:
             fitting = within(self._partial.length, size, total)
-            self.surplus = fitting < size
+            self._surplus = fitting < size
             await self._append(fitting, total, room)
             rate = self._sample.rate(self._partial.length, _clock())
             if rate is not None and self._splits(answer, rate):
                 return await self._split(answer, rate)
-            if not self.surplus:
-                size = await self._read(answer)
+            if not self._surplus:
+                size = await answer.read_into(await self._next_room())
         self._check(Received(self._partial.length, total, room, ended=True))
         return _DONE
 
-    async def _read(self, answer: Answer) -> int:
-        return await answer.read_into(self._sample.room(await self._partial.room()))
+    async def _next_room(self) -> memoryview:
+        return self._sample.room(await self._partial.room())
 
     def _splits(self, answer: Answer, rate: float) -> bool:
         """Whether other connections are to join now."""
@@ -151,12 +220,13 @@ class Attempt:
         return self._splitting.pays(kept.total - kept.length, rate)
 
     async def _split(self, answer: Answer, rate: float) -> Ask | Complete:
-        self.glued = True
+        self._glued = True
         setup_s = self._answered_at - self._asked_at
+        parallel = self._parallel
         try:
-            await self._parallel.run(answer, self._splitting, rate=rate, setup_s=setup_s)
+            await parallel.run(answer, self._splitting, rate=rate, setup_s=setup_s)
         finally:
-            self.notes["connections"] = len(self._parallel.useful)
+            self._notes["connections"] = len(parallel.useful)
         return plan(self._partial.kept(self._url))
 
     async def _append(self, size: int, total: int | None, room: int) -> None:
@@ -175,7 +245,7 @@ class Attempt:
             ApplianceError: the object is known not to fit.
         """
         length = self._partial.length
-        free = await self._staging.room_beyond(length) - SPARE_BYTES
+        free = await self._shared.staging.room_beyond(length) - SPARE_BYTES
         if total is not None and total - length > free:
             raise ApplianceError(
                 FailureCode.DISK_FULL,
@@ -187,80 +257,3 @@ class Attempt:
 
 def _clock() -> float:
     return asyncio.get_running_loop().time()
-
-
-class Download:
-    """Fetches into a partial, over several connections where that pays."""
-
-    def __init__(
-        self,
-        origin: Origin,
-        staging: Staging,
-        *,
-        now: Now,
-        windows: Windows = WINDOWS,
-        splitting: Splitting = ALONE,
-        look_s: float = LOOK_S,
-    ) -> None:
-        self._look_s = look_s
-        self._origin = origin
-        self._staging = staging
-        self._now = now
-        self._windows = windows
-        self._splitting = splitting
-        self._under_way = 0
-
-    def use(self, splitting: Splitting) -> None:
-        """Split the attempts that begin from now on so."""
-        self._splitting = splitting
-
-    async def attempt(
-        self, url: str, partial: Partial, report: Report, *, breaks: int = 0
-    ) -> Fetched:
-        """Continue the partial until the origin has sent all of it.
-
-        After ``breaks`` of the line in a row without a new byte, fewer bytes are compared.
-        ``report`` is told how far the download is, after the last block at the latest.
-
-        Raises:
-            OriginError: the attempt is over; what has come is kept in the partial.
-            ApplianceError: the disk is full or broken.
-        """
-        windows = self._windows.after(breaks)
-        parallel = Parallel(
-            self._origin,
-            url,
-            partial,
-            report,
-            now=self._now,
-            windows=windows,
-            look_s=self._look_s,
-        )
-        self._under_way += 1
-        splitting = self._splitting.among(self._under_way)
-        run = Attempt(url, partial, report, self._staging, parallel, splitting)
-        try:
-            return await self._attempt(run, url, partial, windows)
-        except JobError as error:
-            error.evidence = {**error.evidence, **run.notes}
-            raise
-        finally:
-            self._under_way -= 1
-
-    async def _attempt(self, run: Attempt, url: str, partial: Partial, windows: Windows) -> Fetched:
-        ask = plan(partial.kept(url), windows)
-        evidence: Evidence = {"kept": "every byte was here already"}
-        media_type = ""
-        while not isinstance(ask, Complete):
-            run.asks()
-            async with self._origin.open(url, ask) as answer:
-                verdict = judge(
-                    ask,
-                    partial.kept(url),
-                    answer.reply,
-                    now=self._now(),
-                    windows=windows,
-                )
-                ask = await run.take(answer, verdict)
-                evidence, media_type = dict(answer.evidence), answer.reply.media_type
-        return Fetched(evidence | run.notes, run.notes, media_type, run.glued, run.surplus)

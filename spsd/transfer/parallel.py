@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from spsd.clock import Now
 from spsd.failures import FailureCode, JobError, OriginError
-from spsd.transfer.ports import Answer, Origin, Partial, Progress, Report, SupersededError
+from spsd.transfer.ports import Answer, AttemptStoppedError, Origin, Partial, Progress, Report
 from spsd.transfer.rules.chunks import MIB, Chunk, Schedule, Splitting
 from spsd.transfer.rules.messages import Append, Ask, Kept, Reject, Windows
 from spsd.transfer.rules.response import judge
@@ -67,7 +67,7 @@ class Parallel:
         ahead = min(int(rate * setup_s), rest // 2)
         size = splitting.chunk(rest - ahead, rate)
         schedule = Schedule(splitting, first, self._total, size, ahead=ahead, setup_s=setup_s)
-        failure: JobError | SupersededError | None = None
+        failure: JobError | AttemptStoppedError | None = None
         async with asyncio.TaskGroup() as group:
             lanes = [
                 group.create_task(self._lane(schedule, number, answer if number == 0 else None))
@@ -75,7 +75,7 @@ class Parallel:
             ]
             try:
                 await self._append_in_order(schedule)
-            except (JobError, SupersededError) as error:
+            except (JobError, AttemptStoppedError) as error:
                 # Not through the group, which would wrap it.
                 failure = error
             for lane in lanes:

@@ -51,8 +51,8 @@ NO_PROGRESS = Progress()
 Evidence = dict[str, str | int]
 
 
-class SupersededError(Exception):
-    """Somebody else has moved the row; this run is over."""
+class AttemptStoppedError(Exception):
+    """Raised by a progress report: the attempt is to stop, for a reason that is its caller's."""
 
 
 Report = Callable[[Progress], Awaitable[None]]
@@ -178,9 +178,18 @@ class Fetched:
 
 
 class Attempts(Protocol):
-    """Whatever makes attempts: a :class:`Download`, here or in another loop."""
+    """Makes attempts, in this loop or in another."""
 
     async def attempt(
         self, url: str, partial: Partial, report: Report, *, breaks: int = 0
     ) -> Fetched:
-        """Continue the partial: see :meth:`Download.attempt`."""
+        """Continue the partial until the origin has sent all of the object.
+
+        After ``breaks`` broken connections in a row without a new byte, fewer bytes are compared.
+        ``report`` is called with the progress, after the last block at the latest; what it raises
+        ends the attempt.
+
+        Raises:
+            OriginError: the attempt is over; the bytes that have come stay in the partial.
+            ApplianceError: the disk is full or broken.
+        """

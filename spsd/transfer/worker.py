@@ -12,7 +12,7 @@ from typing import Any
 from spsd.cancellation import to_completion
 from spsd.failures import JobError
 from spsd.system.loop_thread import LoopThread
-from spsd.transfer.attempt import Download
+from spsd.transfer.attempt import LocalAttempts
 from spsd.transfer.http.origin import HttpOrigin, OriginSettings
 from spsd.transfer.ports import Fetched, Partial, Progress, Report
 from spsd.transfer.rules.chunks import Splitting
@@ -33,34 +33,34 @@ TELL_EVERY_S = 0.05
 """Progress crosses between the loops at most so often."""
 
 
-class ThreadedDownload:
-    """A download whose attempts run in a :class:`LoopThread`, where its ``origin`` was opened."""
+class WorkerAttempts:
+    """Attempts in a :class:`LoopThread`, in which their ``origin`` was opened."""
 
     def __init__(
         self,
         thread: LoopThread,
         origin: HttpOrigin,
-        download: Download,
+        attempts: LocalAttempts,
         *,
         tell_every_s: float = TELL_EVERY_S,
     ) -> None:
         self._tell_every_s = tell_every_s
         self._thread = thread
         self._origin = origin
-        self._download = download
+        self._attempts = attempts
 
     async def use(self, settings: OriginSettings, splitting: Splitting) -> None:
-        """Go on with other settings: see :meth:`HttpOrigin.use` and :meth:`Download.use`."""
+        """Go on with other settings: see :meth:`HttpOrigin.use` and :meth:`LocalAttempts.use`."""
         await self._thread.run(self._use(settings, splitting))
 
     async def _use(self, settings: OriginSettings, splitting: Splitting) -> None:
         self._origin.use(settings)
-        self._download.use(splitting)
+        self._attempts.use(splitting)
 
     async def attempt(
         self, url: str, partial: Partial, report: Report, *, breaks: int = 0
     ) -> Fetched:
-        """Continue the partial: see :meth:`Download.attempt`.
+        """Continue the partial: see :meth:`spsd.transfer.ports.Attempts.attempt`.
 
         The partial is the other loop's until this is over. ``report`` is called in this loop, some
         times a second, and with the last progress before this returns; what it raises ends the
@@ -83,7 +83,7 @@ class ThreadedDownload:
         self, url: str, partial: Partial, reports: "_Reports", breaks: int
     ) -> Fetched:
         try:
-            return await self._download.attempt(url, partial, reports.tell, breaks=breaks)
+            return await self._attempts.attempt(url, partial, reports.tell, breaks=breaks)
         finally:
             reports.tell_the_rest()
 

@@ -10,8 +10,8 @@ from spsd.digest import Sha256
 from spsd.failures import FailureCode, OriginError
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState
-from spsd.jobs.observers import ProgressBoard
-from spsd.jobs.run import Pipeline
+from spsd.jobs.progress import ProgressBoard
+from spsd.jobs.run import JobRun, RunResources
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.jobs.start_spread import StartSpread
 from spsd.slots.directory import SlotDirectory
@@ -19,7 +19,7 @@ from spsd.slots.model import ImageInfo
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
 from spsd.testing.origin import CutAfter, Origin
-from spsd.transfer.attempt import Download
+from spsd.transfer.attempt import LocalAttempts
 from spsd.transfer.ports import StagingKey
 from spsd.transfer.rules.messages import Ask
 from spsd.transfer.rules.retry import RetryPolicy
@@ -66,12 +66,12 @@ async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> Non
     staging = StagingDirectory(tmp_path / "staging", boot="this boot", sync_window=SYNC_WINDOW)
     async with open_database(tmp_path / "db") as database:
         jobs = SqliteJobs(database)
-        pipeline = Pipeline(
+        resources = RunResources(
             jobs=jobs,
             staging=staging,
             slots=SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=1),
             inspector=NoInspector(),
-            download=Download(origin, staging, now=lambda: 0),
+            attempts=LocalAttempts(origin, staging, now=lambda: 0),
             board=ProgressBoard(),
             retry=RetryPolicy(budget=BUDGET, initial_s=0, limit_s=0, stall_floor=0),
             spread=StartSpread("", 0.0),
@@ -81,7 +81,7 @@ async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> Non
         await jobs.add(job)
         claimed = await jobs.move(job, job.start(1, now=0))
         assert claimed is not None
-        await pipeline.run(claimed)
+        await JobRun(claimed, resources).run()
         ended = await jobs.get(JobKey("k"))
     assert ended is not None
     assert ended.state is JobState.FAILED
@@ -95,7 +95,7 @@ async def test_a_line_that_breaks_within_a_window_gets_there_without_a_validator
     """What is compared shrinks when a connection has brought no new byte."""
     async with Origin({PATH: bench.content}, always=CutAfter(30_000), validators=False) as origin:
         job = await bench.claimed(origin.url(PATH))
-        await bench.pipeline.run(job)
-    row = await bench.pipeline.jobs.get(job.key)
+        await JobRun(job, bench.resources).run()
+    row = await bench.resources.jobs.get(job.key)
     assert row.state is JobState.FINISHED, row.error
     assert bench.installed() == bench.content

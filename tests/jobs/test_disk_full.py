@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from spsd.jobs.lifecycle import JobState
-from spsd.transfer.attempt import Download
+from spsd.jobs.run import JobRun
+from spsd.transfer.attempt import LocalAttempts
 from testbed.waiting import until_seen
 from tests.bench import open_bench
 from tests.disk import fill, free_again, needs_root, small_disk
@@ -70,14 +71,14 @@ async def test_a_disk_that_becomes_full(disk, content, after):
         step = -(-len(other) // 5)
         blocks = [other[at : at + step] for at in range(0, len(other), step)]
         origin = Filling(disk, blocks, after)
-        pipeline = replace(
-            bench.pipeline,
-            download=Download(origin, bench.pipeline.staging, now=lambda: 0),
-            inspector=FullAtInstall(bench.pipeline.inspector, disk),
+        resources = replace(
+            bench.resources,
+            attempts=LocalAttempts(origin, bench.resources.staging, now=lambda: 0),
+            inspector=FullAtInstall(bench.resources.inspector, disk),
         )
         job = await bench.claimed("http://origin.test/", slot=1)
-        await pipeline.run(job)
-        job = await bench.pipeline.jobs.get(job.key)
+        await JobRun(job, resources).run()
+        job = await bench.resources.jobs.get(job.key)
         assert job.state is JobState.FAILED
         assert job.error.startswith("disk_full: ")
         assert re.search(r"needed bytes \d+, free bytes \d+", job.error), job.error

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from spsd.jobs.feed import Change, Feed, Reader, Removal
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.observers import ProgressBoard
 from spsd.jobs.ports import Moved
+from spsd.jobs.progress import ProgressBoard
 from spsd.storage.faults import DatabaseError, Trouble
 from spsd.transfer.ports import Progress
 from spsd.web.api.events import Place, place_of, told

@@ -35,7 +35,7 @@ class BrokenOff(SqliteJobs):
 
 def refusing(bench):
     staging = Refusing(bench.root / "staging", boot="this")
-    bench.pipeline = dataclasses.replace(bench.pipeline, staging=staging)
+    bench.resources = dataclasses.replace(bench.resources, staging=staging)
 
 
 async def partial_of(bench, digest):
@@ -72,8 +72,8 @@ async def test_a_disk_that_refuses_does_not_keep_the_daemon_from_starting(bench)
     await partial_of(bench, "1" * 64)
     refusing(bench)
     job = await bench.claimed("http://x.example/")
-    job = await bench.pipeline.jobs.move(job, dataclasses.replace(job, spent=3))
-    with_ = bench.pipeline
+    job = await bench.resources.jobs.move(job, dataclasses.replace(job, spent=3))
+    with_ = bench.resources
     await recover(with_.jobs, with_.staging, with_.slots, budget=3, now=with_.now)
     assert (await with_.jobs.get(job.key)).state is JobState.FAILED
 
@@ -85,17 +85,17 @@ async def test_the_next_start_removes_what_a_failed_job_could_not(bench, code, s
     await partial_of(bench, bench.sha256)
     job = await bench.claimed("http://x.example/")
     error = ImageError(code, "it is no good")
-    await bench.pipeline.jobs.move(
+    await bench.resources.jobs.move(
         job, job.failed(error, job.progress, gained=False, budget=1, now=102)
     )
-    with_ = bench.pipeline
+    with_ = bench.resources
     await recover(with_.jobs, with_.staging, with_.slots, budget=3, now=with_.now)
     assert bench.partials() == ([bench.sha256] if stays else [])
 
 
 async def test_a_cancel_whose_answer_is_lost_leaves_nothing_in_the_end(bench):
     jobs = BrokenOff(bench.database)
-    bench.pipeline = dataclasses.replace(bench.pipeline, jobs=jobs)
+    bench.resources = dataclasses.replace(bench.resources, jobs=jobs)
     async with (
         Origin({"/a": bench.content}, [Hang(100_000)]) as origin,
         working(bench) as fetching,
@@ -116,7 +116,7 @@ async def test_a_request_that_is_broken_off_cancels_the_job_all_the_same(bench):
         job = await fetching.submit(origin.url("/a"), bench.sha256)
         await until_bytes(fetching, job.key)
         request = asyncio.create_task(fetching.delete(job.key))
-        while (await bench.pipeline.jobs.get(job.key)).state is not JobState.CANCELLED:
+        while (await bench.resources.jobs.get(job.key)).state is not JobState.CANCELLED:
             await asyncio.sleep(0)
         request.cancel()
         with suppress(asyncio.CancelledError):
@@ -140,7 +140,7 @@ async def test_a_file_system_that_does_not_answer_fails_the_job_and_not_the_daem
         async def room_beyond(self, length):
             return await StagingDirectory(self._root / "gone", boot="this").room_beyond(length)
 
-    bench.download._staging = Mute(bench.root / "staging", boot="this")
+    bench.local_attempts.staging = Mute(bench.root / "staging", boot="this")
     job, _ = await bench.fetch()
     assert job.state is JobState.FAILED
     assert job.error.startswith("disk: asking for free space failed: No such file")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState, Trigger
+from spsd.jobs.run import JobRun
 from spsd.testing.origin import (
     CutAfter,
     Flip,
@@ -42,22 +43,22 @@ def altered(content):
 
 def hurried(bench):
     """A wait of any backoff would outlast the test."""
-    return replace(bench.pipeline, retry=replace(bench.pipeline.retry, initial_s=NEVER_S))
+    return replace(bench.resources, retry=replace(bench.resources.retry, initial_s=NEVER_S))
 
 
 async def add(bench, urls):
     key = JobKey(f"mirrored-{next(_numbers)}")
     job = Job.submitted(key, urls[0], bench.sha256, mirrors=tuple(urls[1:]), now=100)
-    await bench.pipeline.jobs.add(job)
+    await bench.resources.jobs.add(job)
     return job
 
 
-async def fetch(bench, *scripts, pipeline=None, slot=1):
+async def fetch(bench, *scripts, resources=None, slot=1):
     """Run one job over origins with these scripts; a script's last act is what it always does.
 
     Gives the row, and for each origin what it was asked.
     """
-    pipeline = pipeline or bench.pipeline
+    resources = resources or bench.resources
     async with AsyncExitStack() as stack:
         origins = [
             await stack.enter_async_context(
@@ -67,8 +68,8 @@ async def fetch(bench, *scripts, pipeline=None, slot=1):
         ]
         job = await add(bench, [origin.url(PATH) for origin in origins])
         async with asyncio.timeout(10):
-            await pipeline.run(await pipeline.jobs.move(job, job.start(slot, now=101)))
-        row = await pipeline.jobs.get(job.key)
+            await bench.work_on(job, resources, slot=slot)
+        row = await resources.jobs.get(job.key)
         return row, [origin.requests for origin in origins], [o.port for o in origins]
 
 
@@ -92,12 +93,14 @@ def assert_finished(bench, job):
     ids=repr,
 )
 async def test_after_a_dead_one_the_next_is_asked_at_once(bench, dead):
-    job, (first, second), (_, port) = await fetch(bench, [dead], [Whole()], pipeline=hurried(bench))
+    job, (first, second), (_, port) = await fetch(
+        bench, [dead], [Whole()], resources=hurried(bench)
+    )
     assert_finished(bench, job)
     # aiohttp asks once more by itself if a reset is seen after the connecting.
     assert len(first) in ({1, 2} if dead == Refuse() else {1})
     assert len(second) == 1
-    steps = await bench.pipeline.jobs.history(job.key)
+    steps = await bench.resources.jobs.history(job.key)
     [told] = [step.evidence for step in steps if step.cause is Trigger.VERIFY]
     assert f"bytes from 127.0.0.1:{port}" in told
     [failure] = [step.evidence for step in steps if step.cause is Trigger.FAIL]
@@ -107,21 +110,21 @@ async def test_after_a_dead_one_the_next_is_asked_at_once(bench, dead):
 async def test_an_address_that_is_not_allowed_costs_its_source_only(bench):
     async with Origin({PATH: bench.content}) as origin:
         job = await add(bench, ["http://[::1]:9/x", origin.url(PATH)])
-        pipeline = hurried(bench)
-        await pipeline.run(await pipeline.jobs.move(job, job.start(1, now=101)))
-    assert_finished(bench, await pipeline.jobs.get(job.key))
+        resources = hurried(bench)
+        await bench.work_on(job, resources, slot=1)
+    assert_finished(bench, await resources.jobs.get(job.key))
 
 
 @pytest.mark.parametrize("broken", [CUT, Hang(200_000)], ids=repr)
 async def test_a_mirror_goes_on_with_the_same_bytes(bench, broken):
-    job, (first, second), ports = await fetch(bench, [broken], [Whole()], pipeline=hurried(bench))
+    job, (first, second), ports = await fetch(bench, [broken], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
     assert [one.range for one in first] == [None]
     assert second[0].if_range is None
     assert second[0].status == 206
     [told] = [
         step.evidence
-        for step in await bench.pipeline.jobs.history(job.key)
+        for step in await bench.resources.jobs.history(job.key)
         if step.cause is Trigger.VERIFY
     ]
     assert f"bytes from 127.0.0.1:{ports[0]} and 127.0.0.1:{ports[1]}" in told
@@ -129,21 +132,23 @@ async def test_a_mirror_goes_on_with_the_same_bytes(bench, broken):
 
 @pytest.mark.parametrize("wrong", [WRONG, TooShort(100), TooLong(100)], ids=repr)
 async def test_a_wrong_object_is_left_after_one_mismatch(bench, wrong):
-    job, (first, second), _ = await fetch(bench, [wrong], [Whole()], pipeline=hurried(bench))
+    job, (first, second), _ = await fetch(bench, [wrong], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
     assert len(first) == 1
     assert [one.range for one in second] == [None]
 
 
 async def test_a_dead_one_before_it_changes_nothing_about_that(bench):
-    job, asked, _ = await fetch(bench, [Status(500)], [WRONG], [Whole()], pipeline=hurried(bench))
+    job, asked, _ = await fetch(bench, [Status(500)], [WRONG], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
     assert [len(one) for one in asked] == [1, 1, 1]
 
 
 async def test_a_failure_without_bytes_is_no_part_of_a_wrong_object(bench):
-    slow = replace(bench.pipeline, retry=replace(bench.pipeline.retry, initial_s=0.4, limit_s=0.4))
-    job, asked, _ = await fetch(bench, [Status(500), Whole()], [WRONG], pipeline=slow)
+    slow = replace(
+        bench.resources, retry=replace(bench.resources.retry, initial_s=0.4, limit_s=0.4)
+    )
+    job, asked, _ = await fetch(bench, [Status(500), Whole()], [WRONG], resources=slow)
     assert_finished(bench, job)
     assert [len(one) for one in asked] == [2, 1]
 
@@ -155,8 +160,8 @@ async def test_who_starts_over_is_blamed_alone(bench):
         Origin({PATH: other}, always=IgnoreRange()) as second,
     ):
         job = await add(bench, [first.url(PATH), second.url(PATH)])
-        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
-        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        await bench.work_on(job, slot=1)
+        assert_finished(bench, await bench.resources.jobs.get(job.key))
         assert [one.range for one in first.requests] == [None, None]
         assert len(second.requests) == 1
 
@@ -169,8 +174,8 @@ async def test_after_the_clean_retry_nobody_goes_on_with_anothers_bytes(bench):
         Origin({PATH: other}, [CutAfter(120_000)], always=Status(404)) as third,
     ):
         job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
-        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
-        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        await bench.work_on(job, slot=1)
+        assert_finished(bench, await bench.resources.jobs.get(job.key))
         assert [one.range for one in third.requests] == [None, "bytes=120000-"]
         assert {one.range for one in first.requests} == {None}
         assert [one.range for one in second.requests] == ["bytes=150000-", None]
@@ -209,8 +214,8 @@ async def test_wrong_bytes_of_two_are_fetched_anew_from_one_who_had_no_part_in_t
         Origin({PATH: bench.content}, [CUT]) as third,
     ):
         job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
-        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
-        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        await bench.work_on(job, slot=1)
+        assert_finished(bench, await bench.resources.jobs.get(job.key))
         asked = [[one.range for one in origin.requests] for origin in (first, second, third)]
     # Cut as well, the third is asked again, and nobody else goes on with its bytes.
     assert asked == [[None], ["bytes=150000-"], [None, "bytes=200000-"]]
@@ -224,14 +229,14 @@ async def test_of_two_that_are_mixed_the_wrong_one_is_found(bench, cut_is_wrong)
         Origin({PATH: bench.content if cut_is_wrong else other}) as second,
     ):
         job = await add(bench, [first.url(PATH), second.url(PATH)])
-        await bench.pipeline.run(await bench.pipeline.jobs.move(job, job.start(1, now=101)))
-        assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+        await bench.work_on(job, slot=1)
+        assert_finished(bench, await bench.resources.jobs.get(job.key))
         wrong = first if cut_is_wrong else second
         assert len(wrong.requests) <= 2
 
 
 async def test_all_wrong_is_a_wrong_digest(bench):
-    job, asked, _ = await fetch(bench, [WRONG], [TooShort(5)], [WRONG], pipeline=hurried(bench))
+    job, asked, _ = await fetch(bench, [WRONG], [TooShort(5)], [WRONG], resources=hurried(bench))
     assert job.state is JobState.FAILED
     assert job.error.startswith("digest: ")
     assert "sources tried 3 of 3" in job.error
@@ -250,7 +255,7 @@ async def test_all_gone_is_the_last_ones_error(bench):
 async def test_all_dead_spend_one_budget(bench):
     job, asked, _ = await fetch(bench, [Status(500)], [Refuse()])
     assert job.state is JobState.FAILED
-    steps = await bench.pipeline.jobs.history(job.key)
+    steps = await bench.resources.jobs.history(job.key)
     # Not by what the origins saw: aiohttp asks once more by itself after some resets.
     assert sum(step.cause is Trigger.FAIL for step in steps) == BUDGET
     assert all(asked)
@@ -259,13 +264,13 @@ async def test_all_dead_spend_one_budget(bench):
 
 async def test_each_is_asked_once_however_small_the_budget(bench):
     scripts = [[Status(500)]] * BUDGET + [[Whole()]]
-    job, asked, _ = await fetch(bench, *scripts, pipeline=hurried(bench))
+    job, asked, _ = await fetch(bench, *scripts, resources=hurried(bench))
     assert_finished(bench, job)
     assert [len(one) for one in asked] == [1] * (BUDGET + 1)
 
 
 async def test_an_object_that_no_disk_holds_costs_its_source_only(bench):
-    job, asked, _ = await fetch(bench, [TooLong(10**15)], [Whole()], pipeline=hurried(bench))
+    job, asked, _ = await fetch(bench, [TooLong(10**15)], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
     assert [len(one) for one in asked] == [1, 1]
 
@@ -284,24 +289,23 @@ async def test_a_restart_remembers_the_mirrors_and_goes_on_with_the_bytes(tmp_pa
         Origin({PATH: content}, [Hang(0)]) as second,
     ):
         async with open_bench(tmp_path, content) as bench:
-            pipeline = bench.pipeline
+            resources = bench.resources
             job = await add(bench, [first.url(PATH), second.url(PATH)])
-            claimed = await pipeline.jobs.move(job, job.start(1, now=101))
-            task = asyncio.create_task(pipeline.run(claimed))
+            claimed = await resources.jobs.move(job, job.start(1, now=101))
+            task = asyncio.create_task(JobRun(claimed, resources).run())
             await second.asked(1)
             task.cancel()
             await asyncio.wait([task])
-            async with pipeline.staging.open(bench.sha256) as partial:
+            async with resources.staging.open(bench.sha256) as partial:
                 kept = partial.length
-            row = await pipeline.jobs.get(job.key)
-            await pipeline.jobs.move(row, row.interrupted(budget=BUDGET, now=102))
+            row = await resources.jobs.get(job.key)
+            await resources.jobs.move(row, row.interrupted(budget=BUDGET, now=102))
         async with open_bench(tmp_path, content) as bench:
-            queued = await bench.pipeline.jobs.next_queued(without=[])
+            queued = await bench.resources.jobs.next_queued(without=[])
             assert queued.mirrors == (second.url(PATH),)
-            await bench.pipeline.run(
-                await bench.pipeline.jobs.move(queued, queued.start(1, now=103))
-            )
-            assert_finished(bench, await bench.pipeline.jobs.get(job.key))
+            claimed = await bench.resources.jobs.move(queued, queued.start(1, now=103))
+            await JobRun(claimed, bench.resources).run()
+            assert_finished(bench, await bench.resources.jobs.get(job.key))
         gone, served = first.requests[-1], second.requests[-1]
         assert (gone.status, served.status) == (404, 206)
         assert gone.range == f"bytes={kept}-"

@@ -11,7 +11,8 @@ from spsd.digest import Sha256
 from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState, Trigger
-from spsd.jobs.observers import JobLog, ProgressBoard, WatchedJobs
+from spsd.jobs.log import JobLog
+from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.metrics import Meter
 from spsd.storage.database import open_database
@@ -32,7 +33,7 @@ async def jobs(tmp_path, meter):
     path = tmp_path / "spsd.sqlite"
     await asyncio.to_thread(migrate, path)
     async with open_database(path) as database:
-        yield WatchedJobs(SqliteJobs(database), meter, JobLog())
+        yield SqliteJobs(database, observers=(meter, JobLog()))
 
 
 @pytest.fixture

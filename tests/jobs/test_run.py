@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spsd.jobs.lifecycle import JobState, Trigger
+from spsd.jobs.run import JobRun
 from spsd.jobs.start_spread import StartSpread
 from spsd.testing.origin import (
     Chunked,
@@ -329,7 +330,7 @@ async def test_a_failure_that_may_pass_keeps_the_bytes(bench):
 async def test_a_cut_is_told_in_our_own_words(bench):
     job, _ = await bench.fetch(CutAfter(1000))
     assert job.state is JobState.FINISHED
-    steps = await bench.pipeline.jobs.history(job.key)
+    steps = await bench.resources.jobs.history(job.key)
     [told] = [step.evidence for step in steps if step.cause is Trigger.FAIL]
     assert told.startswith(
         "cut_off: 127.0.0.1 closed the connection before the end (host 127.0.0.1)"
@@ -339,8 +340,8 @@ async def test_a_cut_is_told_in_our_own_words(bench):
 
 async def test_what_a_job_has_waited_already_counts(bench):
     # It was asked for at 100, and it is 200.
-    waited = replace(bench.pipeline, spread=StartSpread("x", 100.0))
+    waited = replace(bench.resources, spread=StartSpread("x", 100.0))
     async with Origin({PATH: bench.content}) as origin:
         job = await bench.claimed(origin.url(PATH))
-        await waited.run(job)
-    assert (await bench.pipeline.jobs.get(job.key)).state is JobState.FINISHED
+        await JobRun(job, waited).run()
+    assert (await bench.resources.jobs.get(job.key)).state is JobState.FINISHED

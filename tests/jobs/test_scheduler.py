@@ -15,10 +15,10 @@ from testbed.waiting import until_seen
 @asynccontextmanager
 async def working(bench, *, concurrent=2):
     scheduler = Scheduler(
-        bench.pipeline, bench.reservations, concurrent=concurrent, tell=lambda _: None
+        bench.resources, bench.reservations, concurrent=concurrent, tell=lambda _: None
     )
     fetching = Fetching(
-        bench.pipeline.jobs, scheduler, bench.pipeline.board, now=bench.pipeline.now
+        bench.resources.jobs, scheduler, bench.resources.board, now=bench.resources.now
     )
     task = asyncio.create_task(scheduler.run())
     try:
@@ -91,7 +91,7 @@ async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):
         async with working(bench) as fetching:
             job = await fetching.submit(origin.url("/a"), bench.sha256)
             await until_bytes(fetching, job.key, 100_000)
-        row = await bench.pipeline.jobs.get(job.key)
+        row = await bench.resources.jobs.get(job.key)
         assert (row.state, row.spent, row.slot) == (JobState.QUEUED, 0, None)
         assert bench.partials() == [bench.sha256]
         async with working(bench) as fetching:
@@ -132,9 +132,9 @@ class Late:
 
 async def test_an_heir_keeps_its_bytes_when_the_cancelled_job_is_cleared_away(bench):
     """The heir is looked up as soon as the cancelled job's run is over, and before its end."""
-    jobs = Late(bench.pipeline.jobs, "next_queued", answer=True)
-    staging = Late(bench.pipeline.staging, "discard", answer=False)
-    bench.pipeline = replace(bench.pipeline, jobs=jobs, staging=staging)
+    jobs = Late(bench.resources.jobs, "next_queued", answer=True)
+    staging = Late(bench.resources.staging, "discard", answer=False)
+    bench.resources = replace(bench.resources, jobs=jobs, staging=staging)
     hanging = [Hang(100_000), Hang(100_000)]
     async with (
         Origin({"/a": bench.content}, hanging) as origin,
@@ -158,8 +158,8 @@ async def test_an_heir_keeps_its_bytes_when_the_cancelled_job_is_cleared_away(be
 
 async def test_a_cancel_that_meets_the_claim_ends_the_run_that_begins(bench):
     """The row is claimed, and nobody knows of the run yet."""
-    jobs = Late(bench.pipeline.jobs, "move", answer=True)
-    bench.pipeline = replace(bench.pipeline, jobs=jobs)
+    jobs = Late(bench.resources.jobs, "move", answer=True)
+    bench.resources = replace(bench.resources, jobs=jobs)
     async with (
         Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
         working(bench) as fetching,

@@ -6,6 +6,7 @@ import hashlib
 import pytest
 
 from spsd.jobs.lifecycle import JobState
+from spsd.jobs.run import JobRun
 from spsd.testing.origin import (
     CutAfter,
     Flip,
@@ -66,12 +67,12 @@ async def fetch(bench, wanted, old, new, *acts, always=None, etag=None):
         on_finished=lambda _: path.write_bytes(new),
     ) as origin:
         job = await bench.claimed(origin.url(PATH), sha256)
-        await bench.pipeline.run(job)
-        return await bench.pipeline.jobs.get(job.key), origin.requests
+        await JobRun(job, bench.resources).run()
+        return await bench.resources.jobs.get(job.key), origin.requests
 
 
 async def told(bench, job):
-    return "\n".join(step.evidence or "" for step in await bench.pipeline.jobs.history(job.key))
+    return "\n".join(step.evidence or "" for step in await bench.resources.jobs.history(job.key))
 
 
 def sent(asked):
@@ -187,8 +188,8 @@ async def test_without_a_swap_only_a_missing_validator_costs_bytes(
     bench.root.joinpath("object").write_bytes(old)
     async with Origin({PATH: old}, [CutAfter(CUT)], etag=etag) as origin:
         job = await bench.claimed(origin.url(PATH), hashlib.sha256(old).hexdigest())
-        await bench.pipeline.run(job)
-        job = await bench.pipeline.jobs.get(job.key)
+        await JobRun(job, bench.resources).run()
+        job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
     assert [one.range for one in origin.requests] == requests
     assert origin.bytes_sent == SIZE + extra
@@ -203,8 +204,8 @@ async def test_a_mirror_is_compared_and_then_vouched_for_by_its_own_etag(bench, 
     ):
         for origin in (first, mirror):
             job = await bench.claimed(origin.url(PATH), sha256)
-            await bench.pipeline.run(job)
-            job = await bench.pipeline.jobs.get(job.key)
+            await JobRun(job, bench.resources).run()
+            job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
     assert [(one.range, one.if_range) for one in mirror.requests] == [
         (PROBE, None),
@@ -223,8 +224,8 @@ async def test_a_mirror_with_another_image_of_that_size_costs_one_window(bench, 
     ):
         for origin in (first, mirror):
             job = await bench.claimed(origin.url(PATH), sha256)
-            await bench.pipeline.run(job)
-            job = await bench.pipeline.jobs.get(job.key)
+            await JobRun(job, bench.resources).run()
+            job = await bench.resources.jobs.get(job.key)
     assert job.error.startswith("digest: ")
     assert [one.range for one in mirror.requests] == [PROBE, WHOLE]
     assert "on the origin is not the one kept" in await told(bench, job)
@@ -239,8 +240,8 @@ async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, 
     async with Origin({PATH: old}, acts, etag=NONE) as origin:
         for state in (JobState.FAILED, JobState.FINISHED):
             job = await bench.claimed(origin.url(PATH), hashlib.sha256(new).hexdigest())
-            await bench.pipeline.run(job)
-            job = await bench.pipeline.jobs.get(job.key)
+            await JobRun(job, bench.resources).run()
+            job = await bench.resources.jobs.get(job.key)
             assert job.state is state
     assert_ended(bench, job, new, new)
     ranges = [WHOLE, *[*compared, WHOLE] * 2]
@@ -251,8 +252,8 @@ async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, 
 async def test_a_comparison_that_fails_or_cannot_be_made_starts_over(bench, old, act):
     async with Origin({PATH: old}, [CutAfter(CUT), act], etag=NONE) as origin:
         job = await bench.claimed(origin.url(PATH), hashlib.sha256(old).hexdigest())
-        await bench.pipeline.run(job)
-        job = await bench.pipeline.jobs.get(job.key)
+        await JobRun(job, bench.resources).run()
+        job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
     assert "started over " in await told(bench, job)
     # Only a 200 to the probe is the object itself; everything else is asked for again.

@@ -20,7 +20,7 @@ def room(bench, request):
     slots = bench.root / "slots"
     with mounted_tmpfs(slots, str(request.param)):
         staging = StagingDirectory(bench.root / "staging", boot="this", slots=slots)
-        bench.download._staging = staging
+        bench.local_attempts.staging = staging
         yield staging
 
 

@@ -50,7 +50,7 @@ class Body:
 
 
 def uploads_of(bench, **changes) -> Uploads:
-    with_ = dataclasses.replace(bench.pipeline, **changes)
+    with_ = dataclasses.replace(bench.resources, **changes)
     return Uploads(with_.staging, with_.slots, with_.inspector, bench.reservations, now=with_.now)
 
 
@@ -61,7 +61,7 @@ async def receive(bench, content=None, *, length=None, expected=None, **changes)
 
 async def nothing_is_left(bench, *, filled=()) -> None:
     assert bench.partials() == []
-    held = await bench.pipeline.slots.slots()
+    held = await bench.resources.slots.slots()
     assert {number for number, content in held.items() if content is not None} == set(filled)
     assert [bench.reservations.holder(number) for number in held] == [None] * len(held)
 
@@ -74,8 +74,8 @@ async def test_an_image_is_installed(bench):
         InstalledImage(bench.sha256, len(bench.content), info, job=None, installed_at=200),
     )
     assert bench.installed() == bench.content
-    assert (await bench.pipeline.slots.slots())[1] == image
-    assert await bench.pipeline.slots.intact(1)
+    assert (await bench.resources.slots.slots())[1] == image
+    assert await bench.resources.slots.intact(1)
     await nothing_is_left(bench, filled=[1])
 
 
@@ -133,11 +133,11 @@ async def test_cancelled_anywhere_it_is_there_whole_or_not_at_all(bench, steps):
         await asyncio.to_thread(lambda: None)
     upload.cancel()
     await asyncio.wait([upload])
-    filled = [n for n, content in (await bench.pipeline.slots.slots()).items() if content]
+    filled = [n for n, content in (await bench.resources.slots.slots()).items() if content]
     await nothing_is_left(bench, filled=filled)
     if filled:
         assert bench.installed() == bench.content
-        assert await bench.pipeline.slots.intact(1)
+        assert await bench.resources.slots.intact(1)
 
 
 async def test_another_digest(bench):
@@ -225,7 +225,7 @@ async def test_a_full_disk(bench, full_disk):
 async def test_a_slot_that_somebody_fills_by_hand(bench):
     filled = bench.root / "slots" / "1"
 
-    class FilledMeanwhile(type(bench.pipeline.inspector)):
+    class FilledMeanwhile(type(bench.resources.inspector)):
         async def inspect(self, key):
             await asyncio.to_thread((filled / "something").mkdir, parents=True)
             return await super().inspect(key)

@@ -17,7 +17,7 @@ from spsd.clock import Clock
 from spsd.daemon import Daemon, open_daemon
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import TERMINAL
-from spsd.jobs.run import Pipeline
+from spsd.jobs.run import RunResources
 from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Fetching
 from spsd.jobs.sqlite import SqliteJobs
@@ -28,7 +28,7 @@ from spsd.slots.upgrade import Upgrade
 from spsd.slots.upload import Uploads
 from spsd.storage.database import open_database
 from spsd.testing.origin import Origin
-from spsd.transfer.attempt import Download
+from spsd.transfer.attempt import LocalAttempts
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits as OriginLimits
 from spsd.transfer.http.origin import open_origin
@@ -116,7 +116,7 @@ class Life:
             staged_images=Stepped("inspector", ports.staged_images, steps),
             installed_images=Stepped("volume", ports.installed_images, steps),
             room=Stepped("room", ports.room, steps),
-            downloads=Download(origin, staging, now=_now),
+            attempts=LocalAttempts(origin, staging, now=_now),
             choice=Stepped("choice", ports.choice, steps),
             hooks=Stepped("hooks", ports.hooks, steps),
             reboot=self.reboot,
@@ -128,8 +128,8 @@ class Life:
         return self.daemon
 
     @property
-    def pipeline(self) -> Pipeline:
-        return self._running.pipeline
+    def resources(self) -> RunResources:
+        return self._running.resources
 
     @property
     def store(self) -> Any:

@@ -20,7 +20,7 @@ async def nothing_is_claimed(life: Life) -> None:
     assert holders == [None] * COUNT
     assert life.scheduler._running == {}
     assert life.scheduler._discarding == set()
-    assert life.pipeline.board._progress == {}
+    assert life.resources.board._progress == {}
 
 
 async def jobs_are_over(life: Life, *, codes: Collection[str]) -> list[Job]:

@@ -62,7 +62,7 @@ async def fetch(life: Life) -> None:
 
 
 async def fetch_in_parts(life: Life) -> None:
-    life.pipeline.download.use(
+    life.resources.attempts.use(
         Splitting(
             2, sample=PIECE, worthwhile_s=0, fast=1e12, least=PIECE, most=PIECE, memory=2 * PIECE
         )
@@ -218,7 +218,7 @@ async def back_and_empty(life: Life) -> None:
 async def wreck(life: Life) -> None:
     """What may lie there after a cut: two jobs under way, one that cut it too often, and more."""
     jobs, place = life.rows, life.place
-    staging = life.pipeline.staging
+    staging = life.resources.staging
     for number, (path, sha) in enumerate([*SHA.items(), ("/a", WRONG)], 1):
         key = JobKey(f"job-{number}")
         url = place.origin.url(path)

@@ -28,7 +28,7 @@ from spsd.daemon import open_daemon
 from spsd.failures import FailureCode
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState
-from spsd.jobs.run import Pipeline
+from spsd.jobs.run import JobRun, RunResources
 from spsd.limits import Limits
 from spsd.testing.origin import ACTS, Origin, Whole
 from spsd.transfer.rules.messages import Windows
@@ -60,7 +60,7 @@ FETCH = {
 
 
 @asynccontextmanager
-async def open_pipeline() -> AsyncIterator[tuple[Path, Pipeline]]:
+async def open_pipeline() -> AsyncIterator[tuple[Path, RunResources]]:
     root = Path(tempfile.mkdtemp(dir=memory()))
     await prepare(root)
     opening = open_daemon(
@@ -71,7 +71,7 @@ async def open_pipeline() -> AsyncIterator[tuple[Path, Pipeline]]:
     )
     try:
         async with opening as daemon:
-            yield root, daemon.pipeline
+            yield root, daemon.resources
     finally:
         await asyncio.to_thread(shutil.rmtree, root)
 
@@ -86,33 +86,33 @@ def most_requests(seq: Sequence) -> int:
     return len(seq.acts) + budgets * BUDGET * ASKS
 
 
-async def stalled(pipeline: Pipeline, job: Job) -> bool:
+async def stalled(resources: RunResources, job: Job) -> bool:
     """Whether this machine was too busy for the short stall window; what was under way is lost."""
-    steps = await pipeline.jobs.history(job.key)
+    steps = await resources.jobs.history(job.key)
     return any((step.evidence or "").startswith("stall: ") for step in steps)
 
 
-async def run(pipeline: Pipeline, root: Path, seq: Sequence, lane: int) -> str:
+async def run(resources: RunResources, root: Path, seq: Sequence, lane: int) -> str:
     origin = Origin({PATH: seq.content}, seq.acts, always=seq.always, etag=seq.etag)
     async with origin:
         job = Job.submitted(JobKey(f"job-{seq.number}"), origin.url(PATH), seq.sha256, now=0)
-        await pipeline.jobs.add(job)
-        job = await pipeline.jobs.move(job, job.start(lane, now=0))
+        await resources.jobs.add(job)
+        job = await resources.jobs.move(job, job.start(lane, now=0))
         async with asyncio.timeout(HANGS_AFTER_S):
-            await pipeline.run(job)
-        ended = await pipeline.jobs.get(job.key)
+            await JobRun(job, resources).run()
+        ended = await resources.jobs.get(job.key)
     assert len(origin.requests) <= most_requests(seq)
     assert origin.bytes_sent <= len(origin.requests) * (LARGEST + 2 * EXTRA)
-    if seq.is_thrifty and not await stalled(pipeline, job):
+    if seq.is_thrifty and not await stalled(resources, job):
         compared = 0 if seq.etag in (None, '"same"') else WINDOW * len(origin.requests)
         assert origin.bytes_sent <= len(seq.content) + compared
     if ended.state is JobState.FINISHED:
         assert (root / "slots" / str(lane) / "image").read_bytes() == seq.wanted
-        await pipeline.slots.empty(lane)
+        await resources.slots.empty(lane)
         assert not (root / "staging" / seq.sha256).exists()
         return "finished"
     assert ended.state is JobState.FAILED
-    await pipeline.staging.discard(seq.sha256)
+    await resources.staging.discard(seq.sha256)
     assert not seq.is_curable or f"attempt {BUDGET} in a row" in ended.error, ended.error
     code = FailureCode(ended.error.partition(":")[0])
     assert code not in {FailureCode.DISK, FailureCode.GAVE_UP, FailureCode.NO_SLOT}
@@ -127,12 +127,12 @@ async def run_all(numbers) -> Counter[str]:
         for number in left:
             seq = sequence(number)
             try:
-                ends[await run(pipeline, root, seq, lane)] += 1
+                ends[await run(resources, root, seq, lane)] += 1
             except (AssertionError, TimeoutError) as error:
                 error.add_note(str(seq))
                 raise
 
-    async with open_pipeline() as (root, pipeline), asyncio.TaskGroup() as lanes:
+    async with open_pipeline() as (root, resources), asyncio.TaskGroup() as lanes:
         for lane in range(1, LANES + 1):
             lanes.create_task(work(lane))
     return ends

@@ -8,7 +8,7 @@ import pytest
 from spsd.digest import Sha256
 from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.storage.files import SPARE_BYTES
-from spsd.transfer.attempt import Download
+from spsd.transfer.attempt import LocalAttempts
 from spsd.transfer.ports import Progress
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.transfer.scripted import ScriptedOrigin
@@ -38,7 +38,9 @@ async def attempt(tmp_path: Path, origin: Endless) -> int:
 
     async with staging.open(DIGEST) as partial:
         try:
-            await Download(origin, staging, now=lambda: 0).attempt("http://a/", partial, report)
+            await LocalAttempts(origin, staging, now=lambda: 0).attempt(
+                "http://a/", partial, report
+            )
         finally:
             kept = partial.length
     return kept

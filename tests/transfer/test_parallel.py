@@ -10,6 +10,7 @@ import pytest
 from spsd.digest import Sha256
 from spsd.jobs.job import JobKey
 from spsd.jobs.lifecycle import JobState
+from spsd.jobs.run import JobRun
 from spsd.testing.origin import (
     CutAfter,
     Drip,
@@ -51,7 +52,7 @@ SPLITTING = Splitting(
 
 @pytest.fixture
 def bench(bench):
-    bench.download.use(SPLITTING)
+    bench.local_attempts.use(SPLITTING)
     return bench
 
 
@@ -76,7 +77,7 @@ async def test_every_byte_comes_once(bench):
     first_chunk = edges[0][0]
     assert 2 * SPLITTING.sample < first_chunk <= 2 * (SPLITTING.sample + SPLITTING.most)
     assert all(one.if_range for one in requests[1:])
-    assert "connections 4" in (await bench.pipeline.jobs.history(job.key))[-2].evidence
+    assert "connections 4" in (await bench.resources.jobs.history(job.key))[-2].evidence
 
 
 @pytest.mark.parametrize(
@@ -162,13 +163,13 @@ async def test_an_origin_without_a_strong_validator_is_asked_once(bench):
 
 
 async def test_one_connection_if_the_operator_says_so(bench):
-    bench.download.use(replace(SPLITTING, connections=1))
+    bench.local_attempts.use(replace(SPLITTING, connections=1))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 async def test_a_fast_line_needs_one(bench):
-    bench.download.use(replace(SPLITTING, fast=1.0))
+    bench.local_attempts.use(replace(SPLITTING, fast=1.0))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
@@ -208,7 +209,7 @@ async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_
     async def report(_):
         pass
 
-    async with bench.pipeline.staging.open(Sha256(bench.sha256)) as partial:
+    async with bench.resources.staging.open(Sha256(bench.sha256)) as partial:
         await partial.describe("http://a/", Reply(200, {"etag": '"a"'}), len(content))
         parallel = Parallel(origin, "http://a/", partial, report, now=lambda: 0, windows=WINDOWS)
         first = Part(content, Reply(200, {"etag": '"a"'}))
@@ -220,7 +221,7 @@ async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_
 @asynccontextmanager
 async def under_way(bench, origin):
     job = await bench.claimed(origin.url(PATH))
-    task = asyncio.create_task(bench.pipeline.run(job))
+    task = asyncio.create_task(JobRun(job, bench.resources).run())
     try:
         yield job, task
     finally:
@@ -235,26 +236,26 @@ async def test_a_stop_keeps_a_plain_prefix(bench, hung):
     async with Origin({PATH: bench.content}, acts, always=Hang(9000)) as origin:
         async with under_way(bench, origin) as (job, _):
             await origin.asked(4)
-            await until(lambda: bench.pipeline.board.of(job).done >= SPLITTING.sample + 9000)
+            await until(lambda: bench.resources.board.of(job).done >= SPLITTING.sample + 9000)
         [name] = bench.partials()
         kept = (bench.root / "staging" / name / "image").read_bytes()
         assert bench.content.startswith(kept)
         assert len(kept) >= SPLITTING.sample
-    again = await bench.pipeline.jobs.move(job, job.stopped(now=1))
-    again = await bench.pipeline.jobs.move(again, again.start(1, now=1))
+    again = await bench.resources.jobs.move(job, job.stopped(now=1))
+    again = await bench.resources.jobs.move(again, again.start(1, now=1))
     async with Origin({PATH: bench.content}) as origin:
         moved = replace(again, url=origin.url(PATH))
-        await bench.pipeline.run(moved)
+        await JobRun(moved, bench.resources).run()
         assert next(spans(origin.requests)) is None or origin.requests[0].range != "bytes=0-"
-    assert (await bench.pipeline.jobs.get(JobKey(job.key))).state is JobState.FINISHED
+    assert (await bench.resources.jobs.get(JobKey(job.key))).state is JobState.FINISHED
     assert bench.installed() == bench.content
 
 
 async def test_progress_never_goes_back_and_ends_at_the_whole(bench, monkeypatch):
     seen: list[Progress] = []
-    post = bench.pipeline.board.post
+    post = bench.resources.board.post
     monkeypatch.setattr(
-        bench.pipeline.board, "post", lambda key, one: (seen.append(one), post(key, one))
+        bench.resources.board, "post", lambda key, one: (seen.append(one), post(key, one))
     )
     await bench.fetch()
     done = [one.done for one in seen]
@@ -275,4 +276,4 @@ async def test_answers_that_are_slow_to_begin_lose_no_connection(bench):
     acts = [SlowHeaders(0.8 if number % 2 == 0 else 0.0) for number in range(60)]
     job, _ = await bench.fetch(*acts, send_buffer=4 * KIB)
     assert job.state is JobState.FINISHED
-    assert "connections 4" in (await bench.pipeline.jobs.history(job.key))[-2].evidence
+    assert "connections 4" in (await bench.resources.jobs.history(job.key))[-2].evidence

@@ -9,10 +9,10 @@ import pytest
 from spsd.digest import Sha256
 from spsd.failures import FailureCode, OriginError
 from spsd.testing.origin import CutAfter, Drip, Hang, Origin
-from spsd.transfer.attempt import Download
-from spsd.transfer.ports import SupersededError, download_key
+from spsd.transfer.attempt import LocalAttempts
+from spsd.transfer.ports import AttemptStoppedError, download_key
 from spsd.transfer.rules.chunks import MIB
-from spsd.transfer.worker import ThreadedDownload
+from spsd.transfer.worker import WorkerAttempts
 from testbed.waiting import until
 from tests.bench import PATH
 from tests.transfer.scripted import ScriptedOrigin
@@ -22,7 +22,7 @@ KEY = download_key(Sha256("a" * 64))
 
 @pytest.fixture
 async def partial(bench):
-    async with bench.pipeline.staging.open(KEY) as opened:
+    async with bench.resources.staging.open(KEY) as opened:
         yield opened
 
 
@@ -30,14 +30,14 @@ async def tasks_over_there(bench):
     async def count():
         return len(asyncio.all_tasks() - {asyncio.current_task()})
 
-    return await bench.pipeline.download._thread.run(count())
+    return await bench.resources.attempts._thread.run(count())
 
 
 async def quiet(_):
     pass
 
 
-@pytest.mark.parametrize("error", [SupersededError(), KeyError("a bug")])
+@pytest.mark.parametrize("error", [AttemptStoppedError(), KeyError("a bug")])
 async def test_a_report_that_fails_ends_the_attempt(bench, partial, error):
     async def report(progress):
         assert threading.current_thread() is threading.main_thread()
@@ -46,7 +46,7 @@ async def test_a_report_that_fails_ends_the_attempt(bench, partial, error):
 
     async with Origin({PATH: bench.content}, always=Drip(1000, 0.02)) as origin:
         with pytest.raises(type(error)) as caught:
-            await bench.pipeline.download.attempt(origin.url(PATH), partial, report)
+            await bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         assert caught.value is error
         assert 0 < partial.length < len(bench.content)
     assert await tasks_over_there(bench) == 1
@@ -54,11 +54,11 @@ async def test_a_report_that_fails_ends_the_attempt(bench, partial, error):
 
 async def test_a_report_that_fails_at_once_does_not_wait_for_the_body(bench, partial):
     async def report(_):
-        raise SupersededError
+        raise AttemptStoppedError
 
     async with Origin({PATH: bench.content}, always=Hang(1000)) as origin:
-        with pytest.raises(SupersededError):
-            await bench.pipeline.download.attempt(origin.url(PATH), partial, report)
+        with pytest.raises(AttemptStoppedError):
+            await bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         # The stall would have been an error of its own.
     assert await tasks_over_there(bench) == 1
 
@@ -72,7 +72,7 @@ async def test_the_last_progress_is_told_before_the_end(bench, partial, act):
 
     acts = [] if act is None else [act]
     async with Origin({PATH: bench.content}, acts) as origin:
-        attempt = bench.pipeline.download.attempt(origin.url(PATH), partial, report)
+        attempt = bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         if act is None:
             await attempt
         else:
@@ -95,7 +95,7 @@ async def test_no_block_waits_for_a_report(bench, partial):
 
     async with Origin({PATH: bench.content}) as origin:
         attempt = asyncio.create_task(
-            bench.pipeline.download.attempt(origin.url(PATH), partial, report)
+            bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         )
         await until(lambda: partial.length >= len(bench.content))
         assert told == []
@@ -122,10 +122,10 @@ async def test_many_blocks_are_few_reports(bench, partial):
         told.append(progress.done)
 
     loop = asyncio.get_running_loop()
-    thread, staging = bench.pipeline.download._thread, bench.pipeline.staging
-    quick = Download(Crumbs(content_length=f"{1000 * BLOCKS}"), staging, now=lambda: 0)
+    thread, staging = bench.resources.attempts._thread, bench.resources.staging
+    quick = LocalAttempts(Crumbs(content_length=f"{1000 * BLOCKS}"), staging, now=lambda: 0)
     begun = loop.time()
-    await ThreadedDownload(thread, None, quick).attempt("http://a/", partial, report)
+    await WorkerAttempts(thread, None, quick).attempt("http://a/", partial, report)
     periods = (loop.time() - begun) / 0.05
     assert told[-1] == 1000 * BLOCKS
     assert len(told) <= 2 * (periods + 2) < BLOCKS / 10
@@ -136,7 +136,7 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
     content = os.urandom(8 * MIB)
     async with Origin({PATH: content}, [Drip(256 * 1024, 0.005)]) as origin:
         attempt = asyncio.create_task(
-            bench.pipeline.download.attempt(origin.url(PATH), partial, quiet)
+            bench.resources.attempts.attempt(origin.url(PATH), partial, quiet)
         )
         await origin.asked(1)
         await until(lambda: partial.length >= after * MIB)
@@ -145,10 +145,10 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
             await attempt
         kept = partial.length
         assert await tasks_over_there(bench) == 1
-        await bench.pipeline.download._thread.turns()
+        await bench.resources.attempts._thread.turns()
         assert after * MIB <= kept == partial.length < len(content)
         # Another attempt goes on from there, with the same partial.
-        await bench.pipeline.download.attempt(origin.url(PATH), partial, quiet)
+        await bench.resources.attempts.attempt(origin.url(PATH), partial, quiet)
     assert await partial.read(0, len(content)) == content
 
 
@@ -161,7 +161,7 @@ async def test_a_cancel_while_a_report_is_written(bench, partial):
 
     async with Origin({PATH: bench.content}, always=Hang(1000)) as origin:
         attempt = asyncio.create_task(
-            bench.pipeline.download.attempt(origin.url(PATH), partial, report)
+            bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         )
         await writing.wait()
         attempt.cancel()

@@ -17,8 +17,8 @@ from spsd.clock import Clock
 from spsd.config import Settings
 from spsd.daemon import Daemon, open_daemon
 from spsd.jobs.feed import Feed
-from spsd.jobs.observers import ProgressBoard
 from spsd.jobs.ports import JobRepository
+from spsd.jobs.progress import ProgressBoard
 from spsd.limits import Limits
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.integrity import Integrity

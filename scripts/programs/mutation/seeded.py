@@ -169,10 +169,10 @@ MUTANTS = (
     Mutant(
         "the job is said to be installed before it is",
         "spsd/jobs/run.py",
-        "        await pipeline.slots.install(job.slot, image, self._key)\n"
-        "        await self._claim.move(job.installed(now=pipeline.now()))\n",
-        "        await self._claim.move(job.installed(now=pipeline.now()))\n"
-        "        await pipeline.slots.install(job.slot, image, self._key)\n",
+        "        await resources.slots.install(job.slot, image, self._key)\n"
+        "        await self._move(job.installed(now=resources.now()))\n",
+        "        await self._move(job.installed(now=resources.now()))\n"
+        "        await resources.slots.install(job.slot, image, self._key)\n",
         ("tests/jobs/test_run.py", "tests/daemon/test_crash.py"),
     ),
 )

@@ -1,7 +1,6 @@
 """The staging directory: partial images, a directory each."""
 
 import asyncio
-import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Collection
@@ -9,9 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from spsd.cancellation import to_completion
-from spsd.failures import ApplianceError
 from spsd.storage.files import as_appliance_errors, room, sync_directory
-from spsd.transfer.ports import Staging, StagingKey, parse_staging_key
+from spsd.transfer.ports import StagingKey, parse_staging_key
 from spsd.transfer.staging.partial_file import (
     BLOCK,
     IMAGE,
@@ -114,18 +112,3 @@ class StagingDirectory:
     def directory(self, key: StagingKey) -> Path:
         """Where that partial lies."""
         return self._root / key
-
-
-_log = logging.getLogger(__name__)
-
-
-async def clear_away(staging: Staging, key: StagingKey) -> None:
-    """Remove the partial file; a disk that refuses is logged, and the next start tries again.
-
-    What became of the job or the upload is settled by then: this must neither change it nor keep
-    the daemon from running or from starting.
-    """
-    try:
-        await staging.discard(key)
-    except ApplianceError as error:
-        _log.warning("the partial file %s stays for now: %s", key, error)

@@ -1,0 +1,44 @@
+"""The log's line of each change of a job's row."""
+
+import logging
+
+from spsd.jobs.job import Job
+from spsd.jobs.lifecycle import Trigger
+from spsd.transfer.rules.url import told
+
+_log = logging.getLogger(__name__)
+
+
+class JobLog:
+    """A witness of rows that writes a line for each change."""
+
+    def added(self, job: Job) -> None:
+        """With where its image is, less what may be secret."""
+        _note(job, told(job.url))
+
+    def moved(self, _: Job, after: Job) -> None:
+        """With what is known of it; a failure is a warning."""
+        _note(after, after.evidence or after.error)
+
+    def removed(self, job: Job) -> None:
+        """By its key alone."""
+        _log.info("job %s: removed", job.key, extra={"job": job.key, "action": "remove"})
+
+
+def _note(job: Job, why: str | None) -> None:
+    failed = job.code is not None or job.cause is Trigger.INTERRUPT
+    _log.log(
+        logging.WARNING if failed else logging.INFO,
+        "job %s: %s, %s%s",
+        job.key,
+        job.cause,
+        job.state,
+        f" ({why})" if why else "",
+        extra={
+            "job": job.key,
+            "action": job.cause.value,
+            "state": job.state.value,
+            "attempt": job.attempt,
+            "code": None if job.code is None else job.code.value,
+        },
+    )
