@@ -42,7 +42,8 @@ def test_the_wheel_has_migrations_pages_licence_and_types(wheel):
     for migration in (ROOT / "migrations").glob("*.sql"):
         assert f"spsd/migrations/{migration.name}" in names
     assert "spsd/py.typed" in names
-    assert {"spsd/web/pages/api.html.j2", "spsd/web/pages/api.css"} <= names
+    swagger = ("index.html", "start.js", "swagger-ui-bundle.js", "swagger-ui.css", "LICENSE")
+    assert {f"spsd/web/swagger/{name}" for name in swagger} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not any(name.startswith("tests/") for name in names)
 

@@ -1,11 +1,10 @@
 """The server: the routes, and what every request passes through."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
-from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
@@ -18,14 +17,12 @@ from spsd.slots.service import Slots
 from spsd.slots.upgrade import Upgrade
 from spsd.slots.upload import Uploads
 from spsd.system.host import Host
-from spsd.web import description
+from spsd.web import browser
 from spsd.web.api import appliance, downloads, slots, upgrade, upload
 from spsd.web.api.metrics import MONITORING, Monitoring, timing
 from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation
-from spsd.web.docs import page
 from spsd.web.limits import LIMITS, WebLimits
-from spsd.web.links import OPENAPI, STYLE
 from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.middleware.connections import in_hand
 from spsd.web.middleware.problems import problems
@@ -84,8 +81,7 @@ def build_app(
     app[SECURE] = secure
     app[appliance.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
-    app[description.DOCUMENT] = _document()
-    app[description.PAGE] = description.Page(_page)
+    app[browser.DOCUMENT] = _document()
     for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
         resource = app.router.add_resource(path)
         for one in operations:
@@ -99,18 +95,8 @@ def build_app(
 
 # The description is the same for every app, and takes longer than all the rest of one.
 @cache
-def _described() -> Mapping[str, Any]:
-    return document(OPERATIONS)
-
-
-@cache
 def _document() -> bytes:
-    return msgspec.json.encode(_described())
-
-
-@cache
-def _page() -> bytes:
-    return page(_described(), stylesheet=STYLE, source=OPENAPI).encode()
+    return msgspec.json.encode(document(OPERATIONS))
 
 
 async def _end_waiting(app: web.Application) -> None:

@@ -22,7 +22,6 @@ UPGRADE = "/api/firmware/upgrade"
 UPLOAD = "/api/upload/firmware"
 OPENAPI = "/api/openapi.json"
 DOCS = "/api/docs"
-STYLE = "/api/docs.css"
 METRICS = "/metrics"
 
 

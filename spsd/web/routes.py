@@ -1,6 +1,6 @@
 """Every operation of the API, in the order of its description."""
 
-from spsd.web import dashboard, description
+from spsd.web import browser
 from spsd.web.api import (
     appliance,
     authentication,
@@ -24,6 +24,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *upload.OPERATIONS,
     *upgrade.OPERATIONS,
     *metrics.OPERATIONS,
-    *description.OPERATIONS,
-    *dashboard.OPERATIONS,
+    *browser.DESCRIPTION_OPERATIONS,
+    *browser.DASHBOARD_OPERATIONS,
 )

@@ -26,7 +26,7 @@ import pytest
 
 MEMORY_BYTES = 4 * 1024**3
 """A mutant must not take the machine's memory."""
-_HEAVY = ("aiohttp.test_utils", "argon2", "cryptography.x509", "jinja2", "psutil", "rich.console")
+_HEAVY = ("aiohttp.test_utils", "argon2", "cryptography.x509", "psutil", "rich.console")
 
 
 @dataclass(frozen=True, slots=True)
