@@ -309,7 +309,8 @@ class Life:
 
     def stop(self) -> None:
         """A polite stop: what runs is put back, and open requests are broken off."""
-        if self._root is not None:
+        # Once: another cancel would break off the wait for the requests, and close what they use.
+        if self._root is not None and not self._root.cancelling():
             self._root.cancel()
         for task in self._tasks:
             task.cancel()

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 
+from spsd.cancellation import to_completion
 from spsd.errors import RequestError
 from spsd.failures import JobError
 from spsd.jobs.job import JobKey
@@ -158,6 +159,35 @@ async def test_clients_of_a_daemon_that_stops_meet_a_closed_door(memory):
                 await life.ask(lambda: life.fetching.delete(JobKey(str(uuid4()))))
                 await asyncio.sleep(0)
     assert all(isinstance(error, RequestError) for error in life.answers), life.answers
+
+
+async def test_a_request_that_has_more_to_do_finds_the_database_open(memory):
+    """However often the life is told to stop, it waits for its requests before it closes."""
+    async with Origin(PATHS, etag=ETAG) as origin:
+        place = await prepared(memory, SCENARIOS["fetch"], origin)
+        async with alive(place, Steps()) as life:
+            await life.start(counts=False)
+            waits, found = asyncio.Event(), []
+
+            async def look_again():
+                for _ in range(10):
+                    found.extend(await life.fetching.list() or ["nothing"])
+
+            async def slow():
+                try:
+                    waits.set()
+                    await asyncio.Event().wait()
+                finally:
+                    await to_completion(look_again())
+
+            asking = asyncio.create_task(life.ask(slow))
+            await waits.wait()
+            while not life.is_over:
+                life.stop()
+                await asyncio.sleep(0)
+            await asking
+    assert life.answers == []
+    assert found == ["nothing"] * 10
 
 
 ALIKE = (Strike.FULL, Strike.CANCEL_BEFORE, Strike.KILL_AFTER)
