@@ -69,8 +69,8 @@ SCENES: Mapping[FailureCode, Scene] = {
 
 # Those that need a daemon to themselves; the test named here must have the code in its text.
 ELSEWHERE: Mapping[FailureCode, str] = {
-    FailureCode.PROXY: "adapters/test_proxy.py::test_no_proxy_there",
-    FailureCode.PROXY_AUTH: "adapters/test_proxy.py::test_a_proxy_that_asks_for_a_password",
+    FailureCode.PROXY: "transfer/http/test_proxy.py::test_no_proxy_there",
+    FailureCode.PROXY_AUTH: "transfer/http/test_proxy.py::test_a_proxy_that_asks_for_a_password",
     FailureCode.NO_SLOT: "daemon/test_origins.py::test_what_is_no_iso_and_no_slot",
     FailureCode.GAVE_UP: (
         "daemon/test_crash.py::test_an_image_that_always_crashes_the_daemon_is_given_up"
