@@ -189,7 +189,7 @@ class Database:
         """With the reserve's room, if there is no other."""
         if not self._reserve.whole:
             with suppress(OSError):  # no room: then there is none to keep
-                await asyncio.to_thread(self._reserve.lay_by)
+                await asyncio.to_thread(self._reserve.reserve)
         try:
             return await self._write(sql, parameters)
         except DatabaseError as error:

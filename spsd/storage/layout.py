@@ -105,7 +105,7 @@ class Reserve:
         self._path = path
         self.whole = False
 
-    def lay_by(self) -> None:
+    def reserve(self) -> None:
         """Take the room if there is any; nothing happens if it is held already."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

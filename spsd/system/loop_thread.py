@@ -22,7 +22,7 @@ REQUESTS, DOWNLOADS = "requests", "downloads"
 STEP = 10
 
 
-def give_way() -> OSError | None:
+def lower_priority() -> OSError | None:
     """Make the calling thread nicer than the daemon's first one; gives the system's refusal.
 
     Linux counts niceness by thread, and a thread is born with that of whoever starts it: so the
@@ -124,7 +124,7 @@ class LoopThread:
         return error
 
     def _turn(self) -> None:
-        if (refusal := give_way()) is not None:
+        if (refusal := lower_priority()) is not None:
             _log.warning("the thread %s cannot give way to requests: %s", self._name, refusal)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._until_stopped())

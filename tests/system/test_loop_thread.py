@@ -8,7 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from spsd.system import loop_thread as niceness
-from spsd.system.loop_thread import STEP, LoopEndedError, LoopThread, give_way, open_loop_thread
+from spsd.system.loop_thread import (
+    STEP,
+    LoopEndedError,
+    LoopThread,
+    lower_priority,
+    open_loop_thread,
+)
 
 NAME = "spsd-test"
 
@@ -264,8 +270,8 @@ def test_to_give_way_twice_is_to_give_way_once():
     found = []
 
     def work():
-        give_way()
-        give_way()
+        lower_priority()
+        lower_priority()
         found.append(os.getpriority(os.PRIO_PROCESS, 0))
 
     one = threading.Thread(target=work)
@@ -281,7 +287,7 @@ async def test_a_system_that_refuses_is_told_of_once(monkeypatch, caplog):
     monkeypatch.setattr(niceness.os, "setpriority", refuse)
     async with open_loop_thread(NAME) as thread:
         assert await thread.run(asyncio.sleep(0, "it works")) == "it works"
-        assert isinstance(await asyncio.to_thread(give_way), PermissionError)
+        assert isinstance(await asyncio.to_thread(lower_priority), PermissionError)
     [told] = caplog.messages
     assert told == (
         "the thread spsd-test cannot give way to requests: [Errno 1] Operation not permitted"

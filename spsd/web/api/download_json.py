@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from spsd.jobs.job import Job, Step
 from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS
-from spsd.transfer.rules.url import displayed
+from spsd.transfer.rules.url import without_credentials
 from spsd.web.links import FETCH, FIRMWARE, ResourceMeta, SiblingsMeta, slot_path
 from spsd.web.responses import DateTime, Shape, date_time
 
@@ -155,7 +155,7 @@ def body_of(job: Job) -> FetchBody:
         slot_id=job.slot if job.state is JobState.FINISHED else None,
         start_time=None if queued or job.started_at is None else date_time(job.started_at),
         status=status_of(job.state),
-        url=displayed(job.url),
+        url=without_credentials(job.url),
     )
 
 

@@ -103,7 +103,7 @@ async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
             taken = time.monotonic()
             watch.count(len(piece), taken)
             yield piece
-            watch.excuse(time.monotonic() - taken)
+            watch.exclude_time(time.monotonic() - taken)
     except TimeoutError as error:
         raise RequestTimeoutError(
             f"Fewer than {SLOWEST_BYTES_PER_S} bytes a second came for {idle_s:g} seconds, so the "
