@@ -58,7 +58,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class Adapters:
     """What was opened; ``ports`` is what the use cases are given of it."""
 
     state: StateDirectory
@@ -74,13 +74,13 @@ class Outside:
     ports: Ports
 
 
-async def open_outside(
+async def open_adapters(
     stack: AsyncExitStack,
     settings: Settings,
     appliance: Appliance,
     clock: Clock,
     limits: Limits,
-) -> Outside:
+) -> Adapters:
     """Open all of it on ``stack``, which closes it again.
 
     Raises:
@@ -91,7 +91,7 @@ async def open_outside(
     stack.enter_context(state.locked())
     await asyncio.to_thread(migrate, state.database, busy_s=limits.busy_s)
     database = await stack.enter_async_context(
-        open_database(state.database, busy_s=limits.busy_s, patience=limits.patience)
+        open_database(state.database, busy_s=limits.busy_s, lock_waits=limits.lock_waits)
     )
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
     origin = await stack.enter_async_context(_origin(settings, thread))
@@ -115,7 +115,7 @@ async def open_outside(
     reboot = RebootCommand(settings.upgrade.reboot_command, delay_s=limits.reboot_delay_s)
     any_image = settings.slots.accept == "any"
     ports = Ports(
-        jobs=SqliteJobs(database, patient=True, observers=observers),
+        jobs=SqliteJobs(database, waits_for_lock=True, observers=observers),
         client_jobs=SqliteJobs(database, observers=observers),
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
@@ -129,7 +129,7 @@ async def open_outside(
         hooks=HookRunner(state.slots, limit_s=settings.upgrade.hook_timeout_s),
         reboot=reboot,
     )
-    return Outside(
+    return Adapters(
         state=state,
         database=database,
         thread=thread,
@@ -149,8 +149,8 @@ async def _observers(database: Database, limits: Limits) -> tuple[Meter, Progres
     meter.begin(await SqliteJobs(database).tally())
     board = ProgressBoard()
     feed = Feed(SqliteJobs(database), board, most_waiting=limits.most_waiting)
-    board.watched_by(meter)
-    board.watched_by(feed)
+    board.subscribe(meter)
+    board.subscribe(feed)
     return meter, board, feed
 
 

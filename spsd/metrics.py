@@ -154,7 +154,7 @@ class Meter:
         if progress.done > before:
             self._received.count(progress.done - before, time.monotonic())
 
-    def rested(self, key: JobKey) -> None:
+    def stopped(self, key: JobKey) -> None:
         """Nobody works on the job any more."""
         self._reached.pop(key, None)
 

@@ -138,7 +138,7 @@ async def test_the_count_of_the_start_is_that_of_the_rows(jobs, meter, tmp_path)
 def test_bytes_that_were_there_are_not_received():
     meter = Meter()
     board = ProgressBoard()
-    board.watched_by(meter)
+    board.subscribe(meter)
     one, other = JobKey("one"), JobKey("other")
     board.post(one, Progress(1000, 5000))
     assert meter.received_bytes == 0
@@ -149,7 +149,7 @@ def test_bytes_that_were_there_are_not_received():
     board.post(one, Progress(0, 5000))  # the origin starts over
     board.post(one, Progress(200, 5000))
     assert meter.received_bytes == 710
-    board.wipe(one)
+    board.clear(one)
     board.post(one, Progress(5000, 5000))
     assert meter.received_bytes == 710
     assert meter.receive_rate > 0

@@ -286,7 +286,7 @@ async def test_the_bytes_are_asked_for_when_there_is_a_slot(
 
 @pytest.mark.parametrize("name", ["admin", "viewer", None])
 async def test_a_refusal_comes_without_a_byte(api: Api, tmp_path: Path, name: str | None) -> None:
-    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+    while await api.reservations.reserve(Holder.DOWNLOAD) is not None:
         pass
     raw = await Raw.post(await api.client(name), EXPECT, "Content-Length: 1000000000")
     head, document = await raw.answer()
@@ -429,7 +429,7 @@ async def test_no_malformed_form_is_our_failure(
 async def test_a_refusal_reaches_a_client_that_did_not_wait_for_it(
     api: Api, tmp_path: Path
 ) -> None:
-    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+    while await api.reservations.reserve(Holder.DOWNLOAD) is not None:
         pass
     raw = await Raw.post(await api.client(), "Content-Length: 5000000")
     await raw.send(bytes(5_000_000))

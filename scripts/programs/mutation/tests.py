@@ -60,7 +60,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "spsd/transfer/rules/stall.py": ("tests/transfer/rules/test_stall.py",),
     "spsd/transfer/rules/url.py": ("tests/transfer/rules/test_url.py",),
     "spsd/transfer/worker.py": ("tests/transfer/test_worker_reports.py",),
-    "spsd/web/middleware/connections.py": ("tests/web/test_patience.py",),
+    "spsd/web/middleware/connections.py": ("tests/web/test_slow_clients.py",),
 }
 
 RULES = (
@@ -77,7 +77,7 @@ RULES = (
     "tests/storage/test_inspection.py",
     "tests/transfer/rules",
     "tests/transfer/test_ports.py",
-    "tests/web/test_patience.py",
+    "tests/web/test_slow_clients.py",
 )
 WIDE = (
     *RULES,

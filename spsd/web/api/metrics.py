@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 
 from spsd.errors import UnauthenticatedError
 from spsd.metrics import OPEN_METRICS, Exposition, Meter
-from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Answer, Operation
+from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Operation, SuccessResponse
 from spsd.web.links import METRICS
 from spsd.web.middleware.auth import SESSION
 
@@ -103,6 +103,8 @@ OPERATIONS = (
         notes="Of spsd's own. In Prometheus's text form, or as OpenMetrics where `Accept` asks for "
         "it. Open to clients on the appliance itself that no proxy stands before.",
         access=Access.MONITOR,
-        answer=Answer(None, meaning="The metrics.", media_type="text/plain", also=(OPEN_METRICS,)),
+        answer=SuccessResponse(
+            None, meaning="The metrics.", media_type="text/plain", also=(OPEN_METRICS,)
+        ),
     ),
 )

@@ -33,11 +33,11 @@ from spsd.web.api.multipart import (
 )
 from spsd.web.api.slot_json import Running, SlotBody, empty_slots, image_body
 from spsd.web.api.slots import SLOT_STORE
-from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
+from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.limits import LIMITS
 from spsd.web.links import TEST, UPGRADE, UPLOAD, slot_path
 from spsd.web.requests import go_ahead
-from spsd.web.responses import Shape, answer
+from spsd.web.responses import Shape, respond
 
 UPLOADS = web.AppKey("uploads", Uploads)
 PART = "firmware"
@@ -79,7 +79,7 @@ async def receive(request: web.Request) -> web.Response:
         aclosing(_gathered(content)) as blocks,
     ):
         slot, image = await request.app[UPLOADS].receive(blocks, length=length, expected=expected)
-    return answer(await _told(request.app[SLOT_STORE], slot, image))
+    return respond(await _told(request.app[SLOT_STORE], slot, image))
 
 
 async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
@@ -206,7 +206,7 @@ OPERATIONS = (
         "are about the image. A client that sends `Expect: 100-continue` learns of a refusal "
         "before it sends the image.",
         access=Access.ADMIN,
-        takes=Takes(
+        takes=RequestBody(
             media_types={
                 "application/x-iso9660-image": _BYTES,
                 "application/octet-stream": _BYTES,
@@ -225,7 +225,7 @@ OPERATIONS = (
                 {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"},
             ),
         ),
-        answer=Answer(Uploaded, meaning="The image is in a slot."),
+        answer=SuccessResponse(Uploaded, meaning="The image is in a slot."),
         errors=(
             IncompleteRequestBodyError,
             ChecksumMismatchError,
