@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from spsd.slots.directory import SlotDirectory
-from spsd.slots.integrity import IntegrityStatus, Integrity, IntegrityReport
+from spsd.slots.integrity import Integrity, IntegrityReport, IntegrityStatus
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.ports import download_key
 from spsd.transfer.staging.directory import StagingDirectory

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spsd.slots.integrity import IntegrityStatus, IntegrityReport, judge
+from spsd.slots.integrity import IntegrityReport, IntegrityStatus, judge
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 
 IMAGE = InstalledImage("ab" * 32, 7, ImageInfo("1"), "job", 0)
