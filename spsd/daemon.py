@@ -31,7 +31,7 @@ from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Fetching
 from spsd.jobs.start_spread import StartSpread
 from spsd.limits import LIMITS, Limits
-from spsd.metrics import PrometheusText, Sources
+from spsd.metrics import Exposition, MetricSources
 from spsd.reload import (
     Apply,
     Configuration,
@@ -165,14 +165,14 @@ async def open_daemon(
             every_s=limits.integrity_every_s,
         )
         connections = Connections(limit=connection_limit(), look_every_s=limits.connections_every_s)
-        sources = Sources(
+        sources = MetricSources(
             slots=slots,
             directories={"staging": outside.state.staging, "slots": outside.state.slots},
             database_reads=lambda: outside.database.reads,
             connections=lambda: len(connections),
             followers=lambda: outside.feed.followers,
         )
-        exposition = PrometheusText(outside.meter, sources)
+        exposition = await asyncio.to_thread(Exposition, outside.metrics, sources)
         token = await asyncio.to_thread(metrics_token, settings)
         passwords = await stack.enter_async_context(aclosing(_passwords(limits)))
         services = Services(
@@ -181,7 +181,7 @@ async def open_daemon(
             fetching=Fetching(ports.client_jobs, work.scheduler, outside.board, now=clock.now),
             host=await asyncio.to_thread(Machine, outside.state.root),
             integrity=integrity,
-            monitoring=Monitoring(outside.meter, exposition, token),
+            monitoring=Monitoring(outside.metrics, exposition, token),
             slots=slots,
             upgrade=upgrade,
             uploads=Uploads(
@@ -207,7 +207,7 @@ async def open_daemon(
             "resume of an upgrade": upgrade.resume,
             "connections": connections.watch,
             "lag of the loops": partial(
-                watch_lag, outside.thread, outside.meter.lagged, every_s=limits.lag_every_s
+                watch_lag, outside.thread, outside.metrics.observe_lag, every_s=limits.lag_every_s
             ),
         }
         await stack.enter_async_context(_in_background(tasks))
