@@ -18,7 +18,7 @@ from spsd.jobs.ports import JobRepository
 from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
-from spsd.metrics import Meter
+from spsd.metrics import Metrics
 from spsd.reload import origin_settings
 from spsd.slots.boot_link import open_boot_choice
 from spsd.slots.directory import SlotDirectory
@@ -68,7 +68,7 @@ class Adapters:
     """Belongs to the loop of ``thread``, and makes the attempts there."""
     attempts: WorkerAttempts
     reboot: RebootCommand
-    meter: Meter
+    metrics: Metrics
     board: ProgressBoard
     feed: Feed
     ports: Ports
@@ -95,8 +95,8 @@ async def open_adapters(
     )
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
     origin = await stack.enter_async_context(_origin(settings, thread))
-    meter, board, feed = await _observers(database, limits)
-    observers = (meter, JobLog(), feed)
+    metrics, board, feed = await _observers(database, limits)
+    observers = (metrics, JobLog(), feed)
     staging = StagingDirectory(
         state.staging,
         boot=appliance.boot_id,
@@ -136,22 +136,22 @@ async def open_adapters(
         local_attempts=local_attempts,
         attempts=attempts,
         reboot=reboot,
-        meter=meter,
+        metrics=metrics,
         board=board,
         feed=feed,
         ports=ports,
     )
 
 
-async def _observers(database: Database, limits: Limits) -> tuple[Meter, ProgressBoard, Feed]:
+async def _observers(database: Database, limits: Limits) -> tuple[Metrics, ProgressBoard, Feed]:
     """What is notified of every move and of all progress."""
-    meter = Meter()
-    meter.begin(await SqliteJobs(database).tally())
+    metrics = Metrics()
+    metrics.begin(await SqliteJobs(database).tally())
     board = ProgressBoard()
     feed = Feed(SqliteJobs(database), board, most_waiting=limits.most_waiting)
-    board.subscribe(meter)
+    board.subscribe(metrics)
     board.subscribe(feed)
-    return meter, board, feed
+    return metrics, board, feed
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ from spsd.jobs.scheduler import Scheduler
 from spsd.jobs.service import Downloads
 from spsd.jobs.start_spread import StartSpread
 from spsd.limits import LIMITS, Limits
-from spsd.metrics import PrometheusText, Sources
+from spsd.metrics import Exposition, MetricSources
 from spsd.reload import (
     Apply,
     Configuration,
@@ -167,14 +167,14 @@ async def open_daemon(
             every_s=limits.integrity_every_s,
         )
         connections = Connections(limit=connection_limit(), look_every_s=limits.connections_every_s)
-        sources = Sources(
+        sources = MetricSources(
             slots=slots,
             directories={"staging": adapters.state.staging, "slots": adapters.state.slots},
             database_reads=lambda: adapters.database.reads,
             connections=lambda: len(connections),
             followers=lambda: adapters.feed.followers,
         )
-        exposition = PrometheusText(adapters.meter, sources)
+        exposition = await asyncio.to_thread(Exposition, adapters.metrics, sources)
         token = await asyncio.to_thread(metrics_token, settings)
         passwords = await stack.enter_async_context(aclosing(_passwords(limits)))
         services = Services(
@@ -183,7 +183,7 @@ async def open_daemon(
             downloads=Downloads(ports.client_jobs, work.scheduler, adapters.board, now=clock.now),
             host=await asyncio.to_thread(LinuxHost, adapters.state.root),
             integrity=integrity,
-            monitoring=Monitoring(adapters.meter, exposition, token),
+            monitoring=Monitoring(adapters.metrics, exposition, token),
             slots=slots,
             upgrade=upgrade,
             uploads=Uploads(
@@ -209,7 +209,7 @@ async def open_daemon(
             "resume of an upgrade": upgrade.resume,
             "connections": connections.watch,
             "lag of the loops": partial(
-                watch_lag, adapters.thread, adapters.meter.lagged, every_s=limits.lag_every_s
+                watch_lag, adapters.thread, adapters.metrics.observe_lag, every_s=limits.lag_every_s
             ),
         }
         await stack.enter_async_context(_in_background(tasks))

@@ -37,7 +37,6 @@ PATHS = (
     "spsd/jobs/recovery.py",
     "spsd/jobs/sqlite.py",
     "spsd/accounts/model.py",
-    "spsd/metrics.py::Observed,Histogram,WINDOW_S,_BUCKETS,Throughput",
     "spsd/web/middleware/connections.py::Patience,Conduct,Offence,offence,Order",
     "spsd/doctor/rules.py",
 )

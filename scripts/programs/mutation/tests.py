@@ -34,7 +34,6 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
         "tests/jobs/test_recovery.py",
     ),
     "spsd/jobs/start_spread.py": ("tests/jobs/test_start_spread.py",),
-    "spsd/metrics.py": ("tests/metrics/test_histogram.py", "tests/web/test_metrics.py"),
     "spsd/slots/boot.py": ("tests/slots/test_boot.py",),
     "spsd/slots/checks.py": ("tests/slots/test_checks.py",),
     "spsd/slots/integrity.py": ("tests/slots/test_integrity_rules.py",),
