@@ -18,7 +18,7 @@ from spsd.jobs.ports import JobRepository
 from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
-from spsd.metrics import Meter
+from spsd.metrics import Metrics
 from spsd.reload import origin_settings
 from spsd.slots.boot_link import open_boot_choice
 from spsd.slots.directory import SlotDirectory
@@ -58,7 +58,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class Adapters:
     """What was opened; ``ports`` is what the use cases are given of it."""
 
     state: StateDirectory
@@ -68,19 +68,19 @@ class Outside:
     """Belongs to the loop of ``thread``, and makes the attempts there."""
     attempts: WorkerAttempts
     reboot: RebootCommand
-    meter: Meter
+    metrics: Metrics
     board: ProgressBoard
     feed: Feed
     ports: Ports
 
 
-async def open_outside(
+async def open_adapters(
     stack: AsyncExitStack,
     settings: Settings,
     appliance: Appliance,
     clock: Clock,
     limits: Limits,
-) -> Outside:
+) -> Adapters:
     """Open all of it on ``stack``, which closes it again.
 
     Raises:
@@ -91,12 +91,12 @@ async def open_outside(
     stack.enter_context(state.locked())
     await asyncio.to_thread(migrate, state.database, busy_s=limits.busy_s)
     database = await stack.enter_async_context(
-        open_database(state.database, busy_s=limits.busy_s, patience=limits.patience)
+        open_database(state.database, busy_s=limits.busy_s, lock_waits=limits.lock_waits)
     )
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
     origin = await stack.enter_async_context(_origin(settings, thread))
-    meter, board, feed = await _observers(database, limits)
-    observers = (meter, JobLog(), feed)
+    metrics, board, feed = await _observers(database, limits)
+    observers = (metrics, JobLog(), feed)
     staging = StagingDirectory(
         state.staging,
         boot=appliance.boot_id,
@@ -115,7 +115,7 @@ async def open_outside(
     reboot = RebootCommand(settings.upgrade.reboot_command, delay_s=limits.reboot_delay_s)
     any_image = settings.slots.accept == "any"
     ports = Ports(
-        jobs=SqliteJobs(database, patient=True, observers=observers),
+        jobs=SqliteJobs(database, waits_for_lock=True, observers=observers),
         client_jobs=SqliteJobs(database, observers=observers),
         staging=staging,
         slots=SlotDirectory(state.slots, state.staging, count=settings.slots.count),
@@ -129,29 +129,29 @@ async def open_outside(
         hooks=HookRunner(state.slots, limit_s=settings.upgrade.hook_timeout_s),
         reboot=reboot,
     )
-    return Outside(
+    return Adapters(
         state=state,
         database=database,
         thread=thread,
         local_attempts=local_attempts,
         attempts=attempts,
         reboot=reboot,
-        meter=meter,
+        metrics=metrics,
         board=board,
         feed=feed,
         ports=ports,
     )
 
 
-async def _observers(database: Database, limits: Limits) -> tuple[Meter, ProgressBoard, Feed]:
+async def _observers(database: Database, limits: Limits) -> tuple[Metrics, ProgressBoard, Feed]:
     """What is notified of every move and of all progress."""
-    meter = Meter()
-    meter.begin(await SqliteJobs(database).tally())
+    metrics = Metrics()
+    metrics.begin(await SqliteJobs(database).tally())
     board = ProgressBoard()
     feed = Feed(SqliteJobs(database), board, most_waiting=limits.most_waiting)
-    board.watched_by(meter)
-    board.watched_by(feed)
-    return meter, board, feed
+    board.subscribe(metrics)
+    board.subscribe(feed)
+    return metrics, board, feed
 
 
 @asynccontextmanager

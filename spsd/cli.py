@@ -53,7 +53,7 @@ def main(
     # Database, images and keys are the daemon's own; nobody else's, whoever started it.
     os.umask(0o077)
     try:
-        cli(prog_name="spsd", obj=_Given(appliance, clock, limits))
+        cli(prog_name="spsd", obj=_Injected(appliance, clock, limits))
     except SpsdError as error:
         _fail(error)
     except BaseExceptionGroup as group:
@@ -65,7 +65,7 @@ def main(
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _Injected:
     """What ``serve`` takes of the one who called :func:`main`."""
 
     appliance: Callable[[], Appliance]
@@ -96,7 +96,7 @@ def cli() -> None:
 )
 @_config
 @click.pass_obj
-def serve(given: _Given, config: Path, log_format: str | None) -> None:
+def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
     """Run the daemon until SIGTERM; SIGHUP reads [fetch] of the configuration again."""
     settings = load(config)
     wanted = LogFormat(log_format or settings.log.format)
@@ -105,9 +105,9 @@ def serve(given: _Given, config: Path, log_format: str | None) -> None:
     serving = daemon.serve(
         settings,
         lambda: load(config),
-        appliance=given.appliance(),
-        clock=given.clock,
-        limits=given.limits,
+        appliance=injected.appliance(),
+        clock=injected.clock,
+        limits=injected.limits,
     )
     asyncio.run(serving)
 

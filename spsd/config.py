@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from spsd.errors import ConfigurationError
 from spsd.transfer.rules.proxy import exception_problem, proxy_problem, proxy_settings
-from spsd.transfer.rules.url import displayed
+from spsd.transfer.rules.url import without_credentials
 
 
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,7 +223,7 @@ def fingerprint_of(settings: Settings) -> str:
     """
     fetch = settings.fetch
     # Whoever sees the fingerprint could try passwords against it.
-    shown = msgspec.structs.replace(fetch, proxy=fetch.proxy and displayed(fetch.proxy))
+    shown = msgspec.structs.replace(fetch, proxy=fetch.proxy and without_credentials(fetch.proxy))
     named = msgspec.structs.replace(settings, fetch=shown)
     return hashlib.sha256(msgspec.json.encode(named)).hexdigest()
 

@@ -21,17 +21,17 @@ from aiohttp import web
 from spsd.accounts.argon2 import Argon2Passwords
 from spsd.accounts.service import Accounts
 from spsd.accounts.sqlite import SqliteAccounts
-from spsd.adapters import Outside, Ports, open_outside
+from spsd.adapters import Adapters, Ports, open_adapters
 from spsd.clock import Clock
 from spsd.config import FetchSettings, Settings, fingerprint_of, metrics_token
 from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.recovery import recover
 from spsd.jobs.run import RunResources
 from spsd.jobs.scheduler import Scheduler
-from spsd.jobs.service import Fetching
+from spsd.jobs.service import Downloads
 from spsd.jobs.start_spread import StartSpread
 from spsd.limits import LIMITS, Limits
-from spsd.metrics import PrometheusText, Sources
+from spsd.metrics import Exposition, MetricSources
 from spsd.reload import (
     Apply,
     Configuration,
@@ -50,7 +50,7 @@ from spsd.slots.upload import Uploads
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate
-from spsd.system.host import Appliance, Machine
+from spsd.system.host import Appliance, LinuxHost
 from spsd.system.loop_thread import watch_lag
 from spsd.system.systemd import Notifier
 from spsd.transfer.rules.chunks import Splitting
@@ -86,7 +86,7 @@ class Daemon:
     resources: RunResources
     scheduler: Scheduler
     reservations: Reservations
-    outside: Outside
+    adapters: Adapters
 
 
 async def serve(
@@ -114,7 +114,9 @@ async def serve(
             print(f"spsd ready on {daemon.url}", flush=True)  # noqa: T201 - the promised line
             notifier.ready(f"ready on {daemon.url}")
             background = (
-                group.create_task(notifier.watch(daemon.outside.thread.turns), name="watchdog"),
+                group.create_task(
+                    notifier.watch(daemon.adapters.thread.wait_for_iteration), name="watchdog"
+                ),
                 group.create_task(reloading.run(hang_up), name="reload"),
             )
             await stopping.wait()
@@ -145,8 +147,8 @@ async def open_daemon(
         ConfigurationError, StateError: it cannot start.
     """
     async with AsyncExitStack() as stack:
-        outside = await open_outside(stack, settings, appliance, clock, limits)
-        ports = through(outside.ports)
+        adapters = await open_adapters(stack, settings, appliance, clock, limits)
+        ports = through(adapters.ports)
         await recover(
             ports.jobs,
             ports.staging,
@@ -154,8 +156,8 @@ async def open_daemon(
             budget=settings.fetch.attempts,
             now=clock.now,
         )
-        name = await asyncio.to_thread(appliance.identity, outside.state.root)
-        work = _work(settings, limits, ports, outside.board, name, clock, report)
+        name = await asyncio.to_thread(appliance.identity, adapters.state.root)
+        work = _work(settings, limits, ports, adapters.board, name, clock, report)
         slots = Slots(ports.slots, work.reservations, ports.choice)
         upgrade = _upgrade(settings, ports, slots)
         integrity = Integrity(
@@ -165,30 +167,30 @@ async def open_daemon(
             every_s=limits.integrity_every_s,
         )
         connections = Connections(limit=connection_limit(), look_every_s=limits.connections_every_s)
-        sources = Sources(
+        sources = MetricSources(
             slots=slots,
-            directories={"staging": outside.state.staging, "slots": outside.state.slots},
-            database_reads=lambda: outside.database.reads,
+            directories={"staging": adapters.state.staging, "slots": adapters.state.slots},
+            database_reads=lambda: adapters.database.reads,
             connections=lambda: len(connections),
-            followers=lambda: outside.feed.followers,
+            followers=lambda: adapters.feed.followers,
         )
-        exposition = PrometheusText(outside.meter, sources)
+        exposition = await asyncio.to_thread(Exposition, adapters.metrics, sources)
         token = await asyncio.to_thread(metrics_token, settings)
         passwords = await stack.enter_async_context(aclosing(_passwords(limits)))
         services = Services(
-            accounts=_accounts(settings, outside.database, passwords, clock),
-            feed=outside.feed,
-            fetching=Fetching(ports.client_jobs, work.scheduler, outside.board, now=clock.now),
-            host=await asyncio.to_thread(Machine, outside.state.root),
+            accounts=_accounts(settings, adapters.database, passwords, clock),
+            feed=adapters.feed,
+            downloads=Downloads(ports.client_jobs, work.scheduler, adapters.board, now=clock.now),
+            host=await asyncio.to_thread(LinuxHost, adapters.state.root),
             integrity=integrity,
-            monitoring=Monitoring(outside.meter, exposition, token),
+            monitoring=Monitoring(adapters.metrics, exposition, token),
             slots=slots,
             upgrade=upgrade,
             uploads=Uploads(
                 ports.staging, ports.slots, ports.staged_images, work.reservations, now=clock.now
             ),
         )
-        configuration = Configuration(settings, _change_of_fetch(limits, outside, work, name))
+        configuration = Configuration(settings, _change_of_fetch(limits, adapters, work, name))
         app = build_app(
             services,
             secure=not settings.server.plain_http,
@@ -196,18 +198,18 @@ async def open_daemon(
             limits=limits.web,
         )
         context = await asyncio.to_thread(
-            server_tls, settings, outside.state, host_name=appliance.host_name
+            server_tls, settings, adapters.state, host_name=appliance.host_name
         )
         tasks: dict[str, _Task] = {
             "scheduler": work.scheduler.run,
-            "loop of downloads": outside.thread.watch,
+            "loop of downloads": adapters.thread.watch,
             "integrity": integrity.run,
-            "feed": outside.feed.run,
-            "reboot": outside.reboot.run,
+            "feed": adapters.feed.run,
+            "reboot": adapters.reboot.run,
             "resume of an upgrade": upgrade.resume,
             "connections": connections.watch,
             "lag of the loops": partial(
-                watch_lag, outside.thread, outside.meter.lagged, every_s=limits.lag_every_s
+                watch_lag, adapters.thread, adapters.metrics.observe_lag, every_s=limits.lag_every_s
             ),
         }
         await stack.enter_async_context(_in_background(tasks))
@@ -230,7 +232,7 @@ async def open_daemon(
             resources=work.resources,
             scheduler=work.scheduler,
             reservations=work.reservations,
-            outside=outside,
+            adapters=adapters,
         )
 
 
@@ -260,12 +262,12 @@ def _work(
     return _Work(resources, reservations, scheduler)
 
 
-def _change_of_fetch(limits: Limits, outside: Outside, work: _Work, name: str) -> Apply:
+def _change_of_fetch(limits: Limits, adapters: Adapters, work: _Work, name: str) -> Apply:
     """How another ``[fetch]`` is put in force."""
 
     async def apply(fetch: FetchSettings) -> None:
         wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
-        await outside.attempts.use(wanted, Splitting(connections=fetch.connections))
+        await adapters.attempts.use(wanted, Splitting(connections=fetch.connections))
         work.scheduler.use(
             concurrent=fetch.concurrent,
             retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),

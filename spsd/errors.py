@@ -77,7 +77,7 @@ class TooManyAttemptsError(RequestError):
         self.retry_after = retry_after
 
 
-class TooManyReadersError(RequestError):
+class TooManySubscribersError(RequestError):
     """As many clients as may wait for changes or read along do so already."""
 
     type = "TooManyReaders"

@@ -12,7 +12,7 @@ from spsd.jobs.feed import MOST_WAITING
 from spsd.server import LINGER_S, SHUTDOWN_S
 from spsd.slots.hooks import REBOOT_DELAY_S
 from spsd.slots.integrity import CHECK_EVERY_S
-from spsd.storage.database import PATIENCE
+from spsd.storage.database import LOCK_WAITS
 from spsd.storage.inspection import BUSY_TIMEOUT_S
 from spsd.system.loop_thread import EVERY_S
 from spsd.transfer.rules.messages import Windows
@@ -37,7 +37,7 @@ class Limits:
 
     busy_s: float = BUSY_TIMEOUT_S
     """How long a statement waits for another program's lock of the database."""
-    patience: int = PATIENCE
+    lock_waits: int = LOCK_WAITS
     """How often the work tries a statement so; a request tries once."""
     password_time_cost: int = TIME_COST
     password_memory_kib: int = MEMORY_KIB

@@ -86,7 +86,7 @@ async def listening(
     await runner.setup()
     try:
         server = await _bound(
-            connections.watched(_factory(runner)), host, port, context, shutdown_s=shutdown_s
+            connections.monitored(_factory(runner)), host, port, context, shutdown_s=shutdown_s
         )
         try:
             await server.start_serving()

@@ -104,9 +104,9 @@ async def open_bench(root: Path, content: bytes) -> AsyncIterator[Bench]:
     async with opening as daemon:
         yield Bench(
             daemon.resources,
-            daemon.outside.local_attempts,
+            daemon.adapters.local_attempts,
             root,
             content,
             daemon.reservations,
-            daemon.outside.database,
+            daemon.adapters.database,
         )

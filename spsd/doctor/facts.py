@@ -17,8 +17,8 @@ from spsd.slots.model import SlotContent
 from spsd.storage.faults import lock_holders
 from spsd.storage.files import room
 from spsd.storage.inspection import (
-    Examined,
-    examined,
+    Inspection,
+    inspect_database,
     judge_database,
     migrations_directory,
     reading,
@@ -33,7 +33,7 @@ _ANSWER_S = 2.0
 class DatabaseFacts:
     """``jobs`` is None where the file cannot be trusted, or is of an older version."""
 
-    found: Examined
+    found: Inspection
     orphans: int
     log_bytes: int
     jobs: Sequence[Job] | None
@@ -48,7 +48,7 @@ def directory_facts(root: Path) -> DirectoryFacts:
     status = root.stat()
     return DirectoryFacts(
         owner=status.st_uid,
-        asker=os.geteuid(),
+        user=os.geteuid(),
         mode=status.st_mode & 0o7777,
         writable=root.is_dir() and os.access(root, os.W_OK | os.X_OK),
         free=room(root),
@@ -64,7 +64,7 @@ def database_facts(database: Path) -> DatabaseFacts:
     scripts = scripts_in(migrations_directory())
     log = database.with_name(f"{database.name}-wal")
     with reading(database) as connection:
-        found = examined(connection, database, scripts)
+        found = inspect_database(connection, database, scripts)
         whole = judge_database(found) is None and found.version == found.newest
         return DatabaseFacts(
             found=found,

@@ -9,7 +9,7 @@ from spsd.jobs.job import Job
 from spsd.jobs.lifecycle import ACTIVE, JobState
 from spsd.slots.model import BrokenSlot, InstalledImage, SlotContent
 from spsd.storage.faults import ADVICE
-from spsd.storage.inspection import Examined, judge_database
+from spsd.storage.inspection import Inspection, judge_database
 
 
 class Grade(StrEnum):
@@ -26,28 +26,28 @@ class Finding:
 
     check: str
     grade: Grade
-    said: str
+    message: str
     advice: str = ""
 
     def line(self) -> str:
         """One line for a person."""
-        told = f"{self.grade:<8}{self.check}: {self.said}"
+        told = f"{self.grade:<8}{self.check}: {self.message}"
         return f"{told}. {self.advice}" if self.advice else told
 
 
-def ok(check: str, said: str) -> Finding:
+def ok(check: str, message: str) -> Finding:
     """Nothing to do."""
-    return Finding(check, Grade.OK, said)
+    return Finding(check, Grade.OK, message)
 
 
-def warning(check: str, said: str, advice: str) -> Finding:
+def warning(check: str, message: str, advice: str) -> Finding:
     """Worth a look."""
-    return Finding(check, Grade.WARNING, said, advice)
+    return Finding(check, Grade.WARNING, message, advice)
 
 
-def wrong(check: str, said: str, advice: str) -> Finding:
+def wrong(check: str, message: str, advice: str) -> Finding:
     """To be mended."""
-    return Finding(check, Grade.WRONG, said, advice)
+    return Finding(check, Grade.WRONG, message, advice)
 
 
 def all_well(findings: Iterable[Finding]) -> bool:
@@ -69,7 +69,7 @@ class DirectoryFacts:
     """The state directory: who owns it and who asks (user ids), its mode bits, free bytes."""
 
     owner: int
-    asker: int
+    user: int
     mode: int
     writable: bool
     free: int
@@ -80,7 +80,7 @@ def of_directory(where: str, found: DirectoryFacts, *, spare: int) -> Iterator[F
     if not found.writable:
         yield wrong(
             "state_directory",
-            f"{where} is not writable for user {found.asker} (owner {found.owner}, "
+            f"{where} is not writable for user {found.user} (owner {found.owner}, "
             f"mode {found.mode:04o})",
             "Check its owner and mode, and how its file system is mounted.",
         )
@@ -92,14 +92,16 @@ def of_directory(where: str, found: DirectoryFacts, *, spare: int) -> Iterator[F
         )
     else:
         yield ok("state_directory", f"{where}, owner {found.owner}, mode {found.mode:04o}")
-    said = f"{found.free // MIB} MiB are free, and downloads leave {spare // MIB} MiB"
+    message = f"{found.free // MIB} MiB are free, and downloads leave {spare // MIB} MiB"
     if found.free <= spare:
-        yield wrong("room", said, "Free space on the file system, or empty a slot.")
+        yield wrong("room", message, "Free space on the file system, or empty a slot.")
     else:
-        yield ok("room", said)
+        yield ok("room", message)
 
 
-def of_database(where: str, found: Examined, *, orphans: int, log_bytes: int) -> Iterator[Finding]:
+def of_database(
+    where: str, found: Inspection, *, orphans: int, log_bytes: int
+) -> Iterator[Finding]:
     """``orphans``: rows that PRAGMA foreign_key_check names."""
     if (why := judge_database(found)) is not None:
         yield wrong("database", f"{where}: {why[0]}: {why[1]}", ADVICE[why[0]])
@@ -204,7 +206,7 @@ def of_certificate(where: str, days_left: int) -> Finding:
     """Whole days until it ends, negative if it has."""
     if days_left < 0:
         return wrong("certificate", f"{where} ended {-days_left} days ago", "Put a new one there.")
-    said = f"{where} is good for {days_left} days"
+    message = f"{where} is good for {days_left} days"
     if days_left < SOON_DAYS:
-        return warning("certificate", said, "Renew it, and restart the daemon.")
-    return ok("certificate", said)
+        return warning("certificate", message, "Renew it, and restart the daemon.")
+    return ok("certificate", message)

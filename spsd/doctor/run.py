@@ -83,8 +83,8 @@ def _database(
     try:
         facts = database_facts(state.database)
     except DatabaseError as error:
-        said = f"{where}: {error.trouble}: {error.what}"
-        yield wrong("database", said, ADVICE[error.trouble])
+        message = f"{where}: {error.fault}: {error.what}"
+        yield wrong("database", message, ADVICE[error.fault])
         return
     yield from rules.of_database(
         where, facts.found, orphans=facts.orphans, log_bytes=facts.log_bytes

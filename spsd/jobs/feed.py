@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NewType
 
-from spsd.errors import TooManyReadersError
+from spsd.errors import TooManySubscribersError
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.ports import Moves
+from spsd.jobs.ports import TransitionLog
 from spsd.jobs.progress import ProgressBoard
 from spsd.storage.faults import DatabaseError
 from spsd.transfer.ports import Progress
@@ -86,7 +86,7 @@ class Change:
     """A download as it is now, after line ``move`` of the history."""
 
     job: Job
-    move: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,12 +97,12 @@ class Removal:
     removals: int
 
 
-class Reader:
+class Subscriber:
     """One who reads along, all downloads or that of ``key``."""
 
     def __init__(self, key: JobKey | None) -> None:
         self._key = key
-        self.of_one = key is not None
+        self.follows_one = key is not None
         self._changes: dict[JobKey, Change | Removal] = {}
         self._news = asyncio.Event()
         self._over = False
@@ -131,7 +131,7 @@ class Feed:
 
     def __init__(
         self,
-        moves: Moves,
+        moves: TransitionLog,
         board: ProgressBoard,
         *,
         pause_s: float = PAUSE_S,
@@ -141,11 +141,11 @@ class Feed:
         self._progress_s = progress_s
         self._most_waiting = most_waiting
         self.revisions = Revisions()
-        self._moves = moves
+        self._transitions = moves
         self._board = board
         self._pause_s = pause_s
-        self._readers: set[Reader] = set()
-        self._reading = asyncio.Lock()
+        self._subscribers: set[Subscriber] = set()
+        self._subscribing = asyncio.Lock()
         self._news = asyncio.Event()
         self._seen = 0
         self._progressed: set[JobKey] = set()
@@ -156,14 +156,14 @@ class Feed:
         self._over = False
 
     @property
-    def readers(self) -> int:
+    def subscribers(self) -> int:
         """How many read along at the moment."""
-        return len(self._readers)
+        return len(self._subscribers)
 
     @property
     def followers(self) -> int:
         """How many read along or wait."""
-        return len(self._readers) + self.revisions.waiters
+        return len(self._subscribers) + self.revisions.waiters
 
     @property
     def full(self) -> bool:
@@ -195,7 +195,7 @@ class Feed:
                 self._progress_s, self._show_progress
             )
 
-    def rested(self, _: JobKey) -> None:
+    def stopped(self, _: JobKey) -> None:
         """Whatever ended the work on it has moved the row as well."""
 
     def _show_progress(self) -> None:
@@ -213,8 +213,8 @@ class Feed:
         self._removals += 1
         removal = Removal(key, self._removals)
         self._gone.append(removal)
-        for reader in self._readers:
-            reader.put(key, removal)
+        for subscriber in self._subscribers:
+            subscriber.put(key, removal)
 
     def close(self) -> None:
         """Nobody waits any more, and every reader ends."""
@@ -222,36 +222,36 @@ class Feed:
         if self._pause is not None:
             self._pause.cancel()
         self.revisions.close()
-        self._end_readers()
+        self._end_subscribers()
 
-    def _end_readers(self) -> None:
-        for reader in self._readers:
-            reader.end()
+    def _end_subscribers(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.end()
 
     @asynccontextmanager
-    async def reading(self, key: JobKey | None = None) -> AsyncIterator[Reader]:
+    async def subscribe(self, key: JobKey | None = None) -> AsyncIterator[Subscriber]:
         """Read along from now on, one download or all.
 
         Raises:
-            TooManyReadersError: others wait or read along already.
+            TooManySubscribersError: others wait or read along already.
             DatabaseError: the rows cannot be read.
         """
         if self.full:
-            raise TooManyReadersError(
+            raise TooManySubscribersError(
                 f"{self._most_waiting} requests wait for changes or read along already. Ask "
                 "without `wait` and without `Accept: text/event-stream`, or try again in a while."
             )
-        reader = Reader(key)
-        async with self._reading:
-            if not self._readers:
-                self._seen = await self._moves.last_move()
-            self._readers.add(reader)
+        subscriber = Subscriber(key)
+        async with self._subscribing:
+            if not self._subscribers:
+                self._seen = await self._transitions.last_transition()
+            self._subscribers.add(subscriber)
         if self._over:
-            reader.end()
+            subscriber.end()
         try:
-            yield reader
+            yield subscriber
         finally:
-            self._readers.discard(reader)
+            self._subscribers.discard(subscriber)
 
     async def now(self) -> tuple[int, int]:
         """The last line of the history, and how many removals there were.
@@ -259,15 +259,15 @@ class Feed:
         Ask while reading along and before the rows are read: then none is missed.
         """
         removals = self._removals
-        return await self._moves.last_move(), removals
+        return await self._transitions.last_transition(), removals
 
-    async def since(self, move: int, removals: int) -> Sequence[Change | Removal] | None:
+    async def since(self, number: int, removals: int) -> Sequence[Change | Removal] | None:
         """What has happened since; None: that is too long ago to know."""
         missed = self._removals - removals
         if not 0 <= missed <= len(self._gone):
             return None
         gone = list(self._gone)[len(self._gone) - missed :]
-        return [*gone, *await self._changes(move)]
+        return [*gone, *await self._changes(number)]
 
     async def run(self) -> None:
         """Tell readers what has changed, until cancelled."""
@@ -275,28 +275,30 @@ class Feed:
             await self._news.wait()
             self._news.clear()
             try:
-                async with self._reading:
-                    await self._tell()
+                async with self._subscribing:
+                    await self._notify()
             except DatabaseError:
                 # Whoever comes back looks at everything anew.
-                self._end_readers()
-            if self._readers:
-                await asyncio.sleep(self._pause_s * len(self._readers))
+                self._end_subscribers()
+            if self._subscribers:
+                await asyncio.sleep(self._pause_s * len(self._subscribers))
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         shown, self._shown = self._shown, set()
-        if not self._readers:
+        if not self._subscribers:
             return
         for change in await self._changes(self._seen, also=shown):
-            self._seen = max(self._seen, change.move)
-            for reader in self._readers:
-                reader.put(change.job.key, change)
+            self._seen = max(self._seen, change.number)
+            for subscriber in self._subscribers:
+                subscriber.put(change.job.key, change)
 
-    async def _changes(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Change]:
+    async def _changes(self, number: int, *, also: Collection[JobKey] = ()) -> Sequence[Change]:
         removals = self._removals
-        moved = await self._moves.moved_since(move, also=also)
+        moved = await self._transitions.transitions_since(number, also=also)
         # A record that went while the rows were read does not come back.
         gone = {one.key for one in self._gone if one.removals > removals}
         return [
-            Change(self._board.live(one.job), one.move) for one in moved if one.job.key not in gone
+            Change(self._board.live(one.job), one.number)
+            for one in moved
+            if one.job.key not in gone
         ]

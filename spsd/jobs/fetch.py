@@ -85,17 +85,17 @@ class Fetch:
             if (mismatch := judge_digest(finished)) is None:
                 shown: Evidence = {**fetched.evidence, **self._bytes_from()}
                 return ", ".join(f"{name} {value}" for name, value in shown.items())
-            await self._mismatch(mismatch, glued=finished.glued)
+            await self._mismatch(mismatch, mixed=finished.mixed)
 
     async def _next_source(self) -> str:
         """Wait for the turn of the next source; gives its URL."""
         turn = self._sources.turn(now=_clock(), holding=self._partial.length > 0)
         await asyncio.sleep(turn.wait_s)
-        if turn.drops:
+        if turn.discards:
             await self._partial.clear()
-        self._sources = self._sources.asked(turn.index)
+        self._sources = self._sources.selected(turn.index)
         self._provenance.begin(turn.index, self._partial.length)
-        return self._sources.each[turn.index].url
+        return self._sources.all[turn.index].url
 
     def _reporting(self) -> Report:
         # An origin that starts over brings what was here before; that refunds nothing.
@@ -113,7 +113,7 @@ class Fetch:
             expected=self._lease.job.sha256,
             computed=await partial.seal(),
             length=partial.length,
-            glued=self._provenance.glued if sources.several else fetched.glued,
+            mixed=self._provenance.mixed if sources.has_mirrors else fetched.mixed,
             clean_retries=0 if sources.unmixed else 1,
             media_type=fetched.media_type,
             beginning=await partial.read(0, PAGE_BYTES),
@@ -141,15 +141,15 @@ class Fetch:
             )
             return
         left = self._sources.failed_for_good()
-        await self._lease.retry(self._seen(error, transient=left.any_left), gained_bytes=refunds)
+        await self._lease.retry(self._seen(error, transient=left.is_any_left), gained_bytes=refunds)
         self._sources = left
         if not EXPLANATIONS[error.code].keeps_partial:
             await self._start_over()
 
-    async def _mismatch(self, error: JobError, *, glued: bool) -> None:
-        left = self._sources.mismatched(self._provenance.pieces, glued=glued)
+    async def _mismatch(self, error: JobError, *, mixed: bool) -> None:
+        left = self._sources.mismatched(self._provenance.pieces, mixed=mixed)
         evidence = {**error.evidence, **self._tried()}
-        again = ImageError(error.code, error.what, evidence, transient=left.any_left)
+        again = ImageError(error.code, error.what, evidence, transient=left.is_any_left)
         await self._lease.retry(again, gained_bytes=True)
         self._sources = left
         await self._start_over()
@@ -160,21 +160,21 @@ class Fetch:
 
     def _seen(self, error: JobError, *, transient: bool) -> JobError:
         """The error as it is, of a lone source; else with the source that it is about."""
-        if not self._sources.several:
+        if not self._sources.has_mirrors:
             return error
-        url = self._sources.each[self._sources.current].url
+        url = self._sources.all[self._sources.current].url
         return error.restated({"source": authority(url), **self._tried()}, transient=transient)
 
     def _tried(self) -> Evidence:
         sources = self._sources
-        told = f"{sources.tried} of {len(sources.each)}"
-        return {"sources tried": told} if sources.several else {}
+        told = f"{sources.tried} of {len(sources.all)}"
+        return {"sources tried": told} if sources.has_mirrors else {}
 
     def _bytes_from(self) -> Evidence:
-        if not self._sources.several:
+        if not self._sources.has_mirrors:
             return {}
         names = [
-            "an earlier run" if piece is None else authority(self._sources.each[piece].url)
+            "an earlier run" if piece is None else authority(self._sources.all[piece].url)
             for piece in self._provenance.pieces
         ]
         return {"bytes from": " and ".join(dict.fromkeys(names))} if names else {}

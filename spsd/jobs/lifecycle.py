@@ -96,7 +96,7 @@ TRANSITIONS: Final[list[dict[str, object]]] = [
 ]
 
 
-class IllegalMoveError(RuntimeError):
+class IllegalTransitionError(RuntimeError):
     """The table has no such line: a bug of ours, never a client's fault."""
 
 
@@ -113,13 +113,13 @@ def advance(state: JobState, trigger: Trigger, *, may_retry: bool = False) -> Jo
     """The state that ``trigger`` leads to from ``state``; ``may_retry`` is what guards ask.
 
     Raises:
-        IllegalMoveError: the table has no line for it.
+        IllegalTransitionError: the table has no line for it.
     """
     subject = _Subject(state, may_retry=may_retry)
     try:
         _MACHINE.events[trigger].trigger(subject)
     except (MachineError, KeyError) as error:
-        raise IllegalMoveError(f"{trigger} is no move from {state}") from error
+        raise IllegalTransitionError(f"{trigger} is no move from {state}") from error
     return JobState(subject.state)
 
 

@@ -4,7 +4,7 @@ import logging
 
 from spsd.jobs.job import Job
 from spsd.jobs.lifecycle import Trigger
-from spsd.transfer.rules.url import told
+from spsd.transfer.rules.url import redacted
 
 _log = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ class JobLog:
 
     def added(self, job: Job) -> None:
         """With where its image is, less what may be secret."""
-        _note(job, told(job.url))
+        _note(job, redacted(job.url))
 
     def moved(self, _: Job, after: Job) -> None:
         """With what is known of it; a failure is a warning."""

@@ -60,18 +60,20 @@ class JobRepository(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class LoggedTransition:
     """A row, and the last line that the history has of it."""
 
     job: Job
-    move: int
+    number: int
 
 
-class Moves(Protocol):
+class TransitionLog(Protocol):
     """The history of all jobs, whose lines are numbered as they were committed."""
 
-    async def last_move(self) -> int:
+    async def last_transition(self) -> int:
         """The newest line's number; 0: there is none."""
 
-    async def moved_since(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Moved]:
+    async def transitions_since(
+        self, move: int, *, also: Collection[JobKey] = ()
+    ) -> Sequence[LoggedTransition]:
         """The jobs with lines after that one, and those of ``also``, the last to move last."""

@@ -8,13 +8,13 @@ from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS, Progress
 
 
-class Watcher(Protocol):
+class ProgressObserver(Protocol):
     """Learns of all progress."""
 
     def progressed(self, key: JobKey, progress: Progress) -> None:
         """The download is this far."""
 
-    def rested(self, key: JobKey) -> None:
+    def stopped(self, key: JobKey) -> None:
         """Nobody works on the job any more."""
 
 
@@ -23,23 +23,23 @@ class ProgressBoard:
 
     def __init__(self) -> None:
         self._progress: dict[JobKey, Progress] = {}
-        self._watchers: list[Watcher] = []
+        self._observers: list[ProgressObserver] = []
 
-    def watched_by(self, watcher: Watcher) -> None:
+    def subscribe(self, observer: ProgressObserver) -> None:
         """Tell it of all progress from now on."""
-        self._watchers.append(watcher)
+        self._observers.append(observer)
 
     def post(self, key: JobKey, progress: Progress) -> None:
         """The download is this far."""
         self._progress[key] = progress
-        for watcher in self._watchers:
-            watcher.progressed(key, progress)
+        for observer in self._observers:
+            observer.progressed(key, progress)
 
-    def wipe(self, key: JobKey) -> None:
+    def clear(self, key: JobKey) -> None:
         """Nobody works on the job any more; the row says how far it came."""
         self._progress.pop(key, None)
-        for watcher in self._watchers:
-            watcher.rested(key)
+        for observer in self._observers:
+            observer.stopped(key)
 
     def of(self, job: Job) -> Progress:
         """The newest that is known."""

@@ -20,7 +20,7 @@ from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.start_spread import StartSpread
 from spsd.slots.model import InstalledImage
 from spsd.slots.ports import ImageInspector, SlotStore
-from spsd.slots.service import held_image
+from spsd.slots.service import find_installed
 from spsd.transfer.discard import discard_partial
 from spsd.transfer.ports import Attempts, AttemptStoppedError, Progress, Staging, download_key
 from spsd.transfer.rules.retry import RetryPolicy
@@ -84,7 +84,7 @@ class JobRun:
 
     async def _found(self) -> bool:
         """Finish with a slot that holds the image already, if it is still intact there."""
-        held = await held_image(self._resources.slots, self._job.sha256)
+        held = await find_installed(self._resources.slots, self._job.sha256)
         if held is None:
             return False
         number, image = held

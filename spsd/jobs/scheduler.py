@@ -106,7 +106,7 @@ class Scheduler:
             job = await self._resources.jobs.next_queued(without=self._busy())
             if job is None:
                 return None
-            slot = await self._reservations.claim(Holder.DOWNLOAD)
+            slot = await self._reservations.reserve(Holder.DOWNLOAD)
             claimed = None
             try:
                 claimed = await self._resources.jobs.move(
@@ -129,7 +129,7 @@ class Scheduler:
             await self._settle(job.key)
             raise
         finally:
-            self._resources.board.wipe(job.key)
+            self._resources.board.clear(job.key)
             del self._running[job.key]
             self._release(job.slot)
             self.wake()

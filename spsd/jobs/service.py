@@ -14,7 +14,7 @@ from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.scheduler import Scheduler
 
 
-class Fetching:
+class Downloads:
     """The use cases behind ``/api/firmware/fetch``."""
 
     def __init__(
@@ -44,10 +44,10 @@ class Fetching:
         """
         jobs = [self._board.live(job) for job in await self._jobs.list(selection)]
         if selection.after is not None and not jobs:
-            await self._must_be_there(selection.after)
+            await self._require_job(selection.after)
         return jobs
 
-    async def _must_be_there(self, after: JobKey) -> None:
+    async def _require_job(self, after: JobKey) -> None:
         if await self._jobs.get(after) is None:
             raise ResourceNotFoundError(
                 f"There is no firmware download with the key {after} to go on after; its record "

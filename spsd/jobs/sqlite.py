@@ -11,7 +11,7 @@ from spsd.digest import Sha256
 from spsd.failures import EXPLANATIONS
 from spsd.jobs.job import EVERY_JOB, Job, JobKey, Selection, Step
 from spsd.jobs.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
-from spsd.jobs.ports import JobObserver, Moved
+from spsd.jobs.ports import JobObserver, LoggedTransition
 from spsd.storage.database import Database
 from spsd.transfer.ports import Progress
 
@@ -71,12 +71,12 @@ class SqliteJobs:
         self,
         database: Database,
         *,
-        patient: bool = False,
+        waits_for_lock: bool = False,
         observers: Sequence[JobObserver] = (),
     ) -> None:
         """``patient``: a move waits longer for another program, since no client waits for it."""
         self._database = database
-        self._patient = patient
+        self._waits_for_lock = waits_for_lock
         self._observers = observers
 
     async def add(self, job: Job) -> None:
@@ -110,16 +110,18 @@ class SqliteJobs:
             for row in await self._database.read(_HISTORY, (key,))
         ]
 
-    async def last_move(self) -> int:
+    async def last_transition(self) -> int:
         """The newest line's number in the history; 0: there is none."""
         [row] = await self._database.read("SELECT coalesce(max(id), 0) AS move FROM job_history")
         return int(row["move"])
 
-    async def moved_since(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Moved]:
+    async def transitions_since(
+        self, move: int, *, also: Collection[JobKey] = ()
+    ) -> Sequence[LoggedTransition]:
         """The jobs with lines after that one, and those of ``also``, the last to move last."""
         asked = {"move": move, "also": json.dumps(sorted(also))}
         rows = await self._database.read(_MOVED_SINCE, asked)
-        return [Moved(_job(row), row["move"]) for row in rows]
+        return [LoggedTransition(_job(row), row["move"]) for row in rows]
 
     async def tally(self) -> Mapping[JobState, int]:
         """How many rows there are of each state that has any."""
@@ -155,7 +157,7 @@ class SqliteJobs:
         guard = {"seen_state": seen.state, "seen_attempt": seen.attempt}
         try:
             row = _row(to) | guard
-            return _one(await self._database.rows(_MOVE, row, patient=self._patient))
+            return _one(await self._database.rows(_MOVE, row, waits_for_lock=self._waits_for_lock))
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise

@@ -26,7 +26,7 @@ _SCRATCH = ".next.new"
 _SLOT = re.compile(r"[1-9]\d?", re.ASCII)
 
 
-class LinkedChoice:
+class BootLink:
     """The choice as a link under ``root``, the slots' directory."""
 
     def __init__(self, root: Path, record: BootRecord) -> None:
@@ -87,7 +87,7 @@ class LinkedChoice:
         self._record = record
 
 
-async def open_boot_choice(root: Path, *, boot_id: str, named: int | None) -> LinkedChoice:
+async def open_boot_choice(root: Path, *, boot_id: str, named: int | None) -> BootLink:
     """Find out which slot runs in this boot, and write it down.
 
     ``named`` is what the kernel's command line says. A disk that refuses the note is logged, and
@@ -96,7 +96,7 @@ async def open_boot_choice(root: Path, *, boot_id: str, named: int | None) -> Li
     return await asyncio.to_thread(_open, root, boot_id, named)
 
 
-def _open(root: Path, boot_id: str, named: int | None) -> LinkedChoice:
+def _open(root: Path, boot_id: str, named: int | None) -> BootLink:
     recorded = _read(root)
     slot = running_slot(boot_id, named=named, recorded=recorded, chosen=_chosen(root))
     record = BootRecord(boot_id, slot, recorded.pending if recorded is not None else None)
@@ -105,7 +105,7 @@ def _open(root: Path, boot_id: str, named: int | None) -> LinkedChoice:
             _write(root, record)
         except ApplianceError as error:
             _log.warning("which slot runs could not be written down: %s", error.what)
-    return LinkedChoice(root, record)
+    return BootLink(root, record)
 
 
 def _read(root: Path) -> BootRecord | None:

@@ -18,7 +18,7 @@ _FETCH_AGAIN = "delete the image from the slot and fetch it again"
 _LOOK_AT_THE_DISK = "check the file system and the kernel's log"
 
 
-class Verdict(StrEnum):
+class CheckResult(StrEnum):
     """How a check came out."""
 
     OK = "ok"
@@ -32,19 +32,19 @@ class Check:
 
     name: str
     title: str
-    verdict: Verdict
-    told: str = ""
+    result: CheckResult
+    detail: str = ""
     advice: str = ""
     output: Sequence[str] = ()
 
     def lines(self) -> Sequence[str]:
         """The check's part of the summary."""
-        told = f" ({self.told})" if self.told else ""
-        return [f"{self.title}: {self.verdict}{told}", *(f"  {line}" for line in self.output)]
+        detail = f" ({self.detail})" if self.detail else ""
+        return [f"{self.title}: {self.result}{detail}", *(f"  {line}" for line in self.output)]
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class PassedTest:
     """A slot that passed; ``summary`` has a line for each check, joined by line feeds."""
 
     slot: int
@@ -53,10 +53,10 @@ class Tested:
 
 def broken_checks(broken: BrokenSlot) -> Sequence[Check]:
     """What can be said of a slot that holds something without a readable manifest."""
-    told = "there is no manifest to compare with"
+    detail = "there is no manifest to compare with"
     return [
-        Check("image", _IMAGE, Verdict.FAILED, _inline(broken.reason), _FETCH_AGAIN),
-        Check("volume", _VOLUME, Verdict.SKIPPED, told),
+        Check("image", _IMAGE, CheckResult.FAILED, _inline(broken.reason), _FETCH_AGAIN),
+        Check("volume", _VOLUME, CheckResult.SKIPPED, detail),
     ]
 
 
@@ -64,13 +64,13 @@ def image_check(image: InstalledImage, *, intact: bool | JobError) -> Check:
     """Are the slot's bytes the ones that were proven when it was filled?"""
     match intact:
         case JobError(what=what):
-            return Check("image", _IMAGE, Verdict.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+            return Check("image", _IMAGE, CheckResult.FAILED, _inline(what), _LOOK_AT_THE_DISK)
         case True:
-            told = f"{image.size} bytes, SHA-256 {image.sha256}"
-            return Check("image", _IMAGE, Verdict.OK, told)
+            detail = f"{image.size} bytes, SHA-256 {image.sha256}"
+            return Check("image", _IMAGE, CheckResult.OK, detail)
         case False:
-            told = f"its bytes do not have the SHA-256 {image.sha256} any more"
-            return Check("image", _IMAGE, Verdict.FAILED, told, _FETCH_AGAIN)
+            detail = f"its bytes do not have the SHA-256 {image.sha256} any more"
+            return Check("image", _IMAGE, CheckResult.FAILED, detail, _FETCH_AGAIN)
         case _:
             assert_never(intact)
 
@@ -79,13 +79,13 @@ def volume_check(image: InstalledImage, seen: ImageInfo | JobError) -> Check:
     """Does the volume still say what the manifest says?"""
     match seen:
         case JobError(what=what):
-            return Check("volume", _VOLUME, Verdict.FAILED, _inline(what), _FETCH_AGAIN)
+            return Check("volume", _VOLUME, CheckResult.FAILED, _inline(what), _FETCH_AGAIN)
         case ImageInfo(version=version) if version == image.info.version:
-            return Check("volume", _VOLUME, Verdict.OK, f"version {_inline(version)}")
+            return Check("volume", _VOLUME, CheckResult.OK, f"version {_inline(version)}")
         case ImageInfo(version=version):
             wanted = _inline(image.info.version)
-            told = f"it is version {_inline(version)}, the manifest says {wanted}"
-            return Check("volume", _VOLUME, Verdict.FAILED, told, _FETCH_AGAIN)
+            detail = f"it is version {_inline(version)}, the manifest says {wanted}"
+            return Check("volume", _VOLUME, CheckResult.FAILED, detail, _FETCH_AGAIN)
         case _:
             assert_never(seen)
 
@@ -95,12 +95,12 @@ def space_check(free: int | JobError, *, needed: int) -> Check:
     name, title = "space", "Space check"
     match free:
         case JobError(what=what):
-            return Check(name, title, Verdict.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+            return Check(name, title, CheckResult.FAILED, _inline(what), _LOOK_AT_THE_DISK)
         case int() if free >= needed:
-            return Check(name, title, Verdict.OK, f"{free} bytes free")
+            return Check(name, title, CheckResult.OK, f"{free} bytes free")
         case int():
-            told = f"{free} bytes free, {needed} needed"
-            return Check(name, title, Verdict.FAILED, told, "free space, or empty a slot")
+            detail = f"{free} bytes free, {needed} needed"
+            return Check(name, title, CheckResult.FAILED, detail, "free space, or empty a slot")
         case _:
             assert_never(free)
 
@@ -118,20 +118,20 @@ def activation_check(hook: str, outcome: ProgramOutcome) -> Check:
 def choice_check(error: JobError) -> Check:
     """The choice itself could not be written down."""
     title = "Choice for the next boot"
-    return Check("choice", title, Verdict.FAILED, _inline(error.what), _LOOK_AT_THE_DISK)
+    return Check("choice", title, CheckResult.FAILED, _inline(error.what), _LOOK_AT_THE_DISK)
 
 
 def skipped(hooks: Sequence[str]) -> Sequence[Check]:
     """Hooks that are not run, since something before them failed."""
-    return [Check(_hook_name(hook), _hook_title(hook), Verdict.SKIPPED) for hook in hooks]
+    return [Check(_hook_name(hook), _hook_title(hook), CheckResult.SKIPPED) for hook in hooks]
 
 
 def passed(checks: Sequence[Check]) -> bool:
     """Has nothing failed?"""
-    return all(check.verdict is not Verdict.FAILED for check in checks)
+    return all(check.result is not CheckResult.FAILED for check in checks)
 
 
-def judged(slot: int, checks: Sequence[Check]) -> Tested:
+def require_passed(slot: int, checks: Sequence[Check]) -> PassedTest:
     """The slot passes.
 
     Raises:
@@ -139,15 +139,15 @@ def judged(slot: int, checks: Sequence[Check]) -> Tested:
     """
     if not passed(checks):
         raise refusal(slot, checks)
-    return Tested(slot, _summary(checks))
+    return PassedTest(slot, _summary(checks))
 
 
 def refusal(slot: int, checks: Sequence[Check]) -> FirmwareTestFailedError:
     """What to tell of checks one of which failed."""
-    failed = next(check for check in checks if check.verdict is Verdict.FAILED)
+    failed = next(check for check in checks if check.result is CheckResult.FAILED)
     title = failed.title[0].lower() + failed.title[1:]
     return FirmwareTestFailedError(
-        f"The {title} of slot {slot} failed: {failed.told}; {failed.advice}.",
+        f"The {title} of slot {slot} failed: {failed.detail}; {failed.advice}.",
         check=failed.name,
         test_summary=_summary(checks),
     )
@@ -160,14 +160,14 @@ def _summary(checks: Sequence[Check]) -> str:
 def _hook_check(name: str, title: str, hook: str, outcome: ProgramOutcome) -> Check:
     match outcome:
         case ProgramNotStarted(reason=reason):
-            told, advice = f"cannot be run: {reason}", f"check {hook} and [upgrade] in spsd.toml"
-            return Check(name, title, Verdict.FAILED, told, advice)
+            detail, advice = f"cannot be run: {reason}", f"check {hook} and [upgrade] in spsd.toml"
+            return Check(name, title, CheckResult.FAILED, detail, advice)
         case ProgramEnded(status=0, timed_out=False):
-            return Check(name, title, Verdict.OK, output=_output(outcome))
+            return Check(name, title, CheckResult.OK, output=_output(outcome))
         case ProgramEnded(status=status, timed_out=timed_out):
-            told = _ending(status, timed_out=timed_out)
+            detail = _ending(status, timed_out=timed_out)
             advice = f"see its output in test_summary, and {hook}"
-            return Check(name, title, Verdict.FAILED, told, advice, _output(outcome))
+            return Check(name, title, CheckResult.FAILED, detail, advice, _output(outcome))
         case _:
             assert_never(outcome)
 

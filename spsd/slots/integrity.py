@@ -12,7 +12,7 @@ from spsd.slots.model import SlotContent
 from spsd.slots.ports import SlotStore
 
 
-class Verdict(StrEnum):
+class IntegrityStatus(StrEnum):
     """The words of the wire. [seen in sample]; UNKNOWN is ours."""
 
     OK = "OK"
@@ -21,27 +21,27 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class IntegrityReport:
     """What the last check found; ``age_s`` is how long ago that was, in whole seconds."""
 
-    verdict: Verdict
+    status: IntegrityStatus
     age_s: int
 
     @property
     def changed_files(self) -> int:
         """A slot holds one file that can change: its image."""
-        return 1 if self.verdict is Verdict.CORRUPTED else 0
+        return 1 if self.status is IntegrityStatus.CORRUPTED else 0
 
 
-def judge(content: SlotContent, *, intact: bool) -> Verdict:
+def judge(content: SlotContent, *, intact: bool) -> IntegrityStatus:
     """Of the current slot: what its manifest says, and whether the image agrees.
 
     A broken manifest proves nothing, so it is never ``intact``; where nothing lies, nothing can
     have changed.
     """
     if content is None:
-        return Verdict.UNKNOWN
-    return Verdict.OK if intact else Verdict.CORRUPTED
+        return IntegrityStatus.UNKNOWN
+    return IntegrityStatus.OK if intact else IntegrityStatus.CORRUPTED
 
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Integrity:
         self._due = asyncio.Event()
         self._next_done = asyncio.Event()
         self._checked = asyncio.Event()
-        self._verdict = Verdict.UNKNOWN
+        self._status = IntegrityStatus.UNKNOWN
         self._since = clock()
 
     async def run(self) -> None:
@@ -79,7 +79,7 @@ class Integrity:
             # Before the check: a change that comes while it runs asks for another one.
             self._due.clear()
             done, self._next_done = self._next_done, asyncio.Event()
-            self._verdict = await self._check(self._current())
+            self._status = await self._check(self._current())
             self._since = self._clock()
             self._checked.set()
             done.set()
@@ -92,21 +92,21 @@ class Integrity:
         self._due.set()
         return self._next_done
 
-    async def latest(self) -> Finding:
+    async def latest(self) -> IntegrityReport:
         """What the last check found, at once; only the first has to be waited for."""
         await self._checked.wait()
-        return Finding(self._verdict, age_s=int(self._clock() - self._since))
+        return IntegrityReport(self._status, age_s=int(self._clock() - self._since))
 
-    async def _check(self, slot: int | None) -> Verdict:
+    async def _check(self, slot: int | None) -> IntegrityStatus:
         if slot is None:
-            return Verdict.UNKNOWN
+            return IntegrityStatus.UNKNOWN
         try:
             content = (await self._store.slots()).get(slot)
-            verdict = judge(content, intact=await self._store.intact(slot))
+            status = judge(content, intact=await self._store.intact(slot))
         except JobError as error:
             # What cannot be read cannot be booted again either, whatever the disk calls it.
             _log.error("slot %d, the running firmware, cannot be checked: %s", slot, error)
-            return Verdict.CORRUPTED
-        if verdict is Verdict.CORRUPTED:
+            return IntegrityStatus.CORRUPTED
+        if status is IntegrityStatus.CORRUPTED:
             _log.error("slot %d, the running firmware, is not what was installed", slot)
-        return verdict
+        return status

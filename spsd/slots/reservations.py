@@ -25,7 +25,7 @@ class Reservations:
         self._held: dict[int, Holder] = {}
         self._claiming = asyncio.Lock()
 
-    async def claim(self, holder: Holder) -> int | None:
+    async def reserve(self, holder: Holder) -> int | None:
         """Reserve the lowest slot that is empty and not reserved; None: there is none."""
         # A listing is old when it arrives: a holder may have filled its slot and let go by then.
         # So what was held before counts too; and nothing is reserved while another one looks.

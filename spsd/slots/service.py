@@ -17,7 +17,7 @@ from spsd.slots.ports import BootChoice, SlotStore
 from spsd.slots.reservations import Reservations
 
 
-async def held_image(slots: SlotStore, sha256: Sha256) -> tuple[int, InstalledImage] | None:
+async def find_installed(slots: SlotStore, sha256: Sha256) -> tuple[int, InstalledImage] | None:
     """The lowest slot with exactly that image, hashed again and found intact; None: no slot.
 
     Raises:
@@ -91,7 +91,7 @@ class Slots:
             ApplianceError: the disk refuses. The choice is what it was; if the disk refuses that
                 as well, the activation stays pending.
         """
-        return await self._alone(self._choose(slot, image))
+        return await self._serialized(self._choose(slot, image))
 
     async def _choose(self, slot: int, image: InstalledImage) -> Activation:
         if await self.get(slot) != image:
@@ -101,7 +101,7 @@ class Slots:
         try:
             await self._choice.choose(slot)
         except ApplianceError:
-            await self._take_back(activation)
+            await self._revert_choice(activation)
             raise
         return activation
 
@@ -111,17 +111,17 @@ class Slots:
         Raises:
             ApplianceError: the disk refuses; the activation stays pending.
         """
-        await self._alone(self._choice.settle())
+        await self._serialized(self._choice.settle())
 
-    async def take_back(self, activation: Activation) -> None:
+    async def revert_choice(self, activation: Activation) -> None:
         """Put the choice before back, or none if its slot holds no image any more.
 
         Raises:
             ApplianceError: the disk refuses; the activation stays pending.
         """
-        await self._alone(self._take_back(activation))
+        await self._serialized(self._revert_choice(activation))
 
-    async def _take_back(self, activation: Activation) -> None:
+    async def _revert_choice(self, activation: Activation) -> None:
         held = await self._store.slots()
         before = activation.before
         whole = before is not None and isinstance(held.get(before), InstalledImage)
@@ -136,7 +136,7 @@ class Slots:
             SlotInUseError: its firmware runs now or after the next reboot, or a download or an
                 upload has reserved it.
         """
-        await self._alone(self._empty(slot))
+        await self._serialized(self._empty(slot))
 
     async def _empty(self, slot: int) -> None:
         content = await self.get(slot)
@@ -151,7 +151,7 @@ class Slots:
             raise SlotInUseError(why)
         await self._store.empty(slot)
 
-    async def _alone(self, change: Coroutine[Any, Any, T]) -> T:
+    async def _serialized(self, change: Coroutine[Any, Any, T]) -> T:
         """One change at a time, each to its end even if the client's request is cancelled."""
         return await to_completion(self._in_turn(change))
 

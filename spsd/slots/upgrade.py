@@ -15,15 +15,15 @@ from spsd.failures import ApplianceError, JobError
 from spsd.slots.boot import Activation
 from spsd.slots.checks import (
     Check,
-    Tested,
+    PassedTest,
     activation_check,
     broken_checks,
     choice_check,
     hook_check,
     image_check,
-    judged,
     passed,
     refusal,
+    require_passed,
     skipped,
     space_check,
     volume_check,
@@ -56,7 +56,7 @@ class Upgrade:
     spare_bytes: int = SPARE_BYTES
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
 
-    async def test(self, slot: int) -> Tested:
+    async def test(self, slot: int) -> PassedTest:
         """Check whether the slot can be booted; changes nothing.
 
         Raises:
@@ -65,9 +65,9 @@ class Upgrade:
         """
         async with self._turn:
             _, checks = await self._checked(slot)
-            return judged(slot, checks)
+            return require_passed(slot, checks)
 
-    async def upgrade(self, slot: int, *, message: str | None, account: str) -> Tested:
+    async def upgrade(self, slot: int, *, message: str | None, account: str) -> PassedTest:
         """Test the slot, choose it for the next boot, activate it, and ask for the reboot.
 
         The choice is durable when this returns. The current slot may be chosen too: that takes
@@ -81,13 +81,13 @@ class Upgrade:
         """
         async with self._turn:
             image, checks = await self._checked(slot)
-            judged(slot, checks)
+            require_passed(slot, checks)
             activation = await self._choose(slot, image, checks)
             checks = [*checks, *await self._activate(slot, image)]
             try:
-                tested = judged(slot, checks)
+                tested = require_passed(slot, checks)
             except FirmwareTestFailedError:
-                await self.slots.take_back(activation)
+                await self.slots.revert_choice(activation)
                 raise
             await self._confirm()
             _log.info(
@@ -123,13 +123,13 @@ class Upgrade:
             await self.slots.confirm()
             _log.info("an upgrade to slot %d was cut off before the choice; nothing is left", slot)
         elif not isinstance(image, InstalledImage):
-            await self.slots.take_back(pending)
+            await self.slots.revert_choice(pending)
             _log.warning("slot %d was chosen but holds no image; its choice is taken back", slot)
         elif passed(checks := await self._activate(slot, image)):
             await self.slots.confirm()
             _log.info("the upgrade to slot %d that was cut off is complete", slot)
         else:
-            await self.slots.take_back(pending)
+            await self.slots.revert_choice(pending)
             _log.warning(
                 "the upgrade to slot %d that was cut off is taken back: %s",
                 slot,

@@ -24,7 +24,7 @@ from spsd.failures import ApplianceError, FailureCode, ImageError
 from spsd.slots.model import InstalledImage
 from spsd.slots.ports import ImageInspector, SlotStore
 from spsd.slots.reservations import Holder, Reservations
-from spsd.slots.service import held_image
+from spsd.slots.service import find_installed
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.discard import discard_partial
 from spsd.transfer.ports import Partial, Staging, StagingKey, upload_key
@@ -68,7 +68,7 @@ class Uploads:
             NotAnImageError: it is no image that the slots accept.
             StorageFailedError: the disk refuses.
         """
-        slot = await self._reservations.claim(Holder.UPLOAD)
+        slot = await self._reservations.reserve(Holder.UPLOAD)
         if slot is None:
             raise NoEmptySlotError(
                 "No firmware slot is empty. Delete an image from a slot and upload again."
@@ -122,7 +122,7 @@ class Uploads:
         )
         # One at a time, so that the same image sent twice at once is installed once.
         async with self._installing:
-            if (held := await held_image(self._slots, computed)) is not None:
+            if (held := await find_installed(self._slots, computed)) is not None:
                 _log.info("an uploaded image was in slot %d already", held[0])
                 return held
             await to_completion(self._slots.install(slot, image, key))

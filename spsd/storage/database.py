@@ -20,7 +20,7 @@ import aiosqlite
 
 from spsd.cancellation import to_completion
 from spsd.failures import ApplianceError, FailureCode
-from spsd.storage.faults import DatabaseError, Trouble, database_error
+from spsd.storage.faults import DatabaseError, DatabaseFault, database_error
 from spsd.storage.files import free_bytes
 from spsd.storage.inspection import BUSY_TIMEOUT_S
 from spsd.storage.layout import Reserve, reserve_of
@@ -126,7 +126,7 @@ def _outcome(connection: sqlite3.Connection, one: _Statement) -> Rows | Exceptio
 
 
 _log = logging.getLogger(__name__)
-PATIENCE = 12
+LOCK_WAITS = 12
 """How often a patient write is tried, each time for the busy time: about a minute in all."""
 _WRITE_ROOM = 64 * 1024
 """About what one statement takes in the write-ahead log, in bytes."""
@@ -141,9 +141,9 @@ class Database:
         looking: aiosqlite.Connection,
         path: Path,
         *,
-        patience: int = PATIENCE,
+        lock_waits: int = LOCK_WAITS,
     ) -> None:
-        self._patience = patience
+        self._lock_waits = lock_waits
         self._writing = GroupCommit(writing)
         self._looking = looking
         self._path = path
@@ -164,7 +164,7 @@ class Database:
             raise await _renamed(self._path, error) from error
 
     async def rows(
-        self, sql: str, parameters: Parameters = (), *, patient: bool = False
+        self, sql: str, parameters: Parameters = (), *, waits_for_lock: bool = False
     ) -> list[sqlite3.Row]:
         """Run one statement to its end, cancelled or not, and give its rows; then it is durable.
 
@@ -174,32 +174,32 @@ class Database:
             ApplianceError: the disk is full, the reserve is used up, and nothing has changed.
             DatabaseError: the file cannot be used, and nothing has changed.
         """
-        for left in reversed(range(self._patience if patient else 1)):
+        for left in reversed(range(self._lock_waits if waits_for_lock else 1)):
             try:
                 # A cancelled statement would run all the same: whoever reads afterwards must
                 # find it over.
                 return await to_completion(self._roomy(sql, parameters))
             except DatabaseError as error:
-                if error.trouble is not Trouble.LOCKED or left == 0:
+                if error.fault is not DatabaseFault.LOCKED or left == 0:
                     raise
                 _log.warning("%s; waiting for it", error)
         raise AssertionError("the last try returns or raises")
 
     async def _roomy(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
         """With the reserve's room, if there is no other."""
-        if not self._reserve.whole:
+        if not self._reserve.is_held:
             with suppress(OSError):  # no room: then there is none to keep
-                await asyncio.to_thread(self._reserve.lay_by)
+                await asyncio.to_thread(self._reserve.reserve)
         try:
             return await self._write(sql, parameters)
         except DatabaseError as error:
-            if error.trouble is not Trouble.FULL:
+            if error.fault is not DatabaseFault.FULL:
                 raise
-        await asyncio.to_thread(self._reserve.give)
+        await asyncio.to_thread(self._reserve.release)
         try:
             return await self._write(sql, parameters)
         except DatabaseError as error:
-            if error.trouble is not Trouble.FULL:
+            if error.fault is not DatabaseFault.FULL:
                 raise
             free = await asyncio.to_thread(free_bytes, self._path.parent)
             evidence = {"needed bytes": _WRITE_ROOM} | free
@@ -215,7 +215,7 @@ class Database:
 
 @asynccontextmanager
 async def open_database(
-    path: Path, *, busy_s: float = BUSY_TIMEOUT_S, patience: int = PATIENCE
+    path: Path, *, busy_s: float = BUSY_TIMEOUT_S, lock_waits: int = LOCK_WAITS
 ) -> AsyncIterator[Database]:
     """Open a migrated database; closed on the way out, whatever happens.
 
@@ -230,7 +230,7 @@ async def open_database(
             looking = await _opened(stack, path, busy_s, "query_only = ON")
         except sqlite3.Error as error:
             raise await _renamed(path, error) from error
-        yield Database(writing, looking, path, patience=patience)
+        yield Database(writing, looking, path, lock_waits=lock_waits)
 
 
 async def _opened(

@@ -23,7 +23,7 @@ APPLICATION_ID = 0x73707364
 """``PRAGMA application_id`` of our databases: "spsd" in ASCII. Older ones of ours have 0."""
 
 
-class Trouble(StrEnum):
+class DatabaseFault(StrEnum):
     """Stable codes; a name once given keeps its meaning."""
 
     LOCKED = "database_locked"
@@ -35,55 +35,55 @@ class Trouble(StrEnum):
     UNREADABLE = "database_unreadable"
 
 
-MEANING: dict[Trouble, str] = {
-    Trouble.LOCKED: "another program holds the database, for longer than five seconds",
-    Trouble.READ_ONLY: "it may be read, and not written",
-    Trouble.FULL: "its file system has no room",
-    Trouble.CORRUPT: "the file is damaged, or lacks what it must have",
-    Trouble.FOREIGN: "the file is another program's",
-    Trouble.FUTURE: "a newer spsd made it",
-    Trouble.UNREADABLE: "the file cannot be opened, or the disk reports an error",
+MEANING: dict[DatabaseFault, str] = {
+    DatabaseFault.LOCKED: "another program holds the database, for longer than five seconds",
+    DatabaseFault.READ_ONLY: "it may be read, and not written",
+    DatabaseFault.FULL: "its file system has no room",
+    DatabaseFault.CORRUPT: "the file is damaged, or lacks what it must have",
+    DatabaseFault.FOREIGN: "the file is another program's",
+    DatabaseFault.FUTURE: "a newer spsd made it",
+    DatabaseFault.UNREADABLE: "the file cannot be opened, or the disk reports an error",
 }
-ADVICE: dict[Trouble, str] = {
-    Trouble.LOCKED: "End the program that holds it, or wait for its end.",
-    Trouble.READ_ONLY: "Check its owner and mode, and how its file system is mounted.",
-    Trouble.FULL: "Free space on its file system.",
-    Trouble.CORRUPT: "Nothing was changed; copy it away and restore a backup.",
-    Trouble.FOREIGN: "Nothing was changed; check [state] directory, or move the file away.",
-    Trouble.FUTURE: "Install the newer spsd again, or restore a backup.",
-    Trouble.UNREADABLE: "Check the file, its file system and the kernel's log.",
+ADVICE: dict[DatabaseFault, str] = {
+    DatabaseFault.LOCKED: "End the program that holds it, or wait for its end.",
+    DatabaseFault.READ_ONLY: "Check its owner and mode, and how its file system is mounted.",
+    DatabaseFault.FULL: "Free space on its file system.",
+    DatabaseFault.CORRUPT: "Nothing was changed; copy it away and restore a backup.",
+    DatabaseFault.FOREIGN: "Nothing was changed; check [state] directory, or move the file away.",
+    DatabaseFault.FUTURE: "Install the newer spsd again, or restore a backup.",
+    DatabaseFault.UNREADABLE: "Check the file, its file system and the kernel's log.",
 }
 
 
 class DatabaseError(StateError):
     """The database cannot be used; the sentence has the code, the evidence, and what to do."""
 
-    def __init__(self, trouble: Trouble, where: str, what: str) -> None:
-        super().__init__(f"{where}: {trouble}: {what}. {ADVICE[trouble]}")
-        self.trouble = trouble
+    def __init__(self, fault: DatabaseFault, where: str, what: str) -> None:
+        super().__init__(f"{where}: {fault}: {what}. {ADVICE[fault]}")
+        self.fault = fault
         self.what = what
 
 
 _PRIMARY = 0xFF
-_TROUBLES = {
-    sqlite3.SQLITE_BUSY: Trouble.LOCKED,
-    sqlite3.SQLITE_LOCKED: Trouble.LOCKED,
-    sqlite3.SQLITE_READONLY: Trouble.READ_ONLY,
-    sqlite3.SQLITE_PERM: Trouble.READ_ONLY,
-    sqlite3.SQLITE_FULL: Trouble.FULL,
-    sqlite3.SQLITE_CORRUPT: Trouble.CORRUPT,
-    sqlite3.SQLITE_NOTADB: Trouble.CORRUPT,
-    sqlite3.SQLITE_CANTOPEN: Trouble.UNREADABLE,
-    sqlite3.SQLITE_IOERR: Trouble.UNREADABLE,
-    sqlite3.SQLITE_PROTOCOL: Trouble.UNREADABLE,
+_FAULT_OF_CODE = {
+    sqlite3.SQLITE_BUSY: DatabaseFault.LOCKED,
+    sqlite3.SQLITE_LOCKED: DatabaseFault.LOCKED,
+    sqlite3.SQLITE_READONLY: DatabaseFault.READ_ONLY,
+    sqlite3.SQLITE_PERM: DatabaseFault.READ_ONLY,
+    sqlite3.SQLITE_FULL: DatabaseFault.FULL,
+    sqlite3.SQLITE_CORRUPT: DatabaseFault.CORRUPT,
+    sqlite3.SQLITE_NOTADB: DatabaseFault.CORRUPT,
+    sqlite3.SQLITE_CANTOPEN: DatabaseFault.UNREADABLE,
+    sqlite3.SQLITE_IOERR: DatabaseFault.UNREADABLE,
+    sqlite3.SQLITE_PROTOCOL: DatabaseFault.UNREADABLE,
 }
 _LOCK = re.compile(r"\d+: \S+ +\S+ +WRITE (?P<pid>\d+) [0-9a-f]+:[0-9a-f]+:(?P<inode>\d+) ")
 
 
-def trouble_of(error: sqlite3.Error) -> Trouble | None:
+def fault_of(error: sqlite3.Error) -> DatabaseFault | None:
     """None: the fault is not the file's, but that of whoever wrote the statement."""
     code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else _TROUBLES.get(code & _PRIMARY)
+    return None if code is None else _FAULT_OF_CODE.get(code & _PRIMARY)
 
 
 @contextmanager
@@ -103,13 +103,13 @@ def as_database_errors(database: Path) -> Iterator[None]:
 
 def database_error(database: Path, error: sqlite3.Error) -> DatabaseError | None:
     """The error under our name; None: it is a bug's. It reads /proc."""
-    trouble = trouble_of(error)
-    if trouble is None:
+    fault = fault_of(error)
+    if fault is None:
         return None
     name = getattr(error, "sqlite_errorname", "")
-    holders = lock_holders(database) if trouble is Trouble.LOCKED else ()
+    holders = lock_holders(database) if fault is DatabaseFault.LOCKED else ()
     shown = f"; it is held by {', '.join(holders)}" if holders else ""
-    return DatabaseError(trouble, str(database), f"{error} ({name}{shown})")
+    return DatabaseError(fault, str(database), f"{error} ({name}{shown})")
 
 
 def lock_holders(database: Path) -> tuple[str, ...]:
@@ -146,15 +146,15 @@ def storage_problem(error: DatabaseError | ApplianceError) -> RequestError:
                 f"The state directory cannot be used: {error.what}. "
                 f"{EXPLANATIONS[error.code].advice}"
             )
-        case DatabaseError(trouble=Trouble.LOCKED):
+        case DatabaseError(fault=DatabaseFault.LOCKED):
             return StorageBusyError(
                 f"Another program holds the database: {error.what}. Nothing was changed; send the "
                 "request again.",
-                code=error.trouble,
+                code=error.fault,
             )
         case _:
             return StorageFailedError(
                 f"The database cannot be used: {error.what}. Nothing was changed; `spsd doctor` on "
                 "the appliance says what is wrong.",
-                code=error.trouble,
+                code=error.fault,
             )

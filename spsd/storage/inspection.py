@@ -16,12 +16,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from spsd.errors import StateError
-from spsd.storage.faults import APPLICATION_ID, DatabaseError, Trouble, as_database_errors
+from spsd.storage.faults import APPLICATION_ID, DatabaseError, DatabaseFault, as_database_errors
 from spsd.storage.layout import reserve_of
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class Inspection:
     """What was found in a database file that could be opened.
 
     ``used`` tells whether something beside it proves that it once held rows; ``objects`` are the
@@ -38,28 +38,34 @@ class Examined:
     used: bool
 
 
-def judge_database(found: Examined) -> tuple[Trouble, str] | None:
+def judge_database(found: Inspection) -> tuple[DatabaseFault, str] | None:
     """Why the daemon must not work with it: the code and the evidence; None: it may."""
     if found.application_id not in {0, APPLICATION_ID}:
-        return Trouble.FOREIGN, (
+        return DatabaseFault.FOREIGN, (
             f"it is another program's: its application_id is {found.application_id:#x}, "
             f"and not {APPLICATION_ID:#x} or 0"
         )
     if found.version > found.newest:
-        return Trouble.FUTURE, (
+        return DatabaseFault.FUTURE, (
             f"the database has version {found.version}, but this spsd knows {found.newest} at most"
         )
     if found.damage:
         more = f" and {len(found.damage) - 1} more" if len(found.damage) > 1 else ""
-        return Trouble.CORRUPT, f"SQLite's quick_check says: {found.damage[0]}{more}"
+        return DatabaseFault.CORRUPT, f"SQLite's quick_check says: {found.damage[0]}{more}"
     if found.version < 1 and found.objects:
-        return Trouble.FOREIGN, (
+        return DatabaseFault.FOREIGN, (
             f"it has no version of ours, but holds {', '.join(sorted(found.objects)[:3])}"
         )
     if found.version < 1 and found.used:
-        return Trouble.CORRUPT, "it is empty, although the files beside it show that it was in use"
+        return (
+            DatabaseFault.CORRUPT,
+            "it is empty, although the files beside it show that it was in use",
+        )
     if missing := sorted(found.expected - found.objects):
-        return Trouble.CORRUPT, f"it lacks {', '.join(missing[:3])} of version {found.version}"
+        return (
+            DatabaseFault.CORRUPT,
+            f"it lacks {', '.join(missing[:3])} of version {found.version}",
+        )
     return None
 
 
@@ -116,7 +122,7 @@ BUSY_TIMEOUT_S = 5.0
 _MOST_LINES = 20
 
 
-def must_be_ours(
+def require_own_database(
     database: Path, scripts: Mapping[int, Path], *, busy_s: float = BUSY_TIMEOUT_S
 ) -> None:
     """Refuse a file that the daemon must not work with; one that is not there is fine.
@@ -127,14 +133,14 @@ def must_be_ours(
     if not database.exists():
         return
     with reading(database, timeout_s=busy_s) as connection:
-        wrong = judge_database(examined(connection, database, scripts))
+        wrong = judge_database(inspect_database(connection, database, scripts))
     if wrong is not None:
         raise DatabaseError(wrong[0], str(database), wrong[1])
 
 
-def examined(
+def inspect_database(
     connection: sqlite3.Connection, database: Path, scripts: Mapping[int, Path]
-) -> Examined:
+) -> Inspection:
     """Look at the whole file, within one transaction of :func:`reading`."""
     # Asked first: whoever brings the file up meanwhile lays the reserve by afterwards.
     used = reserve_of(database).exists()
@@ -143,7 +149,7 @@ def examined(
     # A row may have many lines, the first of them a heading.
     lines = (line for row in rows for line in row.splitlines())
     damage = tuple(line for line in lines if line and not line.startswith("***"))
-    return Examined(
+    return Inspection(
         application_id=_pragma(connection, "application_id"),
         version=version,
         newest=max(scripts),

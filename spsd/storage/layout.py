@@ -103,22 +103,22 @@ class Reserve:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.whole = False
+        self.is_held = False
 
-    def lay_by(self) -> None:
+    def reserve(self) -> None:
         """Take the room if there is any; nothing happens if it is held already."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # Really allocated: a file with a hole would keep nothing.
             os.posix_fallocate(descriptor, 0, SIZE)
-            self.whole = True
+            self.is_held = True
         finally:
             os.close(descriptor)
-            if not self.whole:
-                self.give()
+            if not self.is_held:
+                self.release()
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Free the room."""
-        self.whole = False
+        self.is_held = False
         with suppress(FileNotFoundError):
             self._path.unlink()

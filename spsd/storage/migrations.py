@@ -10,11 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 from spsd.errors import StateError
-from spsd.storage.faults import APPLICATION_ID, Trouble, as_database_errors, trouble_of
+from spsd.storage.faults import APPLICATION_ID, DatabaseFault, as_database_errors, fault_of
 from spsd.storage.inspection import (
     BUSY_TIMEOUT_S,
     migrations_directory,
-    must_be_ours,
+    require_own_database,
     scripts_in,
     statements_of,
 )
@@ -35,7 +35,7 @@ def migrate(
         StateError: a migration is at fault; it is as it was before that one.
     """
     scripts = scripts_in(directory or migrations_directory())
-    must_be_ours(database, scripts, busy_s=busy_s)
+    require_own_database(database, scripts, busy_s=busy_s)
     try:
         with (
             as_database_errors(database),
@@ -58,7 +58,7 @@ def _use_log(connection: sqlite3.Connection, busy_s: float) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if trouble_of(error) is not Trouble.LOCKED or time.monotonic() > deadline:
+            if fault_of(error) is not DatabaseFault.LOCKED or time.monotonic() > deadline:
                 raise
         time.sleep(_POLL_S)
 

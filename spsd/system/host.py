@@ -99,7 +99,7 @@ KEEP_S = 1.0
 _RESOLVER = Path("/etc/resolv.conf")
 
 
-class Machine:
+class LinuxHost:
     """Implements the port ``Host``; construct it off the loop.
 
     ``cpu`` is what was used since the reading before. psutil's own ``cpu_percent`` keeps that for

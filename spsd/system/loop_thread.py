@@ -22,7 +22,7 @@ REQUESTS, DOWNLOADS = "requests", "downloads"
 STEP = 10
 
 
-def give_way() -> OSError | None:
+def lower_priority() -> OSError | None:
     """Make the calling thread nicer than the daemon's first one; gives the system's refusal.
 
     Linux counts niceness by thread, and a thread is born with that of whoever starts it: so the
@@ -52,7 +52,7 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._ended = asyncio.wrap_future(self._thread.submit(self._turn))
+        self._ended = asyncio.wrap_future(self._thread.submit(self._run_loop))
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await ``work`` over there, as if it were here.
@@ -63,15 +63,15 @@ class LoopThread:
         Raises:
             LoopEndedError: the loop has ended, and the work with it.
         """
-        run = _Run(work)
-        self._soon(run.start)
+        run = _RemoteTask(work)
+        self._call_soon(run.start)
         cancelled: asyncio.CancelledError | None = None
         while not (run.over.done() or self._ended.done()):
             try:
                 await asyncio.wait((run.over, self._ended), return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError as error:
                 cancelled = error
-                self._soon(run.cancel)
+                self._call_soon(run.cancel)
         if not run.over.done() or run.ended_the_loop():
             work.close()
             raise self._as_ended()
@@ -88,7 +88,7 @@ class LoopThread:
         finally:
             await to_completion(self.run(stack.aclose()))
 
-    async def turns(self) -> None:
+    async def wait_for_iteration(self) -> None:
         """Wait until the loop has turned.
 
         Raises:
@@ -107,13 +107,13 @@ class LoopThread:
 
     async def close(self) -> None:
         """Let the loop end, with all that runs there, and the thread."""
-        self._soon(self._stopping.set)
+        self._call_soon(self._stopping.set)
         await asyncio.wait((self._ended,))
         await asyncio.to_thread(self._thread.shutdown)
         if (error := self._ended.exception()) is not None:
             raise self._as_ended() from error
 
-    def _soon(self, what: Callable[[], object]) -> None:
+    def _call_soon(self, what: Callable[[], object]) -> None:
         # A loop that is closed says so; whoever waits here sees it by its end.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(what)
@@ -123,8 +123,8 @@ class LoopThread:
         error.__cause__ = self._ended.exception() if self._ended.done() else None
         return error
 
-    def _turn(self) -> None:
-        if (refusal := give_way()) is not None:
+    def _run_loop(self) -> None:
+        if (refusal := lower_priority()) is not None:
             _log.warning("the thread %s cannot give way to requests: %s", self._name, refusal)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._until_stopped())
@@ -143,27 +143,27 @@ async def open_loop_thread(name: str) -> AsyncIterator[LoopThread]:
         await to_completion(thread.close())
 
 
-class _Run(Generic[T]):
+class _RemoteTask(Generic[T]):
     """A coroutine that runs in the other loop. ``over`` is this loop's."""
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self._work = work
         self._home = asyncio.get_running_loop()
         self._task: asyncio.Task[T] | None = None
-        self._struck = False
+        self._cancelled = False
         self.over: asyncio.Future[asyncio.Task[T]] = self._home.create_future()
 
     def start(self) -> None:
         """Over there: begin."""
         self._task = asyncio.get_running_loop().create_task(self._work)
-        self._task.add_done_callback(self._tell)
+        self._task.add_done_callback(self._report_end)
 
     def cancel(self) -> None:
         """Over there: cancel it, if it is not over."""
         if self._task is not None and self._task.cancel():
-            self._struck = True
+            self._cancelled = True
 
-    def _tell(self, task: asyncio.Task[T]) -> None:
+    def _report_end(self, task: asyncio.Task[T]) -> None:
         self._home.call_soon_threadsafe(self.over.set_result, task)
 
     def ended_the_loop(self) -> bool:
@@ -178,7 +178,7 @@ class _Run(Generic[T]):
         """
         task = self.over.result()
         failed = not task.cancelled() and task.exception() is not None
-        return self._struck and failed
+        return self._cancelled and failed
 
     def result(self) -> T:
         """Once over: what came of it."""

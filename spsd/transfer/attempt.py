@@ -14,26 +14,26 @@ from spsd.failures import ApplianceError, FailureCode, JobError
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.parallel import LOOK_S, Parallel
 from spsd.transfer.ports import (
-    Answer,
     Evidence,
     Fetched,
     Origin,
+    OriginResponse,
     Partial,
     Progress,
     Report,
     Staging,
 )
 from spsd.transfer.rules.body import Opening, Received, judge_body, judge_opening, within
-from spsd.transfer.rules.chunks import ALONE, Sample, Splitting, proves
+from spsd.transfer.rules.chunks import ALONE, Sample, Splitting, can_split
 from spsd.transfer.rules.messages import (
     Append,
-    Ask,
-    AskAgain,
     Compare,
     Complete,
+    RangeRequest,
     Reject,
-    StartOver,
-    Verdict,
+    RequestAgain,
+    ResponseDecision,
+    Restart,
     Windows,
 )
 from spsd.transfer.rules.request import WINDOWS, plan
@@ -109,7 +109,7 @@ class Attempt:
         self._asked_at = self._answered_at = 0.0
         self._notes: Evidence = {}
         """What a person should know of how it went."""
-        self._glued = partial.length > 0
+        self._mixed = partial.length > 0
         self._surplus = False
 
     async def run(self) -> Fetched:
@@ -119,115 +119,121 @@ class Attempt:
             OriginError: the attempt is over; the bytes that have come stay in the partial.
             ApplianceError: the disk is full or broken.
         """
-        evidence: Evidence = {"kept": "every byte was here already"}
+        evidence: Evidence = {"resumed": "every byte was on disk already"}
         media_type = ""
         with self._shared.sharing() as self._splitting:
             self._sample = Sample(self._splitting)
-            ask = plan(self._partial.kept(self._url), self._windows)
+            request = plan(self._partial.prefix(self._url), self._windows)
             try:
-                while not isinstance(ask, Complete):
+                while not isinstance(request, Complete):
                     self._asked_at = _clock()
-                    async with self._shared.origin.open(self._url, ask) as answer:
+                    async with self._shared.origin.open(self._url, request) as response:
                         self._answered_at = _clock()
-                        evidence, media_type = dict(answer.evidence), answer.reply.media_type
-                        match self._judge(ask, answer):
+                        evidence, media_type = dict(response.evidence), response.head.media_type
+                        match self._judge(request, response):
                             case Complete():
-                                ask = _DONE
-                            case AskAgain() as verdict:
-                                ask = self._again(verdict)
+                                request = _DONE
+                            case RequestAgain() as verdict:
+                                request = self._request_again(verdict)
                             case Reject(error=error):
                                 raise error
                             case Compare(length=length, then=then):
-                                found = await self._compared(answer, 0, length)
-                                ask = then if found is None else self._again(found)
-                            case StartOver(total=total, why=why):
-                                come = await self._restart(answer, why)
-                                ask = await self._receive(answer, total, come)
+                                found = await self._compare(response, 0, length)
+                                request = then if found is None else self._request_again(found)
+                            case Restart(total=total, why=why):
+                                received = await self._restart(response, why)
+                                request = await self._receive(response, total, received)
                             case Append(offset=offset, total=total, overlap=overlap):
-                                found = await self._compared(answer, offset - overlap, overlap)
+                                found = await self._compare(response, offset - overlap, overlap)
                                 if found is None:
-                                    ask = await self._receive(answer, total)
+                                    request = await self._receive(response, total)
                                 else:
-                                    ask = self._again(found)
+                                    request = self._request_again(found)
                             case verdict:
                                 assert_never(verdict)
             except JobError as error:
                 error.evidence = {**error.evidence, **self._notes}
                 raise
-        return Fetched(evidence | self._notes, self._notes, media_type, self._glued, self._surplus)
+        return Fetched(evidence | self._notes, self._notes, media_type, self._mixed, self._surplus)
 
-    def _judge(self, ask: Ask, answer: Answer) -> Verdict:
-        kept = self._partial.kept(self._url)
-        return judge(ask, kept, answer.reply, now=self._shared.now(), windows=self._windows)
+    def _judge(self, request: RangeRequest, response: OriginResponse) -> ResponseDecision:
+        prefix = self._partial.prefix(self._url)
+        return judge(request, prefix, response.head, now=self._shared.now(), windows=self._windows)
 
-    def _again(self, verdict: AskAgain) -> Ask:
+    def _request_again(self, verdict: RequestAgain) -> RangeRequest:
         _log.info("asking again: %s", verdict.why)
-        if verdict.ask.offset == 0:
+        if verdict.request.offset == 0:
             self._note(verdict.why)
-        return verdict.ask
+        return verdict.request
 
     def _note(self, why: str) -> None:
         if self._partial.length:
             self._notes.setdefault("started over", why)
 
-    async def _compared(self, answer: Answer, first: int, length: int) -> AskAgain | None:
+    async def _compare(
+        self, response: OriginResponse, first: int, length: int
+    ) -> RequestAgain | None:
         """Compare the body's next bytes with those kept."""
-        theirs, come = bytearray(length), 0
-        while come < length and (size := await answer.read_into(memoryview(theirs)[come:])):
-            come += size
+        theirs, received = bytearray(length), 0
+        while received < length and (
+            size := await response.read_into(memoryview(theirs)[received:])
+        ):
+            received += size
         mine = await self._partial.read(first, length)
-        return difference(first, mine, bytes(theirs[:come]))
+        return difference(first, mine, bytes(theirs[:received]))
 
-    async def _restart(self, answer: Answer, why: str) -> int:
+    async def _restart(self, response: OriginResponse, why: str) -> int:
         """Clear the partial for this body; gives how many bytes of it are in the room already."""
         # What is kept goes when there is something better, not when it was only announced.
         room = self._sample.room(await self._partial.room())
-        size = await answer.read_into(room)
-        media_type, kept = answer.reply.media_type, self._partial.length
-        if (error := judge_opening(Opening(media_type, bytes(room[:size]), kept))) is not None:
+        size = await response.read_into(room)
+        media_type, prefix = response.head.media_type, self._partial.length
+        if (error := judge_opening(Opening(media_type, bytes(room[:size]), prefix))) is not None:
             raise error
         self._note(why)
         await self._partial.clear()
-        self._glued = False
+        self._mixed = False
         return size
 
-    async def _receive(self, answer: Answer, total: int | None, come: int = 0) -> Ask | Complete:
+    async def _receive(
+        self, response: OriginResponse, total: int | None, received: int = 0
+    ) -> RangeRequest | Complete:
         """Append the rest of the body, of which ``come`` bytes are in the partial's room."""
         room = await self._room(total)
-        await self._partial.describe(self._url, answer.reply, total)
+        await self._partial.describe(self._url, response.head, total)
         await self._report(Progress(self._partial.length, total or 0))
-        size = come or await answer.read_into(await self._next_room())
+        size = received or await response.read_into(await self._next_room())
         while size and not self._surplus:
             fitting = within(self._partial.length, size, total)
             self._surplus = fitting < size
             await self._append(fitting, total, room)
             rate = self._sample.rate(self._partial.length, _clock())
-            if rate is not None and self._splits(answer, rate):
-                return await self._split(answer, rate)
+            if rate is not None and self._should_split(response, rate):
+                return await self._split(response, rate)
             if not self._surplus:
-                size = await answer.read_into(await self._next_room())
+                size = await response.read_into(await self._next_room())
         self._check(Received(self._partial.length, total, room, ended=True))
         return _DONE
 
     async def _next_room(self) -> memoryview:
         return self._sample.room(await self._partial.room())
 
-    def _splits(self, answer: Answer, rate: float) -> bool:
+    def _should_split(self, response: OriginResponse, rate: float) -> bool:
         """Whether other connections are to join now."""
-        kept = self._partial.kept(self._url)
-        if kept.total is None or not proves(answer.reply, kept):
+        prefix = self._partial.prefix(self._url)
+        if prefix.total is None or not can_split(response.head, prefix):
             return False
-        return self._splitting.pays(kept.total - kept.length, rate)
+        return self._splitting.is_worthwhile(prefix.total - prefix.length, rate)
 
-    async def _split(self, answer: Answer, rate: float) -> Ask | Complete:
-        self._glued = True
+    async def _split(self, response: OriginResponse, rate: float) -> RangeRequest | Complete:
+        self._mixed = True
         setup_s = self._answered_at - self._asked_at
         parallel = self._parallel
         try:
-            await parallel.run(answer, self._splitting, rate=rate, setup_s=setup_s)
+            await parallel.run(response, self._splitting, rate=rate, setup_s=setup_s)
         finally:
             self._notes["connections"] = len(parallel.useful)
-        return plan(self._partial.kept(self._url))
+        return plan(self._partial.prefix(self._url))
 
     async def _append(self, size: int, total: int | None, room: int) -> None:
         self._check(Received(self._partial.length + size, total, room))

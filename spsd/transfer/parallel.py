@@ -9,9 +9,16 @@ from contextlib import suppress
 
 from spsd.clock import Now
 from spsd.failures import FailureCode, JobError, OriginError
-from spsd.transfer.ports import Answer, AttemptStoppedError, Origin, Partial, Progress, Report
+from spsd.transfer.ports import (
+    AttemptStoppedError,
+    Origin,
+    OriginResponse,
+    Partial,
+    Progress,
+    Report,
+)
 from spsd.transfer.rules.chunks import MIB, Chunk, Schedule, Splitting
-from spsd.transfer.rules.messages import Append, Ask, Kept, Reject, Windows
+from spsd.transfer.rules.messages import Append, Prefix, RangeRequest, Reject, Windows
 from spsd.transfer.rules.response import judge
 
 LOOK_S = 0.25
@@ -39,16 +46,16 @@ class Parallel:
         self._report = report
         self._now = now
         self._windows = windows
-        self._kept = Kept()
+        self._prefix = Prefix()
         self._total = 0
         self._changed = asyncio.Event()
         self._error: OriginError | None = None
-        self._unfit = False
+        self._needs_one_connection = False
         self.useful: set[int] = set()
         """The connections that have brought bytes, by number."""
 
     async def run(
-        self, answer: Answer, splitting: Splitting, *, rate: float, setup_s: float
+        self, response: OriginResponse, splitting: Splitting, *, rate: float, setup_s: float
     ) -> None:
         """Fetch until all is here, or until one connection had better go on alone.
 
@@ -59,9 +66,9 @@ class Parallel:
             OriginError: no connection is left; what could be appended has been.
             ApplianceError: the disk is full or broken.
         """
-        self._kept = self._partial.kept(self._url)
-        self._total = self._kept.total or 0
-        first = self._kept.length
+        self._prefix = self._partial.prefix(self._url)
+        self._total = self._prefix.total or 0
+        first = self._prefix.length
         rest = self._total - first
         # A line that is slow to begin and fast then would bring it all; the others have a share.
         ahead = min(int(rate * setup_s), rest // 2)
@@ -70,7 +77,7 @@ class Parallel:
         failure: JobError | AttemptStoppedError | None = None
         async with asyncio.TaskGroup() as group:
             lanes = [
-                group.create_task(self._lane(schedule, number, answer if number == 0 else None))
+                group.create_task(self._lane(schedule, number, response if number == 0 else None))
                 for number in range(splitting.connections)
             ]
             try:
@@ -97,38 +104,38 @@ class Parallel:
                 schedule.appended()
                 done = 0
                 self._announce()
-            elif self._unfit:
+            elif self._needs_one_connection:
                 return
-            elif schedule.stuck:
+            elif schedule.has_no_lanes:
                 raise self._error or OriginError(FailureCode.CUT_OFF, "no connection is left")
             else:
                 await changed.wait()
 
-    async def _lane(self, schedule: Schedule, number: int, answer: Answer | None) -> None:
+    async def _lane(self, schedule: Schedule, number: int, response: OriginResponse | None) -> None:
         """Fetch chunk after chunk, the first from an ``answer`` that is open already."""
         useful = True
         while useful:
             chunk = await self._next(schedule, number)
             before = chunk.filled
             try:
-                if answer is not None:
-                    await self._fill(chunk, answer)
+                if response is not None:
+                    await self._fill(chunk, response)
                 else:
-                    await self._ask(chunk)
+                    await self._request(chunk)
             except OriginError as error:
                 self._error = error
             finally:
-                if answer is not None:
-                    answer.close()
-                    answer = None
-                schedule.released(chunk, _clock())
+                if response is not None:
+                    response.close()
+                    response = None
+                schedule.release(chunk, _clock())
             got = chunk.filled - before
             if got:
                 self.useful.add(number)
             # Cut after a few bytes each time, it would be opened for ever, and never waited for.
-            useful = schedule.goes_on(chunk, got)
+            useful = schedule.reopens(chunk, got)
             self._announce()
-        schedule.lost(number)
+        schedule.lane_lost(number)
         self._announce()
 
     async def _next(self, schedule: Schedule, number: int) -> Chunk:
@@ -139,28 +146,28 @@ class Parallel:
                     await self._changed.wait()
         return chunk
 
-    async def _ask(self, chunk: Chunk) -> None:
-        ask = Ask(chunk.position, self._kept.validator, stop=chunk.end)
-        async with self._origin.open(self._url, ask) as answer:
-            kept = Kept(chunk.position, self._total, self._kept.etag)
-            match judge(ask, kept, answer.reply, now=self._now(), windows=self._windows):
+    async def _request(self, chunk: Chunk) -> None:
+        request = RangeRequest(chunk.position, self._prefix.validator, stop=chunk.end)
+        async with self._origin.open(self._url, request) as response:
+            prefix = Prefix(chunk.position, self._total, self._prefix.etag)
+            match judge(request, prefix, response.head, now=self._now(), windows=self._windows):
                 case Append(offset=offset, total=total, overlap=0) if (offset, total) == (
                     chunk.position,
                     self._total,
                 ):
-                    await self._fill(chunk, answer)
+                    await self._fill(chunk, response)
                 case Reject(error=error):
                     raise error
                 case _:
                     # Another object, or no ranges: one connection finds out what to do.
-                    self._unfit = True
+                    self._needs_one_connection = True
 
-    async def _fill(self, chunk: Chunk, answer: Answer) -> None:
+    async def _fill(self, chunk: Chunk, response: OriginResponse) -> None:
         while room := chunk.room[:MIB]:
-            size = await answer.read_into(room)
+            size = await response.read_into(room)
             if size == 0:
                 return
-            chunk.came(size)
+            chunk.received(size)
             self._announce()
 
     def _announce(self) -> None:

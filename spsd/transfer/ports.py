@@ -13,9 +13,9 @@ from uuid import UUID
 
 from spsd.digest import Sha256
 from spsd.transfer.rules.messages import (
-    Ask,
-    Kept,
-    Reply,
+    Prefix,
+    RangeRequest,
+    ResponseHead,
 )
 
 StagingKey = NewType("StagingKey", str)
@@ -58,11 +58,11 @@ class AttemptStoppedError(Exception):
 Report = Callable[[Progress], Awaitable[None]]
 
 
-class Answer(Protocol):
+class OriginResponse(Protocol):
     """An origin's reply: the head, and the body to be read."""
 
     @property
-    def reply(self) -> Reply:
+    def head(self) -> ResponseHead:
         """The head."""
 
     @property
@@ -87,7 +87,7 @@ class Answer(Protocol):
 class Origin(Protocol):
     """The network, as far as a download sees it."""
 
-    def open(self, url: str, ask: Ask) -> AbstractAsyncContextManager[Answer]:
+    def open(self, url: str, request: RangeRequest) -> AbstractAsyncContextManager[OriginResponse]:
         """Send one GET, follow redirects, give the final answer's head.
 
         Raises:
@@ -102,10 +102,10 @@ class Partial(Protocol):
     def length(self) -> int:
         """Bytes appended so far."""
 
-    def kept(self, url: str) -> Kept:
+    def prefix(self, url: str) -> Prefix:
         """What resume looks at, for a request to ``url``."""
 
-    async def describe(self, url: str, reply: Reply, total: int | None) -> None:
+    async def describe(self, url: str, head: ResponseHead, total: int | None) -> None:
         """Keep what the origin says of the object, before its bytes come."""
 
     async def clear(self) -> None:
@@ -173,7 +173,7 @@ class Fetched:
     evidence: Evidence
     notes: Evidence
     media_type: str
-    glued: bool
+    mixed: bool
     surplus: bool
 
 

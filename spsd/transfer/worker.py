@@ -18,7 +18,7 @@ from spsd.transfer.ports import Fetched, Partial, Progress, Report
 from spsd.transfer.rules.chunks import Splitting
 
 
-def joined(waiting: Sequence[Progress], progress: Progress) -> Sequence[Progress]:
+def coalesce(waiting: Sequence[Progress], progress: Progress) -> Sequence[Progress]:
     """What waits to be told, with ``progress`` after it; of each rise only its two ends.
 
     Where a connection began, and that one started over, is not left out: whose bytes a partial has
@@ -29,7 +29,7 @@ def joined(waiting: Sequence[Progress], progress: Progress) -> Sequence[Progress
     return (*waiting, progress)
 
 
-TELL_EVERY_S = 0.05
+REPORT_EVERY_S = 0.05
 """Progress crosses between the loops at most so often."""
 
 
@@ -42,9 +42,9 @@ class WorkerAttempts:
         origin: HttpOrigin,
         attempts: LocalAttempts,
         *,
-        tell_every_s: float = TELL_EVERY_S,
+        report_every_s: float = REPORT_EVERY_S,
     ) -> None:
-        self._tell_every_s = tell_every_s
+        self._report_every_s = report_every_s
         self._thread = thread
         self._origin = origin
         self._attempts = attempts
@@ -66,7 +66,7 @@ class WorkerAttempts:
         times a second, and with the last progress before this returns; what it raises ends the
         attempt.
         """
-        reports = _Reports(self._tell_every_s)
+        reports = _Reports(self._report_every_s)
         work = self._attempt(url, partial, reports, breaks)
         fetching = asyncio.create_task(self._thread.run(work), name="attempt")
         fetching.add_done_callback(reports.end)
@@ -83,9 +83,9 @@ class WorkerAttempts:
         self, url: str, partial: Partial, reports: "_Reports", breaks: int
     ) -> Fetched:
         try:
-            return await self._attempts.attempt(url, partial, reports.tell, breaks=breaks)
+            return await self._attempts.attempt(url, partial, reports.post, breaks=breaks)
         finally:
-            reports.tell_the_rest()
+            reports.flush()
 
 
 async def _end_of(fetching: asyncio.Task[Fetched]) -> None:
@@ -121,16 +121,16 @@ class _Reports:
 
     def _arrive(self, told: Sequence[Progress]) -> None:
         for progress in told:
-            self._here = joined(self._here, progress)
+            self._here = coalesce(self._here, progress)
         self._news.set()
 
-    async def tell(self, progress: Progress) -> None:
+    async def post(self, progress: Progress) -> None:
         """Over there: have it told soon; waits for nobody."""
-        self._there = joined(self._there, progress)
+        self._there = coalesce(self._there, progress)
         if self._pause is None:
             self._send()
 
-    def tell_the_rest(self) -> None:
+    def flush(self) -> None:
         """Over there: have all of it told at once; there is no more."""
         if self._pause is not None:
             self._pause.cancel()

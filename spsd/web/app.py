@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 
 from spsd.accounts.service import Accounts
 from spsd.jobs.feed import Feed
-from spsd.jobs.service import Fetching
+from spsd.jobs.service import Downloads
 from spsd.slots.integrity import Integrity
 from spsd.slots.service import Slots
 from spsd.slots.upgrade import Upgrade
@@ -24,7 +24,7 @@ from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.limits import LIMITS, WebLimits
 from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal
-from spsd.web.middleware.connections import in_hand
+from spsd.web.middleware.connections import track_request
 from spsd.web.middleware.problems import problems
 from spsd.web.middleware.slashes import SpareSlashes
 from spsd.web.openapi import document
@@ -41,7 +41,7 @@ class Services:
 
     accounts: Accounts
     feed: Feed
-    fetching: Fetching
+    downloads: Downloads
     host: Host
     integrity: Integrity
     monitoring: Monitoring
@@ -64,10 +64,10 @@ def build_app(
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
-        middlewares=[in_hand, timing, renewal, problems, authentication, expectation],
+        middlewares=[track_request, timing, renewal, problems, authentication, expectation],
     )
     app[ACCOUNTS] = services.accounts
-    app[downloads.FETCHING] = services.fetching
+    app[downloads.DOWNLOAD_SERVICE] = services.downloads
     app[downloads.LISTING] = asyncio.Lock()
     app[FEED] = services.feed
     app.on_shutdown.append(_end_waiting)

@@ -13,7 +13,7 @@ from importlib.resources import files
 from aiohttp import hdrs, web
 
 import spsd.web
-from spsd.web.contract import JSON, Access, Answer, Handler, Operation
+from spsd.web.contract import JSON, Access, Handler, Operation, SuccessResponse
 from spsd.web.links import DOCS, OPENAPI
 
 DOCUMENT = web.AppKey("document", bytes)
@@ -57,7 +57,7 @@ def _file(operation: str, path: str, file: str, summary: str, tag: str = "Dashbo
         tag=tag,
         summary=summary,
         access=Access.ANYONE,
-        answer=Answer(None, meaning="For browsers.", media_type=kind),
+        answer=SuccessResponse(None, meaning="For browsers.", media_type=kind),
     )
 
 
@@ -70,7 +70,7 @@ DESCRIPTION_OPERATIONS = (
         tag="Description",
         summary="Read this description as OpenAPI 3.1",
         access=Access.ANYONE,
-        answer=Answer(None, meaning="An OpenAPI document.", media_type=JSON),
+        answer=SuccessResponse(None, meaning="An OpenAPI document.", media_type=JSON),
     ),
     _file("readDocs", DOCS, "swagger/index.html", "Read this description as a page", "Description"),
     *(

@@ -42,7 +42,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SuccessResponse:
     """A success; ``content`` is the type of the JSON document, or None for another media type."""
 
     content: type[msgspec.Struct] | None
@@ -61,7 +61,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Takes:
+class RequestBody:
     """A request's body: a JSON document of a type, or bytes of some media types."""
 
     content: type[msgspec.Struct] | None = None
@@ -87,10 +87,10 @@ class Operation:
     handler: Handler
     tag: str
     summary: str
-    answer: Answer
+    answer: SuccessResponse
     access: Access
     notes: str = ""
-    takes: Takes | None = None
+    takes: RequestBody | None = None
     query: Sequence[Field] = ()
     headers: Sequence[Field] = ()
     errors: Sequence[type[RequestError]] = ()

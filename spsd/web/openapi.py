@@ -22,7 +22,7 @@ from spsd.errors import (
     StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
-    TooManyReadersError,
+    TooManySubscribersError,
     UnauthenticatedError,
     UnauthorizedError,
 )
@@ -31,10 +31,10 @@ from spsd.web.contract import (
     JSON,
     SCHEMA_REF,
     Access,
-    Answer,
     Field,
     Link,
     Operation,
+    SuccessResponse,
 )
 from spsd.web.links import LOG_IN
 from spsd.web.middleware.auth import COOKIE
@@ -51,7 +51,7 @@ _ERROR_HEADERS: dict[type[RequestError], Field] = {
     TooManyAttemptsError: Field(
         hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
     ),
-    TooManyReadersError: Field(
+    TooManySubscribersError: Field(
         hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
     ),
     StorageBusyError: Field(
@@ -244,7 +244,7 @@ def _responses(one: Operation, schemas: _Schemas) -> dict[str, Any]:
     return {str(good.status.value): success} | _unchanged(good) | problems
 
 
-def _unchanged(good: Answer) -> dict[str, Any]:
+def _unchanged(good: SuccessResponse) -> dict[str, Any]:
     if not good.conditional:
         return {}
     told = {

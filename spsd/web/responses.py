@@ -44,7 +44,7 @@ EVERYWHERE = (
 """On every response. [documented] 6.0.1; so is Content-Type, which OpenAPI tells elsewhere."""
 
 
-def answer(content: Shape, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+def respond(content: Shape, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     """A JSON response."""
     return encoded(msgspec.json.encode(content), status=status)
 

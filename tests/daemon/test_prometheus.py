@@ -100,8 +100,8 @@ CASES = {
         each('spsd_job_retries_total{code="stall"} 0+1x60'),
     ),
     "SpsdDownloadStands": Case(
-        each('spsd_jobs{state="downloading"} 2x60', "spsd_receive_rate_bytes_per_second 0x60"),
-        each('spsd_jobs{state="downloading"} 2x60', "spsd_receive_rate_bytes_per_second 9x60"),
+        each('spsd_jobs{state="downloading"} 2x60', "spsd_received_bytes_total 7x60"),
+        each('spsd_jobs{state="downloading"} 2x60', "spsd_received_bytes_total 0+9x60"),
     ),
     "SpsdQueueStands": Case(
         each(

@@ -21,13 +21,13 @@ from spsd.doctor.rules import (
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
-from spsd.storage.faults import ADVICE, Trouble
-from spsd.storage.inspection import Examined
+from spsd.storage.faults import ADVICE, DatabaseFault
+from spsd.storage.inspection import Inspection
 
 MIB = 1024 * 1024
 A, B = Sha256("a" * 64), Sha256("b" * 64)
-FACTS = DirectoryFacts(owner=5, asker=6, mode=0o700, writable=True, free=3 * MIB)
-GOOD = Examined(
+FACTS = DirectoryFacts(owner=5, user=6, mode=0o700, writable=True, free=3 * MIB)
+GOOD = Inspection(
     application_id=0,
     version=2,
     newest=2,
@@ -98,7 +98,7 @@ FINE = ok("database", "/x, version 2, quick_check says ok")
                 wrong(
                     "database",
                     "/x: database_corrupt: SQLite's quick_check says: bad page",
-                    ADVICE[Trouble.CORRUPT],
+                    ADVICE[DatabaseFault.CORRUPT],
                 )
             ],
         ),

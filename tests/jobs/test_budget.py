@@ -21,7 +21,7 @@ from spsd.storage.migrations import migrate
 from spsd.testing.origin import CutAfter, Origin
 from spsd.transfer.attempt import LocalAttempts
 from spsd.transfer.ports import StagingKey
-from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.messages import RangeRequest
 from spsd.transfer.rules.retry import RetryPolicy
 from spsd.transfer.staging.directory import StagingDirectory
 from tests.bench import PATH
@@ -40,9 +40,9 @@ class StartsOver(ScriptedOrigin):
         self.asked = 0
 
     @asynccontextmanager
-    async def open(self, url: str, ask: Ask) -> AsyncIterator[Self]:
+    async def open(self, url: str, request: RangeRequest) -> AsyncIterator[Self]:
         self.asked += 1
-        async with super().open(url, ask):
+        async with super().open(url, request):
             yield self
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsd.jobs.feed import Change, Feed, Reader, Removal
+from spsd.jobs.feed import Change, Feed, Removal, Subscriber
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.ports import Moved
+from spsd.jobs.ports import LoggedTransition
 from spsd.jobs.progress import ProgressBoard
-from spsd.storage.faults import DatabaseError, Trouble
+from spsd.storage.faults import DatabaseError, DatabaseFault
 from spsd.transfer.ports import Progress
-from spsd.web.api.events import Place, place_of, told
+from spsd.web.api.events import EventPosition, encode_events, parse_position
 
 EVERYTHING = 10**9
 KEYS = [JobKey(name) for name in "abcdef"]
@@ -24,25 +24,27 @@ KEYS = [JobKey(name) for name in "abcdef"]
 class History:
     """Rows and their last lines, as the repository gives them."""
 
-    rows: dict[JobKey, Moved] = field(default_factory=dict)
+    rows: dict[JobKey, LoggedTransition] = field(default_factory=dict)
     lines: int = 0
     broken: bool = False
 
-    async def last_move(self) -> int:
+    async def last_transition(self) -> int:
         await asyncio.sleep(0)
         return self.lines
 
-    async def moved_since(self, move: int, *, also: Collection[JobKey] = ()) -> Sequence[Moved]:
+    async def transitions_since(
+        self, move: int, *, also: Collection[JobKey] = ()
+    ) -> Sequence[LoggedTransition]:
         if self.broken:
-            raise DatabaseError(Trouble.CORRUPT, "the database", "it is torn")
-        found = [one for one in self.rows.values() if one.move > move or one.job.key in also]
+            raise DatabaseError(DatabaseFault.CORRUPT, "the database", "it is torn")
+        found = [one for one in self.rows.values() if one.number > move or one.job.key in also]
         await asyncio.sleep(0)  # others change rows while these are on their way
-        return sorted(found, key=lambda one: one.move)
+        return sorted(found, key=lambda one: one.number)
 
     def write(self, key: JobKey) -> None:
         self.lines += 1
         job = Job.submitted(key, "http://x/", "a" * 64, now=self.lines)
-        self.rows[key] = Moved(job, self.lines)
+        self.rows[key] = LoggedTransition(job, self.lines)
 
 
 class Client:
@@ -55,13 +57,13 @@ class Client:
         self._last = ""
 
     async def connect(self) -> None:
-        self._reading = self._feed.reading()
+        self._reading = self._feed.subscribe()
         self._reader = await self._reading.__aenter__()
-        place = place_of(self._last, life=self._feed.revisions.life)
-        missed = place and await self._feed.since(place.move, place.removals)
+        place = parse_position(self._last, life=self._feed.revisions.life)
+        missed = place and await self._feed.since(place.transition, place.removals)
         if place is None or missed is None:
             move, removals = await self._feed.now()
-            self._place = Place(self._feed.revisions.life, removals, move)
+            self._place = EventPosition(self._feed.revisions.life, removals, move)
             self.known = {key: one.job.changed_at for key, one in self._history.rows.items()}
             self._last = str(self._place)
         else:
@@ -80,7 +82,7 @@ class Client:
         self._take(changes, most)
 
     def _take(self, changes: Sequence[Change | Removal], most: int) -> None:
-        events = list(told(self._place, changes, lambda change: repr(change).encode()))
+        events = list(encode_events(self._place, changes, lambda change: repr(change).encode()))
         by_key = {repr(one).encode(): one for one in changes if isinstance(one, Change)}
         for place, text in events[:most]:
             last, _, data = (line.partition(b": ")[2] for line in text.split(b"\n")[:3])
@@ -165,11 +167,11 @@ def test_a_client_that_is_cut_off_anywhere_ends_with_what_is_true(steps) -> None
 
 
 async def test_of_a_slow_reader_the_newest_is_kept() -> None:
-    reader = Reader(None)
+    subscriber = Subscriber(None)
     job = Job.submitted(KEYS[0], "http://x/", "a" * 64, now=1)
     for number in range(1000):
-        reader.put(job.key, Change(replace(job, progress=Progress(number, 1000)), 1))
-    [change] = await reader.changes()
+        subscriber.put(job.key, Change(replace(job, progress=Progress(number, 1000)), 1))
+    [change] = await subscriber.changes()
     assert change.job.progress.done == 999
 
 
@@ -177,15 +179,15 @@ async def test_a_database_that_cannot_be_read_ends_the_streams_and_not_the_feed(
     history = History()
     feed = Feed(history, ProgressBoard())
     pump = asyncio.create_task(feed.run())
-    async with feed.reading() as reader:
+    async with feed.subscribe() as subscriber:
         history.broken = True
         feed.changed(KEYS[0])
-        assert await reader.changes() == ()
+        assert await subscriber.changes() == ()
     history.broken = False
-    async with feed.reading() as reader:
+    async with feed.subscribe() as subscriber:
         history.write(KEYS[0])
         feed.changed(KEYS[0])
-        [change] = await reader.changes()
+        [change] = await subscriber.changes()
         assert change.job.key == KEYS[0]
     feed.close()
     pump.cancel()

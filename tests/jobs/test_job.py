@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from spsd.digest import Sha256
 from spsd.failures import EXPLANATIONS, FailureCode, JobError, OriginError
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.lifecycle import ACTIVE, TERMINAL, IllegalMoveError, JobState, Trigger
+from spsd.jobs.lifecycle import ACTIVE, TERMINAL, IllegalTransitionError, JobState, Trigger
 from spsd.storage.migrations import migrations_directory
 from spsd.transfer.ports import NO_PROGRESS, Progress
 
@@ -62,7 +62,7 @@ def test_whatever_happens_a_row_makes_sense(steps):
         before = job
         try:
             job = step(before, name, transient=transient, gained=gained, size=size, now=now)
-        except IllegalMoveError:
+        except IllegalTransitionError:
             assert job is before
             continue
         assert before.state not in TERMINAL, "over is over"

@@ -10,30 +10,31 @@ import pytest
 from spsd.digest import Sha256
 from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.jobs.job import Job, JobKey
-from spsd.jobs.lifecycle import JobState, Trigger
+from spsd.jobs.lifecycle import JobState
 from spsd.jobs.log import JobLog
 from spsd.jobs.progress import ProgressBoard
 from spsd.jobs.sqlite import SqliteJobs
-from spsd.metrics import Meter
+from spsd.metrics import Metrics
 from spsd.storage.database import open_database
 from spsd.storage.migrations import migrate
 from spsd.transfer.ports import Progress
+from tests.samples import samples, value
 
 TOLD = ("job", "action", "state", "attempt", "code")
 DNS = OriginError(FailureCode.DNS, "no such name")
 
 
 @pytest.fixture
-def meter():
-    return Meter()
+def metrics():
+    return Metrics()
 
 
 @pytest.fixture
-async def jobs(tmp_path, meter):
+async def jobs(tmp_path, metrics):
     path = tmp_path / "spsd.sqlite"
     await asyncio.to_thread(migrate, path)
     async with open_database(path) as database:
-        yield SqliteJobs(database, observers=(meter, JobLog()))
+        yield SqliteJobs(database, observers=(metrics, JobLog()))
 
 
 @pytest.fixture
@@ -46,6 +47,11 @@ def lines(caplog):
     return told
 
 
+def counted(metrics, name):
+    """The values that are not 0."""
+    return {labels: count for labels, count in samples(metrics, name).items() if count}
+
+
 def submitted(key="k", url="https://u:secret@host/a.iso?token=hidden#x"):
     return Job.submitted(JobKey(key), url, Sha256("a" * 64), now=100)
 
@@ -56,7 +62,7 @@ async def moved(jobs, before, after):
     return result
 
 
-async def test_each_transition_is_one_line(jobs, meter, lines, caplog):
+async def test_each_transition_is_one_line(jobs, metrics, lines, caplog):
     job = submitted()
     await jobs.add(job)
     job = await moved(jobs, job, job.start(1, now=107))
@@ -78,15 +84,23 @@ async def test_each_transition_is_one_line(jobs, meter, lines, caplog):
     assert "https://host/a.iso" in caplog.text
     assert "secret" not in caplog.text
     assert "hidden" not in caplog.text
-    assert dict(meter.jobs) == dict.fromkeys(JobState, 0)
-    assert [code for code, count in meter.retries.items() if count] == ["dns"]
-    assert [code for code, count in meter.failures.items() if count] == ["disk_full"]
-    assert meter.waits.observed().sum == 7
-    assert meter.durations[JobState.FAILED].observed().sum == 63
-    assert sum(meter.transitions.values()) == 5
+    assert samples(metrics, "spsd_jobs") == {(state,): 0 for state in JobState}
+    assert value(metrics, "spsd_queue_length") == 0
+    assert counted(metrics, "spsd_job_retries_total") == {("dns",): 1}
+    assert counted(metrics, "spsd_job_failures_total") == {("disk_full",): 1}
+    assert value(metrics, "spsd_job_wait_seconds_sum") == 7
+    assert value(metrics, "spsd_job_duration_seconds_sum", "failed") == 63
+    assert counted(metrics, "spsd_job_duration_seconds_count") == {("failed",): 1}
+    assert counted(metrics, "spsd_job_transitions_total") == {
+        ("submit", "queued"): 1,
+        ("start", "downloading"): 1,
+        ("fail", "downloading"): 1,
+        ("progress", "downloading"): 1,
+        ("fail", "failed"): 1,
+    }
 
 
-async def test_what_the_last_daemon_left_is_a_warning(jobs, meter, lines, caplog):
+async def test_what_the_last_daemon_left_is_a_warning(jobs, metrics, lines, caplog):
     job = submitted()
     await jobs.add(job)
     job = await moved(jobs, job, job.start(1, now=101))
@@ -97,63 +111,72 @@ async def test_what_the_last_daemon_left_is_a_warning(jobs, meter, lines, caplog
     assert lines()[2] == ("k", "interrupt", "queued", 1, None)
     assert lines()[4] == ("k", "interrupt", "failed", 2, "gave_up")
     assert [caplog.records[at].levelname for at in (2, 4)] == ["WARNING", "WARNING"]
-    assert meter.jobs[JobState.FAILED] == meter.failures[FailureCode.GAVE_UP] == 1
-    assert meter.waits.observed().counts[0] == 1, "the wait for the first start counts alone"
+    assert value(metrics, "spsd_jobs", "failed") == 1
+    assert value(metrics, "spsd_job_failures_total", "gave_up") == 1
+    assert value(metrics, "spsd_job_wait_seconds_count") == 1, "only the first start counts"
 
 
-async def test_a_move_that_came_too_late_is_no_line(jobs, meter, lines):
+async def test_a_move_that_came_too_late_is_no_line(jobs, metrics, lines):
     job = submitted()
     await jobs.add(job)
     await moved(jobs, job, job.cancelled(Progress(), now=103))
     assert await jobs.move(job, job.start(1, now=101)) is None
     assert not await jobs.remove(job)
     assert [line[1] for line in lines()] == ["submit", "cancel"]
-    assert meter.jobs[JobState.CANCELLED] == 1
-    assert meter.jobs[JobState.QUEUED] == 0
-    assert meter.durations[JobState.CANCELLED].observed().sum == 0
+    assert counted(metrics, "spsd_jobs") == {("cancelled",): 1}
+    assert value(metrics, "spsd_queue_length") == 0
+    assert value(metrics, "spsd_job_duration_seconds_count", "cancelled") == 1
+    assert value(metrics, "spsd_job_duration_seconds_sum", "cancelled") == 0
 
 
-async def test_a_cancelled_statement_is_noted_all_the_same(jobs, meter, lines):
+async def test_a_clock_that_was_set_back_makes_no_negative_duration(jobs, metrics):
+    job = submitted()
+    await jobs.add(job)
+    job = await moved(jobs, job, job.start(1, now=90))
+    await moved(jobs, job, job.cancelled(Progress(), now=80))
+    assert value(metrics, "spsd_job_wait_seconds_sum") == 0
+    assert value(metrics, "spsd_job_wait_seconds_count") == 1
+    assert value(metrics, "spsd_job_duration_seconds_sum", "cancelled") == 0
+    assert value(metrics, "spsd_job_duration_seconds_count", "cancelled") == 1
+
+
+async def test_a_cancelled_statement_is_noted_all_the_same(jobs, metrics, lines):
     adding = asyncio.create_task(jobs.add(submitted()))
     await asyncio.sleep(0)
     adding.cancel()
     with suppress(asyncio.CancelledError):
         await adding
     held = await jobs.list()
-    assert meter.jobs[JobState.QUEUED] == len(held) == len(lines())
+    assert value(metrics, "spsd_jobs", "queued") == len(held) == len(lines())
 
 
-async def test_the_count_of_the_start_is_that_of_the_rows(jobs, meter, tmp_path):
+async def test_the_count_of_the_start_is_that_of_the_rows(jobs, metrics, tmp_path):
     for key in ("a", "b"):
         await jobs.add(submitted(key))
     [first, _] = await jobs.list()
     await moved(jobs, first, first.cancelled(Progress(), now=1))
-    again = Meter()
+    again = Metrics()
     async with open_database(tmp_path / "spsd.sqlite") as database:
         again.begin(await SqliteJobs(database).tally())
-    assert again.jobs == meter.jobs
-    assert again.jobs[JobState.QUEUED] == again.jobs[JobState.CANCELLED] == 1
+    assert samples(again, "spsd_jobs") == samples(metrics, "spsd_jobs")
+    assert counted(again, "spsd_jobs") == {("queued",): 1, ("cancelled",): 1}
+    assert value(again, "spsd_queue_length") == value(metrics, "spsd_queue_length") == 1
 
 
 def test_bytes_that_were_there_are_not_received():
-    meter = Meter()
+    metrics = Metrics()
     board = ProgressBoard()
-    board.watched_by(meter)
+    board.subscribe(metrics)
     one, other = JobKey("one"), JobKey("other")
     board.post(one, Progress(1000, 5000))
-    assert meter.received_bytes == 0
+    assert value(metrics, "spsd_received_bytes_total") == 0
     board.post(one, Progress(1500, 5000))
     board.post(other, Progress(0, 10))
     board.post(other, Progress(10, 10))
-    assert meter.received_bytes == 510
+    assert value(metrics, "spsd_received_bytes_total") == 510
     board.post(one, Progress(0, 5000))  # the origin starts over
     board.post(one, Progress(200, 5000))
-    assert meter.received_bytes == 710
-    board.wipe(one)
+    assert value(metrics, "spsd_received_bytes_total") == 710
+    board.clear(one)
     board.post(one, Progress(5000, 5000))
-    assert meter.received_bytes == 710
-    assert meter.receive_rate > 0
-
-
-def test_every_cause_is_there_from_the_start():
-    assert {cause for cause, _ in Meter().transitions} == set(Trigger)
+    assert value(metrics, "spsd_received_bytes_total") == 710

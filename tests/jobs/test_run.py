@@ -265,7 +265,7 @@ async def test_a_page_is_told_by_its_bytes(bench, content_type):
 async def test_a_page_never_costs_the_bytes_that_are_here(bench, page):
     job, _ = await bench.fetch(CUT, always=page)
     assert_failed(job, "portal")
-    assert "kept bytes 200000" in job.error
+    assert "bytes on disk 200000" in job.error
     assert bench.partials() == [bench.sha256]
     job, asked = await bench.fetch()
     assert_finished(bench, job)
@@ -276,7 +276,7 @@ async def test_a_page_never_costs_the_bytes_that_are_here(bench, page):
 async def test_what_is_gone_in_the_middle_is_not_asked_for_again_and_stays(bench, status):
     job, asked = await bench.fetch(CUT, always=Status(status))
     assert_failed(job, "origin_status")
-    assert "kept bytes 200000" in job.error
+    assert "bytes on disk 200000" in job.error
     assert [one.status for one in asked] == [200, status]
     assert bench.partials() == [bench.sha256]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from spsd.jobs.lifecycle import TERMINAL, JobState
 from spsd.jobs.scheduler import Scheduler
-from spsd.jobs.service import Fetching
+from spsd.jobs.service import Downloads
 from spsd.testing.origin import Hang, Origin, Whole
 from testbed.waiting import until_seen
 
@@ -17,34 +17,34 @@ async def working(bench, *, concurrent=2):
     scheduler = Scheduler(
         bench.resources, bench.reservations, concurrent=concurrent, tell=lambda _: None
     )
-    fetching = Fetching(
+    downloads = Downloads(
         bench.resources.jobs, scheduler, bench.resources.board, now=bench.resources.now
     )
     task = asyncio.create_task(scheduler.run())
     try:
-        yield fetching
+        yield downloads
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
 
-async def until(fetching, key, state):
-    return await until_seen(lambda: fetching.get(key), lambda job: job.state is state)
+async def until(downloads, key, state):
+    return await until_seen(lambda: downloads.get(key), lambda job: job.state is state)
 
 
-async def until_over(fetching, key):
-    return await until_seen(lambda: fetching.get(key), lambda job: job.state in TERMINAL)
+async def until_over(downloads, key):
+    return await until_seen(lambda: downloads.get(key), lambda job: job.state in TERMINAL)
 
 
-async def until_bytes(fetching, key, number=1):
-    return await until_seen(lambda: fetching.get(key), lambda job: job.progress.done >= number)
+async def until_bytes(downloads, key, number=1):
+    return await until_seen(lambda: downloads.get(key), lambda job: job.progress.done >= number)
 
 
 async def test_a_job_is_fetched(bench):
-    async with Origin({"/a": bench.content}) as origin, working(bench) as fetching:
-        job = await fetching.submit(origin.url("/a"), bench.sha256)
-        await until(fetching, job.key, JobState.FINISHED)
+    async with Origin({"/a": bench.content}) as origin, working(bench) as downloads:
+        job = await downloads.submit(origin.url("/a"), bench.sha256)
+        await until(downloads, job.key, JobState.FINISHED)
     assert bench.installed() == bench.content
 
 
@@ -52,50 +52,50 @@ async def test_no_more_than_the_limit_at_once(bench):
     digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(3)]
     async with (
         Origin({"/a": bench.content}, always=Hang(0)) as origin,
-        working(bench, concurrent=1) as fetching,
+        working(bench, concurrent=1) as downloads,
     ):
-        jobs = [await fetching.submit(origin.url("/a"), digest) for digest in digests]
+        jobs = [await downloads.submit(origin.url("/a"), digest) for digest in digests]
         await origin.asked(1)
-        states = [job.state for job in await fetching.list()]
+        states = [job.state for job in await downloads.list()]
         assert states == [JobState.DOWNLOADING, JobState.QUEUED, JobState.QUEUED]
-        await fetching.delete(jobs[0].key)
-        await until(fetching, jobs[1].key, JobState.DOWNLOADING)
-        assert (await fetching.get(jobs[2].key)).state is JobState.QUEUED
+        await downloads.delete(jobs[0].key)
+        await until(downloads, jobs[1].key, JobState.DOWNLOADING)
+        assert (await downloads.get(jobs[2].key)).state is JobState.QUEUED
 
 
 async def test_one_digest_is_never_fetched_twice_at_once(bench):
-    async with Origin({"/a": bench.content}, [Hang(1000)]) as origin, working(bench) as fetching:
-        first = await fetching.submit(origin.url("/a"), bench.sha256)
-        second = await fetching.submit(origin.url("/a"), bench.sha256)
+    async with Origin({"/a": bench.content}, [Hang(1000)]) as origin, working(bench) as downloads:
+        first = await downloads.submit(origin.url("/a"), bench.sha256)
+        second = await downloads.submit(origin.url("/a"), bench.sha256)
         await origin.asked(1)
-        assert (await fetching.get(second.key)).state is JobState.QUEUED
-        await until(fetching, first.key, JobState.FINISHED)
-        await until(fetching, second.key, JobState.FINISHED)
+        assert (await downloads.get(second.key)).state is JobState.QUEUED
+        await until(downloads, first.key, JobState.FINISHED)
+        await until(downloads, second.key, JobState.FINISHED)
         assert len(origin.requests) == 2  # the hang and its resume; the second job found it
 
 
 async def test_a_cancel_leaves_nothing(bench):
     async with (
         Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
-        working(bench) as fetching,
+        working(bench) as downloads,
     ):
-        job = await fetching.submit(origin.url("/a"), bench.sha256)
-        await until_bytes(fetching, job.key)
-        await fetching.delete(job.key)
+        job = await downloads.submit(origin.url("/a"), bench.sha256)
+        await until_bytes(downloads, job.key)
+        await downloads.delete(job.key)
         assert bench.partials() == []
-        assert (await fetching.get(job.key)).state is JobState.CANCELLED
+        assert (await downloads.get(job.key)).state is JobState.CANCELLED
 
 
 async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):
     async with Origin({"/a": bench.content}, [Hang(100_000)], always=Whole()) as origin:
-        async with working(bench) as fetching:
-            job = await fetching.submit(origin.url("/a"), bench.sha256)
-            await until_bytes(fetching, job.key, 100_000)
+        async with working(bench) as downloads:
+            job = await downloads.submit(origin.url("/a"), bench.sha256)
+            await until_bytes(downloads, job.key, 100_000)
         row = await bench.resources.jobs.get(job.key)
         assert (row.state, row.spent, row.slot) == (JobState.QUEUED, 0, None)
         assert bench.partials() == [bench.sha256]
-        async with working(bench) as fetching:
-            await until(fetching, job.key, JobState.FINISHED)
+        async with working(bench) as downloads:
+            await until(downloads, job.key, JobState.FINISHED)
         assert origin.requests[1].range == "bytes=100000-"
 
 
@@ -138,20 +138,20 @@ async def test_an_heir_keeps_its_bytes_when_the_cancelled_job_is_cleared_away(be
     hanging = [Hang(100_000), Hang(100_000)]
     async with (
         Origin({"/a": bench.content}, hanging) as origin,
-        working(bench) as fetching,
+        working(bench) as downloads,
         asyncio.timeout(10),
     ):
-        first, heir = [await fetching.submit(origin.url("/a"), bench.sha256) for _ in range(2)]
-        await until_bytes(fetching, first.key)
+        first, heir = [await downloads.submit(origin.url("/a"), bench.sha256) for _ in range(2)]
+        await until_bytes(downloads, first.key)
         jobs.hold()
         staging.hold(2)  # the first one is the run's own
-        deletion = asyncio.create_task(fetching.delete(first.key))
+        deletion = asyncio.create_task(downloads.delete(first.key))
         await jobs.waits.wait()
         jobs.go_on.set()
-        await until_bytes(fetching, heir.key)
+        await until_bytes(downloads, heir.key)
         staging.go_on.set()
         await deletion
-        job = await until_over(fetching, heir.key)
+        job = await until_over(downloads, heir.key)
     assert job.state is JobState.FINISHED, job.error
     assert bench.installed() == bench.content
 
@@ -162,14 +162,14 @@ async def test_a_cancel_that_meets_the_claim_ends_the_run_that_begins(bench):
     bench.resources = replace(bench.resources, jobs=jobs)
     async with (
         Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
-        working(bench) as fetching,
+        working(bench) as downloads,
         asyncio.timeout(10),
     ):
         jobs.hold()
-        job = await fetching.submit(origin.url("/a"), bench.sha256)
+        job = await downloads.submit(origin.url("/a"), bench.sha256)
         await jobs.waits.wait()
-        deletion = asyncio.create_task(fetching.delete(job.key))
-        await until(fetching, job.key, JobState.CANCELLED)
+        deletion = asyncio.create_task(downloads.delete(job.key))
+        await until(downloads, job.key, JobState.CANCELLED)
         jobs.go_on.set()
         await deletion
         assert bench.reservations.holder(1) is None

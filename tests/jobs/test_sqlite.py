@@ -118,18 +118,21 @@ async def test_rows_come_in_the_order_of_creation(jobs):
 
 
 async def test_what_has_moved_since_and_the_last_to_move_last(jobs):
-    assert await jobs.last_move() == 0
+    assert await jobs.last_transition() == 0
     first, second = await added(jobs, "a"), await added(jobs, "b", B)
     third = await added(jobs, "c")
-    assert await jobs.last_move() == 3
+    assert await jobs.last_transition() == 3
     first = await jobs.move(first, first.start(1, now=2))
-    assert [(one.job, one.move) for one in await jobs.moved_since(2)] == [(third, 3), (first, 4)]
-    found = await jobs.moved_since(3, also={second.key})
-    assert [(one.job, one.move) for one in found] == [(second, 2), (first, 4)]
-    assert list(await jobs.moved_since(4)) == []
+    assert [(one.job, one.number) for one in await jobs.transitions_since(2)] == [
+        (third, 3),
+        (first, 4),
+    ]
+    found = await jobs.transitions_since(3, also={second.key})
+    assert [(one.job, one.number) for one in found] == [(second, 2), (first, 4)]
+    assert list(await jobs.transitions_since(4)) == []
     await jobs.remove(third)
-    assert [one.job.key for one in await jobs.moved_since(0)] == ["b", "a"]
-    assert await jobs.last_move() == 4
+    assert [one.job.key for one in await jobs.transitions_since(0)] == ["b", "a"]
+    assert await jobs.last_transition() == 4
 
 
 async def test_no_more_rows_come_than_are_asked_for(jobs):

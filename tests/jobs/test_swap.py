@@ -144,7 +144,9 @@ async def test_one_changed_block_before_the_cut(bench, old, etag, at, requests, 
         assert_ended(bench, job, wanted, new)
     assert [one.range for one in asked] == requests
     assert sent(asked) <= sum(BODIES[one] for one in requests)
-    assert f"started over byte {at} on the origin is not the one kept" in await told(bench, job)
+    assert f"started over byte {at} on the origin differs from the one on disk" in await told(
+        bench, job
+    )
 
 
 @pytest.mark.parametrize("etag", [WEAK, NONE])
@@ -228,7 +230,7 @@ async def test_a_mirror_with_another_image_of_that_size_costs_one_window(bench, 
             job = await bench.resources.jobs.get(job.key)
     assert job.error.startswith("digest: ")
     assert [one.range for one in mirror.requests] == [PROBE, WHOLE]
-    assert "on the origin is not the one kept" in await told(bench, job)
+    assert "on the origin differs from the one on disk" in await told(bench, job)
 
 
 @pytest.mark.parametrize("compared", [[PROBE], [PROBE, OVERLAP]], ids=repr)

@@ -7,15 +7,15 @@ from spsd.failures import ApplianceError, FailureCode
 from spsd.slots import checks as upgrade
 from spsd.slots.checks import (
     Check,
-    Verdict,
+    CheckResult,
     activation_check,
     broken_checks,
     choice_check,
     hook_check,
     image_check,
-    judged,
     passed,
     refusal,
+    require_passed,
     skipped,
     space_check,
     volume_check,
@@ -29,11 +29,11 @@ FETCH = "delete the image from the slot and fetch it again"
 DISK = "check the file system and the kernel's log"
 ERROR = ApplianceError(FailureCode.DISK, "no\n disk")
 HOOK = "/etc/spsd/hooks/quiet"
-OK, FAILED, SKIPPED = Verdict.OK, Verdict.FAILED, Verdict.SKIPPED
+OK, FAILED, SKIPPED = CheckResult.OK, CheckResult.FAILED, CheckResult.SKIPPED
 
 
 def test_the_words_of_a_verdict():
-    assert [verdict.value for verdict in Verdict] == ["ok", "failed", "skipped"]
+    assert [result.value for result in CheckResult] == ["ok", "failed", "skipped"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ SEE = f"see its output in test_summary, and {HOOK}"
 
 
 @pytest.mark.parametrize(
-    ("outcome", "verdict", "told", "advice", "output"),
+    ("outcome", "result", "detail", "advice", "output"),
     [
         (ProgramEnded(0, ""), OK, "", "", []),
         (ProgramEnded(0, " a\nb \n\n", left_out=3), OK, "", "",
@@ -125,13 +125,13 @@ SEE = f"see its output in test_summary, and {HOOK}"
             f"check {HOOK} and [upgrade] in spsd.toml", ()),
     ],
 )  # fmt: skip
-def test_hooks(outcome, verdict, told, advice, output):
+def test_hooks(outcome, result, detail, advice, output):
     title = "Activation hook quiet"
     assert hook_check(HOOK, outcome) == Check(
-        "hook quiet", "Hook quiet", verdict, told, advice, output
+        "hook quiet", "Hook quiet", result, detail, advice, output
     )
     assert activation_check(HOOK, outcome) == Check(
-        "activation", title, verdict, told, advice, output
+        "activation", title, result, detail, advice, output
     )
 
 
@@ -161,13 +161,15 @@ def test_whoever_has_no_failure_passes():
     assert passed([])
     assert passed([GOOD, NOT_RUN])
     assert not passed([GOOD, BAD, NOT_RUN])
-    assert judged(2, [GOOD, NOT_RUN]) == upgrade.Tested(2, "A: ok (fine)\n  one\n  two\nB: skipped")
+    assert require_passed(2, [GOOD, NOT_RUN]) == upgrade.PassedTest(
+        2, "A: ok (fine)\n  one\n  two\nB: skipped"
+    )
 
 
 def test_a_refusal_tells_of_the_first_that_failed():
     summary = "A: ok (fine)\n  one\n  two\nSpace Check: failed (no room)\nD: failed (none)"
     with pytest.raises(FirmwareTestFailedError) as caught:
-        judged(2, [GOOD, BAD, WORSE])
+        require_passed(2, [GOOD, BAD, WORSE])
     for error in (caught.value, refusal(2, [GOOD, BAD, WORSE])):
         assert str(error) == "The space Check of slot 2 failed: no room; make some."
         assert error.details == {"check": "c", "test_summary": summary}

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from spsd.slots.directory import SlotDirectory
-from spsd.slots.integrity import Finding, Integrity, Verdict
+from spsd.slots.integrity import Integrity, IntegrityReport, IntegrityStatus
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.ports import download_key
 from spsd.transfer.staging.directory import StagingDirectory
@@ -64,10 +64,10 @@ async def running(store, *, current=lambda: 1, clock=Clock, every_s=NEVER_S):
 async def test_an_untouched_image_is_ok_and_its_finding_ages(store):
     clock = Clock()
     async with running(store, clock=lambda: clock) as integrity:
-        assert await integrity.latest() == Finding(Verdict.OK, age_s=0)
+        assert await integrity.latest() == IntegrityReport(IntegrityStatus.OK, age_s=0)
         clock.seconds += 61.9
         found = await integrity.latest()
-        assert (found, found.changed_files) == (Finding(Verdict.OK, age_s=61), 0)
+        assert (found, found.changed_files) == (IntegrityReport(IntegrityStatus.OK, age_s=61), 0)
         await integrity.recheck().wait()
         assert (await integrity.latest()).age_s == 0
 
@@ -76,10 +76,10 @@ async def test_a_flipped_byte_is_found_at_the_next_check(store, image, caplog):
     async with running(store) as integrity:
         await integrity.latest()
         image.write_bytes(DATA[:-1] + b"X")
-        assert (await integrity.latest()).verdict is Verdict.OK
+        assert (await integrity.latest()).status is IntegrityStatus.OK
         await integrity.recheck().wait()
         found = await integrity.latest()
-    assert (found.verdict, found.changed_files) == (Verdict.CORRUPTED, 1)
+    assert (found.status, found.changed_files) == (IntegrityStatus.CORRUPTED, 1)
     assert [r.levelno for r in caplog.records if "slot 1" in r.message] == [logging.ERROR]
 
 
@@ -87,22 +87,22 @@ async def test_time_alone_brings_the_next_check(store, image):
     async with running(store, every_s=0.001) as integrity:
         await integrity.latest()
         image.write_bytes(DATA[:-1] + b"X")
-        await until_seen(integrity.latest, lambda seen: seen.verdict is not Verdict.OK)
+        await until_seen(integrity.latest, lambda seen: seen.status is not IntegrityStatus.OK)
 
 
 async def test_a_repaired_image_is_ok_again(store, image):
     image.write_bytes(b"X")
     async with running(store) as integrity:
-        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        assert (await integrity.latest()).status is IntegrityStatus.CORRUPTED
         image.write_bytes(DATA)
         await integrity.recheck().wait()
-        assert (await integrity.latest()).verdict is Verdict.OK
+        assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
 async def test_a_missing_image_is_corrupted(store, image):
     image.unlink()
     async with running(store) as integrity:
-        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        assert (await integrity.latest()).status is IntegrityStatus.CORRUPTED
 
 
 @pytest.mark.parametrize("manifest", [None, b"{"])
@@ -112,14 +112,14 @@ async def test_a_broken_manifest_is_corrupted(store, image, manifest):
     if manifest is not None:
         path.write_bytes(manifest)
     async with running(store) as integrity:
-        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        assert (await integrity.latest()).status is IntegrityStatus.CORRUPTED
 
 
 @pytest.mark.parametrize("current", [None, 2, 99])
 async def test_where_nothing_is_known_to_run_nothing_is_claimed(store, current):
     async with running(store, current=lambda: current) as integrity:
         found = await integrity.latest()
-    assert (found.verdict, found.changed_files) == (Verdict.UNKNOWN, 0)
+    assert (found.status, found.changed_files) == (IntegrityStatus.UNKNOWN, 0)
 
 
 @pytest.mark.parametrize(
@@ -133,21 +133,21 @@ async def test_a_disk_error_is_told_and_survived(store, image, target, caplog):
     image.unlink()
     image.symlink_to(target)
     async with running(store) as integrity:
-        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        assert (await integrity.latest()).status is IntegrityStatus.CORRUPTED
         assert "slot 1, the running firmware, cannot be checked" in caplog.text
         image.unlink()
         image.write_bytes(DATA)
         await integrity.recheck().wait()
-        assert (await integrity.latest()).verdict is Verdict.OK
+        assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
 async def test_each_check_asks_which_slot_is_current(store):
     now = [2]
     async with running(store, current=lambda: now[0]) as integrity:
-        assert (await integrity.latest()).verdict is Verdict.UNKNOWN
+        assert (await integrity.latest()).status is IntegrityStatus.UNKNOWN
         now[0] = 1
         await integrity.recheck().wait()
-        assert (await integrity.latest()).verdict is Verdict.OK
+        assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
 class Held:
@@ -176,7 +176,7 @@ async def test_nobody_is_told_anything_before_the_first_check_has_ended(store):
             async with asyncio.timeout(0):
                 await integrity.latest()
         held.release.set()
-        assert (await integrity.latest()).verdict is Verdict.OK
+        assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
 async def test_a_change_while_a_check_runs_is_found_by_the_one_it_asks_for(store, image):
@@ -187,4 +187,4 @@ async def test_a_change_while_a_check_runs_is_found_by_the_one_it_asks_for(store
         asked = integrity.recheck()
         held.release.set()
         await asked.wait()
-        assert (await integrity.latest()).verdict is Verdict.CORRUPTED
+        assert (await integrity.latest()).status is IntegrityStatus.CORRUPTED

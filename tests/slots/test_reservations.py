@@ -40,11 +40,11 @@ def store(tmp_path: Path) -> LateListing:
 
 async def test_each_gets_another_one_until_there_is_none(store: LateListing) -> None:
     reservations = Reservations(store)
-    got = await asyncio.gather(*(reservations.claim(Holder.UPLOAD) for _ in range(3)))
+    got = await asyncio.gather(*(reservations.reserve(Holder.UPLOAD) for _ in range(3)))
     assert got == [1, 2, None]
     reservations.release(1)
     assert reservations.holder(1) is None
-    assert await reservations.claim(Holder.DOWNLOAD) == 1
+    assert await reservations.reserve(Holder.DOWNLOAD) == 1
     assert (reservations.holder(1), reservations.holder(2)) == (Holder.DOWNLOAD, Holder.UPLOAD)
 
 
@@ -52,11 +52,11 @@ async def test_a_slot_that_was_filled_during_the_listing_is_not_given_again(
     store: LateListing, tmp_path: Path
 ) -> None:
     reservations = Reservations(store)
-    assert await reservations.claim(Holder.UPLOAD) == 1
+    assert await reservations.reserve(Holder.UPLOAD) == 1
     store.gate.clear()
     store.listed.clear()
-    late = asyncio.create_task(reservations.claim(Holder.DOWNLOAD))
-    later = asyncio.create_task(reservations.claim(Holder.DOWNLOAD))
+    late = asyncio.create_task(reservations.reserve(Holder.DOWNLOAD))
+    later = asyncio.create_task(reservations.reserve(Holder.DOWNLOAD))
     await store.listed.wait()
     staged = tmp_path / "staging" / "s"
     staged.mkdir()
@@ -71,9 +71,9 @@ async def test_a_slot_that_was_filled_during_the_listing_is_not_given_again(
 async def test_a_claim_that_is_cancelled_holds_nothing(store: LateListing) -> None:
     reservations = Reservations(store)
     store.gate.clear()
-    claim = asyncio.create_task(reservations.claim(Holder.UPLOAD))
+    reserve = asyncio.create_task(reservations.reserve(Holder.UPLOAD))
     await asyncio.sleep(0)
-    claim.cancel()
-    await asyncio.wait([claim])
+    reserve.cancel()
+    await asyncio.wait([reserve])
     store.gate.set()
-    assert await reservations.claim(Holder.UPLOAD) == 1
+    assert await reservations.reserve(Holder.UPLOAD) == 1

@@ -298,7 +298,7 @@ async def test_choosing_and_emptying_at_once_never_leave_a_choice_of_nothing(rig
         assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 1
         assert rig.next_is_whole()
         if rig.next() is not None:
-            await daemon.slots.take_back(Activation(2, None))
+            await daemon.slots.revert_choice(Activation(2, None))
 
 
 @pytest.mark.parametrize("where", ["test", "activate"])

@@ -106,7 +106,7 @@ async def test_a_copy_that_is_not_intact_does_not_count(bench):
 
 async def test_without_an_empty_slot_nothing_is_read(bench):
     for _ in range(2):
-        await bench.reservations.claim(Holder.DOWNLOAD)
+        await bench.reservations.reserve(Holder.DOWNLOAD)
     body = Body(bench.content)
     with pytest.raises(NoEmptySlotError, match="Delete an image"):
         await uploads_of(bench).receive(body, length=None, expected=None)

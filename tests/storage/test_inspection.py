@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from spsd.storage.faults import ADVICE, APPLICATION_ID, MEANING, DatabaseError, Trouble
-from spsd.storage.inspection import Examined, judge_database
+from spsd.storage.faults import ADVICE, APPLICATION_ID, MEANING, DatabaseError, DatabaseFault
+from spsd.storage.inspection import Inspection, judge_database
 
-GOOD = Examined(
+GOOD = Inspection(
     application_id=APPLICATION_ID,
     version=2,
     newest=2,
@@ -21,24 +21,24 @@ EMPTY = replace(GOOD, application_id=0, version=0, objects=frozenset(), used=Fal
 
 def test_codes_keep_their_names_and_each_is_explained():
     names = "locked read_only full corrupt foreign future unreadable"
-    assert [trouble.value for trouble in Trouble] == [f"database_{n}" for n in names.split()]
-    assert list(MEANING) == list(ADVICE) == list(Trouble)
-    assert len(set(MEANING.values())) == len(set(ADVICE.values())) == len(Trouble)
-    keys = {trouble: (MEANING[trouble], ADVICE[trouble]) for trouble in Trouble}
-    assert "holds" in keys[Trouble.LOCKED][0]
-    assert "End the program" in keys[Trouble.LOCKED][1]
-    assert "not written" in keys[Trouble.READ_ONLY][0]
-    assert "owner and mode" in keys[Trouble.READ_ONLY][1]
-    assert "no room" in keys[Trouble.FULL][0]
-    assert "Free space" in keys[Trouble.FULL][1]
-    assert "damaged" in keys[Trouble.CORRUPT][0]
-    assert "copy it away" in keys[Trouble.CORRUPT][1]
-    assert "another program's" in keys[Trouble.FOREIGN][0]
-    assert "move the file away" in keys[Trouble.FOREIGN][1]
-    assert "newer spsd" in keys[Trouble.FUTURE][0]
-    assert "newer spsd" in keys[Trouble.FUTURE][1]
-    assert "disk reports" in keys[Trouble.UNREADABLE][0]
-    assert "kernel's log" in keys[Trouble.UNREADABLE][1]
+    assert [fault.value for fault in DatabaseFault] == [f"database_{n}" for n in names.split()]
+    assert list(MEANING) == list(ADVICE) == list(DatabaseFault)
+    assert len(set(MEANING.values())) == len(set(ADVICE.values())) == len(DatabaseFault)
+    keys = {fault: (MEANING[fault], ADVICE[fault]) for fault in DatabaseFault}
+    assert "holds" in keys[DatabaseFault.LOCKED][0]
+    assert "End the program" in keys[DatabaseFault.LOCKED][1]
+    assert "not written" in keys[DatabaseFault.READ_ONLY][0]
+    assert "owner and mode" in keys[DatabaseFault.READ_ONLY][1]
+    assert "no room" in keys[DatabaseFault.FULL][0]
+    assert "Free space" in keys[DatabaseFault.FULL][1]
+    assert "damaged" in keys[DatabaseFault.CORRUPT][0]
+    assert "copy it away" in keys[DatabaseFault.CORRUPT][1]
+    assert "another program's" in keys[DatabaseFault.FOREIGN][0]
+    assert "move the file away" in keys[DatabaseFault.FOREIGN][1]
+    assert "newer spsd" in keys[DatabaseFault.FUTURE][0]
+    assert "newer spsd" in keys[DatabaseFault.FUTURE][1]
+    assert "disk reports" in keys[DatabaseFault.UNREADABLE][0]
+    assert "kernel's log" in keys[DatabaseFault.UNREADABLE][1]
 
 
 def test_our_files_are_marked():
@@ -46,9 +46,9 @@ def test_our_files_are_marked():
 
 
 def test_an_error_says_where_and_what_to_do():
-    error = DatabaseError(Trouble.FULL, "/x/db", "no room")
-    assert str(error) == f"/x/db: database_full: no room. {ADVICE[Trouble.FULL]}"
-    assert (error.trouble, error.what) == (Trouble.FULL, "no room")
+    error = DatabaseError(DatabaseFault.FULL, "/x/db", "no room")
+    assert str(error) == f"/x/db: database_full: no room. {ADVICE[DatabaseFault.FULL]}"
+    assert (error.fault, error.what) == (DatabaseFault.FULL, "no room")
 
 
 @pytest.mark.parametrize(
@@ -69,50 +69,50 @@ def test_what_may_be_worked_with(found):
 
 
 @pytest.mark.parametrize(
-    ("found", "trouble", "evidence"),
+    ("found", "fault", "evidence"),
     [
         (
             replace(GOOD, application_id=1, version=3, damage=("x",)),
-            Trouble.FOREIGN,
+            DatabaseFault.FOREIGN,
             "it is another program's: its application_id is 0x1, and not 0x73707364 or 0",
         ),
         (
             replace(GOOD, version=3, damage=("x",)),
-            Trouble.FUTURE,
+            DatabaseFault.FUTURE,
             "the database has version 3, but this spsd knows 2 at most",
         ),
-        (replace(GOOD, damage=("x",)), Trouble.CORRUPT, "SQLite's quick_check says: x"),
+        (replace(GOOD, damage=("x",)), DatabaseFault.CORRUPT, "SQLite's quick_check says: x"),
         (
             replace(EMPTY, objects=GOOD.objects, damage=("x", "y", "z")),
-            Trouble.CORRUPT,
+            DatabaseFault.CORRUPT,
             "SQLite's quick_check says: x and 2 more",
         ),
         (
             replace(GOOD, damage=("x", "y")),
-            Trouble.CORRUPT,
+            DatabaseFault.CORRUPT,
             "SQLite's quick_check says: x and 1 more",
         ),
         (
             replace(EMPTY, objects=frozenset("dcba"), used=True),
-            Trouble.FOREIGN,
+            DatabaseFault.FOREIGN,
             "it has no version of ours, but holds a, b, c",
         ),
         (
             replace(EMPTY, used=True),
-            Trouble.CORRUPT,
+            DatabaseFault.CORRUPT,
             "it is empty, although the files beside it show that it was in use",
         ),
         (
             replace(GOOD, objects=frozenset({"job"}), expected=frozenset("dcba")),
-            Trouble.CORRUPT,
+            DatabaseFault.CORRUPT,
             "it lacks a, b, c of version 2",
         ),
         (
             replace(GOOD, version=1, objects=frozenset({"job"})),
-            Trouble.CORRUPT,
+            DatabaseFault.CORRUPT,
             "it lacks account of version 1",
         ),
     ],
 )
-def test_what_may_not(found, trouble, evidence):
-    assert judge_database(found) == (trouble, evidence)
+def test_what_may_not(found, fault, evidence):
+    assert judge_database(found) == (fault, evidence)

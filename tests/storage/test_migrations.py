@@ -132,7 +132,7 @@ def test_those_who_come_at_once_all_get_a_database(tmp_path):
             gate.wait()
             try:
                 migrate(path)
-                Reserve(reserve_of(path)).lay_by()
+                Reserve(reserve_of(path)).reserve()
             except StateError as error:
                 failures.append(error)
 

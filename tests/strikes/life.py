@@ -19,7 +19,7 @@ from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import TERMINAL
 from spsd.jobs.run import RunResources
 from spsd.jobs.scheduler import Scheduler
-from spsd.jobs.service import Fetching
+from spsd.jobs.service import Downloads
 from spsd.jobs.sqlite import SqliteJobs
 from spsd.limits import Limits
 from spsd.slots.reservations import Reservations
@@ -148,8 +148,8 @@ class Life:
         return self._running.services.uploads
 
     @property
-    def fetching(self) -> Fetching:
-        return self._running.services.fetching
+    def downloads(self) -> Downloads:
+        return self._running.services.downloads
 
     @property
     def scheduler(self) -> Scheduler:
@@ -284,7 +284,7 @@ class Life:
         """A client's request for that download; the key, if it was told one."""
         told = self._told
         url = self.place.origin.url(path)
-        job = await self.ask(lambda: self.fetching.submit(url, sha256))
+        job = await self.ask(lambda: self.downloads.submit(url, sha256))
         if not isinstance(job, Job):
             return None
         self.place.acknowledged[job.key] = "queued"
@@ -304,7 +304,7 @@ class Life:
             self.place.acknowledged[key] = "removed" if gone else "cancelled"
 
     async def _deleted(self, key: JobKey) -> bool:
-        await self.fetching.delete(key)
+        await self.downloads.delete(key)
         return True
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.testing.origin import Act, CutAfter, Status
 from spsd.transfer.ports import Progress, download_key, upload_key
 from spsd.transfer.rules.chunks import Splitting
-from spsd.transfer.rules.messages import Reply
+from spsd.transfer.rules.messages import ResponseHead
 from tests.strikes.life import BUDGET, Life, Place
 from tests.strikes.pieces import PIECE, Body
 from tests.strikes.steps import FAILURES
@@ -227,7 +227,7 @@ async def wreck(life: Life) -> None:
         await jobs.add(queued)
         job = await jobs.move(queued, queued.start(number, now=2))
         async with staging.open(download_key(sha)) as partial:
-            await partial.describe(url, Reply(200, {"etag": ETAG}), len(A))
+            await partial.describe(url, ResponseHead(200, {"etag": ETAG}), len(A))
             await partial.append(PATHS[path] if path == "/b" else A[:PIECE])
             await partial.seal()
         if path == "/b":

@@ -156,7 +156,7 @@ async def test_clients_of_a_daemon_that_stops_meet_a_closed_door(memory):
             await life.start(counts=False)
             life.stop()
             while not life.is_over:
-                await life.ask(lambda: life.fetching.delete(JobKey(str(uuid4()))))
+                await life.ask(lambda: life.downloads.delete(JobKey(str(uuid4()))))
                 await asyncio.sleep(0)
     assert all(isinstance(error, RequestError) for error in life.answers), life.answers
 
@@ -171,7 +171,7 @@ async def test_a_request_that_has_more_to_do_finds_the_database_open(memory):
 
             async def look_again():
                 for _ in range(10):
-                    found.extend(await life.fetching.list() or ["nothing"])
+                    found.extend(await life.downloads.list() or ["nothing"])
 
             async def slow():
                 try:

@@ -10,7 +10,7 @@ from dataclasses import astuple
 import pytest
 
 from spsd.failures import ApplianceError, FailureCode
-from spsd.system.host import KEEP_S, Machine
+from spsd.system.host import KEEP_S, LinuxHost
 
 
 class Clock:
@@ -27,7 +27,7 @@ def clock():
 
 @pytest.fixture
 def machine(tmp_path, clock):
-    return Machine(tmp_path, clock=clock)
+    return LinuxHost(tmp_path, clock=clock)
 
 
 async def test_a_reading_is_of_this_machine(machine, tmp_path):
@@ -84,7 +84,7 @@ async def test_one_who_gives_up_takes_nothing_from_the_others(machine):
 
 
 async def test_a_file_system_that_does_not_answer_has_a_name(clock, tmp_path):
-    machine = Machine(tmp_path / "gone", clock=clock)
+    machine = LinuxHost(tmp_path / "gone", clock=clock)
     with pytest.raises(ApplianceError, match="gone") as caught:
         await machine.load()
     assert caught.value.code is FailureCode.DISK

@@ -8,7 +8,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from spsd.system import loop_thread as niceness
-from spsd.system.loop_thread import STEP, LoopEndedError, LoopThread, give_way, open_loop_thread
+from spsd.system.loop_thread import (
+    STEP,
+    LoopEndedError,
+    LoopThread,
+    lower_priority,
+    open_loop_thread,
+)
 
 NAME = "spsd-test"
 
@@ -39,7 +45,7 @@ async def test_what_it_raises_comes_through_as_it_is(thread):
     with pytest.raises(KeyError) as caught:
         await thread.run(fail())
     assert caught.value is raised
-    await thread.turns()
+    await thread.wait_for_iteration()
 
 
 class Slow:
@@ -74,7 +80,7 @@ async def test_a_cancel_is_passed_on_and_waited_for(thread):
     await on(slow.begun)
     waiting.cancel()
     await on(slow.cancelled)
-    await thread.turns()
+    await thread.wait_for_iteration()
     assert not waiting.done()
     thread._loop.call_soon_threadsafe(slow.cleaned.set)
     with pytest.raises(asyncio.CancelledError):
@@ -139,11 +145,11 @@ async def test_a_cancel_that_meets_the_end_is_not_lost(thread, ends):
         await waiting
 
 
-def later(loop, callback, turns):
-    if turns == 0:
+def later(loop, callback, wait_for_iteration):
+    if wait_for_iteration == 0:
         callback()
     else:
-        loop.call_soon(later, loop, callback, turns - 1)
+        loop.call_soon(later, loop, callback, wait_for_iteration - 1)
 
 
 async def test_one_that_is_cancelled_before_it_begins_leaves_nothing(thread):
@@ -167,7 +173,7 @@ async def test_closing_ends_what_still_runs():
     with pytest.raises(LoopEndedError):
         await thread.run(asyncio.sleep(0))
     with pytest.raises(LoopEndedError):
-        await thread.turns()
+        await thread.wait_for_iteration()
 
 
 async def test_a_cancelled_closing_closes():
@@ -233,14 +239,14 @@ async def test_a_loop_that_dies_ends_whoever_waits_for_it():
     thread = LoopThread(NAME)
     work = asyncio.create_task(thread.run(asyncio.sleep(60)))
     watch = asyncio.create_task(thread.watch())
-    await thread.turns()
+    await thread.wait_for_iteration()
     thread._loop.call_soon_threadsafe(die)
     ended, seen = await asyncio.gather(work, watch, return_exceptions=True)
     # The work that ran there was cancelled when the loop ended.
     assert isinstance(ended, asyncio.CancelledError)
     assert isinstance(seen, LoopEndedError)
     with pytest.raises(LoopEndedError) as caught:
-        await thread.turns()
+        await thread.wait_for_iteration()
     assert isinstance(caught.value.__cause__, SystemExit)
     with pytest.raises(LoopEndedError):
         await thread.close()
@@ -264,8 +270,8 @@ def test_to_give_way_twice_is_to_give_way_once():
     found = []
 
     def work():
-        give_way()
-        give_way()
+        lower_priority()
+        lower_priority()
         found.append(os.getpriority(os.PRIO_PROCESS, 0))
 
     one = threading.Thread(target=work)
@@ -281,7 +287,7 @@ async def test_a_system_that_refuses_is_told_of_once(monkeypatch, caplog):
     monkeypatch.setattr(niceness.os, "setpriority", refuse)
     async with open_loop_thread(NAME) as thread:
         assert await thread.run(asyncio.sleep(0, "it works")) == "it works"
-        assert isinstance(await asyncio.to_thread(give_way), PermissionError)
+        assert isinstance(await asyncio.to_thread(lower_priority), PermissionError)
     [told] = caplog.messages
     assert told == (
         "the thread spsd-test cannot give way to requests: [Errno 1] Operation not permitted"

@@ -170,9 +170,9 @@ async def test_a_cancel_before_the_start_leaves_nothing(script, tmp_path):
     me = psutil.Process()
     before = me.num_fds()
     command = script("exec sleep 600")
-    for turns in range(8):
+    for wait_for_iteration in range(8):
         running = asyncio.create_task(run_program(command, limit_s=600))
-        for _ in range(turns):
+        for _ in range(wait_for_iteration):
             await asyncio.sleep(0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -51,7 +51,7 @@ def test_an_abstract_socket_is_reached():
         assert channel.recv(99) == b"STOPPING=1"
 
 
-async def turns():
+async def wait_for_iteration():
     """A second loop that turns at once."""
 
 
@@ -62,7 +62,7 @@ async def test_the_watchdog_is_fed_twice_in_its_time(manager):
         environ(manager, WATCHDOG_USEC="200000", WATCHDOG_PID=str(os.getpid()))
     )
     begun = loop.time()
-    watching = asyncio.create_task(notifier.watch(turns))
+    watching = asyncio.create_task(notifier.watch(wait_for_iteration))
     async with asyncio.timeout(5):
         for _ in range(4):
             assert await loop.sock_recv(manager, 99) == b"WATCHDOG=1"
@@ -94,14 +94,14 @@ async def test_a_second_loop_that_stands_still_starves_the_watchdog(manager):
 )
 async def test_nobody_watches(manager, more):
     async with asyncio.timeout(1):
-        await Notifier.from_environment(environ(manager, **more)).watch(turns)
+        await Notifier.from_environment(environ(manager, **more)).watch(wait_for_iteration)
 
 
 async def test_without_systemd_nothing_happens():
     notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000"})
     notifier.ready("x")
     async with asyncio.timeout(1):
-        await notifier.watch(turns)
+        await notifier.watch(wait_for_iteration)
 
 
 def test_a_vanished_socket_is_logged_once(tmp_path, caplog):

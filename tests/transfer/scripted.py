@@ -4,18 +4,20 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Self
 
-from spsd.transfer.rules.messages import Ask, Reply
+from spsd.transfer.rules.messages import RangeRequest, ResponseHead
 
 
 class ScriptedOrigin:
     """Answers each request with ``reply`` and the blocks that its subclass yields."""
 
     def __init__(self, **headers: str) -> None:
-        self.reply = Reply(200, {name.replace("_", "-"): value for name, value in headers.items()})
+        self.head = ResponseHead(
+            200, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         self.evidence: dict[str, str | int] = {}
 
     @asynccontextmanager
-    async def open(self, url: str, ask: Ask) -> AsyncIterator[Self]:
+    async def open(self, url: str, request: RangeRequest) -> AsyncIterator[Self]:
         async with aclosing(self.blocks()) as self._blocks:
             self._rest = b""
             yield self

@@ -42,8 +42,8 @@ async def attempt(tmp_path: Path, origin: Endless) -> int:
                 "http://a/", partial, report
             )
         finally:
-            kept = partial.length
-    return kept
+            prefix = partial.length
+    return prefix
 
 
 async def test_no_byte_past_the_announced_length_is_kept(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from spsd.testing.origin import (
 from spsd.transfer.parallel import Parallel
 from spsd.transfer.ports import Progress
 from spsd.transfer.rules.chunks import Splitting
-from spsd.transfer.rules.messages import Reply
+from spsd.transfer.rules.messages import ResponseHead
 from spsd.transfer.rules.request import WINDOWS
 from testbed.waiting import until
 from tests.bench import PATH
@@ -181,16 +181,16 @@ class Ranges:
         self.content, self.asked, self.evidence = content, 0, {}
 
     @asynccontextmanager
-    async def open(self, url, ask):
+    async def open(self, url, request):
         self.asked += 1
-        part = self.content[ask.offset : ask.stop or None]
-        span = f"bytes {ask.offset}-{ask.offset + len(part) - 1}/{len(self.content)}"
-        yield Part(part, Reply(206, {"etag": '"a"', "content-range": span}))
+        part = self.content[request.offset : request.stop or None]
+        span = f"bytes {request.offset}-{request.offset + len(part) - 1}/{len(self.content)}"
+        yield Part(part, ResponseHead(206, {"etag": '"a"', "content-range": span}))
 
 
 class Part:
-    def __init__(self, rest, reply):
-        self.rest, self.reply = rest, reply
+    def __init__(self, rest, head):
+        self.rest, self.head = rest, head
 
     async def read_into(self, room):
         block, self.rest = self.rest[: len(room)], self.rest[len(room) :]
@@ -210,9 +210,9 @@ async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_
         pass
 
     async with bench.resources.staging.open(Sha256(bench.sha256)) as partial:
-        await partial.describe("http://a/", Reply(200, {"etag": '"a"'}), len(content))
+        await partial.describe("http://a/", ResponseHead(200, {"etag": '"a"'}), len(content))
         parallel = Parallel(origin, "http://a/", partial, report, now=lambda: 0, windows=WINDOWS)
-        first = Part(content, Reply(200, {"etag": '"a"'}))
+        first = Part(content, ResponseHead(200, {"etag": '"a"'}))
         await parallel.run(first, SPLITTING, rate=1e9, setup_s=3.0)
         assert await partial.seal() == bench.sha256
     assert origin.asked <= len(content) // SPLITTING.least + 1
@@ -238,9 +238,9 @@ async def test_a_stop_keeps_a_plain_prefix(bench, hung):
             await origin.asked(4)
             await until(lambda: bench.resources.board.of(job).done >= SPLITTING.sample + 9000)
         [name] = bench.partials()
-        kept = (bench.root / "staging" / name / "image").read_bytes()
-        assert bench.content.startswith(kept)
-        assert len(kept) >= SPLITTING.sample
+        prefix = (bench.root / "staging" / name / "image").read_bytes()
+        assert bench.content.startswith(prefix)
+        assert len(prefix) >= SPLITTING.sample
     again = await bench.resources.jobs.move(job, job.stopped(now=1))
     again = await bench.resources.jobs.move(again, again.start(1, now=1))
     async with Origin({PATH: bench.content}) as origin:

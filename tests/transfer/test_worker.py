@@ -143,10 +143,10 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
-        kept = partial.length
+        prefix = partial.length
         assert await tasks_over_there(bench) == 1
         await bench.resources.attempts._thread.turns()
-        assert after * MIB <= kept == partial.length < len(content)
+        assert after * MIB <= prefix == partial.length < len(content)
         # Another attempt goes on from there, with the same partial.
         await bench.resources.attempts.attempt(origin.url(PATH), partial, quiet)
     assert await partial.read(0, len(content)) == content

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 
 from spsd.transfer.ports import Progress
 from spsd.transfer.rules.sources import Provenance
-from spsd.transfer.worker import joined
+from spsd.transfer.worker import coalesce
 
 
 def told(reports, batches):
     """What is told of ``reports`` if so many wait together, again and again."""
     waiting, said = (), []
     for report, is_last in zip(reports, batches, strict=True):
-        waiting = joined(waiting, report)
+        waiting = coalesce(waiting, report)
         if is_last:
             said += waiting
             waiting = ()

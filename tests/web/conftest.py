@@ -112,15 +112,15 @@ class Api:
 
     @property
     def board(self) -> ProgressBoard:
-        return self._daemon.outside.board
+        return self._daemon.adapters.board
 
     @property
     def feed(self) -> Feed:
-        return self._daemon.outside.feed
+        return self._daemon.adapters.feed
 
     @property
     def database(self) -> Database:
-        return self._daemon.outside.database
+        return self._daemon.adapters.database
 
     @property
     def store(self) -> SlotDirectory:

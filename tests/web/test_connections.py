@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from spsd.system.certificate import ensure_self_signed, server_context
-from spsd.web.middleware.connections import Connections, Patience, in_hand
+from spsd.web.middleware.connections import ClientTimeouts, Connections, track_request
 from testbed.waiting import until
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -37,10 +37,12 @@ async def serving(
     limit: int = 10,
     tls: ssl.SSLContext | None = None,
     good_bye_s: float = 1.0,
-    **patience: float,
+    **timeouts: float,
 ) -> AsyncIterator[Server]:
     usual = {"idle_s": NEVER, "head_s": NEVER, "read_s": NEVER}
-    kept = Connections(limit=limit, patience=Patience(**(usual | patience)), look_every_s=0.02)
+    kept = Connections(
+        limit=limit, timeouts=ClientTimeouts(**(usual | timeouts)), look_every_s=0.02
+    )
     server = Server(kept, 0, asyncio.Event())
     server.may_answer.set()
 
@@ -49,12 +51,12 @@ async def serving(
         await server.may_answer.wait()
         return web.Response(body=b"x" * int(request.query.get("size", "2")))
 
-    app = web.Application(middlewares=[in_hand])
+    app = web.Application(middlewares=[track_request])
     app.router.add_get("/", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     listener = await asyncio.get_running_loop().create_server(
-        kept.watched(runner.server),
+        kept.monitored(runner.server),
         "127.0.0.1",
         0,
         ssl=tls,

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from spsd.jobs.feed import REMOVALS_KNOWN
 from spsd.jobs.job import Job, JobKey
 from spsd.transfer.ports import Progress
-from spsd.web.api.events import Place, place_of
+from spsd.web.api.events import EventPosition, parse_position
 from spsd.web.limits import WebLimits
 from spsd.web.links import FETCH
 from tests.events import ACCEPT, Stream
@@ -145,9 +145,9 @@ async def test_a_reader_that_goes_is_forgotten(api: Api) -> None:
     client = await api.client("viewer")
     async with stream(client) as told:
         await told.next()
-        assert api.feed.readers == 1
+        assert api.feed.subscribers == 1
     async with asyncio.timeout(20):
-        while api.feed.readers:
+        while api.feed.subscribers:
             api.feed.gone(JobKey("x"))  # it is noticed by what cannot be written
             await asyncio.sleep(0.01)  # TCP takes a while to notice, and tells nobody
 
@@ -198,7 +198,7 @@ async def test_of_no_download_there_is_no_stream(api: Api) -> None:
 
 
 def test_a_place_is_read_as_it_is_written() -> None:
-    place = Place("abc", 3, 17)
-    assert place_of(str(place), life="abc") == place
+    place = EventPosition("abc", 3, 17)
+    assert parse_position(str(place), life="abc") == place
     for text in ("", "abc", "abc.3", "abc.3.17.1", "abc.3.\u0661", "abc..1", "abd.3.17"):
-        assert place_of(text, life="abc") is None
+        assert parse_position(text, life="abc") is None

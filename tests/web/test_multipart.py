@@ -1,4 +1,4 @@
-"""The form's parts, whatever the borders of the pieces and whatever the bytes."""
+"""The parser of forms: any bytes, in pieces of any size."""
 
 import itertools
 from contextlib import suppress
@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spsd.errors import InvalidRequestBodyError
-from spsd.web.api.multipart import HEAD_LIMIT, FormParser, PartBegins, PartData
+from spsd.web.api.multipart import HEADER_LINE_LIMIT, FormParser, PartBegins, PartData
 
 BOUNDARY = "b0undary"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -85,7 +85,7 @@ def test_a_form_may_have_no_parts(body: bytes) -> None:
         b"--b0undary\r\nno field\r\n\r\nx\r\n--b0undary--",
         b"--b0undary\r\n: empty\r\n\r\nx\r\n--b0undary--",
         b"--b0undary\r\n\r\nx\r\n--b0undary \r\r\n",
-        b"--b0undary\r\na: " + b"b" * HEAD_LIMIT,
+        b"--b0undary\r\na: " + b"b" * HEADER_LINE_LIMIT,
         b"--b0undary" + b" " * 300,
         b"--B0UNDARY--",
     ],
@@ -121,6 +121,8 @@ def test_nothing_else_is_raised(body: bytes) -> None:
         "multipart/form-data",
         "multipart/form-data; boundary=",
         "multipart/form-data; boundary=ä",
+        'multipart/form-data; boundary="ä"',
+        'multipart/form-data; boundary="\udcff"',
         "multipart/form-data; boundary=" + "x" * 71,
         "multipart/mixed; boundary=x",
         "multipart/; boundary=x",

@@ -108,7 +108,7 @@ async def test_what_must_not_go(api: Api, filled: Path) -> None:
     await api.start(current=1)
     client = await api.client()
     for holder in Holder:
-        assert await api.reservations.claim(holder) == 3
+        assert await api.reservations.reserve(holder) == 3
         for number, why in ((1, "running now"), (3, f"reserved by {holder}")):
             response = await client.delete(f"{SLOTS}/{number}")
             assert response.status == 409

@@ -135,6 +135,18 @@ async def test_both_header_fields(api: Api, image: bytes, tmp_path: Path) -> Non
     assert image_in(tmp_path, 1) == image
 
 
+async def test_several_lines_of_one_field(api: Api, image: bytes, tmp_path: Path) -> None:
+    """RFC 9110 section 5.3: they are one list, and the last value of a key counts."""
+    encoded = base64.b64encode(hashlib.sha256(image).digest()).decode()
+    lines = ("sha-512=:AAAA:", f"sha-256=:{'A' * 43}=:", f"sha-256=:{encoded}:")
+    client = await api.client()
+    headers = [("Repr-Digest", line) for line in lines]
+    assert (await client.post(UPLOAD, data=BytesIO(image), headers=headers)).status == 200
+    headers.append(headers[1])
+    response = await client.post(UPLOAD, data=BytesIO(image), headers=headers)
+    assert (await response.json())["error"]["type"] == "ChecksumMismatch"
+
+
 @pytest.mark.parametrize("as_form", [False, True])
 @pytest.mark.parametrize("field", ["Repr-Digest", "X-Checksum-Sha256"])
 async def test_another_digest(
@@ -156,6 +168,7 @@ async def test_another_digest(
     ("headers", "named"),
     [
         ({"Repr-Digest": "sha-256=AAAA"}, "Repr-Digest"),
+        ({"Repr-Digest": f"sha-256=:{'A' * 43}=:, ä=1"}, "Repr-Digest"),
         ({"X-Checksum-Sha256": "a" * 63}, "X-Checksum-Sha256"),
         ({"X-Checksum-Sha256": "a" * 64, "Repr-Digest": f"sha-256=:{'A' * 43}=:"}, "Repr-Digest"),
     ],
@@ -196,7 +209,11 @@ async def test_forms_that_cannot_be_used(api: Api, image: bytes, tmp_path: Path)
     coded = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: Base64\r\n\r\n")
     for data, headers, why in [
         (form(image, firmware="again"), {}, "more than one"),
-        (coded + b"QUJD\r\n--x--", {"Content-Type": "multipart/form-data; boundary=x"}, "as they"),
+        (
+            coded + b"QUJD\r\n--x--",
+            {"Content-Type": "multipart/form-data; boundary=x"},
+            "unencoded",
+        ),
     ]:
         response = await client.post(UPLOAD, data=data, headers=headers)
         assert why in await is_problem(response, 400, INVALID, UPLOAD, field="firmware")
@@ -286,7 +303,7 @@ async def test_the_bytes_are_asked_for_when_there_is_a_slot(
 
 @pytest.mark.parametrize("name", ["admin", "viewer", None])
 async def test_a_refusal_comes_without_a_byte(api: Api, tmp_path: Path, name: str | None) -> None:
-    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+    while await api.reservations.reserve(Holder.DOWNLOAD) is not None:
         pass
     raw = await Raw.post(await api.client(name), EXPECT, "Content-Length: 1000000000")
     head, document = await raw.answer()
@@ -429,7 +446,7 @@ async def test_no_malformed_form_is_our_failure(
 async def test_a_refusal_reaches_a_client_that_did_not_wait_for_it(
     api: Api, tmp_path: Path
 ) -> None:
-    while await api.reservations.claim(Holder.DOWNLOAD) is not None:
+    while await api.reservations.reserve(Holder.DOWNLOAD) is not None:
         pass
     raw = await Raw.post(await api.client(), "Content-Length: 5000000")
     await raw.send(bytes(5_000_000))

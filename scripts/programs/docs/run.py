@@ -11,7 +11,7 @@ from spsd.client import errors as exits
 from spsd.config import reference
 from spsd.failures import EXPLANATIONS
 from spsd.jobs.lifecycle import diagram
-from spsd.storage.faults import ADVICE, MEANING, Trouble
+from spsd.storage.faults import ADVICE, MEANING, DatabaseFault
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.report import markdown
 from spsd.transfer.rules.body import BODY, DIGEST, OPENING
@@ -35,7 +35,7 @@ def failures() -> str:
 def database_codes() -> str:
     """Every code of the database as a row of a Markdown table."""
     rows = ["| Code | What it means | What to do |", "|---|---|---|"]
-    rows += [f"| `{code}` | {MEANING[code]} | {ADVICE[code]} |" for code in Trouble]
+    rows += [f"| `{code}` | {MEANING[code]} | {ADVICE[code]} |" for code in DatabaseFault]
     return "\n".join(rows)
 
 

@@ -34,7 +34,6 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
         "tests/jobs/test_recovery.py",
     ),
     "spsd/jobs/start_spread.py": ("tests/jobs/test_start_spread.py",),
-    "spsd/metrics.py": ("tests/metrics/test_histogram.py", "tests/web/test_metrics.py"),
     "spsd/slots/boot.py": ("tests/slots/test_boot.py",),
     "spsd/slots/checks.py": ("tests/slots/test_checks.py",),
     "spsd/slots/integrity.py": ("tests/slots/test_integrity_rules.py",),
@@ -60,7 +59,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "spsd/transfer/rules/stall.py": ("tests/transfer/rules/test_stall.py",),
     "spsd/transfer/rules/url.py": ("tests/transfer/rules/test_url.py",),
     "spsd/transfer/worker.py": ("tests/transfer/test_worker_reports.py",),
-    "spsd/web/middleware/connections.py": ("tests/web/test_patience.py",),
+    "spsd/web/middleware/connections.py": ("tests/web/test_slow_clients.py",),
 }
 
 RULES = (
@@ -77,7 +76,7 @@ RULES = (
     "tests/storage/test_inspection.py",
     "tests/transfer/rules",
     "tests/transfer/test_ports.py",
-    "tests/web/test_patience.py",
+    "tests/web/test_slow_clients.py",
 )
 WIDE = (
     *RULES,

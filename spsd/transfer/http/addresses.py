@@ -13,7 +13,7 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import unquote
 
-from aiohappyeyeballs import AddrInfoType
+from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 Network = IPv4Network | IPv6Network
@@ -106,13 +106,13 @@ class InterruptibleResolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[_Found] = loop.create_future()
 
-        def ask() -> None:
+        def request() -> None:
             found = _look_up(host, port, family)
             # The loop is closed if the daemon has ended meanwhile: nobody is there to be told.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_tell, answered, found)
 
-        threading.Thread(target=ask, name=f"resolve {host}", daemon=True).start()
+        threading.Thread(target=request, name=f"resolve {host}", daemon=True).start()
         found = await answered
         if isinstance(found, OSError):
             raise found

@@ -50,7 +50,7 @@ def body_of(response: aiohttp.ClientResponse) -> Body:
         return StreamBody(response, early)
     # Only now: aiohttp lets it read again as its buffer empties.
     transport.pause_reading()
-    return TakenBody(transport, early, length, str(response.url))
+    return TransportBody(transport, early, length, str(response.url))
 
 
 def _drained(content: aiohttp.StreamReader) -> bytes:
@@ -112,7 +112,7 @@ class StreamBody:
         return part
 
 
-class TakenBody(asyncio.BufferedProtocol):
+class TransportBody(asyncio.BufferedProtocol):
     """A body of ``length`` bytes straight off a transport, of which aiohttp has read ``early``.
 
     The transport is paused whenever nobody waits for bytes, so none comes that has no room.

@@ -20,9 +20,9 @@ from yarl import URL
 from spsd import __version__
 from spsd.failures import FailureCode, OriginError
 from spsd.transfer.http.addresses import AddressPolicy, InterruptibleResolver
-from spsd.transfer.http.tls import ProvenResponse
+from spsd.transfer.http.tls import TlsResponse
 from spsd.transfer.rules.proxy import proxy_problem
-from spsd.transfer.rules.url import authorization, displayed, told
+from spsd.transfer.rules.url import authorization, redacted, without_credentials
 
 Policy = Callable[[], AddressPolicy]
 
@@ -58,7 +58,7 @@ class OriginClient:
         headers = dict(fields)
         if (credentials := authorization(url)) is not None:
             headers[hdrs.AUTHORIZATION] = credentials
-        target = URL(displayed(url), encoded=True)
+        target = URL(without_credentials(url), encoded=True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=route.connect_timeout_s)
         if route.proxy is None:
             return await self._straight.request(
@@ -78,7 +78,7 @@ class OriginClient:
             method,
             target,
             headers=headers | for_proxy if plain else headers,
-            proxy=URL(told(route.proxy)),
+            proxy=URL(redacted(route.proxy)),
             proxy_headers=None if plain else for_proxy,
             ssl=route.context,
             timeout=timeout,
@@ -130,6 +130,6 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity", "User-Agent": f"spsd/{__version__}"},
-        response_class=ProvenResponse,
+        response_class=TlsResponse,
         trust_env=False,
     )

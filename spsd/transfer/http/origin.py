@@ -22,15 +22,22 @@ from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.body import body_of
 from spsd.transfer.http.client import OriginClient, Route, open_client
 from spsd.transfer.http.errors import address_of, as_origin_errors, proxy_refusal
-from spsd.transfer.http.tls import Trust, failed_on_time, proof, time_evidence, tls_reason, validity
+from spsd.transfer.http.tls import (
+    Trust,
+    expired_or_not_yet_valid,
+    time_evidence,
+    tls_evidence,
+    tls_reason,
+    validity,
+)
 from spsd.transfer.http.token_bucket import TokenBucket
 from spsd.transfer.rules import redirect
-from spsd.transfer.rules.messages import Ask, Reply
+from spsd.transfer.rules.messages import RangeRequest, ResponseHead
 from spsd.transfer.rules.proxy import NO_PROXIES, ProxySettings, proxy_for
 from spsd.transfer.rules.stall import RateWatch
-from spsd.transfer.rules.url import displayed
+from spsd.transfer.rules.url import without_credentials
 
-Proven = dict[str, str | int]
+ConnectionEvidence = dict[str, str | int]
 """Evidence of the way: what TLS proved, and the proxy."""
 
 
@@ -54,15 +61,17 @@ class OriginSettings:
     proxies: ProxySettings
 
 
-class Attempt:
+class RedirectChain:
     """One request with all its redirects, under the settings of the moment it began."""
 
-    def __init__(self, client: OriginClient, settings: OriginSettings, ask: Ask) -> None:
+    def __init__(
+        self, client: OriginClient, settings: OriginSettings, request: RangeRequest
+    ) -> None:
         self._client = client
         self._settings = settings
-        self._ask = ask
+        self._request = request
 
-    async def follow(self, url: str) -> tuple[aiohttp.ClientResponse, Proven]:
+    async def follow(self, url: str) -> tuple[aiohttp.ClientResponse, ConnectionEvidence]:
         """The final answer's head, and the evidence of the way to it.
 
         Raises:
@@ -71,53 +80,61 @@ class Attempt:
         hops = 0
         strict = self._settings.trust.digest_only is None
         while True:
-            response, proven = await self._get(url)
+            response, evidence = await self._get(url)
             if response.status not in redirect.STATUSES:
-                return response, proven
+                return response, evidence
             response.close()
             url = redirect.follow(url, fields_of(response), hops=hops, secure_only=strict)
             hops += 1
 
-    async def _get(self, url: str) -> tuple[aiohttp.ClientResponse, Proven]:
+    async def _get(self, url: str) -> tuple[aiohttp.ClientResponse, ConnectionEvidence]:
         limits = self._settings.limits
         proxy = proxy_for(url, self._settings.proxies)
         with as_origin_errors(url, proxy):
             async with asyncio.timeout(limits.connect_timeout_s + limits.stall_window_s):
-                response, proven = await self._proven(url, proxy)
+                response, evidence = await self._with_evidence(url, proxy)
         if proxy is None:
-            return response, proven
+            return response, evidence
         name = address_of(proxy)
         # What comes through a tunnel is the origin's own, whatever it says.
         if response.status == 407 and not _is_secure(url):
             response.close()
             raise proxy_refusal(407, {"host": urlsplit(url).hostname or "", "proxy": name})
-        return response, {**proven, "proxy": name}
+        return response, {**evidence, "proxy": name}
 
-    async def _proven(self, url: str, proxy: str | None) -> tuple[aiohttp.ClientResponse, Proven]:
+    async def _with_evidence(
+        self, url: str, proxy: str | None
+    ) -> tuple[aiohttp.ClientResponse, ConnectionEvidence]:
         trust = self._settings.trust
         try:
             response = await self._send("GET", url, proxy, trust.verifying)
-            return response, {"tls": "verified", **proof(response)} if _is_secure(url) else {}
+            return response, {"tls": "verified", **tls_evidence(response)} if _is_secure(
+                url
+            ) else {}
         except aiohttp.ClientConnectorCertificateError as error:
             failure = error
-        reason, on_time = tls_reason(failure), failed_on_time(failure)
+        reason, on_time = tls_reason(failure), expired_or_not_yet_valid(failure)
         if trust.digest_only is None:
             host = urlsplit(url).hostname or ""
-            evidence = {"host": host} | (await self._looked(url, proxy) if on_time else {})
+            evidence = {"host": host} | (
+                await self._certificate_dates(url, proxy) if on_time else {}
+            )
             what = f"TLS with {host} failed: {reason}"
             raise OriginError(FailureCode.TLS, what, evidence) from failure
         response = await self._send("GET", url, proxy, trust.digest_only)
         dates = _dates(response) if on_time else {}
-        return response, {"tls": f"not verified ({reason})", **proof(response), **dates}
+        return response, {"tls": f"not verified ({reason})", **tls_evidence(response), **dates}
 
-    async def _looked(self, url: str, proxy: str | None) -> Proven:
+    async def _certificate_dates(self, url: str, proxy: str | None) -> ConnectionEvidence:
         """The dates of a certificate that is not trusted: nothing is asked of that origin.
 
         Neither path nor query nor credentials go there, and what it says is only told.
         """
         try:
-            root = urlunsplit(urlsplit(displayed(url))._replace(path="/", query="", fragment=""))
-            response = await self._send("HEAD", root, proxy, self._settings.trust.looking)
+            root = urlunsplit(
+                urlsplit(without_credentials(url))._replace(path="/", query="", fragment="")
+            )
+            response = await self._send("HEAD", root, proxy, self._settings.trust.inspecting)
         except (aiohttp.ClientError, OSError, ValueError):
             return time_evidence(None, ours=datetime.now(UTC), date=None)
         response.close()
@@ -126,7 +143,7 @@ class Attempt:
     async def _send(
         self, method: Literal["GET", "HEAD"], url: str, proxy: str | None, context: ssl.SSLContext
     ) -> aiohttp.ClientResponse:
-        fields = self._ask.headers() if method == "GET" else {}
+        fields = self._request.headers() if method == "GET" else {}
         route = Route(proxy, context, self._settings.limits.connect_timeout_s)
         return await self._client.send(method, url, fields, route)
 
@@ -136,7 +153,7 @@ def fields_of(response: aiohttp.ClientResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
 
 
-def _dates(response: aiohttp.ClientResponse) -> Proven:
+def _dates(response: aiohttp.ClientResponse) -> ConnectionEvidence:
     date = response.headers.get("date")
     return time_evidence(validity(response), ours=datetime.now(UTC), date=date)
 
@@ -149,14 +166,18 @@ _FLUSH_S = 0.25
 """A slow origin's bytes are handed on after this long, so that they are counted and kept."""
 
 
-class HttpAnswer:
+class HttpResponse:
     """An open response; its connection goes when the context that gave it ends."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, limits: Limits, bucket: TokenBucket, proven: Proven
+        self,
+        response: aiohttp.ClientResponse,
+        limits: Limits,
+        bucket: TokenBucket,
+        evidence: ConnectionEvidence,
     ) -> None:
-        self.reply = Reply(response.status, fields_of(response))
-        self.evidence: dict[str, str | int] = {"status": response.status, **proven}
+        self.head = ResponseHead(response.status, fields_of(response))
+        self.evidence: dict[str, str | int] = {"status": response.status, **evidence}
         self._limits = limits
         self._bucket = bucket
         self._clock = asyncio.get_running_loop().time
@@ -182,7 +203,7 @@ class HttpAnswer:
         # What has come is with the caller already, who keeps it while we wait for our share.
         await self._bucket.take(self._owed)
         entered = self._clock()
-        self._watch.excuse(entered - self._left)
+        self._watch.exclude_time(entered - self._left)
         stalls_at = self._watch.deadline
         size = await self._body.fill(
             room, least=len(room), until=min(entered + _FLUSH_S, stalls_at)
@@ -231,16 +252,16 @@ class HttpOrigin:
         self._bucket.change(settings.limits.rate_limit_bytes_per_s)
 
     @asynccontextmanager
-    async def open(self, url: str, ask: Ask) -> AsyncIterator[HttpAnswer]:
+    async def open(self, url: str, request: RangeRequest) -> AsyncIterator[HttpResponse]:
         """Send one GET, follow redirects, give the final answer's head.
 
         Raises:
             OriginError: there is no answer.
         """
         settings = self._settings
-        response, proven = await Attempt(self._client, settings, ask).follow(url)
+        response, evidence = await RedirectChain(self._client, settings, request).follow(url)
         try:
-            yield HttpAnswer(response, settings.limits, self._bucket, proven)
+            yield HttpResponse(response, settings.limits, self._bucket, evidence)
         finally:
             response.close()
 

@@ -37,17 +37,17 @@ def time_evidence(
     dates: dict[str, str | int] = {}
     if validity is not None:
         dates = {
-            "certificate valid from": _shown(validity.begins),
-            "until": _shown(validity.ends),
+            "certificate valid from": _formatted(validity.begins),
+            "until": _formatted(validity.ends),
         }
-    dates["our clock"] = _shown(ours)
+    dates["our clock"] = _formatted(ours)
     theirs = _parsed(date)
     if theirs is not None:
         dates["ahead of the origin's by seconds"] = round((ours - theirs).total_seconds())
     return dates
 
 
-def _shown(moment: datetime) -> str:
+def _formatted(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -74,7 +74,7 @@ class Trust:
 
     verifying: ssl.SSLContext
     digest_only: ssl.SSLContext | None
-    looking: ssl.SSLContext
+    inspecting: ssl.SSLContext
 
     @classmethod
     def of(cls, policy: str, ca_file: Path | None) -> "Trust":
@@ -105,7 +105,7 @@ def _as_everywhere(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-class ProvenResponse(aiohttp.ClientResponse):
+class TlsResponse(aiohttp.ClientResponse):
     """A response that remembers the certificates of its connection, which may be gone by now."""
 
     chain: tuple[bytes, ...] = ()
@@ -129,9 +129,9 @@ def _chain(connection: ssl.SSLObject | None) -> tuple[bytes, ...]:
     return (own,) if own is not None else ()
 
 
-def proof(response: aiohttp.ClientResponse) -> dict[str, str | int]:
+def tls_evidence(response: aiohttp.ClientResponse) -> dict[str, str | int]:
     """Evidence: the fingerprints of the certificates that came with the response."""
-    chain = response.chain if isinstance(response, ProvenResponse) else ()
+    chain = response.chain if isinstance(response, TlsResponse) else ()
     if not chain:
         return {}
     shown = (hashlib.sha256(one).digest().hex(":").upper() for one in chain)
@@ -140,7 +140,7 @@ def proof(response: aiohttp.ClientResponse) -> dict[str, str | int]:
 
 def validity(response: aiohttp.ClientResponse) -> Validity | None:
     """When the origin's certificate holds; None if nobody can tell."""
-    if not isinstance(response, ProvenResponse) or not response.chain:
+    if not isinstance(response, TlsResponse) or not response.chain:
         return None
     try:
         own = x509.load_der_x509_certificate(response.chain[0])
@@ -149,7 +149,7 @@ def validity(response: aiohttp.ClientResponse) -> Validity | None:
         return None
 
 
-def failed_on_time(error: aiohttp.ClientConnectorCertificateError) -> bool:
+def expired_or_not_yet_valid(error: aiohttp.ClientConnectorCertificateError) -> bool:
     """Whether the certificate would be good at another time."""
     inner = error.certificate_error
     return isinstance(inner, ssl.SSLCertVerificationError) and inner.verify_code in _ON_TIME

@@ -29,7 +29,7 @@ class Opening:
 
     media_type: str
     beginning: bytes
-    kept: int
+    bytes_on_disk: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Finished:
     expected: Sha256
     computed: Sha256
     length: int
-    glued: bool
+    mixed: bool
     clean_retries: int
     media_type: str
     beginning: bytes
@@ -85,7 +85,7 @@ def _portal(opening: Opening) -> JobError:
     return OriginError(
         FailureCode.PORTAL,
         "the origin sent a web page instead of an image",
-        {"content type": opening.media_type or "none", "kept bytes": opening.kept},
+        {"content type": opening.media_type or "none", "bytes on disk": opening.bytes_on_disk},
         transient=False,
     )
 
@@ -134,7 +134,7 @@ OPENING: Table[Opening, JobError | None] = Table(
             "page-over-bytes",
             "a web page, where bytes of an image are kept: it begins like one "
             "(`<!doctype html`, `<html`), or is called one and has no zero byte",
-            lambda seen: seen.kept > 0 and is_page(seen.media_type, seen.beginning),
+            lambda seen: seen.bytes_on_disk > 0 and is_page(seen.media_type, seen.beginning),
             Outcome("fail for good: `portal`", _portal),
             "A log-in page with status 200 must not cost the bytes that are here.",
         ),
@@ -186,16 +186,16 @@ BODY: Table[Received, JobError | None] = Table(
 DIGEST: Table[Finished, JobError | None] = Table(
     (
         Row(
-            "proven",
+            "verified",
             "the SHA-256 that was asked for",
             lambda seen: seen.computed == seen.expected,
             Outcome("install", lambda _: None),
             "Whatever the origin called it.",
         ),
         Row(
-            "glued",
+            "mixed",
             "another, over bytes of several connections, for the first time",
-            lambda seen: seen.glued and seen.clean_retries > 0,
+            lambda seen: seen.mixed and seen.clean_retries > 0,
             Outcome(
                 "drop everything, ask for all of it once more",
                 lambda seen: _wrong(seen, clean_retry=True),

@@ -9,7 +9,7 @@ import mmap
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from spsd.transfer.rules.messages import Kept, Reply
+from spsd.transfer.rules.messages import Prefix, ResponseHead
 
 MIB = 1024 * 1024
 SETUP_S = 0.5
@@ -40,7 +40,7 @@ class Splitting:
         """The same for one of so many downloads."""
         return replace(self, jobs=jobs) if self.connections > 1 else self
 
-    def pays(self, rest: int, rate: float) -> bool:
+    def is_worthwhile(self, rest: int, rate: float) -> bool:
         """Whether several connections are worth while for the ``rest`` bytes.
 
         On a fast line one is enough: several cost a copy and gain nothing.
@@ -97,13 +97,13 @@ class Sample:
         return (length - first) / max(now - since, 1e-6)
 
 
-def proves(reply: Reply, kept: Kept) -> bool:
+def can_split(head: ResponseHead, prefix: Prefix) -> bool:
     """Whether more of that object can be asked for in parts, and told from another's.
 
     It takes a strong ETag, and a part that was sent, or the promise of parts (RFC 9110, 14.3).
     """
-    parts = reply.status == 206 or "bytes" in reply.headers.get("accept-ranges", "").lower()
-    return parts and kept.validator is not None
+    parts = head.status == 206 or "bytes" in head.headers.get("accept-ranges", "").lower()
+    return parts and prefix.validator is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +118,7 @@ class Chunk:
     filled: int = 0
     lane: int | None = None
     since: float = 0.0
-    had: int = 0
+    filled_before: int = 0
     memory: mmap.mmap = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,7 +142,7 @@ class Chunk:
         """Where the missing bytes go."""
         return memoryview(self.memory)[self.filled : self.end - self.first]
 
-    def came(self, size: int) -> None:
+    def received(self, size: int) -> None:
         """So many bytes were put at the beginning of the room.
 
         Another connection may have been given the rest meanwhile: then they are not needed.
@@ -153,9 +153,9 @@ class Chunk:
         """Give the memory back to the system, even while a lane still has a view of it."""
         self.memory.madvise(mmap.MADV_DONTNEED)
 
-    def lasts(self, now: float) -> float:
+    def seconds_left(self, now: float) -> float:
         """Seconds until it is whole, if it goes on like this."""
-        got, taken = self.filled - self.had, now - self.since
+        got, taken = self.filled - self.filled_before, now - self.since
         return self.left * taken / got if got else float("inf")
 
 
@@ -181,7 +181,7 @@ class Schedule:
     ) -> None:
         # Twice what the first took: its way is no longer than theirs, but some are slower.
         self._setup_s = max(SETUP_S, 2 * setup_s)
-        self._crumb = splitting.sample
+        self._least_to_reopen = splitting.sample
         self.lanes = splitting.connections
         self._window = splitting.connections
         self._next, self._total, self._size = first, total, size
@@ -208,7 +208,7 @@ class Schedule:
         return not self._chunks and not self._may_begin
 
     @property
-    def stuck(self) -> bool:
+    def has_no_lanes(self) -> bool:
         """Whether nobody is left to go on."""
         return self.lanes == 0
 
@@ -220,29 +220,33 @@ class Schedule:
         """The head is whole, and a copy of it on its way to the disk: its memory is free."""
         self._chunks.popleft().free()
 
-    def lost(self, lane: int) -> None:
+    def lane_lost(self, lane: int) -> None:
         """The lane has no connection any more, and gets no other."""
         self._rates.pop(lane, None)
         self.lanes -= 1
 
-    def released(self, chunk: Chunk, now: float) -> None:
+    def release(self, chunk: Chunk, now: float) -> None:
         """Its lane has done with it: it is whole, or somebody else goes on."""
-        if chunk.lane is not None and (got := chunk.filled - chunk.had) and now > chunk.since:
+        if (
+            chunk.lane is not None
+            and (got := chunk.filled - chunk.filled_before)
+            and now > chunk.since
+        ):
             self._rates[chunk.lane] = got / (now - chunk.since)
         chunk.lane = None
 
-    def goes_on(self, chunk: Chunk, got: int) -> bool:
+    def reopens(self, chunk: Chunk, got: int) -> bool:
         """Whether a lane that brought ``got`` bytes of the chunk is to be opened again."""
-        return got > 0 and (not chunk.left or got >= self._crumb)
+        return got > 0 and (not chunk.left or got >= self._least_to_reopen)
 
     def take(self, lane: int, now: float) -> Chunk | None:
         """What the lane fetches next; None: nothing for now."""
-        chunk = self._abandoned() or self._new() or self._from_the_slowest(lane, now)
+        chunk = self._unassigned() or self._new() or self._split_slowest(lane, now)
         if chunk is not None:
-            chunk.lane, chunk.since, chunk.had = lane, now, chunk.filled
+            chunk.lane, chunk.since, chunk.filled_before = lane, now, chunk.filled
         return chunk
 
-    def _abandoned(self) -> Chunk | None:
+    def _unassigned(self) -> Chunk | None:
         return next((one for one in self._chunks if one.lane is None and one.left), None)
 
     def _new(self) -> Chunk | None:
@@ -254,16 +258,16 @@ class Schedule:
         self._chunks.append(chunk)
         return chunk
 
-    def _from_the_slowest(self, lane: int, now: float) -> Chunk | None:
+    def _split_slowest(self, lane: int, now: float) -> Chunk | None:
         """The rest of the chunk that keeps everybody waiting, if this lane is much faster.
 
         What is cut off becomes a chunk of its own: the slow one may still write behind its end.
         """
-        slowest = max(self._chunks, key=lambda one: one.lasts(now), default=None)
+        slowest = max(self._chunks, key=lambda one: one.seconds_left(now), default=None)
         rate = self._rates.get(lane) or max(self._rates.values(), default=0.0)
         if slowest is None or not slowest.left or not rate or now - slowest.since < self._setup_s:
             return None
-        if slowest.lasts(now) < 2 * (self._setup_s + slowest.left / rate):
+        if slowest.seconds_left(now) < 2 * (self._setup_s + slowest.left / rate):
             return None
         rest = Chunk(slowest.position, slowest.end)
         slowest.end = rest.first

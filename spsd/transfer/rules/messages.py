@@ -16,7 +16,7 @@ _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Prefix:
     """What an earlier attempt left: a plain prefix, and what its origin said of the object.
 
     The validators count only for ``same_url``: a mirror names the same bytes differently.
@@ -69,7 +69,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class RangeRequest:
     """A GET. The bytes that are wanted begin at ``offset``; 0: the whole object, without Range.
 
     ``if_range`` is a condition on it; ``overlap`` bytes before ``offset`` are asked for with it,
@@ -123,7 +123,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ResponseHead:
     """The head of an answer; header names are in lower case."""
 
     status: int
@@ -161,7 +161,7 @@ class Reply:
         return self.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-class Same(Enum):
+class ValidatorMatch(Enum):
     """What the ETags say of the kept object and the one on the origin."""
 
     YES = auto()
@@ -176,21 +176,25 @@ class Same(Enum):
 class Exchange:
     """Everything that a verdict on a reply is made from; ``now`` is epoch seconds."""
 
-    ask: Ask
-    kept: Kept
-    reply: Reply
+    request: RangeRequest
+    prefix: Prefix
+    head: ResponseHead
     now: int
     windows: Windows = field(default_factory=Windows)
 
     @property
-    def same(self) -> Same:
+    def validator_match(self) -> ValidatorMatch:
         """Compare the ETags."""
-        ours, theirs = self.kept.etag, self.reply.headers.get("etag", "").strip()
-        if not self.kept.same_url or not ours or not theirs:
-            return Same.UNKNOWN
+        ours, theirs = self.prefix.etag, self.head.headers.get("etag", "").strip()
+        if not self.prefix.same_url or not ours or not theirs:
+            return ValidatorMatch.UNKNOWN
         if ours == theirs and is_strong(ours):
-            return Same.YES
-        return Same.UNKNOWN if ours.removeprefix("W/") == theirs.removeprefix("W/") else Same.NO
+            return ValidatorMatch.YES
+        return (
+            ValidatorMatch.UNKNOWN
+            if ours.removeprefix("W/") == theirs.removeprefix("W/")
+            else ValidatorMatch.NO
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,7 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class StartOver:
+class Restart:
     """The body is the whole object, of ``total`` bytes; the prefix goes."""
 
     total: int | None
@@ -223,14 +227,14 @@ class Compare:
     """The body is the object's first ``length`` bytes; if they are those kept, ask ``then``."""
 
     length: int
-    then: Ask
+    then: RangeRequest
 
 
 @dataclass(frozen=True, slots=True)
-class AskAgain:
+class RequestAgain:
     """This reply is of no use, but the same origin may have a better one to ``ask``."""
 
-    ask: Ask
+    request: RangeRequest
     why: str
 
 
@@ -241,7 +245,7 @@ class Reject:
     error: OriginError
 
 
-Verdict = Append | StartOver | Complete | Compare | AskAgain | Reject
+ResponseDecision = Append | Restart | Complete | Compare | RequestAgain | Reject
 
 
 def is_strong(etag: str) -> bool:

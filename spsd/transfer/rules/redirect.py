@@ -7,7 +7,7 @@ from urllib.parse import urljoin, urlsplit
 from spsd.decision_table import Outcome, Row, Table
 from spsd.errors import InvalidRequestBodyError
 from spsd.failures import FailureCode, OriginError
-from spsd.transfer.rules.url import parse_source_url, same_origin, told, with_credentials_of
+from spsd.transfer.rules.url import parse_source_url, redacted, same_origin, with_credentials_of
 
 REDIRECT_LIMIT = 10
 STATUSES = frozenset({301, 302, 303, 307, 308})
@@ -74,7 +74,7 @@ def _nowhere(_: Hop) -> OriginError:
 
 def _too_far(hop: Hop) -> OriginError:
     what = f"the origin redirects more than {REDIRECT_LIMIT} times"
-    last = {"last target": told(hop.target)}
+    last = {"last target": redacted(hop.target)}
     return OriginError(FailureCode.REDIRECT, what, last, transient=False)
 
 
@@ -85,7 +85,7 @@ def _unusable(hop: Hop) -> OriginError:
 
 def _downgrade(hop: Hop) -> OriginError:
     what = 'the origin redirects from https to http, which [fetch] tls = "strict" forbids'
-    target = {"target": told(hop.target)}
+    target = {"target": redacted(hop.target)}
     return OriginError(FailureCode.POLICY, what, target, transient=False)
 
 

@@ -18,7 +18,7 @@ from functools import partial
 
 from spsd.transfer.rules.retry import RetryPolicy, backoff_s
 
-PATIENCE = 3
+FAILURES_BEFORE_DISCARD = 3
 """After so many failures in a row without a new byte, unmixed bytes are given up."""
 
 
@@ -33,7 +33,7 @@ class Source:
     failures: int = 0
     ready_at: float = -math.inf
     tried: bool = False
-    struck: bool = False
+    excluded: bool = False
     suspected: bool = False
 
 
@@ -43,7 +43,7 @@ class Turn:
 
     index: int
     wait_s: float
-    drops: bool
+    discards: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Sources:
     ``unmixed`` says that the clean retry is spent.
     """
 
-    each: tuple[Source, ...]
+    all: tuple[Source, ...]
     current: int = 0
     unmixed: bool = False
 
@@ -64,19 +64,19 @@ class Sources:
         return cls(tuple(Source(url, failures=earlier) for url in urls))
 
     @property
-    def several(self) -> bool:
+    def has_mirrors(self) -> bool:
         """The job has mirrors."""
-        return len(self.each) > 1
+        return len(self.all) > 1
 
     @property
-    def any_left(self) -> bool:
+    def is_any_left(self) -> bool:
         """There is a source that is not struck out."""
-        return any(not source.struck for source in self.each)
+        return any(not source.excluded for source in self.all)
 
     @property
     def tried(self) -> int:
         """How many sources have been asked."""
-        return sum(source.tried for source in self.each)
+        return sum(source.tried for source in self.all)
 
     def turn(self, *, now: float, holding: bool) -> Turn:
         """Whom to ask next; ``holding`` says that there are bytes. At least one source is left.
@@ -84,16 +84,21 @@ class Sources:
         Of those that need not wait, the one without suspicion and with the fewest failures; of
         equals, the first. If all have to wait, the one that waits least.
         """
-        asked = self.each[self.current]
-        stays = self.unmixed and holding and not asked.struck and asked.failures < PATIENCE
-        live = [i for i, source in enumerate(self.each) if not source.struck]
+        selected = self.all[self.current]
+        stays = (
+            self.unmixed
+            and holding
+            and not selected.excluded
+            and selected.failures < FAILURES_BEFORE_DISCARD
+        )
+        live = [i for i, source in enumerate(self.all) if not source.excluded]
         index = self.current if stays else min(live, key=partial(self._rank, now))
-        drops = self.unmixed and holding and index != self.current
-        return Turn(index, self._wait_s(now, index), drops)
+        discards = self.unmixed and holding and index != self.current
+        return Turn(index, self._wait_s(now, index), discards)
 
-    def asked(self, index: int) -> "Sources":
+    def selected(self, index: int) -> "Sources":
         """Source ``index`` is being asked."""
-        marked = self._put(index, replace(self.each[index], tried=True))
+        marked = self._put(index, replace(self.all[index], tried=True))
         return replace(marked, current=index)
 
     def failed(
@@ -106,7 +111,7 @@ class Sources:
         now: float,
     ) -> "Sources":
         """The current one failed, and may do better later; it waits as a lone source would."""
-        source = self.each[self.current]
+        source = self.all[self.current]
         failures = 0 if gained else source.failures + 1
         wait_s = backoff_s(policy, max(1, failures), spread=spread, retry_after=retry_after)
         waiting = replace(source, failures=failures, ready_at=now + wait_s)
@@ -114,32 +119,32 @@ class Sources:
 
     def failed_for_good(self) -> "Sources":
         """The current one will never do better."""
-        return self._strike(self.current)
+        return self._exclude(self.current)
 
-    def mismatched(self, pieces: Sequence[int | None], *, glued: bool) -> "Sources":
+    def mismatched(self, pieces: Sequence[int | None], *, mixed: bool) -> "Sources":
         """The whole has the wrong digest; ``pieces`` says whose bytes they are, in order.
 
         None stands for an earlier run. ``glued`` says that they came over several connections.
         """
-        if glued and not self.unmixed:
+        if mixed and not self.unmixed:
             named = set(pieces)
-            marked = (replace(source, suspected=i in named) for i, source in enumerate(self.each))
-            return replace(self, each=tuple(marked), unmixed=True)
+            marked = (replace(source, suspected=i in named) for i, source in enumerate(self.all))
+            return replace(self, all=tuple(marked), unmixed=True)
         last = pieces[-1] if pieces else None  # an empty object is no piece
-        return self._strike(self.current if last is None else last)
+        return self._exclude(self.current if last is None else last)
 
     def _rank(self, now: float, index: int) -> tuple[float, bool, int]:
-        source = self.each[index]
+        source = self.all[index]
         return self._wait_s(now, index), source.suspected, source.failures
 
     def _wait_s(self, now: float, index: int) -> float:
-        return max(0.0, self.each[index].ready_at - now)
+        return max(0.0, self.all[index].ready_at - now)
 
-    def _strike(self, index: int) -> "Sources":
-        return self._put(index, replace(self.each[index], struck=True))
+    def _exclude(self, index: int) -> "Sources":
+        return self._put(index, replace(self.all[index], excluded=True))
 
     def _put(self, index: int, source: Source) -> "Sources":
-        return replace(self, each=(*self.each[:index], source, *self.each[index + 1 :]))
+        return replace(self, all=(*self.all[:index], source, *self.all[index + 1 :]))
 
 
 class Provenance:
@@ -151,7 +156,7 @@ class Provenance:
         self.begin(0, length)
 
     @property
-    def glued(self) -> bool:
+    def mixed(self) -> bool:
         """The bytes came over several connections, or may have."""
         return len(self.pieces) > 1 or None in self.pieces
 

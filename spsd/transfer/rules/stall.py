@@ -32,7 +32,7 @@ class RateWatch:
         while self._sum - self._counting[0][1] >= self._needed:
             self._sum -= self._counting.popleft()[1]
 
-    def excuse(self, seconds: float) -> None:
+    def exclude_time(self, seconds: float) -> None:
         """Time that was ours, not the origin's: nothing was read meanwhile."""
         self._counting = deque((since + seconds, size) for since, size in self._counting)
 

@@ -62,19 +62,19 @@ def _host_problem(host: str) -> str | None:
     return None
 
 
-def displayed(url: str) -> str:
+def without_credentials(url: str) -> str:
     """The URL as it may be shown again to whoever asked for it: without credentials."""
     scheme, slashes, rest = url.partition("//")
     authority, after = _split(rest)
     return f"{scheme}{slashes}{authority.rpartition('@')[2]}{after}"
 
 
-def told(url: str) -> str:
+def redacted(url: str) -> str:
     """The URL as it may stand in a log or an error: without credentials, query and fragment.
 
     The query of a signed URL lets whoever reads it fetch.
     """
-    return re.split("[?#]", displayed(url), maxsplit=1)[0]
+    return re.split("[?#]", without_credentials(url), maxsplit=1)[0]
 
 
 def authorization(url: str) -> str | None:

@@ -25,8 +25,8 @@ from spsd.cancellation import to_completion
 from spsd.digest import Sha256
 from spsd.failures import ApplianceError
 from spsd.storage.files import as_appliance_errors, sync_directory, write_durably
-from spsd.system.loop_thread import give_way
-from spsd.transfer.rules.messages import Kept, Reply
+from spsd.system.loop_thread import lower_priority
+from spsd.transfer.rules.messages import Prefix, ResponseHead
 from spsd.transfer.staging.direct_io import ImageFile, buffers
 
 RECORD = "partial.json"
@@ -115,10 +115,10 @@ class PartialFile:
         """Bytes of which a power cut can take none."""
         return self._synced
 
-    def kept(self, url: str) -> Kept:
+    def prefix(self, url: str) -> Prefix:
         """What resume looks at, for a request to ``url``."""
         record = self._record
-        return Kept(
+        return Prefix(
             length=self._length,
             total=record.total,
             etag=record.etag,
@@ -135,16 +135,16 @@ class PartialFile:
         self._written = length
         self._synced = min(self._record.synced, length)
 
-    async def describe(self, url: str, reply: Reply, total: int | None) -> None:
+    async def describe(self, url: str, head: ResponseHead, total: int | None) -> None:
         """Keep what the origin says of the object, before its bytes come."""
         await self._drain()
         # A 206 answers for the same object, and may leave out what is known (RFC 9110, 15.3.7).
-        same = reply.status == 206 and self.kept(url).same_url
+        same = head.status == 206 and self.prefix(url).same_url
         known = self._record if same else Record()
         self._record = replace(
             self._record,
             origin=origin_of(url),
-            etag=reply.headers.get("etag", "").strip() or known.etag,
+            etag=head.headers.get("etag", "").strip() or known.etag,
             total=total,
         )
         await self._on(self._writer, self._write_record)
@@ -165,7 +165,7 @@ class PartialFile:
         Raises:
             ApplianceError: the disk is full or broken; the partial is of no use any more.
         """
-        self._hand_over()  # what was gathered before: whoever has this room is to keep it
+        self._submit_buffer()  # what was gathered before: whoever has this room is to keep it
         return await self._gathering()
 
     async def _gathering(self) -> memoryview:
@@ -181,7 +181,7 @@ class PartialFile:
         """Append the first ``size`` bytes of the room: they are hashed and written from now on."""
         self._filled += size
         self._length += size
-        self._hand_over()
+        self._submit_buffer()
 
     async def append(self, block: bytes | memoryview) -> None:
         """Append a copy of the block; small ones are gathered before they are written."""
@@ -194,7 +194,7 @@ class PartialFile:
             self._filled += size
             self._length += size
             if self._length % self._block == 0:
-                self._hand_over()
+                self._submit_buffer()
 
     async def read(self, first: int, length: int) -> bytes:
         """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
@@ -216,12 +216,12 @@ class PartialFile:
 
     def _shut(self) -> None:
         # What was appended is written: it counts as here, and a gap would shift what follows.
-        self._hand_over()
+        self._submit_buffer()
         self._writer.shutdown(wait=True)
         self._hasher.shutdown(wait=True, cancel_futures=True)
         self._file.close()
 
-    def _hand_over(self) -> None:
+    def _submit_buffer(self) -> None:
         # A room that nothing was committed of keeps its buffer, and what was read into that.
         if self._filling is None or self._filled == 0:
             return
@@ -231,7 +231,7 @@ class PartialFile:
         self._under_way.append((buffer, written, self._hasher.submit(self._hash.update, block)))
 
     async def _drain(self) -> None:
-        self._hand_over()
+        self._submit_buffer()
         while self._under_way:
             await self._settle_oldest()
 
@@ -294,4 +294,4 @@ class PartialFile:
 
 def _thread(name: str) -> ThreadPoolExecutor:
     # Whoever starts it: the loop that answers, or the one that downloads.
-    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=give_way)
+    return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=lower_priority)

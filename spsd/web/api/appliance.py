@@ -8,15 +8,15 @@ from msgspec import UNSET, Meta, UnsetType
 
 from spsd import __version__
 from spsd.accounts.model import Session
-from spsd.slots.integrity import Finding, Integrity, Verdict
+from spsd.slots.integrity import Integrity, IntegrityReport, IntegrityStatus
 from spsd.slots.model import InstalledImage
 from spsd.slots.service import Slots
 from spsd.system.host import Host, HostName, Load
 from spsd.web.api.slots import SLOT_STORE
-from spsd.web.contract import Access, Answer, Operation
+from spsd.web.contract import Access, Operation, SuccessResponse
 from spsd.web.links import DOCS, HEALTH, INFO, ROOT
 from spsd.web.middleware.auth import SESSION
-from spsd.web.responses import Shape, answer, one_of
+from spsd.web.responses import Shape, one_of, respond
 
 HOST = web.AppKey("host", Host)
 CONFIG_HASH: web.AppKey[Callable[[], str]] = web.AppKey("config_hash")
@@ -80,7 +80,7 @@ async def info(request: web.Request) -> web.Response:
 
 
 def _answer(body: PublicInfo, remaining: int | UnsetType) -> web.Response:
-    return answer(Info(body, "about_info", InfoMeta(INFO, ROOT, remaining)))
+    return respond(Info(body, "about_info", InfoMeta(INFO, ROOT, remaining)))
 
 
 def _public(name: HostName) -> PublicInfo:
@@ -128,7 +128,9 @@ INFO_OPERATIONS = (
         summary="See what this appliance is and which firmware runs",
         notes="Clients read `firmware_version` to learn whether an upgrade took effect.",
         access=Access.EITHER,
-        answer=Answer(Info, meaning="About this appliance.", inside=(FullInfo, PublicInfo)),
+        answer=SuccessResponse(
+            Info, meaning="About this appliance.", inside=(FullInfo, PublicInfo)
+        ),
     ),
 )
 INTEGRITY = web.AppKey("integrity", Integrity)
@@ -148,8 +150,8 @@ class TaintedFiles(Shape):
 class IntegrityVerdicts(Shape):
     """Both words are about the running slot's image; UNKNOWN where none is known to run."""
 
-    boot: Verdict
-    core: Verdict
+    boot: IntegrityStatus
+    core: IntegrityStatus
 
 
 class FirmwareHealth(Shape):
@@ -193,13 +195,13 @@ async def health(request: web.Request) -> web.Response:
     """What was measured in the last second, and hashed in the last hour."""
     load = await request.app[HOST].load()
     finding = await request.app[INTEGRITY].latest()
-    return answer(_told(load, finding))
+    return respond(_told(load, finding))
 
 
-def _told(load: Load, finding: Finding) -> Health:
+def _told(load: Load, finding: IntegrityReport) -> Health:
     firmware = FirmwareHealth(
         TaintedFiles(boot=0, core=finding.changed_files, ha_other=0),
-        IntegrityVerdicts(boot=finding.verdict, core=finding.verdict),
+        IntegrityVerdicts(boot=finding.status, core=finding.status),
     )
     status = HealthStatus(
         cpu=load.cpu,
@@ -224,6 +226,6 @@ HEALTH_OPERATIONS = (
         summary="See how the machine is and whether the running firmware is whole",
         notes="The running slot's image is read and hashed at the start and every hour.",
         access=Access.VIEWER,
-        answer=Answer(Health, meaning="How it is."),
+        answer=SuccessResponse(Health, meaning="How it is."),
     ),
 )

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from spsd.accounts.model import Session
 from spsd.errors import TooManyAttemptsError, UnauthenticatedError
-from spsd.web.contract import CONTRACT, Access, Answer, Field, Operation
+from spsd.web.contract import CONTRACT, Access, Field, Operation, SuccessResponse
 from spsd.web.links import (
     LOG_IN,
     LOGIN_METHODS,
@@ -20,7 +20,7 @@ from spsd.web.links import (
     ResourceMeta,
 )
 from spsd.web.middleware.auth import ACCOUNTS, COOKIE, SECURE, SESSION, set_cookie
-from spsd.web.responses import Shape, answer
+from spsd.web.responses import Shape, respond
 
 
 class LoggedIn(Shape):
@@ -57,7 +57,7 @@ async def log_in(request: web.Request) -> web.Response:
     """Open a session for the Basic credentials; ``login_method`` has one value, local."""
     name, password = basic_credentials(request.headers.get(hdrs.AUTHORIZATION))
     opened = await request.app[ACCOUNTS].log_in(name, password, peer=request.remote or "")
-    response = answer(_LOGGED_IN)
+    response = respond(_LOGGED_IN)
     set_cookie(request, response, opened.token)
     return response
 
@@ -65,7 +65,7 @@ async def log_in(request: web.Request) -> web.Response:
 async def log_out(request: web.Request) -> web.Response:
     """End the session of the cookie."""
     await request.app[ACCOUNTS].log_out(request.cookies[COOKIE])
-    response = answer(_LOGGED_IN)
+    response = respond(_LOGGED_IN)
     response.del_cookie(
         COOKIE, path="/", httponly=True, secure=request.app[SECURE], samesite="Strict"
     )
@@ -97,12 +97,12 @@ def basic_credentials(header: str | None) -> tuple[str, str]:
 async def login_methods(_: web.Request) -> web.Response:
     """Local accounts, and no others."""
     methods = [LoginMethod("local", "basic")]
-    return answer(LoginMethods(methods, ResourceMeta(LOGIN_METHODS, LOG_IN)))
+    return respond(LoginMethods(methods, ResourceMeta(LOGIN_METHODS, LOG_IN)))
 
 
 async def login_types(_: web.Request) -> web.Response:
     """Passwords, and no client certificates."""
-    return answer(LoginTypes(["basic"], ResourceMeta(LOGIN_TYPES, LOG_IN)))
+    return respond(LoginTypes(["basic"], ResourceMeta(LOGIN_TYPES, LOG_IN)))
 
 
 _TAG = "Log-in"
@@ -118,7 +118,7 @@ OPERATIONS = (
         notes="With HTTP Basic credentials in UTF-8; every other request carries the cookie "
         "`session_id`. The query parameter `login_method` is not looked at: accounts are local.",
         access=Access.ANYONE,
-        answer=Answer(LoggedIn, meaning="A session is open.", headers=(_COOKIE,)),
+        answer=SuccessResponse(LoggedIn, meaning="A session is open.", headers=(_COOKIE,)),
         errors=(UnauthenticatedError, TooManyAttemptsError),
     ),
     Operation(
@@ -130,7 +130,7 @@ OPERATIONS = (
         summary="Log out",
         notes="A method of spsd's own.",
         access=Access.VIEWER,
-        answer=Answer(LoggedIn, meaning="The session is over.", headers=(_COOKIE,)),
+        answer=SuccessResponse(LoggedIn, meaning="The session is over.", headers=(_COOKIE,)),
     ),
     Operation(
         name="listLoginMethods",
@@ -140,7 +140,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="See how one may log in",
         access=Access.ANYONE,
-        answer=Answer(LoginMethods, meaning="The methods."),
+        answer=SuccessResponse(LoginMethods, meaning="The methods."),
     ),
     Operation(
         name="listLoginTypes",
@@ -150,7 +150,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="See how one may log in, in the older form",
         access=Access.ANYONE,
-        answer=Answer(LoginTypes, meaning="The types."),
+        answer=SuccessResponse(LoginTypes, meaning="The types."),
     ),
 )
 
@@ -185,7 +185,7 @@ async def user_info(request: web.Request) -> web.Response:
         for path, there in groupby(operations, key=lambda one: one.path)
         if (methods := [one.method for one in there if _may(session, one)])
     ]
-    return answer(UserInfo(UserName(session.account), endpoints, PlainMeta(USER_INFO)))
+    return respond(UserInfo(UserName(session.account), endpoints, PlainMeta(USER_INFO)))
 
 
 def _may(session: Session, operation: Operation) -> bool:
@@ -201,7 +201,7 @@ USER_OPERATIONS = tuple(
         tag="Appliance",
         summary=summary,
         access=Access.VIEWER,
-        answer=Answer(UserInfo, meaning="The user, and each path with its methods."),
+        answer=SuccessResponse(UserInfo, meaning="The user, and each path with its methods."),
     )
     for name, path, summary in [
         ("getUserInfo", USER_INFO, "See who you are and what you may call"),

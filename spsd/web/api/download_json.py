@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from spsd.jobs.job import Job, Step
 from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS
-from spsd.transfer.rules.url import displayed
+from spsd.transfer.rules.url import without_credentials
 from spsd.web.links import FETCH, FIRMWARE, ResourceMeta, SiblingsMeta, slot_path
 from spsd.web.responses import DateTime, Shape, date_time
 
@@ -73,7 +73,7 @@ class Downloads(Shape):
     meta: SiblingsMeta
 
 
-class Move(Shape):
+class HistoryEntry(Shape):
     """One line of a download's history."""
 
     time: DateTime
@@ -83,16 +83,16 @@ class Move(Shape):
     evidence: Annotated[str | None, Meta(description="What was known at that moment.")]
 
 
-class Moves(Shape):
+class HistoryBody(Shape):
     """The moves, oldest first."""
 
-    history: list[Move]
+    history: list[HistoryEntry]
 
 
 class History(Shape):
     """How a download came to where it is; a place of our own."""
 
-    body: Moves
+    body: HistoryBody
     key: str
     meta: ResourceMeta
 
@@ -131,11 +131,13 @@ def many(jobs: Sequence[Job]) -> Downloads:
 def history_of(key: str, steps: Sequence[Step]) -> History:
     """The job's history."""
     moves = [
-        Move(date_time(step.at), step.cause, status_of(step.state), step.attempt, step.evidence)
+        HistoryEntry(
+            date_time(step.at), step.cause, status_of(step.state), step.attempt, step.evidence
+        )
         for step in steps
     ]
     href = f"{FETCH}/{key}"
-    return History(Moves(moves), key, ResourceMeta(f"{href}/history", href))
+    return History(HistoryBody(moves), key, ResourceMeta(f"{href}/history", href))
 
 
 def removed(key: str) -> Removed:
@@ -155,7 +157,7 @@ def body_of(job: Job) -> FetchBody:
         slot_id=job.slot if job.state is JobState.FINISHED else None,
         start_time=None if queued or job.started_at is None else date_time(job.started_at),
         status=status_of(job.state),
-        url=displayed(job.url),
+        url=without_credentials(job.url),
     )
 
 

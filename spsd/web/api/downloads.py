@@ -14,10 +14,10 @@ from spsd.errors import (
     InvalidQueryError,
     InvalidRequestBodyError,
     ResourceNotFoundError,
-    TooManyReadersError,
+    TooManySubscribersError,
 )
 from spsd.jobs.job import Job, JobKey, Selection
-from spsd.jobs.service import Fetching
+from spsd.jobs.service import Downloads
 from spsd.web.api import download_json as downloads
 from spsd.web.api import events
 from spsd.web.api.query import (
@@ -34,27 +34,27 @@ from spsd.web.api.query import (
     validated,
     waited,
 )
-from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
+from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.links import FETCH
 from spsd.web.requests import Submission, read_json
-from spsd.web.responses import answer, encoded
+from spsd.web.responses import encoded, respond
 
-FETCHING = web.AppKey("fetching", Fetching)
+DOWNLOAD_SERVICE = web.AppKey("fetching", Downloads)
 LISTING = web.AppKey("listing", asyncio.Lock)
 
 
 async def submit(request: web.Request) -> web.Response:
     """Queue a download."""
     url, sha256, mirrors = (await read_json(request, Submission)).parsed()
-    job = await request.app[FETCHING].submit(url, sha256, mirrors)
-    response = answer(downloads.accepted(job), status=HTTPStatus.ACCEPTED)
+    job = await request.app[DOWNLOAD_SERVICE].submit(url, sha256, mirrors)
+    response = respond(downloads.accepted(job), status=HTTPStatus.ACCEPTED)
     response.headers[hdrs.LOCATION] = downloads.href_of(job)
     return response
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
     """Every download, or those that the query asks for, in order of creation."""
-    if events.wanted(request):
+    if events.accepts_events(request):
         return await events.stream_all(request, partial(_list_document, request))
     asked = selection_of(request.query)
     revision = await waited(request)
@@ -65,7 +65,7 @@ async def list_all(request: web.Request) -> web.StreamResponse:
 
 async def _list_document(request: web.Request) -> bytes:
     async with request.app[LISTING]:
-        jobs = await request.app[FETCHING].list()
+        jobs = await request.app[DOWNLOAD_SERVICE].list()
         return await asyncio.to_thread(_encoded, jobs)
 
 
@@ -73,7 +73,7 @@ async def _list(request: web.Request, asked: Selection) -> web.Response:
     # A list of thousands takes a tenth of a second to put together: one at a time, and not on the
     # loop, so that others are answered meanwhile.
     async with request.app[LISTING]:
-        jobs = await request.app[FETCHING].list(more(asked))
+        jobs = await request.app[DOWNLOAD_SERVICE].list(more(asked))
         return await asyncio.to_thread(_listed, jobs, asked)
 
 
@@ -92,29 +92,29 @@ def _listed(jobs: Sequence[Job], asked: Selection) -> web.Response:
 async def get(request: web.Request) -> web.StreamResponse:
     """One download."""
     key = _key(request)
-    if events.wanted(request):
+    if events.accepts_events(request):
         return await events.stream_one(request, key, partial(_get_document, request, key))
     if asked_to_wait(request):
-        await request.app[FETCHING].get(key)  # nobody waits for what is not there
+        await request.app[DOWNLOAD_SERVICE].get(key)  # nobody waits for what is not there
     revision = await waited(request, key)
     found = await _get_document(request, key)
     return unchanged(request, revision) or validated(encoded(found), revision)
 
 
 async def _get_document(request: web.Request, key: JobKey) -> bytes:
-    return msgspec.json.encode(downloads.one(await request.app[FETCHING].get(key)))
+    return msgspec.json.encode(downloads.one(await request.app[DOWNLOAD_SERVICE].get(key)))
 
 
 async def history(request: web.Request) -> web.Response:
     """How one download came to where it is."""
     key = _key(request)
-    return answer(downloads.history_of(key, await request.app[FETCHING].history(key)))
+    return respond(downloads.history_of(key, await request.app[DOWNLOAD_SERVICE].history(key)))
 
 
 async def delete(request: web.Request) -> web.Response:
     """Cancel, or remove the record."""
-    await request.app[FETCHING].delete(_key(request))
-    return answer(downloads.removed(_key(request)))
+    await request.app[DOWNLOAD_SERVICE].delete(_key(request))
+    return respond(downloads.removed(_key(request)))
 
 
 def _key(request: web.Request) -> JobKey:
@@ -137,8 +137,8 @@ OPERATIONS = (
         "chosen. When the answer comes, the job is on disk. The body is read as JSON whatever "
         "its content type.",
         access=Access.ADMIN,
-        takes=Takes(Submission),
-        answer=Answer(
+        takes=RequestBody(Submission),
+        answer=SuccessResponse(
             downloads.Accepted,
             HTTPStatus.ACCEPTED,
             "Queued.",
@@ -163,7 +163,7 @@ OPERATIONS = (
         access=Access.VIEWER,
         query=(*QUERY, *WAITING),
         headers=(IF_NONE_MATCH,),
-        answer=Answer(
+        answer=SuccessResponse(
             downloads.Downloads,
             meaning="Every download that is asked for.",
             headers=(NEXT, ETAG),
@@ -171,7 +171,7 @@ OPERATIONS = (
             "and `removed`. Takes no query. Of spsd's own.",
             conditional=True,
         ),
-        errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
+        errors=(InvalidQueryError, ResourceNotFoundError, TooManySubscribersError),
         links=(
             Link("getDownload", _FIRST),
             Link("getDownloadHistory", _FIRST),
@@ -188,7 +188,7 @@ OPERATIONS = (
         access=Access.VIEWER,
         query=WAITING,
         headers=(IF_NONE_MATCH,),
-        answer=Answer(
+        answer=SuccessResponse(
             downloads.Download,
             meaning="The download.",
             headers=(ETAG,),
@@ -196,7 +196,7 @@ OPERATIONS = (
             "Takes no query. Of spsd's own.",
             conditional=True,
         ),
-        errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
+        errors=(InvalidQueryError, ResourceNotFoundError, TooManySubscribersError),
     ),
     Operation(
         name="deleteDownload",
@@ -209,7 +209,7 @@ OPERATIONS = (
         "record stays. Of what is over, the record is removed. So a running download takes two "
         "DELETEs. Once the image is being installed it cannot be cancelled.",
         access=Access.ADMIN,
-        answer=Answer(downloads.Removed, meaning="Cancelled, or removed."),
+        answer=SuccessResponse(downloads.Removed, meaning="Cancelled, or removed."),
         errors=(ResourceNotFoundError, FetchNotCancellableError),
     ),
     Operation(
@@ -221,7 +221,7 @@ OPERATIONS = (
         summary="See how a download came to where it is",
         notes="Each move with time, cause, attempt and evidence. A path of spsd's own.",
         access=Access.VIEWER,
-        answer=Answer(downloads.History, meaning="The moves, oldest first."),
+        answer=SuccessResponse(downloads.History, meaning="The moves, oldest first."),
         errors=(ResourceNotFoundError,),
     ),
 )

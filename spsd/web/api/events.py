@@ -16,7 +16,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from spsd.errors import InvalidQueryError
-from spsd.jobs.feed import Change, Feed, Reader, Removal
+from spsd.jobs.feed import Change, Feed, Removal, Subscriber
 from spsd.jobs.job import JobKey
 from spsd.storage.faults import DatabaseError
 from spsd.web.api import download_json as downloads
@@ -32,14 +32,14 @@ _QUIET = b": \n\n"
 Encode = Callable[[Change], bytes]
 
 
-class Gone(Shape):
+class RemovedEvent(Shape):
     """A record that is there no more."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EventPosition:
     """How far a reader has been told: its id of an event, from which it may go on.
 
     Whoever has this place has been told of so many removals, and of every move up to ``move``.
@@ -47,37 +47,37 @@ class Place:
 
     life: str
     removals: int
-    move: int
+    transition: int
 
     def event(self, name: str, data: bytes) -> bytes:
         """An event that has brought the reader here."""
         return b"id: %b\nevent: %b\ndata: %b\n\n" % (str(self).encode(), name.encode(), data)
 
-    def after(self, change: Change | Removal) -> "Place":
+    def after(self, change: Change | Removal) -> "EventPosition":
         """Once told of that as well."""
         match change:
-            case Change(move=move):
-                return replace(self, move=max(self.move, move))
+            case Change(number=number):
+                return replace(self, transition=max(self.transition, number))
             case Removal(removals=removals):
                 return replace(self, removals=removals)
             case _:
                 assert_never(change)
 
     def __str__(self) -> str:
-        return f"{self.life}.{self.removals}.{self.move}"
+        return f"{self.life}.{self.removals}.{self.transition}"
 
 
-def told(
-    place: Place, changes: Iterable[Change | Removal], encode: Encode
-) -> Iterator[tuple[Place, bytes]]:
+def encode_events(
+    position: EventPosition, changes: Iterable[Change | Removal], encode: Encode
+) -> Iterator[tuple[EventPosition, bytes]]:
     """Each change as an event, so ordered that a reader may be cut off after any of them."""
     for change in sorted(changes, key=_order):
-        place = place.after(change)
+        position = position.after(change)
         match change:
             case Change():
-                yield place, place.event("download", encode(change))
+                yield position, position.event("download", encode(change))
             case Removal(key=key):
-                yield place, place.event("removed", msgspec.json.encode(Gone(key)))
+                yield position, position.event("removed", msgspec.json.encode(RemovedEvent(key)))
             case _:
                 assert_never(change)
 
@@ -86,8 +86,8 @@ def _order(change: Change | Removal) -> tuple[bool, int]:
     match change:
         case Removal(removals=removals):
             return (False, removals)
-        case Change(move=move):
-            return (True, move)
+        case Change(number=number):
+            return (True, number)
         case _:
             assert_never(change)
 
@@ -95,25 +95,30 @@ def _order(change: Change | Removal) -> tuple[bool, int]:
 # Readers that keep up stand at one place and are told the same: it is put together once.
 @lru_cache(maxsize=64)
 def _batch(
-    place: Place, changes: tuple[Change | Removal, ...], encode: Encode
-) -> tuple[Place, bytes]:
-    steps = list(told(place, changes, encode))
-    last = steps[-1][0] if steps else place
+    position: EventPosition, changes: tuple[Change | Removal, ...], encode: Encode
+) -> tuple[EventPosition, bytes]:
+    steps = list(encode_events(position, changes, encode))
+    last = steps[-1][0] if steps else position
     return last, b"".join(event for _, event in steps)
 
 
-def place_of(text: str, *, life: str) -> Place | None:
+def parse_position(text: str, *, life: str) -> EventPosition | None:
     """The place that an id names; None: none of this daemon's."""
     match text.split("."):
-        case [known, removals, move] if known == life:
-            if removals.isascii() and removals.isdigit() and move.isascii() and move.isdigit():
-                return Place(life, int(removals), int(move))
+        case [known, removals, transition] if known == life:
+            if (
+                removals.isascii()
+                and removals.isdigit()
+                and transition.isascii()
+                and transition.isdigit()
+            ):
+                return EventPosition(life, int(removals), int(transition))
             return None
         case _:
             return None
 
 
-def wanted(request: web.Request) -> bool:
+def accepts_events(request: web.Request) -> bool:
     """Whether the client asks for events and not for a document."""
     if request.method != hdrs.METH_GET:
         return False
@@ -128,19 +133,21 @@ async def stream_all(
 
     Raises:
         InvalidQueryError: the query asks for some of them.
-        TooManyReadersError: others read along already.
+        TooManySubscribersError: others read along already.
     """
-    _takes_no_query(request)
+    _reject_query(request)
     feed = request.app[FEED]
-    async with feed.reading() as reader:
-        place = place_of(request.headers.get(LAST_ID, ""), life=feed.revisions.life)
-        missed = None if place is None else await feed.since(place.move, place.removals)
-        if place is None or missed is None:
-            place = await _present(feed)
-            first = place.event("snapshot", await listed())
+    async with feed.subscribe() as subscriber:
+        position = parse_position(request.headers.get(LAST_ID, ""), life=feed.revisions.life)
+        missed = (
+            None if position is None else await feed.since(position.transition, position.removals)
+        )
+        if position is None or missed is None:
+            position = await _current_position(feed)
+            first = position.event("snapshot", await listed())
         else:
-            place, first = _batch(place, tuple(missed), _item)
-        return await _stream(request, reader, place, first, _item)
+            position, first = _batch(position, tuple(missed), _item)
+        return await _stream(request, subscriber, position, first, _item)
 
 
 async def stream_one(
@@ -150,28 +157,32 @@ async def stream_one(
 
     Raises:
         InvalidQueryError: there is a query.
-        TooManyReadersError: others read along already.
+        TooManySubscribersError: others read along already.
     """
-    _takes_no_query(request)
+    _reject_query(request)
     feed = request.app[FEED]
-    async with feed.reading(key) as reader:
-        place = await _present(feed)
-        first = place.event("download", await got())
-        return await _stream(request, reader, place, first, _document)
+    async with feed.subscribe(key) as subscriber:
+        position = await _current_position(feed)
+        first = position.event("download", await got())
+        return await _stream(request, subscriber, position, first, _document)
 
 
-def _takes_no_query(request: web.Request) -> None:
+def _reject_query(request: web.Request) -> None:
     for name in request.query:
         raise InvalidQueryError(f"A stream of events takes no `{name}`.", field=name)
 
 
-async def _present(feed: Feed) -> Place:
-    move, removals = await feed.now()
-    return Place(feed.revisions.life, removals, move)
+async def _current_position(feed: Feed) -> EventPosition:
+    transition, removals = await feed.now()
+    return EventPosition(feed.revisions.life, removals, transition)
 
 
 async def _stream(
-    request: web.Request, reader: Reader, place: Place, first: bytes, encode: Encode
+    request: web.Request,
+    subscriber: Subscriber,
+    position: EventPosition,
+    first: bytes,
+    encode: Encode,
 ) -> web.StreamResponse:
     response = web.StreamResponse()
     response.content_type = EVENT_STREAM
@@ -179,18 +190,18 @@ async def _stream(
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     renew(request, response)
     # A client that has gone is noticed by the one or the other.
-    with suppress(ConnectionError), when_lost(request, reader.end):
+    with suppress(ConnectionError), when_lost(request, subscriber.end):
         await response.prepare(request)
         # A first chunk in any case: a client that waits for one shows that it is connected.
         await response.write(first or _QUIET)
-        async for changes in _batches(request, reader):
-            place, events = _batch(place, tuple(changes), encode)
+        async for changes in _batches(request, subscriber):
+            position, events = _batch(position, tuple(changes), encode)
             await response.write(events or _QUIET)
     return response
 
 
 async def _batches(
-    request: web.Request, reader: Reader
+    request: web.Request, subscriber: Subscriber
 ) -> AsyncIterator[Sequence[Change | Removal]]:
     """What is new, until it is over; nothing of it after a while without."""
     loop, keep_s = asyncio.get_running_loop(), request.app[LIMITS].events_keep_s
@@ -198,21 +209,21 @@ async def _batches(
     while True:
         try:
             async with asyncio.timeout_at(until):
-                changes = await reader.changes()
+                changes = await subscriber.changes()
             if not changes:
                 return
         except TimeoutError:
             changes = ()
         if loop.time() >= until:
-            if not await _may_go_on(request):
+            if not await _session_is_valid(request):
                 return
             until = loop.time() + keep_s
         yield changes
-        if reader.of_one and any(isinstance(one, Removal) for one in changes):
+        if subscriber.follows_one and any(isinstance(one, Removal) for one in changes):
             return
 
 
-async def _may_go_on(request: web.Request) -> bool:
+async def _session_is_valid(request: web.Request) -> bool:
     try:
         return await session_of(request) is not None
     except DatabaseError:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from spsd.web import links
-from spsd.web.contract import Access, Answer, Operation
+from spsd.web.contract import Access, Operation, SuccessResponse
 from spsd.web.links import FirmwareMeta, PlainMeta, RootMeta
-from spsd.web.responses import Shape, answer
+from spsd.web.responses import Shape, respond
 
 # Four items in alphabetical order, their links repeated in meta. [seen in sample] 8.0.
 _FIRMWARE_LINKS = {
@@ -49,13 +49,13 @@ class FirmwareListing(Shape):
 
 async def root(_: web.Request) -> web.Response:
     """The entry point."""
-    return answer(RootListing(_items(_ROOT_LINKS), RootMeta(links.ROOT)))
+    return respond(RootListing(_items(_ROOT_LINKS), RootMeta(links.ROOT)))
 
 
 async def firmware(_: web.Request) -> web.Response:
     """The firmware part."""
     meta = FirmwareMeta(href=links.FIRMWARE, parent=links.ROOT)
-    return answer(FirmwareListing(_items(_FIRMWARE_LINKS), meta))
+    return respond(FirmwareListing(_items(_FIRMWARE_LINKS), meta))
 
 
 def _items(links: Mapping[str, str]) -> list[LinkItem]:
@@ -73,7 +73,7 @@ OPERATIONS = (
         summary="Find the parts of the API",
         notes="`/api//` answers the same: a public client calls it so.",
         access=Access.VIEWER,
-        answer=Answer(RootListing, meaning="Links to follow."),
+        answer=SuccessResponse(RootListing, meaning="Links to follow."),
     ),
     Operation(
         name="listFirmware",
@@ -83,6 +83,6 @@ OPERATIONS = (
         tag=_TAG,
         summary="Find the firmware resources",
         access=Access.VIEWER,
-        answer=Answer(FirmwareListing, meaning="Links to follow."),
+        answer=SuccessResponse(FirmwareListing, meaning="Links to follow."),
     ),
 )

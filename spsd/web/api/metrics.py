@@ -1,7 +1,7 @@
-"""``/metrics``: what Prometheus reads, and the time that answers take.
+"""``/metrics`` for Prometheus, and the middleware that measures how long requests take.
 
-Of spsd's own. Who is on the appliance itself may read it without more; others show a token or a
-session. (docs/decisions/0024)
+It is spsd's own and no part of the SPS REST API. Clients on the appliance itself may read it
+without authentication; other clients need the token or a session. (docs/decisions/0024)
 """
 
 import hmac
@@ -14,8 +14,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from spsd.errors import UnauthenticatedError
-from spsd.metrics import OPEN_METRICS, Exposition, Meter
-from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Answer, Operation
+from spsd.metrics import OPEN_METRICS, Exposition, Metrics
+from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Operation, SuccessResponse
 from spsd.web.links import METRICS
 from spsd.web.middleware.auth import SESSION
 
@@ -28,9 +28,9 @@ _BEARER = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """What counts, what tells it, and the token that opens it; None: there is none."""
+    """The metrics, their text, and the token that opens it to other clients; None: no token."""
 
-    meter: Meter
+    metrics: Metrics
     exposition: Exposition
     token: str | None
     clock: Callable[[], float] = time.perf_counter
@@ -41,13 +41,16 @@ MONITORING = web.AppKey("monitoring", Monitoring)
 
 @web.middleware
 async def timing(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Note how long the answer took, by the route's template and never by the path itself."""
+    """Observe how long the request took.
+
+    The labels come from closed lists: the route is a template, never the path itself.
+    """
     monitoring = request.app[MONITORING]
     begun = monitoring.clock()
     response = await handler(request)
     if not _waits(request, response):
         operation = request.app[CONTRACT].asked(request)
-        monitoring.meter.answered(
+        monitoring.metrics.observe_request(
             request.method if request.method in _METHODS else OTHER_METHOD,
             NO_ROUTE if operation is None else operation.path,
             f"{response.status // 100}xx",
@@ -57,26 +60,35 @@ async def timing(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _waits(request: web.Request, response: web.StreamResponse) -> bool:
-    """Such an answer takes as long as the client wishes."""
+    """Whether the client decides how long the response takes."""
     return response.content_type == EVENT_STREAM or "wait" in request.query
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """All of them."""
+    """All metrics as text.
+
+    Raises:
+        UnauthenticatedError: the client is elsewhere, without a session and without the token.
+    """
     monitoring = request.app[MONITORING]
     if not (
-        request.get(SESSION) is not None or _is_here(request) or _knows(request, monitoring.token)
+        request.get(SESSION) is not None
+        or _is_local(request)
+        or _has_token(request, monitoring.token)
     ):
         raise UnauthenticatedError(
-            "Metrics are for whoever is on the appliance itself, has a session, or knows the token "
-            "in [metrics] token_file (Authorization: Bearer TOKEN)."
+            "Metrics need a client on the appliance itself, a session, or the token in "
+            "[metrics] token_file (Authorization: Bearer TOKEN)."
         )
     text, content_type = await monitoring.exposition.text(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: content_type})
 
 
-def _is_here(request: web.Request) -> bool:
-    """Whether the client runs on the appliance; through a proxy there, anybody may be behind it."""
+def _is_local(request: web.Request) -> bool:
+    """Whether the client runs on the appliance itself.
+
+    The clients of a proxy on the appliance are elsewhere, although they seem to be local.
+    """
     peer = request.transport.get_extra_info("peername") if request.transport else None
     if peer is None or any(name in request.headers for name in _FORWARDED):
         return False
@@ -84,7 +96,7 @@ def _is_here(request: web.Request) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _knows(request: web.Request, token: str | None) -> bool:
+def _has_token(request: web.Request, token: str | None) -> bool:
     given = request.headers.get(hdrs.AUTHORIZATION, "")
     if token is None or not given.lower().startswith(_BEARER):
         return False
@@ -100,9 +112,12 @@ OPERATIONS = (
         handler=metrics,
         tag="Appliance",
         summary="Read the metrics",
-        notes="Of spsd's own. In Prometheus's text form, or as OpenMetrics where `Accept` asks for "
-        "it. Open to clients on the appliance itself that no proxy stands before.",
+        notes="spsd's own, no part of the SPS REST API. In the text format of Prometheus, or in "
+        "OpenMetrics if `Accept` names it. Clients on the appliance itself need no authentication "
+        "unless the request came through a proxy.",
         access=Access.MONITOR,
-        answer=Answer(None, meaning="The metrics.", media_type="text/plain", also=(OPEN_METRICS,)),
+        answer=SuccessResponse(
+            None, meaning="The metrics.", media_type="text/plain", also=(OPEN_METRICS,)
+        ),
     ),
 )

@@ -9,9 +9,9 @@ from spsd.slots.model import BrokenSlot, InstalledImage
 from spsd.slots.service import Slots
 from spsd.web.api import slot_json
 from spsd.web.api.download_json import Removed
-from spsd.web.contract import Access, Answer, Link, Operation
+from spsd.web.contract import Access, Link, Operation, SuccessResponse
 from spsd.web.links import SLOTS, ResourceMeta, slot_path
-from spsd.web.responses import answer
+from spsd.web.responses import respond
 
 SLOT_STORE = web.AppKey("slots", Slots)
 
@@ -19,13 +19,13 @@ SLOT_STORE = web.AppKey("slots", Slots)
 async def list_all(request: web.Request) -> web.Response:
     """Every slot."""
     slots = request.app[SLOT_STORE]
-    return answer(slot_json.many(await slots.list(), await running(slots)))
+    return respond(slot_json.many(await slots.list(), await running(slots)))
 
 
 async def get(request: web.Request) -> web.Response:
     """One slot."""
     slots, number = request.app[SLOT_STORE], _number(request)
-    return answer(slot_json.one(number, await slots.get(number), await running(slots)))
+    return respond(slot_json.one(number, await slots.get(number), await running(slots)))
 
 
 async def manifest(request: web.Request) -> web.Response:
@@ -34,7 +34,7 @@ async def manifest(request: web.Request) -> web.Response:
     content = await request.app[SLOT_STORE].get(number)
     match content:
         case InstalledImage() as image:
-            return answer(slot_json.manifest(number, image))
+            return respond(slot_json.manifest(number, image))
         case BrokenSlot():
             raise ResourceNotFoundError(f"Slot {number} has no readable manifest.")
         case None:
@@ -47,7 +47,7 @@ async def delete(request: web.Request) -> web.Response:
     """Take the image out."""
     number = _number(request)
     await request.app[SLOT_STORE].empty(number)
-    return answer(Removed(ResourceMeta(slot_path(number), SLOTS)))
+    return respond(Removed(ResourceMeta(slot_path(number), SLOTS)))
 
 
 async def running(slots: Slots) -> slot_json.Running:
@@ -74,7 +74,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="List the slots",
         access=Access.VIEWER,
-        answer=Answer(
+        answer=SuccessResponse(
             slot_json.SlotList, meaning="Every slot, empty ones too.", inside=slot_json.BODIES
         ),
         links=(Link("getSlot", _FIRST), Link("emptySlot", _FIRST)),
@@ -87,7 +87,7 @@ OPERATIONS = (
         tag=_TAG,
         summary="Look at a slot",
         access=Access.VIEWER,
-        answer=Answer(slot_json.Slot, meaning="The slot.", inside=slot_json.BODIES),
+        answer=SuccessResponse(slot_json.Slot, meaning="The slot.", inside=slot_json.BODIES),
         errors=(ResourceNotFoundError,),
     ),
     Operation(
@@ -99,7 +99,9 @@ OPERATIONS = (
         summary="What was proven of the image in a slot",
         notes="Of spsd's own: which digest the slot holds. 404 if it is empty.",
         access=Access.VIEWER,
-        answer=Answer(slot_json.Manifest, meaning="Digest, size, and where the image came from."),
+        answer=SuccessResponse(
+            slot_json.Manifest, meaning="Digest, size, and where the image came from."
+        ),
         errors=(ResourceNotFoundError,),
     ),
     Operation(
@@ -112,7 +114,7 @@ OPERATIONS = (
         notes="Not the one that runs now or after the next reboot, and not a slot that is "
         "reserved by a running download.",
         access=Access.ADMIN,
-        answer=Answer(Removed, meaning="The slot is empty."),
+        answer=SuccessResponse(Removed, meaning="The slot is empty."),
         errors=(ResourceNotFoundError, SlotInUseError),
     ),
 )

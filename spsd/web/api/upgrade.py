@@ -11,13 +11,13 @@ from spsd.errors import (
     InvalidRequestBodyError,
     ResourceNotFoundError,
 )
-from spsd.slots.checks import Tested
+from spsd.slots.checks import PassedTest
 from spsd.slots.upgrade import Upgrade
-from spsd.web.contract import Access, Answer, Operation, Takes
+from spsd.web.contract import Access, Operation, RequestBody, SuccessResponse
 from spsd.web.links import FIRMWARE, TEST, UPGRADE, slot_path
 from spsd.web.middleware.auth import SESSION
 from spsd.web.requests import TestOrder, UpgradeOrder, read_json
-from spsd.web.responses import Shape, answer
+from spsd.web.responses import Shape, respond
 
 UPGRADES = web.AppKey("upgrades", Upgrade)
 
@@ -59,9 +59,9 @@ async def upgrade(request: web.Request) -> web.Response:
     return _told(UPGRADE, tested)
 
 
-def _told(href: str, tested: Tested) -> web.Response:
+def _told(href: str, tested: PassedTest) -> web.Response:
     meta = TestedMeta(href, FIRMWARE, slot_path(tested.slot))
-    return answer(TestedSlot(SummaryBody(tested.summary), str(tested.slot), meta))
+    return respond(TestedSlot(SummaryBody(tested.summary), str(tested.slot), meta))
 
 
 _TAG = "Upgrade"
@@ -82,8 +82,8 @@ OPERATIONS = (
         notes="Reads the whole image again, looks into the volume and at the free space, and runs "
         "the appliance's own tests. Nothing is changed.",
         access=Access.ADMIN,
-        takes=Takes(TestOrder),
-        answer=Answer(TestedSlot, meaning="Every check is passed."),
+        takes=RequestBody(TestOrder),
+        answer=SuccessResponse(TestedSlot, meaning="Every check is passed."),
         errors=_ERRORS,
     ),
     Operation(
@@ -96,8 +96,8 @@ OPERATIONS = (
         notes="Tests the slot, chooses it for the next boot, and then restarts the appliance, "
         "where it is configured so.",
         access=Access.ADMIN,
-        takes=Takes(UpgradeOrder),
-        answer=Answer(TestedSlot, meaning="The slot is chosen for the next boot."),
+        takes=RequestBody(UpgradeOrder),
+        answer=SuccessResponse(TestedSlot, meaning="The slot is chosen for the next boot."),
         errors=_ERRORS,
     ),
 )

@@ -1,4 +1,4 @@
-"""``/api/upload/firmware``: the image as the body, or as a form's file part."""
+"""``/api/upload/firmware``: the image is the body, or the file part of a form."""
 
 import asyncio
 import time
@@ -23,32 +23,27 @@ from spsd.slots.model import InstalledImage
 from spsd.slots.service import Slots
 from spsd.slots.upload import Uploads
 from spsd.transfer.rules.stall import RateWatch
-from spsd.web.api.multipart import (
-    REPR_DIGEST,
-    X_CHECKSUM,
-    FormParser,
-    PartBegins,
-    PartData,
-    expected_digest,
-)
+from spsd.web.api.digest_fields import REPR_DIGEST, X_CHECKSUM, expected_digest
+from spsd.web.api.multipart import FormParser, PartBegins, PartData
 from spsd.web.api.slot_json import Running, SlotBody, empty_slots, image_body
 from spsd.web.api.slots import SLOT_STORE
-from spsd.web.contract import Access, Answer, Field, Link, Operation, Takes
+from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.limits import LIMITS
 from spsd.web.links import TEST, UPGRADE, UPLOAD, slot_path
 from spsd.web.requests import go_ahead
-from spsd.web.responses import Shape, answer
+from spsd.web.responses import Shape, respond
 
 UPLOADS = web.AppKey("uploads", Uploads)
 PART = "firmware"
+"""The name of the form's part with the image."""
 BLOCK = 1024 * 1024
-"""Pieces are gathered to blocks of about this size: one write and one hash step each."""
+"""Minimum size of a block in bytes; each block is one write and one hash update."""
 SLOWEST_BYTES_PER_S = 1024
-"""A client that drips keeps a slot from others; fetches have the same minimum by default."""
+"""Minimum rate: a slow client blocks a slot for others. Downloads have the same default."""
 
 
 class UploadedMeta(Shape):
-    """Where the image is now, and what one may do with it; no parent. [seen in sample]."""
+    """The slot of the image, and links to the next steps; no parent. [seen in sample]."""
 
     href: str
     slot: str
@@ -58,36 +53,38 @@ class UploadedMeta(Shape):
 
 
 class Uploaded(Shape):
-    """An image that was uploaded."""
+    """An uploaded image."""
 
     body: SlotBody
-    key: Annotated[str, Meta(description="The number of the slot that holds it.")]
+    key: Annotated[str, Meta(description="The number of the slot with the image.")]
     meta: UploadedMeta
 
 
 async def receive(request: web.Request) -> web.Response:
-    """Install the image that the body brings. 200 [unknown - our choice]."""
-    expected = expected_digest(_field(request, REPR_DIGEST), _field(request, X_CHECKSUM))
+    """Install the image from the body into an empty slot. 200 [unknown - our choice]."""
+    expected = expected_digest(
+        _combined_field(request, REPR_DIGEST), _combined_field(request, X_CHECKSUM)
+    )
     content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
-    multipart = content_type.strip().lower().startswith("multipart/")
-    form = FormParser(content_type) if multipart else None
-    # The length of a coded body says nothing about the image.
+    is_multipart = content_type.strip().lower().startswith("multipart/")
+    form = FormParser(content_type) if is_multipart else None
+    # With a Content-Encoding the length is that of the compressed body (RFC 9110 section 8.4).
     length = None if hdrs.CONTENT_ENCODING in request.headers else request.content_length
     async with (
-        aclosing(_arriving(request)) as pieces,
-        aclosing(_content(pieces, form)) as content,
-        aclosing(_gathered(content)) as blocks,
+        aclosing(_body_pieces(request)) as pieces,
+        aclosing(_image_bytes(pieces, form)) as content,
+        aclosing(_in_blocks(content)) as blocks,
     ):
         slot, image = await request.app[UPLOADS].receive(blocks, length=length, expected=expected)
-    return answer(await _told(request.app[SLOT_STORE], slot, image))
+    return respond(await _uploaded(request.app[SLOT_STORE], slot, image))
 
 
-async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
-    """The body in pieces as they come.
+async def _body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
+    """The body in pieces of any size, as received.
 
     Raises:
-        RequestTimeoutError: the client sends nothing any more, or too little.
-        InvalidRequestBodyError: the client has gone.
+        RequestTimeoutError: the client sends less than ``SLOWEST_BYTES_PER_S``.
+        InvalidRequestBodyError: the client closed the connection before the end of the body.
     """
     idle_s = request.app[LIMITS].upload_idle_s
     try:
@@ -103,23 +100,32 @@ async def _arriving(request: web.Request) -> AsyncGenerator[bytes, None]:
             taken = time.monotonic()
             watch.count(len(piece), taken)
             yield piece
-            watch.excuse(time.monotonic() - taken)
+            watch.exclude_time(time.monotonic() - taken)
     except TimeoutError as error:
         raise RequestTimeoutError(
-            f"Fewer than {SLOWEST_BYTES_PER_S} bytes a second came for {idle_s:g} seconds, so the "
-            "upload was dropped; nothing of it is kept. Check the network and upload again."
+            f"The client sent fewer than {SLOWEST_BYTES_PER_S} bytes per second for {idle_s:g} "
+            "seconds, so the upload was aborted and its data deleted. Check the network and upload "
+            "again."
         ) from error
     except OSError as error:
         raise InvalidRequestBodyError(
-            "The connection ended before the body did; nothing of the upload is kept."
+            "The connection was closed before the end of the body; the data of the upload was "
+            "deleted."
         ) from error
 
 
-async def _content(
+async def _image_bytes(
     pieces: AsyncIterator[bytes], form: FormParser | None
 ) -> AsyncGenerator[bytes, None]:
-    """The image's bytes: all of them, or those of the form's one part of that name."""
-    found = inside = False
+    """The bytes of the image: the whole body, or the content of the form's part ``PART``.
+
+    Other parts are ignored.
+
+    Raises:
+        InvalidRequestBodyError: the form is malformed, or its part cannot be used.
+        IncompleteRequestBodyError: the form has no such part.
+    """
+    found = in_image = False
     async for piece in pieces:
         if form is None:
             yield piece
@@ -127,10 +133,10 @@ async def _content(
         for event in form.feed(piece):
             match event:
                 case PartBegins():
-                    inside = _is_image(event, found=found)
-                    found = found or inside
+                    in_image = _is_image(event, found=found)
+                    found = found or in_image
                 case PartData(content=content):
-                    if inside:
+                    if in_image:
                         yield content
                 case _:
                     assert_never(event)
@@ -146,21 +152,23 @@ async def _content(
 def _is_image(part: PartBegins, *, found: bool) -> bool:
     if part.name != PART:
         return False
+    # RFC 7578 section 4.3 allows several files under one name; an upload is exactly one image.
     if found:
         raise InvalidRequestBodyError(
             f"The form has more than one part with the name `{PART}`.", field=PART
         )
+    # RFC 2045 section 6.2: these three encodings do not change the bytes.
     if part.encoding not in ("binary", "8bit", "7bit"):
         raise InvalidRequestBodyError(
-            f"The part `{PART}` must hold the image's bytes as they are, without a "
+            f"The part `{PART}` must contain the unencoded bytes of the image, without a "
             "Content-Transfer-Encoding.",
             field=PART,
         )
     return True
 
 
-async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Blocks of at least ``BLOCK`` bytes, but for the last one."""
+async def _in_blocks(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same bytes in blocks of at least ``BLOCK`` bytes; the last one may be smaller."""
     block = bytearray()
     async for piece in pieces:
         block += piece
@@ -171,8 +179,8 @@ async def _gathered(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]
         yield bytes(block)
 
 
-async def _told(slots: Slots, slot: int, image: InstalledImage) -> Uploaded:
-    # After an upload no slot is shown as chosen. [documented]; a sample contradicts.
+async def _uploaded(slots: Slots, slot: int, image: InstalledImage) -> Uploaded:
+    # `after_reboot` is false in this response. [documented]; a sample contradicts.
     body = image_body(slot, image, Running(slots.current, None))
     meta = UploadedMeta(
         href=UPLOAD,
@@ -184,7 +192,8 @@ async def _told(slots: Slots, slot: int, image: InstalledImage) -> Uploaded:
     return Uploaded(body, str(slot), meta)
 
 
-def _field(request: web.Request, name: str) -> str | None:
+def _combined_field(request: web.Request, name: str) -> str | None:
+    # RFC 9110 section 5.3: several lines of one field are equivalent to one line with commas.
     lines = request.headers.getall(name, [])
     return ", ".join(lines) if lines else None
 
@@ -201,12 +210,12 @@ OPERATIONS = (
         handler=receive,
         tag="Upload",
         summary="Upload an image into an empty slot",
-        notes="As the body itself, whatever its content type, or as a form's file part "
-        "`firmware`. The answer comes when the image is proven and installed. Both header fields "
-        "are about the image. A client that sends `Expect: 100-continue` learns of a refusal "
-        "before it sends the image.",
+        notes="The image is the request body, with any content type other than `multipart/…`, or "
+        "the file part `firmware` of a form. The response is sent when the image is verified and "
+        "installed. Both header fields state the digest of the image, also in a form. A client "
+        "that sends `Expect: 100-continue` receives a refusal before it sends the image.",
         access=Access.ADMIN,
-        takes=Takes(
+        takes=RequestBody(
             media_types={
                 "application/x-iso9660-image": _BYTES,
                 "application/octet-stream": _BYTES,
@@ -216,7 +225,7 @@ OPERATIONS = (
         headers=(
             Field(
                 REPR_DIGEST,
-                "RFC 9530; of its members `sha-256` is checked.",
+                "RFC 9530. The member `sha-256` is verified; other algorithms are ignored.",
                 {"type": "string", "format": "repr-digest"},
             ),
             Field(
@@ -225,7 +234,7 @@ OPERATIONS = (
                 {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"},
             ),
         ),
-        answer=Answer(Uploaded, meaning="The image is in a slot."),
+        answer=SuccessResponse(Uploaded, meaning="The image is installed in a slot."),
         errors=(
             IncompleteRequestBodyError,
             ChecksumMismatchError,

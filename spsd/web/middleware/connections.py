@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class ClientTimeouts:
     """The limits, in seconds."""
 
     idle_s: float = 120.0
@@ -35,7 +35,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
+class ConnectionActivity:
     """What a connection does now, and since when."""
 
     answering: bool
@@ -48,7 +48,7 @@ class Conduct:
     """Since when an answer waits for its reader without getting ahead."""
 
 
-class Offence(Enum):
+class SlowClient(Enum):
     """Why a connection is ended."""
 
     IDLE = auto()
@@ -56,18 +56,20 @@ class Offence(Enum):
     NOT_READING = auto()
 
 
-def offence(conduct: Conduct, patience: Patience, *, now: float) -> Offence | None:
+def slow_client(
+    activity: ConnectionActivity, timeouts: ClientTimeouts, *, now: float
+) -> SlowClient | None:
     """What it has done, if it has been waited for long enough."""
-    if conduct.unread_since is not None and now - conduct.unread_since >= patience.read_s:
-        return Offence.NOT_READING
-    if conduct.answering:
+    if activity.unread_since is not None and now - activity.unread_since >= timeouts.read_s:
+        return SlowClient.NOT_READING
+    if activity.answering:
         return None
-    if conduct.head_since is not None:
-        return Offence.SLOW_HEAD if now - conduct.head_since >= patience.head_s else None
-    return Offence.IDLE if now - conduct.quiet_since >= patience.idle_s else None
+    if activity.head_since is not None:
+        return SlowClient.SLOW_HEAD if now - activity.head_since >= timeouts.head_s else None
+    return SlowClient.IDLE if now - activity.quiet_since >= timeouts.idle_s else None
 
 
-class Order(Generic[T]):
+class EvictionOrder(Generic[T]):
     """Whose place a new connection takes; a step costs the same however many there are.
 
     Those that were never answered go before those that were, and the quietest go first; whoever
@@ -79,24 +81,24 @@ class Order(Generic[T]):
         self._never_answered: dict[T, None] = {}
         self._answered: dict[T, None] = {}
 
-    def arrived(self, one: T) -> None:
+    def opened(self, one: T) -> None:
         """It has asked nothing yet."""
         self._never_answered[one] = None
 
-    def is_answered(self, one: T) -> None:
+    def busy(self, one: T) -> None:
         """It has asked, and waits for us."""
-        self.left(one)
+        self.closed(one)
 
-    def rests(self, one: T) -> None:
+    def idle(self, one: T) -> None:
         """It has its answer."""
         self._answered[one] = None
 
-    def left(self, one: T) -> None:
+    def closed(self, one: T) -> None:
         """It is gone; nothing happens if it was not there."""
         self._never_answered.pop(one, None)
         self._answered.pop(one, None)
 
-    def first_to_go(self) -> T | None:
+    def next_to_evict(self) -> T | None:
         """None: everybody is being answered."""
         return next(iter(self._never_answered or self._answered), None)
 
@@ -118,20 +120,20 @@ class Connections:
         self,
         *,
         limit: int,
-        patience: Patience | None = None,
+        timeouts: ClientTimeouts | None = None,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._look_every_s = look_every_s
         self._limit = limit
-        self._patience = patience or Patience()
+        self._timeouts = timeouts or ClientTimeouts()
         self._open: set[Connection] = set()
-        self.order: Order[Connection] = Order()
-        self._told_of_full = -3600.0
+        self.order: EvictionOrder[Connection] = EvictionOrder()
+        self._warned_at = -3600.0
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def watched(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+    def monitored(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
         """The factory's protocols, each with a watch before it."""
         return lambda: Connection(self, factory())
 
@@ -141,31 +143,33 @@ class Connections:
             await asyncio.sleep(self._look_every_s)
             now = time.monotonic()
             for one in [one for one in self._open if not one.ended]:
-                why = offence(one.conduct(now, self._patience.read_bytes), self._patience, now=now)
+                why = slow_client(
+                    one.activity(now, self._timeouts.read_bytes), self._timeouts, now=now
+                )
                 if why is not None:
-                    one.end(_SLOW if why is Offence.SLOW_HEAD else b"")
+                    one.end(_SLOW if why is SlowClient.SLOW_HEAD else b"")
 
     def admit(self, new: "Connection") -> bool:
         """Count one more, in the place of another if need be; False: there is no room."""
         if len(self._open) >= self._limit:
-            self._tell_of_full()
-            leaves = self.order.first_to_go()
+            self._warn_full()
+            leaves = self.order.next_to_evict()
             if leaves is None:
                 return False
             self.forget(leaves)
             leaves.end()
         self._open.add(new)
-        self.order.arrived(new)
+        self.order.opened(new)
         return True
 
     def forget(self, gone: "Connection") -> None:
         """It is closed."""
         self._open.discard(gone)
-        self.order.left(gone)
+        self.order.closed(gone)
 
-    def _tell_of_full(self) -> None:
-        if time.monotonic() - self._told_of_full >= 60:
-            self._told_of_full = time.monotonic()
+    def _warn_full(self) -> None:
+        if time.monotonic() - self._warned_at >= 60:
+            self._warned_at = time.monotonic()
             _log.warning(
                 "%d connections are open, and no more are kept: idle ones make room for new ones",
                 self._limit,
@@ -183,7 +187,7 @@ class Connection(asyncio.Protocol):
         self._quiet_since = time.monotonic()
         self._head_since: float | None = None
         self._unread: tuple[float, int] | None = None
-        self._taken = False
+        self._admitted = False
         self._ended = False
         self._when_lost: Callable[[], object] | None = None
         self._reads_rest: asyncio.Task[None] | None = None
@@ -193,7 +197,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._quiet_since = time.monotonic()
         if self._all.admit(self):
-            self._taken = True
+            self._admitted = True
             self._inner.connection_made(transport)
         else:
             self._ended = True
@@ -231,7 +235,7 @@ class Connection(asyncio.Protocol):
         if self._reads_rest is not None:
             # aiohttp would wait for the rest all the same, with nobody to wait for the task.
             self._reads_rest.cancel()
-        if self._taken:
+        if self._admitted:
             self._inner.connection_lost(exc)
 
     def begin(self) -> None:
@@ -239,7 +243,7 @@ class Connection(asyncio.Protocol):
         self._answering += 1
         self._head_since = None
         self._reads_rest = None
-        self._all.order.is_answered(self)
+        self._all.order.busy(self)
 
     def answered(self, *, rest: "asyncio.Task[None] | None" = None) -> None:
         """Its handler is done, and the answer is about to be sent.
@@ -250,7 +254,7 @@ class Connection(asyncio.Protocol):
         self._reads_rest = rest
         self._quiet_since = time.monotonic()
         if not self._answering and not self._ended and self._transport is not None:
-            self._all.order.rests(self)
+            self._all.order.idle(self)
 
     @contextmanager
     def when_lost(self, act: Callable[[], object]) -> Iterator[None]:
@@ -268,11 +272,11 @@ class Connection(asyncio.Protocol):
         """Whether we have closed it, and only wait for that to be over."""
         return self._ended
 
-    def conduct(self, now: float, read_bytes: int) -> Conduct:
+    def activity(self, now: float, read_bytes: int) -> ConnectionActivity:
         """What it does; to have read so much counts as getting ahead."""
         if self._unread is not None and self._unread[1] - self._unsent() >= read_bytes:
             self._unread = (now, self._unsent())
-        return Conduct(
+        return ConnectionActivity(
             answering=self._answering > 0,
             quiet_since=self._quiet_since,
             head_since=self._head_since,
@@ -312,7 +316,7 @@ def when_lost(request: web.Request, act: Callable[[], object]) -> Iterator[None]
 
 
 @web.middleware
-async def in_hand(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def track_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While a request is answered its client is not the one who dawdles."""
     transport = request.transport
     connection = None if transport is None else transport.get_protocol()

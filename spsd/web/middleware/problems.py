@@ -27,14 +27,14 @@ from spsd.errors import (
     StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
-    TooManyReadersError,
+    TooManySubscribersError,
     UnauthenticatedError,
     UnauthorizedError,
 )
 from spsd.failures import ApplianceError
 from spsd.storage.faults import DatabaseError, storage_problem
 from spsd.web.links import LOG_IN, METRICS
-from spsd.web.responses import Shape, answer
+from spsd.web.responses import Shape, respond
 
 _log = logging.getLogger(__name__)
 _COOKIE = 'Cookie realm="spsd", cookie-name="session_id"'
@@ -57,7 +57,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
-    TooManyReadersError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManySubscribersError: HTTPStatus.SERVICE_UNAVAILABLE,
     NoEmptySlotError: HTTPStatus.CONFLICT,
     ChecksumMismatchError: HTTPStatus.BAD_REQUEST,
     NotAnImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -128,7 +128,7 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     response = _problem(request, told, STATUS[type(error)])
     if isinstance(error, TooManyAttemptsError):
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
-    if isinstance(error, StorageBusyError | TooManyReadersError):
+    if isinstance(error, StorageBusyError | TooManySubscribersError):
         response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
     if isinstance(error, UnauthenticatedError):
         response.headers[hdrs.WWW_AUTHENTICATE] = _challenge(request)
@@ -173,7 +173,7 @@ def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Respon
 def _problem(request: web.Request, told: ProblemError, status: HTTPStatus) -> web.Response:
     path = request.path
     meta = ProblemMeta(path, path.rpartition("/")[0] or None)
-    return answer(Problem(told, meta), status=status)
+    return respond(Problem(told, meta), status=status)
 
 
 def error_table() -> str:

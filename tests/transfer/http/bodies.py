@@ -1,9 +1,9 @@
 """Reading an origin's answer whole."""
 
-from spsd.transfer.ports import Answer
+from spsd.transfer.ports import OriginResponse
 
 
-async def body_of(answer: Answer, *, room: int = 64 * 1024) -> bytes:
+async def body_of(answer: OriginResponse, *, room: int = 64 * 1024) -> bytes:
     """All bytes of the body, read into rooms of that size."""
     memory, parts = memoryview(bytearray(room)), []
     while size := await answer.read_into(memory):

@@ -10,7 +10,7 @@ from spsd.testing.origin import Origin, Redirect
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, open_origin
 from spsd.transfer.http.tls import Trust
-from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.messages import RangeRequest
 from spsd.transfer.rules.proxy import ProxySettings
 from tests.transfer.http.bodies import body_of
 
@@ -75,7 +75,7 @@ def test_allow_reaches_no_further():
 async def test_no_spelling_gets_past_the_connector(host, code):
     async with open_origin(AddressPolicy([]), TRUST, LIMITS) as origin:
         with pytest.raises(OriginError) as caught:
-            async with origin.open(f"http://{host}:9/x", Ask()):
+            async with origin.open(f"http://{host}:9/x", RangeRequest()):
                 pass
     assert caught.value.code is code
     assert not caught.value.transient
@@ -121,7 +121,7 @@ async def both():
 async def fetched(url, *script):
     async with (
         open_origin(ONLY_GOOD, TRUST, LIMITS, resolver=Names(*script)) as origin,
-        origin.open(url, Ask()) as answer,
+        origin.open(url, RangeRequest()) as answer,
     ):
         return await body_of(answer)
 
@@ -172,10 +172,10 @@ async def test_a_proxy_may_stand_where_no_origin_may(both):
     good, bad = both
     proxies = ProxySettings(http=f"http://{BAD}:{bad.port}")
     async with open_origin(AddressPolicy([]), TRUST, LIMITS, proxies) as origin:
-        async with origin.open("http://name.test/a", Ask()) as answer:
+        async with origin.open("http://name.test/a", RangeRequest()) as answer:
             assert await body_of(answer) == b"bad"
         with pytest.raises(OriginError) as caught:
-            async with origin.open(f"http://{GOOD}:{good.port}/a", Ask()):
+            async with origin.open(f"http://{GOOD}:{good.port}/a", RangeRequest()):
                 pass
     assert caught.value.code is FailureCode.POLICY
     assert good.requests == []

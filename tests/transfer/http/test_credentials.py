@@ -12,7 +12,7 @@ from spsd.testing.origin import Origin, Redirect
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, open_origin
 from spsd.transfer.http.tls import Trust
-from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.messages import RangeRequest
 
 LIMITS = Limits(
     connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=5, rate_limit_bytes_per_s=0
@@ -24,9 +24,9 @@ async def fetched(url):
     policy = AddressPolicy(["127.0.0.0/8"])
     async with (
         open_origin(policy, trust, LIMITS) as origin,
-        origin.open(url, Ask()) as answer,
+        origin.open(url, RangeRequest()) as answer,
     ):
-        return answer.reply.status
+        return answer.head.status
 
 
 def given(origin):

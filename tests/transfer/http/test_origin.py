@@ -12,7 +12,7 @@ from spsd.testing.origin import Act, Chunked, CutAfter, Drip, Hang, NoLength, Or
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, open_origin
 from spsd.transfer.http.tls import Trust
-from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.messages import RangeRequest
 
 CONTENT = bytes(range(256)) * 40
 LONG = bytes(range(256)) * 20_000
@@ -52,7 +52,7 @@ async def reads(
             ssl_context=tls if way == "TLS" else None,
         ) as server,
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,
-        origin.open(server.url("/a"), Ask()) as answer,
+        origin.open(server.url("/a"), RangeRequest()) as answer,
     ):
         try:
             while size := await answer.read_into(memory):
@@ -132,7 +132,7 @@ async def test_a_cancelled_read_leaves_the_room_alone(tls: ssl.SSLContext) -> No
     async with (
         Origin({"/a": CONTENT}, [Drip(100, 0.01)]) as server,
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,
-        origin.open(server.url("/a"), Ask()) as answer,
+        origin.open(server.url("/a"), RangeRequest()) as answer,
     ):
         first = await answer.read_into(memoryview(memory)[:100])
         reading = asyncio.create_task(answer.read_into(memoryview(memory)))

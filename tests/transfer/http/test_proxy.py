@@ -14,7 +14,7 @@ from spsd.testing.origin import Origin, Redirect, Status
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, open_origin
 from spsd.transfer.http.tls import Trust
-from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.messages import RangeRequest
 from spsd.transfer.rules.proxy import ProxySettings
 from testbed import needs
 from tests.squid import CLOSED, NAME, PASSWORD, USER, running_squid
@@ -40,13 +40,13 @@ def pair(tmp_path_factory):
     return ensure_self_signed(tmp_path_factory.mktemp("tls"), hostname=NAME)
 
 
-async def fetched(url, proxy, *, policy=NOTHING, trust=None, direct=(), ask=None):
+async def fetched(url, proxy, *, policy=NOTHING, trust=None, direct=(), request=None):
     """The body and the evidence; raises what the origin raises."""
     trust = trust or await asyncio.to_thread(Trust.of, "checksum", None)
     proxies = ProxySettings(proxy, proxy, tuple(direct))
     async with (
         open_origin(policy, trust, LIMITS, proxies) as origin,
-        origin.open(url, ask or Ask()) as answer,
+        origin.open(url, request or RangeRequest()) as answer,
     ):
         body = await body_of(answer)
         return body, answer
@@ -85,8 +85,8 @@ async def test_plain_http_in_absolute_form(squid):
 @needs_squid
 async def test_a_range_through_the_proxy(squid):
     async with serving() as (_, url):
-        body, answer = await fetched(url, squid.url, ask=Ask(70_000))
-        assert (answer.reply.status, body) == (206, CONTENT[70_000:])
+        body, answer = await fetched(url, squid.url, request=RangeRequest(70_000))
+        assert (answer.head.status, body) == (206, CONTENT[70_000:])
 
 
 @needs_squid
@@ -140,7 +140,7 @@ async def test_a_proxy_that_asks_for_a_password(squid, pair, secure):
 async def test_a_407_through_the_tunnel_is_the_origins(squid, pair):
     async with serving(pair, always=Status(407)) as (_, url):
         _, answer = await fetched(url, squid.url)
-        assert answer.reply.status == 407
+        assert answer.head.status == 407
 
 
 @needs_squid
@@ -264,7 +264,7 @@ async def test_what_is_no_proxy(scheme, said, code):
         proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         if scheme == "http" and said.startswith(b"HTTP"):
             _, got = await fetched(f"{scheme}://a.test/", proxy)
-            assert got.reply.status == 502  # whose it is, nobody can tell
+            assert got.head.status == 502  # whose it is, nobody can tell
             return
         error = await failure(f"{scheme}://a.test/", proxy)
         assert error.code == code

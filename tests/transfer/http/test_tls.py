@@ -14,7 +14,7 @@ from spsd.testing.origin import Origin
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, open_origin
 from spsd.transfer.http.tls import Trust
-from spsd.transfer.rules.messages import Ask
+from spsd.transfer.rules.messages import RangeRequest
 from tests.authority import DAY, NOW, Authority, as_python_does
 from tests.transfer.http.bodies import body_of
 
@@ -42,7 +42,7 @@ async def evidence(url, policy, ca_file=None):
     trust = await asyncio.to_thread(Trust.of, policy, ca_file)
     async with (
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, LIMITS) as origin,
-        origin.open(url, Ask()) as answer,
+        origin.open(url, RangeRequest()) as answer,
     ):
         assert await body_of(answer) == b"a"
         return answer.evidence

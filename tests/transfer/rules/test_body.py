@@ -64,8 +64,8 @@ BODIES = {
     "ended": (Received(10, 10, 99, ended=True), None),
 }
 DIGESTS = {
-    "proven": (Finished(A, A, 5, True, 1, "text/html", PAGE), None),
-    "glued": (Finished(A, B, 5, True, 1, "", PAGE), FailureCode.DIGEST),
+    "verified": (Finished(A, A, 5, True, 1, "text/html", PAGE), None),
+    "mixed": (Finished(A, B, 5, True, 1, "", PAGE), FailureCode.DIGEST),
     "surplus": (Finished(A, B, 5, False, 1, OCTETS, IMAGE, surplus=True), FailureCode.TOO_LONG),
     "page": (Finished(A, B, 5, False, 1, "", PAGE), FailureCode.PORTAL),
     "wrong": (Finished(A, B, 5, True, 0, OCTETS, IMAGE), FailureCode.DIGEST),
@@ -128,7 +128,7 @@ WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
             judge_opening(Opening("text/html", PAGE, 5)),
             (
                 "portal: the origin sent a web page instead of an image "
-                "(content type text/html, kept bytes 5). "
+                "(content type text/html, bytes on disk 5). "
             ),
             False,
         ),
@@ -136,7 +136,7 @@ WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
             judge_opening(Opening("", PAGE, 5)),
             (
                 "portal: the origin sent a web page instead of an image "
-                "(content type none, kept bytes 5). "
+                "(content type none, bytes on disk 5). "
             ),
             False,
         ),
@@ -219,7 +219,7 @@ def test_no_byte_is_taken_past_what_was_told(length, size, total):
         expected=st.just(A),
         computed=st.sampled_from([A, B]),
         length=LENGTHS,
-        glued=st.booleans(),
+        mixed=st.booleans(),
         clean_retries=st.integers(-2, 1),
         media_type=st.sampled_from(["", OCTETS, "text/html"]),
         beginning=st.sampled_from([PAGE, IMAGE, b""]),
@@ -229,7 +229,7 @@ def test_only_the_digest_lets_bytes_in_and_a_wrong_one_is_retried_once(finished)
     error = judge_digest(finished)
     assert (error is None) == (finished.computed == finished.expected)
     if error is not None:
-        assert error.transient == (finished.glued and finished.clean_retries == 1)
+        assert error.transient == (finished.mixed and finished.clean_retries == 1)
         assert B in error.sentence()
 
 

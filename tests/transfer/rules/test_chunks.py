@@ -12,24 +12,24 @@ from spsd.transfer.rules.chunks import (
     Sample,
     Schedule,
     Splitting,
-    proves,
+    can_split,
 )
-from spsd.transfer.rules.messages import Kept, Reply
+from spsd.transfer.rules.messages import Prefix, ResponseHead
 
 FOUR = Splitting(connections=4, least=10, most=100, memory=200)
 
 
 @pytest.mark.parametrize(
-    ("rest", "rate", "pays"),
+    ("rest", "rate", "is_worthwhile"),
     [(20, 10, True), (19, 1, False), (1000, 500, True), (1000, 501, False), (0, 0, False)],
 )
-def test_when_it_pays(rest: int, rate: float, pays: bool) -> None:
-    assert FOUR.pays(rest, rate) is pays
-    assert not ALONE.pays(rest, rate)
+def test_when_it_pays(rest: int, rate: float, is_worthwhile: bool) -> None:
+    assert FOUR.is_worthwhile(rest, rate) is is_worthwhile
+    assert not ALONE.is_worthwhile(rest, rate)
 
 
 @pytest.mark.parametrize(
-    ("jobs", "rate", "pays"),
+    ("jobs", "rate", "is_worthwhile"),
     [
         (1, 500, True),
         (2, 250, True),
@@ -39,9 +39,9 @@ def test_when_it_pays(rest: int, rate: float, pays: bool) -> None:
     ],
 )
 def test_several_downloads_share_the_line_and_the_memory(
-    jobs: int, rate: float, pays: bool
+    jobs: int, rate: float, is_worthwhile: bool
 ) -> None:
-    assert FOUR.among(jobs).pays(1000, rate) is pays
+    assert FOUR.among(jobs).is_worthwhile(1000, rate) is is_worthwhile
     assert ALONE.among(jobs) is ALONE
 
 
@@ -66,7 +66,7 @@ def test_how_long_a_chunk_is(rest: int, rate: float, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ranges", "etag", "proven"),
+    ("status", "ranges", "etag", "splits"),
     [
         (206, None, '"a"', True),
         (200, "bytes", '"a"', True),
@@ -77,10 +77,10 @@ def test_how_long_a_chunk_is(rest: int, rate: float, size: int) -> None:
     ],
 )
 def test_what_proves_ranges(
-    status: int, ranges: str | None, etag: str | None, proven: bool
+    status: int, ranges: str | None, etag: str | None, splits: bool
 ) -> None:
     headers = {} if ranges is None else {"accept-ranges": ranges}
-    assert proves(Reply(status, headers), Kept(10, 100, etag)) is proven
+    assert can_split(ResponseHead(status, headers), Prefix(10, 100, etag)) is splits
 
 
 def test_the_rate_is_that_of_the_second_read_and_asked_once() -> None:
@@ -147,16 +147,16 @@ class Run:
     def comes(self, lane: int, size: int) -> None:
         chunk, _ = self.busy[lane]
         missing = chunk.left
-        chunk.came(min(size, len(chunk.room) + 3))
+        chunk.received(min(size, len(chunk.room) + 3))
         assert 0 <= chunk.left <= missing
 
     def ends(self, lane: int) -> None:
         chunk, before = self.busy.pop(lane)
-        self.schedule.released(chunk, self.now)
+        self.schedule.release(chunk, self.now)
         if chunk.filled > before:
             self.idle.add(lane)
         else:
-            self.schedule.lost(lane)
+            self.schedule.lane_lost(lane)
 
     def append(self) -> None:
         while (head := self.schedule.head) is not None and not head.left:
@@ -210,7 +210,7 @@ def test_whatever_lanes_do(
             run.ends(lane)
         run.append()
         run.check()
-    assert run.schedule.over or run.schedule.stuck
+    assert run.schedule.over or run.schedule.has_no_lanes
     if run.schedule.lanes > 1:
         assert run.appended == total
 
@@ -226,22 +226,22 @@ def scheduled(total: int = 100, size: int = 50) -> tuple[Schedule, Chunk, Chunk]
 
 def test_the_rest_of_a_slow_chunk_goes_to_a_fast_lane() -> None:
     schedule, slow, quick = scheduled()
-    slow.came(1)
-    quick.came(50)
-    schedule.released(quick, 1.0)
+    slow.received(1)
+    quick.received(50)
+    schedule.release(quick, 1.0)
     rest = schedule.take(1, 2.0)
     assert rest is not None
     assert (rest.first, rest.end, slow.end, slow.left) == (1, 50, 1, 0)
-    slow.came(30)  # what was under way to the slow one is not needed any more
+    slow.received(30)  # what was under way to the slow one is not needed any more
     assert (slow.filled, slow.left, rest.filled) == (1, 0, 0)
-    rest.came(49)
+    rest.received(49)
     assert schedule.reached == 100
 
 
 def test_one_that_sends_nothing_is_slow() -> None:
     schedule, _, quick = scheduled()
-    quick.came(50)
-    schedule.released(quick, 1.0)
+    quick.received(50)
+    schedule.release(quick, 1.0)
     assert schedule.take(1, SETUP_S / 2) is None
     rest = schedule.take(1, 2.0)
     assert rest is not None
@@ -253,8 +253,8 @@ def test_where_answers_take_long_to_begin_none_is_slow_for_that() -> None:
     slow, quick = schedule.take(0, 0.0), schedule.take(1, 0.0)
     assert slow is not None
     assert quick is not None
-    quick.came(50)
-    schedule.released(quick, 2.5)
+    quick.received(50)
+    schedule.release(quick, 2.5)
     assert schedule.take(1, 3.99) is None
     rest = schedule.take(1, 4.0)
     assert rest is not None
@@ -262,7 +262,7 @@ def test_where_answers_take_long_to_begin_none_is_slow_for_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("got", "left", "goes_on"),
+    ("got", "left", "reopens"),
     [
         (0, True, False),
         (9, True, False),  # cut after a crumb
@@ -271,29 +271,29 @@ def test_where_answers_take_long_to_begin_none_is_slow_for_that() -> None:
         (0, False, False),  # another was faster, and it brought nothing
     ],
 )
-def test_which_lane_goes_on(got: int, left: bool, goes_on: bool) -> None:
+def test_which_lane_goes_on(got: int, left: bool, reopens: bool) -> None:
     schedule = Schedule(Splitting(connections=2, sample=10), 0, 100, 50)
     chunk = Chunk(0, 50, filled=49 if left else 50)
-    assert schedule.goes_on(chunk, got) is goes_on
+    assert schedule.reopens(chunk, got) is reopens
 
 
 def test_one_that_is_nearly_done_is_left_alone() -> None:
     schedule, slow, quick = scheduled()
-    slow.came(45)
-    quick.came(50)
-    schedule.released(quick, 1.0)
+    slow.received(45)
+    quick.received(50)
+    schedule.release(quick, 1.0)
     assert schedule.take(1, 2.0) is None
 
 
 def test_a_lone_lane_fills_the_gaps_and_begins_nothing() -> None:
     schedule, first, second = scheduled(total=1000)
-    schedule.released(first, 1.0)
-    schedule.lost(0)
-    second.came(50)
-    schedule.released(second, 1.0)
+    schedule.release(first, 1.0)
+    schedule.lane_lost(0)
+    second.received(50)
+    schedule.release(second, 1.0)
     assert schedule.take(1, 1.0) is first
-    first.came(50)
-    schedule.released(first, 2.0)
+    first.received(50)
+    schedule.release(first, 2.0)
     schedule.appended()
     schedule.appended()
     assert schedule.take(1, 2.0) is None
@@ -326,13 +326,13 @@ def test_all_that_is_under_way_fits_the_memory(
 
 
 def test_a_fast_line_needs_one_connection() -> None:
-    assert Splitting(2).pays(10**12, 100e6 - 1)
-    assert not Splitting(2).pays(10**12, 100e6)
+    assert Splitting(2).is_worthwhile(10**12, 100e6 - 1)
+    assert not Splitting(2).is_worthwhile(10**12, 100e6)
 
 
 def test_one_connection_splits_nothing_however_slow_it_is() -> None:
-    assert not Splitting(1, least=10).pays(1000, 1)
-    assert Splitting(2, least=10).pays(1000, 1)
+    assert not Splitting(1, least=10).is_worthwhile(1000, 1)
+    assert Splitting(2, least=10).is_worthwhile(1000, 1)
 
 
 def test_what_is_appended_takes_no_memory_whoever_still_holds_it() -> None:
@@ -341,7 +341,7 @@ def test_what_is_appended_takes_no_memory_whoever_still_holds_it() -> None:
     assert chunk is not None
     room = chunk.room
     room[:] = b"x" * len(room)
-    chunk.came(len(room))
+    chunk.received(len(room))
     schedule.appended()
     # Pages that the kernel has taken back are zero when they are looked at again.
     assert bytes(room) == bytes(len(room))
@@ -356,71 +356,71 @@ def test_a_share_is_rounded_up_and_the_memory_down(rest: int, memory: int, size:
 def test_what_a_chunk_tells() -> None:
     chunk = Chunk(5, 9)
     assert (chunk.position, chunk.left, len(chunk.memory), chunk.lane) == (5, 4, 4, None)
-    assert chunk.lasts(2.0) == float("inf")
-    chunk.came(1)
+    assert chunk.seconds_left(2.0) == float("inf")
+    chunk.received(1)
     assert (chunk.position, chunk.left, len(chunk.room)) == (6, 3, 3)
-    assert chunk.lasts(2.0) == 6.0
-    chunk.came(100)
+    assert chunk.seconds_left(2.0) == 6.0
+    chunk.received(100)
     assert (chunk.position, chunk.left, len(chunk.room)) == (9, 0, 0)
 
 
 def test_how_long_it_lasts_is_reckoned_from_what_its_lane_has_done() -> None:
-    chunk = Chunk(0, 13, filled=3, lane=1, since=1.0, had=1)
-    assert chunk.lasts(3.0) == 10.0
+    chunk = Chunk(0, 13, filled=3, lane=1, since=1.0, filled_before=1)
+    assert chunk.seconds_left(3.0) == 10.0
 
 
 def test_a_lane_begins_with_what_is_there() -> None:
     schedule, first, _ = scheduled(total=1000)
-    first.came(20)
-    schedule.released(first, 1.0)
+    first.received(20)
+    schedule.release(first, 1.0)
     again = schedule.take(0, 7.0)
     assert again is first
-    assert (again.lane, again.since, again.had) == (0, 7.0, 20)
+    assert (again.lane, again.since, again.filled_before) == (0, 7.0, 20)
 
 
 def test_when_it_is_over() -> None:
     schedule = Schedule(Splitting(connections=2), 0, 100, 100)
     assert not schedule.over, "nothing is begun, and two may"
-    schedule.lost(0)
+    schedule.lane_lost(0)
     assert schedule.over, "one alone begins nothing"
     schedule = Schedule(Splitting(connections=2), 0, 100, 100)
     whole = schedule.take(0, 0.0)
     assert whole is not None
     assert not schedule.over
-    schedule.lost(1)
+    schedule.lane_lost(1)
     assert not schedule.over, "what was begun is not appended"
-    whole.came(100)
+    whole.received(100)
     schedule.appended()
     assert schedule.over
-    assert not schedule.stuck
-    schedule.lost(0)
-    assert schedule.stuck
+    assert not schedule.has_no_lanes
+    schedule.lane_lost(0)
+    assert schedule.has_no_lanes
 
 
 def raced(
-    quick_bytes: int, quick_s: float, *, had: int = 0, setup_s: float = 0.0
+    quick_bytes: int, quick_s: float, *, filled_before: int = 0, setup_s: float = 0.0
 ) -> tuple[Schedule, Chunk]:
     """At 20.0 a chunk that lasts 40 s more, and lane 1, which has brought so much in its time."""
     schedule = Schedule(Splitting(connections=2), 0, 1000, 500, setup_s=setup_s)
     slow, quick = schedule.take(0, 10.0), schedule.take(1, 0.0)
     assert slow is not None
     assert quick is not None
-    if had:
-        quick.came(had)
-        schedule.released(quick, 0.0)
+    if filled_before:
+        quick.received(filled_before)
+        schedule.release(quick, 0.0)
         assert schedule.take(1, 20.0 - quick_s) is quick
     quick.since = 20.0 - quick_s
-    quick.came(quick_bytes)
-    schedule.released(quick, 20.0)
+    quick.received(quick_bytes)
+    schedule.release(quick, 20.0)
     # All of it is here, as far as the lane is concerned.
     quick.end = quick.position
     schedule._next = 1000
-    slow.came(100)
+    slow.received(100)
     return schedule, slow
 
 
 @pytest.mark.parametrize(
-    ("quick_bytes", "quick_s", "had", "takes"),
+    ("quick_bytes", "quick_s", "filled_before", "takes"),
     [
         # 400 bytes are left, for 40 s: it takes a rate above 20.5 to need half of that at most.
         (100, 5.0, 0, False),
@@ -432,10 +432,10 @@ def raced(
     ],
 )
 def test_who_is_twice_as_fast_takes_over(
-    quick_bytes: int, quick_s: float, had: int, *, takes: bool
+    quick_bytes: int, quick_s: float, filled_before: int, *, takes: bool
 ) -> None:
-    schedule, slow = raced(quick_bytes, quick_s, had=had)
-    assert slow.lasts(20.0) == 40.0
+    schedule, slow = raced(quick_bytes, quick_s, filled_before=filled_before)
+    assert slow.seconds_left(20.0) == 40.0
     rest = schedule.take(1, 20.0)
     assert (rest is not None) is takes
     if rest is not None:
@@ -446,7 +446,7 @@ def test_who_is_twice_as_fast_takes_over(
 def test_twice_as_fast_is_enough() -> None:
     """Four seconds to begin, and sixteen for 400 bytes, where it lasts forty."""
     schedule, slow = raced(250, 10.0, setup_s=2.0)
-    assert slow.lasts(20.0) == 40.0
+    assert slow.seconds_left(20.0) == 40.0
     assert schedule.take(1, 20.0) is not None
 
 
@@ -463,7 +463,7 @@ def test_a_lane_that_has_brought_nothing_is_taken_for_as_fast_as_the_fastest() -
 
 def test_the_rate_of_a_lane_that_is_lost_counts_no_more() -> None:
     schedule, _ = raced(206, 10.0)
-    schedule.lost(1)
+    schedule.lane_lost(1)
     assert schedule.take(7, 20.0) is None
 
 
@@ -476,6 +476,6 @@ def test_its_own_rate_counts_first() -> None:
 def test_what_has_just_begun_is_not_slow_yet() -> None:
     schedule, slow = raced(5000, 10.0)
     slow.since = 20.0 - SETUP_S + 0.01
-    slow.had = slow.filled
+    slow.filled_before = slow.filled
     assert schedule.take(1, 20.0) is None
     assert schedule.take(1, slow.since + SETUP_S) is not None

@@ -3,13 +3,13 @@
 import pytest
 
 from spsd.transfer.rules.messages import (
-    Ask,
     Exchange,
-    Kept,
-    Reply,
-    Same,
+    Prefix,
+    RangeRequest,
+    ResponseHead,
+    Restart,
     Span,
-    StartOver,
+    ValidatorMatch,
     Windows,
     is_strong,
 )
@@ -18,21 +18,21 @@ K = 1024
 
 
 def test_nothing_kept_says_nothing():
-    assert Kept() == Kept(length=0, total=None, etag=None, same_url=True)
-    assert Kept().validator is None
+    assert Prefix() == Prefix(length=0, total=None, etag=None, same_url=True)
+    assert Prefix().validator is None
 
 
 @pytest.mark.parametrize(
-    ("kept", "validator"),
+    ("prefix", "validator"),
     [
-        (Kept(1, etag='"a"'), '"a"'),
-        (Kept(1, etag='W/"a"'), None),
-        (Kept(1, etag='"a"', same_url=False), None),
-        (Kept(1), None),
+        (Prefix(1, etag='"a"'), '"a"'),
+        (Prefix(1, etag='W/"a"'), None),
+        (Prefix(1, etag='"a"', same_url=False), None),
+        (Prefix(1), None),
     ],
 )
-def test_a_validator_is_strong_and_of_this_url(kept, validator):
-    assert kept.validator == validator
+def test_a_validator_is_strong_and_of_this_url(prefix, validator):
+    assert prefix.validator == validator
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,15 @@ def test_never_more_than_a_quarter_is_compared():
 
 
 def test_asks_in_the_order_of_what_they_take_for_granted():
-    asks = [Ask(), Ask(9, overlap=2), Ask(9, probe=2), Ask(9), Ask(9, '"a"')]
-    assert [ask.strength for ask in asks] == [0, 1, 2, 3, 4]
-    assert [ask.first for ask in asks] == [0, 7, 0, 9, 9]
+    asks = [
+        RangeRequest(),
+        RangeRequest(9, overlap=2),
+        RangeRequest(9, probe=2),
+        RangeRequest(9),
+        RangeRequest(9, '"a"'),
+    ]
+    assert [request.strength for request in asks] == [0, 1, 2, 3, 4]
+    assert [request.first for request in asks] == [0, 7, 0, 9, 9]
 
 
 @pytest.mark.parametrize(
@@ -99,8 +105,8 @@ def test_a_part_lies_within_its_object(span, possible):
     ],
 )
 def test_a_content_range(text, span, size):
-    reply = Reply(206, {"content-range": text})
-    assert (reply.span, reply.whole_size) == (span, size)
+    head = ResponseHead(206, {"content-range": text})
+    assert (head.span, head.whole_size) == (span, size)
 
 
 @pytest.mark.parametrize(
@@ -108,11 +114,11 @@ def test_a_content_range(text, span, size):
     [("0", 0), ("12", 12), ("1" * 18, int("1" * 18)), ("1" * 19, None), ("-1", None), ("٣", None)],
 )
 def test_a_content_length(text, length):
-    assert Reply(200, {"content-length": text}).length == length
+    assert ResponseHead(200, {"content-length": text}).length == length
 
 
 def test_a_reply_without_header_fields():
-    bare = Reply(200, {})
+    bare = ResponseHead(200, {})
     assert (bare.length, bare.span, bare.whole_size) == (None, None, None)
     assert (bare.coding, bare.media_type) == ("", "")
 
@@ -121,40 +127,42 @@ def test_a_reply_without_header_fields():
     ("text", "coding"), [("Identity", ""), (" identity ", ""), ("GZIP ", "gzip"), ("", "")]
 )
 def test_a_coding(text, coding):
-    assert Reply(200, {"content-encoding": text}).coding == coding
+    assert ResponseHead(200, {"content-encoding": text}).coding == coding
 
 
 def test_a_media_type_is_without_parameters():
-    reply = Reply(200, {"content-type": "Text/HTML ; charset=x; y=z"})
-    assert reply.media_type == "text/html"
+    head = ResponseHead(200, {"content-type": "Text/HTML ; charset=x; y=z"})
+    assert head.media_type == "text/html"
 
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "same"),
     [
-        ('"a"', '"a"', Same.YES),
-        ('"a"', ' "a" ', Same.YES),
-        ('"a"', '"b"', Same.NO),
-        ('"a"', 'W/"b"', Same.NO),
-        ('W/"a"', 'W/"b"', Same.NO),
-        ('W/"a"', 'W/"a"', Same.UNKNOWN),
-        ('W/"a"', '"a"', Same.UNKNOWN),
-        ('"a"', 'W/"a"', Same.UNKNOWN),
-        ("a", "a", Same.UNKNOWN),
-        (None, '"a"', Same.UNKNOWN),
-        ("", '"a"', Same.UNKNOWN),
-        ('"a"', "", Same.UNKNOWN),
-        ('"a"', None, Same.UNKNOWN),
+        ('"a"', '"a"', ValidatorMatch.YES),
+        ('"a"', ' "a" ', ValidatorMatch.YES),
+        ('"a"', '"b"', ValidatorMatch.NO),
+        ('"a"', 'W/"b"', ValidatorMatch.NO),
+        ('W/"a"', 'W/"b"', ValidatorMatch.NO),
+        ('W/"a"', 'W/"a"', ValidatorMatch.UNKNOWN),
+        ('W/"a"', '"a"', ValidatorMatch.UNKNOWN),
+        ('"a"', 'W/"a"', ValidatorMatch.UNKNOWN),
+        ("a", "a", ValidatorMatch.UNKNOWN),
+        (None, '"a"', ValidatorMatch.UNKNOWN),
+        ("", '"a"', ValidatorMatch.UNKNOWN),
+        ('"a"', "", ValidatorMatch.UNKNOWN),
+        ('"a"', None, ValidatorMatch.UNKNOWN),
     ],
 )
 def test_what_two_etags_say(ours, theirs, same):
     headers = {} if theirs is None else {"etag": theirs}
-    here = Exchange(Ask(), Kept(1, etag=ours), Reply(200, headers), 0)
-    assert here.same is same
-    elsewhere = Exchange(Ask(), Kept(1, etag=ours, same_url=False), Reply(200, headers), 0)
-    assert elsewhere.same is Same.UNKNOWN
+    here = Exchange(RangeRequest(), Prefix(1, etag=ours), ResponseHead(200, headers), 0)
+    assert here.validator_match is same
+    elsewhere = Exchange(
+        RangeRequest(), Prefix(1, etag=ours, same_url=False), ResponseHead(200, headers), 0
+    )
+    assert elsewhere.validator_match is ValidatorMatch.UNKNOWN
 
 
 def test_why_is_no_part_of_what_is_done():
-    assert StartOver(1) == StartOver(1, "because")
-    assert StartOver(1).why == ""
+    assert Restart(1) == Restart(1, "because")
+    assert Restart(1).why == ""

@@ -3,20 +3,34 @@
 import pytest
 
 from spsd.failures import FailureCode
-from spsd.transfer.rules.messages import Append, Ask, Complete, Exchange, Kept, Reply, Windows
-from spsd.transfer.rules.request import PLAN, WINDOWS, Prefix, overlapping, proof
+from spsd.transfer.rules.messages import (
+    Append,
+    Complete,
+    Exchange,
+    Prefix,
+    RangeRequest,
+    ResponseHead,
+    Windows,
+)
+from spsd.transfer.rules.request import (
+    PLAN,
+    WINDOWS,
+    PlanInput,
+    comparison_request,
+    overlap_request,
+)
 from spsd.transfer.rules.response import HEAD
 
 NOW = 1_700_000_000
-ONE = Kept(1, 1000, '"a"')
-KEPT = Kept(100, 1000, '"a"')
-RANGED = Ask(100, '"a"')
-OVERLAPPED = Ask(8000, overlap=2000)
+ONE = Prefix(1, 1000, '"a"')
+KEPT = Prefix(100, 1000, '"a"')
+RANGED = RangeRequest(100, '"a"')
+OVERLAPPED = RangeRequest(8000, overlap=2000)
 LENGTH = {"content-length": "9"}
 
 
-def seen(ask, kept, status, headers, windows=WINDOWS):
-    return Exchange(ask, kept, Reply(status, headers), NOW, windows)
+def seen(request, prefix, status, headers, windows=WINDOWS):
+    return Exchange(request, prefix, ResponseHead(status, headers), NOW, windows)
 
 
 def part(text, **headers):
@@ -24,24 +38,24 @@ def part(text, **headers):
 
 
 EDGES = [
-    ("whole", seen(Ask(), KEPT, 200, LENGTH | {"etag": '"b"'})),
-    ("whole-changed", seen(Ask(1), ONE, 200, LENGTH | {"etag": '"b"'})),
-    ("whole-to-range", seen(Ask(1), ONE, 200, LENGTH)),
-    ("whole-called-part", seen(Ask(1), ONE, 200, part("1-999/1000"))),
+    ("whole", seen(RangeRequest(), KEPT, 200, LENGTH | {"etag": '"b"'})),
+    ("whole-changed", seen(RangeRequest(1), ONE, 200, LENGTH | {"etag": '"b"'})),
+    ("whole-to-range", seen(RangeRequest(1), ONE, 200, LENGTH)),
+    ("whole-called-part", seen(RangeRequest(1), ONE, 200, part("1-999/1000"))),
     ("part-elsewhere", seen(RANGED, KEPT, 206, part("100-99/1000", etag='"a"'))),
     ("part-elsewhere", seen(RANGED, KEPT, 206, part("100-1000/1000", etag='"a"'))),
     ("part", seen(RANGED, KEPT, 206, part("100-100/1000", etag='"a"'))),
     ("part", seen(RANGED, KEPT, 206, part("100-999/1000", etag='"a"'))),
-    ("part", seen(Ask(1), Kept(1, None, '"a"'), 206, part("1-1/2", etag='"a"'))),
-    ("overlap", seen(OVERLAPPED, Kept(8000), 206, part("6000-7999/10000"))),
-    ("overlap", seen(Ask(8, overlap=1), Kept(8), 206, part("7-99/100"))),
-    ("part-too-short-to-compare", seen(OVERLAPPED, Kept(8000), 206, part("6000-7998/10000"))),
-    ("part-too-short-to-compare", seen(Ask(8, probe=4), Kept(8), 206, part("0-4/100"))),
-    ("probe", seen(Ask(8, probe=1), Kept(8), 206, part("0-0/100"), Windows(1, 4))),
-    ("past-the-end-complete", seen(Ask(1), Kept(1), 416, part("*/1"))),
-    ("past-the-end-longer", seen(OVERLAPPED, Kept(8000), 416, part("*/8000"))),
-    ("past-the-end-shorter", seen(OVERLAPPED, Kept(8000), 416, part("*/7999"))),
-    ("refused", seen(Ask(), Kept(), 416, part("*/7999"))),
+    ("part", seen(RangeRequest(1), Prefix(1, None, '"a"'), 206, part("1-1/2", etag='"a"'))),
+    ("overlap", seen(OVERLAPPED, Prefix(8000), 206, part("6000-7999/10000"))),
+    ("overlap", seen(RangeRequest(8, overlap=1), Prefix(8), 206, part("7-99/100"))),
+    ("part-too-short-to-compare", seen(OVERLAPPED, Prefix(8000), 206, part("6000-7998/10000"))),
+    ("part-too-short-to-compare", seen(RangeRequest(8, probe=4), Prefix(8), 206, part("0-4/100"))),
+    ("probe", seen(RangeRequest(8, probe=1), Prefix(8), 206, part("0-0/100"), Windows(1, 4))),
+    ("past-the-end-complete", seen(RangeRequest(1), Prefix(1), 416, part("*/1"))),
+    ("past-the-end-longer", seen(OVERLAPPED, Prefix(8000), 416, part("*/8000"))),
+    ("past-the-end-shorter", seen(OVERLAPPED, Prefix(8000), 416, part("*/7999"))),
+    ("refused", seen(RangeRequest(), Prefix(), 416, part("*/7999"))),
 ]
 
 
@@ -61,7 +75,9 @@ def test_the_edge_belongs_to(name, exchange):
     ],
 )
 def test_the_row_of_a_status(name, statuses):
-    rows = {status: HEAD.row(seen(Ask(), Kept(), status, {})).name for status in statuses}
+    rows = {
+        status: HEAD.row(seen(RangeRequest(), Prefix(), status, {})).name for status in statuses
+    }
     assert rows == dict.fromkeys(statuses, name)
 
 
@@ -70,12 +86,12 @@ def test_the_row_of_a_status(name, statuses):
     [
         (
             seen(RANGED, KEPT, 200, {"content-encoding": "gzip"}),
-            "coded: the origin sent the image with content coding 'gzip' (kept bytes 100). Turn",
+            "coded: the origin sent the image with content coding 'gzip' (bytes on disk 100). Turn",
         ),
-        (seen(Ask(), Kept(), 404, {}), "origin_status: the origin answered 404. Check"),
-        (seen(Ask(), KEPT, 503, {}), "origin_status: the origin answered 503. Check"),
+        (seen(RangeRequest(), Prefix(), 404, {}), "origin_status: the origin answered 404. Check"),
+        (seen(RangeRequest(), KEPT, 503, {}), "origin_status: the origin answered 503. Check"),
         (
-            seen(Ask(), Kept(), 206, part("0-9/10")),
+            seen(RangeRequest(), Prefix(), 206, part("0-9/10")),
             "protocol: the origin sent a part, unasked (206). Check",
         ),
     ],
@@ -86,7 +102,7 @@ def test_the_sentence_of_a_refusal(exchange, sentence):
 
 
 def test_an_origin_that_tells_when_is_not_asked_before():
-    error = HEAD.decide(seen(Ask(), Kept(), 503, {"retry-after": "7"})).error
+    error = HEAD.decide(seen(RangeRequest(), Prefix(), 503, {"retry-after": "7"})).error
     assert (error.code, error.retry_after) == (FailureCode.ORIGIN_STATUS, 7)
 
 
@@ -95,16 +111,18 @@ def test_what_starts_over_says_why():
 
 
 def test_the_edges_of_the_plan():
-    assert PLAN.decide(Prefix(Kept(1, 1))) == Complete()
-    assert PLAN.decide(Prefix(Kept(1, 2, '"a"'))) == Ask(1, '"a"')
-    assert proof(Prefix(Kept(WINDOWS.least))) == Ask()
-    assert proof(Prefix(one := Kept(WINDOWS.least + 1))) == overlapping(Prefix(one))
-    assert proof(Prefix(Kept(WINDOWS.probe_from))).probe == WINDOWS.size
-    assert proof(Prefix(Kept(WINDOWS.probe_from - 1))).probe == 0
+    assert PLAN.decide(PlanInput(Prefix(1, 1))) == Complete()
+    assert PLAN.decide(PlanInput(Prefix(1, 2, '"a"'))) == RangeRequest(1, '"a"')
+    assert comparison_request(PlanInput(Prefix(WINDOWS.least))) == RangeRequest()
+    assert comparison_request(PlanInput(one := Prefix(WINDOWS.least + 1))) == overlap_request(
+        PlanInput(one)
+    )
+    assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from))).probe == WINDOWS.size
+    assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from - 1))).probe == 0
 
 
 def test_the_size_is_what_the_part_tells_else_what_was_told_before():
-    told = seen(OVERLAPPED, Kept(8000), 206, part("6000-9999/10000"))
+    told = seen(OVERLAPPED, Prefix(8000), 206, part("6000-9999/10000"))
     assert HEAD.decide(told) == Append(8000, 10_000, 2000)
-    untold = seen(OVERLAPPED, Kept(8000, 9000), 206, part("6000-8999/*"))
+    untold = seen(OVERLAPPED, Prefix(8000, 9000), 206, part("6000-8999/*"))
     assert HEAD.decide(untold) == Append(8000, 9000, 2000)

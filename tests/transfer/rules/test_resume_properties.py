@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from spsd.transfer.rules.messages import (
     Append,
-    Ask,
-    AskAgain,
     Compare,
     Complete,
     Exchange,
-    Kept,
+    Prefix,
+    RangeRequest,
     Reject,
-    Reply,
-    StartOver,
+    RequestAgain,
+    ResponseHead,
+    Restart,
     Windows,
     is_strong,
 )
@@ -29,7 +29,7 @@ K = 1024
 SIZES = st.integers(0, 30)
 ETAGS = st.sampled_from([None, '"a"', '"b"', 'W/"a"', "a", '"', ""])
 KEPTS = st.builds(
-    Kept, length=SIZES | st.integers(30, 200), total=st.none() | SIZES, etag=ETAGS,
+    Prefix, length=SIZES | st.integers(30, 200), total=st.none() | SIZES, etag=ETAGS,
     same_url=st.booleans(),
 )  # fmt: skip
 RANGES = (
@@ -53,62 +53,62 @@ HEADERS = st.fixed_dictionaries(
 STATUSES = st.sampled_from([200, 204, 206, 304, 404, 408, 416, 429, 500, 503]) | st.integers(
     100, 599
 )
-ANY_REPLIES = st.builds(Reply, STATUSES, HEADERS)
+ANY_REPLIES = st.builds(ResponseHead, STATUSES, HEADERS)
 
 
-def proofs(kept):
+def proofs(prefix):
     """Every ask that can ever be made with so much kept."""
-    asks = [Ask()]
-    if kept.length:
-        asks += [Ask(kept.length), Ask(kept.length, '"a"')]
-    if kept.length > TINY.least:
-        asks += [Ask(kept.length, overlap=TINY.overlap(kept.length))]
-    if kept.length >= TINY.probe_from:
-        asks += [Ask(kept.length, probe=TINY.size)]
+    asks = [RangeRequest()]
+    if prefix.length:
+        asks += [RangeRequest(prefix.length), RangeRequest(prefix.length, '"a"')]
+    if prefix.length > TINY.least:
+        asks += [RangeRequest(prefix.length, overlap=TINY.overlap(prefix.length))]
+    if prefix.length >= TINY.probe_from:
+        asks += [RangeRequest(prefix.length, probe=TINY.size)]
     return asks
 
 
 @st.composite
 def exchanges(draw):
     """Any reply, or one that is nearly right: those reach the rows that matter."""
-    kept = draw(KEPTS)
-    ask = draw(st.sampled_from(proofs(kept)))
-    reply = draw(ANY_REPLIES)
+    prefix = draw(KEPTS)
+    request = draw(st.sampled_from(proofs(prefix)))
+    head = draw(ANY_REPLIES)
     if draw(st.booleans()):
-        total = draw(st.sampled_from([kept.total or 250, 250]))
-        last = ask.probe - 1 if ask.probe else total - 1
-        wanted = {"content-range": f"bytes {ask.first}-{last}/{total}"}
-        reply = Reply(206, draw(st.sampled_from([wanted, reply.headers | wanted])))
-    return Exchange(ask, kept, reply, NOW, TINY)
+        total = draw(st.sampled_from([prefix.total or 250, 250]))
+        last = request.probe - 1 if request.probe else total - 1
+        wanted = {"content-range": f"bytes {request.first}-{last}/{total}"}
+        head = ResponseHead(206, draw(st.sampled_from([wanted, head.headers | wanted])))
+    return Exchange(request, prefix, head, NOW, TINY)
 
 
 @given(exchanges())
 def test_every_reply_has_one_verdict_and_it_is_that_of_the_first_row_that_holds(seen):
     holding = [row for row in HEAD.rows if row.holds(seen)]
-    verdict = judge(seen.ask, seen.kept, seen.reply, now=NOW, windows=TINY)
+    verdict = judge(seen.request, seen.prefix, seen.head, now=NOW, windows=TINY)
     assert str(HEAD.row(seen).outcome.of(seen)) == str(verdict)
     assert holding[0] is HEAD.row(seen)
-    assert isinstance(verdict, Append | AskAgain | Compare | Complete | Reject | StartOver)
+    assert isinstance(verdict, Append | RequestAgain | Compare | Complete | Reject | Restart)
 
 
 @given(exchanges())
 def test_another_ask_takes_less_for_granted(seen):
     match HEAD.decide(seen):
-        case AskAgain(ask=better) | Compare(then=better):
-            assert better.strength < seen.ask.strength
-            assert better in proofs(seen.kept)
+        case RequestAgain(request=better) | Compare(then=better):
+            assert better.strength < seen.request.strength
+            assert better in proofs(seen.prefix)
 
 
 @given(exchanges())
 def test_bytes_are_only_appended_where_they_belong(seen):
-    ask, kept, reply = seen.ask, seen.kept, seen.reply
+    request, prefix, head = seen.request, seen.prefix, seen.head
     verdict = HEAD.decide(seen)
     if not isinstance(verdict, Append):
         return
-    assert reply.status == 206
-    assert verdict.offset == ask.offset == kept.length > 0
-    assert verdict.overlap == ask.overlap
-    unit, _, rest = reply.headers["content-range"].strip().partition(" ")
+    assert head.status == 206
+    assert verdict.offset == request.offset == prefix.length > 0
+    assert verdict.overlap == request.overlap
+    unit, _, rest = head.headers["content-range"].strip().partition(" ")
     span, _, size = rest.partition("/")
     first, last = map(int, span.split("-"))
     assert unit == "bytes"
@@ -116,25 +116,25 @@ def test_bytes_are_only_appended_where_they_belong(seen):
     assert last >= verdict.offset - 1
     if size != "*":
         assert last < int(size)
-        assert kept.total in (None, int(size))
+        assert prefix.total in (None, int(size))
         assert verdict.total == int(size)
     else:
-        assert verdict.total == kept.total
-    theirs = reply.headers.get("etag", "")
-    vouched = kept.same_url and theirs and theirs == kept.etag and is_strong(theirs)
+        assert verdict.total == prefix.total
+    theirs = head.headers.get("etag", "")
+    vouched = prefix.same_url and theirs and theirs == prefix.etag and is_strong(theirs)
     assert vouched or verdict.overlap > 0, "either a validator vouches for it or the bytes do"
-    if kept.same_url and theirs and kept.etag:
-        assert theirs.removeprefix("W/") == kept.etag.removeprefix("W/")
-    assert "multipart" not in reply.headers.get("content-type", "")
-    assert reply.headers.get("content-encoding", "") in ("", "identity")
+    if prefix.same_url and theirs and prefix.etag:
+        assert theirs.removeprefix("W/") == prefix.etag.removeprefix("W/")
+    assert "multipart" not in head.headers.get("content-type", "")
+    assert head.headers.get("content-encoding", "") in ("", "identity")
 
 
 @given(exchanges())
 def test_bytes_are_only_compared_where_they_are_here(seen):
     verdict = HEAD.decide(seen)
     if isinstance(verdict, Compare):
-        assert 0 < verdict.length <= seen.kept.length
-        assert verdict.then.overlap <= seen.kept.length // 4
+        assert 0 < verdict.length <= seen.prefix.length
+        assert verdict.then.overlap <= seen.prefix.length // 4
 
 
 @given(exchanges())
@@ -142,60 +142,60 @@ def test_what_fails_for_good_is_never_worth_another_attempt(seen):
     verdict = HEAD.decide(seen)
     if not isinstance(verdict, Reject):
         return
-    status = seen.reply.status
+    status = seen.head.status
     waits = status in (408, 425, 429) or 500 <= status < 600
     assert verdict.error.transient == (waits or status == 206)
     assert verdict.error.retry_after is None or waits or status == 206
 
 
 @given(KEPTS, st.lists(ANY_REPLIES, min_size=5, max_size=5))
-def test_an_attempt_never_needs_more_than_five_requests(kept, replies):
-    ask = plan(kept, TINY)
-    for reply in replies:
-        if isinstance(ask, Complete):
+def test_an_attempt_never_needs_more_than_five_requests(prefix, replies):
+    request = plan(prefix, TINY)
+    for head in replies:
+        if isinstance(request, Complete):
             return
-        verdict = judge(ask, kept, reply, now=NOW, windows=TINY)
+        verdict = judge(request, prefix, head, now=NOW, windows=TINY)
         match verdict:
-            case AskAgain(ask=better) | Compare(then=better):
-                ask = better
+            case RequestAgain(request=better) | Compare(then=better):
+                request = better
             case Append(overlap=overlap) if overlap:
-                ask = difference(0, b"a", b"b").ask
+                request = difference(0, b"a", b"b").request
             case _:
                 return
     pytest.fail("a sixth request would be sent")
 
 
 @given(KEPTS, ANY_REPLIES)
-def test_who_asks_for_everything_is_never_sent_back(kept, reply):
-    verdict = judge(Ask(), kept, reply, now=NOW)
-    assert isinstance(verdict, StartOver | Reject)
-    assert not isinstance(verdict, StartOver) or reply.status == 200
+def test_who_asks_for_everything_is_never_sent_back(prefix, head):
+    verdict = judge(RangeRequest(), prefix, head, now=NOW)
+    assert isinstance(verdict, Restart | Reject)
+    assert not isinstance(verdict, Restart) or head.status == 200
 
 
 @given(KEPTS)
-def test_a_plan_asks_for_what_is_missing(kept):
-    match plan(kept, TINY):
+def test_a_plan_asks_for_what_is_missing(prefix):
+    match plan(prefix, TINY):
         case Complete():
-            assert kept.length == kept.total > 0
-        case Ask() as ask:
-            assert ask in proofs(kept) or ask.if_range == kept.etag
-            assert kept.total is None or ask.offset <= kept.total
-            if ask.if_range is not None:
-                assert kept.same_url
-                assert is_strong(ask.if_range)
-            elif ask.offset:
-                assert ask.overlap or ask.probe, "no validator: the bytes have to vouch"
+            assert prefix.length == prefix.total > 0
+        case RangeRequest() as request:
+            assert request in proofs(prefix) or request.if_range == prefix.etag
+            assert prefix.total is None or request.offset <= prefix.total
+            if request.if_range is not None:
+                assert prefix.same_url
+                assert is_strong(request.if_range)
+            elif request.offset:
+                assert request.overlap or request.probe, "no validator: the bytes have to vouch"
 
 
 @given(st.integers(1, 10**12), st.booleans())
 def test_what_is_compared_is_bounded(length, same_url):
-    ask = plan(Kept(length, etag='W/"a"', same_url=same_url))
+    request = plan(Prefix(length, etag='W/"a"', same_url=same_url))
     head = {"content-range": f"bytes 0-{64 * K - 1}/{length + 5}"}
-    found = HEAD.decide(Exchange(ask, Kept(length), Reply(206, head), NOW))
-    then = found.then if ask.probe else ask
-    compared = ask.probe + then.overlap
+    found = HEAD.decide(Exchange(request, Prefix(length), ResponseHead(206, head), NOW))
+    then = found.then if request.probe else request
+    compared = request.probe + then.overlap
     assert compared <= min(2 * WINDOWS.size, length // 2)
-    assert compared > 0 or ask == Ask()
+    assert compared > 0 or request == RangeRequest()
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30), st.integers(0, 10**9))
@@ -203,7 +203,7 @@ def test_a_comparison_speaks_for_one_object_only_if_all_bytes_are_equal(mine, th
     found = difference(first, mine, theirs)
     assert (found is None) == (mine == theirs)
     if found is not None:
-        assert found.ask == Ask()
+        assert found.request == RangeRequest()
         if named := re.search(r"byte (\d+)", found.why):
             at = int(named[1]) - first
             assert mine[:at] == theirs[:at]

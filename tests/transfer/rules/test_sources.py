@@ -12,7 +12,7 @@ from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS
 from spsd.transfer.rules.retry import RetryPolicy, backoff_s
-from spsd.transfer.rules.sources import PATIENCE, Provenance, Sources
+from spsd.transfer.rules.sources import FAILURES_BEFORE_DISCARD, Provenance, Sources
 
 POLICY = RetryPolicy(budget=3, initial_s=1.0, limit_s=60.0, stall_floor=0)
 SIZE = 8
@@ -23,86 +23,86 @@ def failed(sources, now=100.0, *, gained=False, retry_after=None):
     return sources.failed(POLICY, gained=gained, retry_after=retry_after, spread=1.0, now=now)
 
 
-def ask(sources, now=100.0, *, holding=False):
+def request(sources, now=100.0, *, holding=False):
     turn = sources.turn(now=now, holding=holding)
-    return turn, sources.asked(turn.index)
+    return turn, sources.selected(turn.index)
 
 
 def test_the_url_is_first_and_then_each_mirror_without_a_wait():
     sources = Sources.of(URLS[:3], spent=1)
     for index in range(3):
-        turn, sources = ask(sources)
+        turn, sources = request(sources)
         assert (turn.index, turn.wait_s) == (index, 0)
         sources = failed(sources)
-    turn, _ = ask(sources)
+    turn, _ = request(sources)
     assert (turn.index, turn.wait_s) == (0, 1.0)
     assert sources.tried == 3
 
 
 def test_one_that_asks_for_time_holds_up_no_other():
-    _, sources = ask(Sources.of(URLS[:2], spent=1))
+    _, sources = request(Sources.of(URLS[:2], spent=1))
     sources = failed(sources, retry_after=3000)
     for now in (100.0, 200.0, 300.0):
-        turn, sources = ask(sources, now)
+        turn, sources = request(sources, now)
         assert (turn.index, turn.wait_s) == (1, 0)
         sources = failed(sources, now)
-    turn, _ = ask(sources, 3100.0)
+    turn, _ = request(sources, 3100.0)
     assert (turn.index, turn.wait_s) == (0, 0)
 
 
 def test_of_those_that_are_ready_the_one_that_failed_least():
-    _, sources = ask(Sources.of(URLS[:2], spent=1))
-    _, sources = ask(failed(sources))
+    _, sources = request(Sources.of(URLS[:2], spent=1))
+    _, sources = request(failed(sources))
     sources = failed(sources, gained=True)
-    assert ask(sources, 1000.0)[0].index == 1
+    assert request(sources, 1000.0)[0].index == 1
 
 
 def test_what_failed_for_good_is_not_asked_again():
-    _, sources = ask(Sources.of(URLS[:2], spent=1))
+    _, sources = request(Sources.of(URLS[:2], spent=1))
     sources = sources.failed_for_good()
-    assert sources.any_left
-    turn, sources = ask(sources, 1e9)
+    assert sources.is_any_left
+    turn, sources = request(sources, 1e9)
     assert turn.index == 1
-    assert not sources.failed_for_good().any_left
+    assert not sources.failed_for_good().is_any_left
 
 
 def test_a_mismatch_of_one_connection_blames_it_though_another_said_so():
-    sources = Sources.of(URLS[:2], spent=1).asked(0).asked(1)
-    after = sources.mismatched([0], glued=False)
-    assert [source.struck for source in after.each] == [True, False]
+    sources = Sources.of(URLS[:2], spent=1).selected(0).selected(1)
+    after = sources.mismatched([0], mixed=False)
+    assert [source.excluded for source in after.all] == [True, False]
     assert not after.unmixed
 
 
 def test_a_mismatch_of_several_blames_nobody_once_and_asks_who_had_no_part_in_it():
-    sources = Sources.of(URLS[:3], spent=1).asked(1)
-    after = sources.mismatched([0, 1], glued=True)
+    sources = Sources.of(URLS[:3], spent=1).selected(1)
+    after = sources.mismatched([0, 1], mixed=True)
     assert after.unmixed
-    assert not any(source.struck for source in after.each)
-    turn, after = ask(after)
-    assert (turn.index, turn.drops) == (2, False)
-    again = after.mismatched([2, 2], glued=True)
-    assert [source.struck for source in again.each] == [False, False, True]
+    assert not any(source.excluded for source in after.all)
+    turn, after = request(after)
+    assert (turn.index, turn.discards) == (2, False)
+    again = after.mismatched([2, 2], mixed=True)
+    assert [source.excluded for source in again.all] == [False, False, True]
 
 
 def test_unmixed_bytes_stay_with_their_source_while_there_is_hope():
-    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], glued=True).asked(0)
-    for failures in range(PATIENCE):
-        turn, sources = ask(sources, 1000.0 * failures, holding=True)
-        assert (turn.index, turn.drops) == (0, False)
+    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
+    for failures in range(FAILURES_BEFORE_DISCARD):
+        turn, sources = request(sources, 1000.0 * failures, holding=True)
+        assert (turn.index, turn.discards) == (0, False)
         sources = failed(sources, 1000.0 * failures)
-    turn, _ = ask(sources, 1e9, holding=True)
-    assert (turn.index, turn.drops) == (1, True)
+    turn, _ = request(sources, 1e9, holding=True)
+    assert (turn.index, turn.discards) == (1, True)
 
 
 def test_of_unmixed_sources_a_struck_one_takes_its_bytes_along():
-    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], glued=True).asked(0)
-    turn, _ = ask(sources.failed_for_good(), holding=True)
-    assert (turn.index, turn.drops) == (1, True)
+    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
+    turn, _ = request(sources.failed_for_good(), holding=True)
+    assert (turn.index, turn.discards) == (1, True)
 
 
 def test_an_empty_object_is_its_senders():
-    after = Sources.of(URLS[:2], spent=1).asked(1).mismatched([], glued=False)
-    assert [source.struck for source in after.each] == [False, True]
+    after = Sources.of(URLS[:2], spent=1).selected(1).mismatched([], mixed=False)
+    assert [source.excluded for source in after.all] == [False, True]
 
 
 @given(st.integers(1, 9), st.lists(st.booleans(), max_size=20))
@@ -112,9 +112,9 @@ def test_a_lone_source_waits_as_its_budget_says(spent, gains):
     for gained in gains:
         spent = (0 if gained else spent) + 1
         before = backoff_s(POLICY, max(1, spent - 1), spread=1.0, retry_after=None)
-        sources = failed(sources.asked(0), gained=gained)
+        sources = failed(sources.selected(0), gained=gained)
         turn = sources.turn(now=100.0, holding=True)
-        assert (turn.index, turn.wait_s, turn.drops) == (0, before, False)
+        assert (turn.index, turn.wait_s, turn.discards) == (0, before, False)
 
 
 def test_a_piece_is_a_connection_that_brought_bytes():
@@ -124,21 +124,21 @@ def test_a_piece_is_a_connection_that_brought_bytes():
     assert made.pieces == []
     for done in (2, 3):
         made.reached(done)
-    assert (made.pieces, made.glued) == ([0], False)
+    assert (made.pieces, made.mixed) == ([0], False)
     made.begin(1, 3)
     made.reached(3)
     assert made.pieces == [0]
     made.reached(5)
-    assert (made.pieces, made.glued) == ([0, 1], True)
+    assert (made.pieces, made.mixed) == ([0, 1], True)
 
 
 def test_who_starts_over_has_all_the_bytes():
     made = Provenance(5)
-    assert (made.pieces, made.glued) == ([None], True)
+    assert (made.pieces, made.mixed) == ([None], True)
     made.begin(1, 5)
     for done in (0, 5):
         made.reached(done)
-    assert (made.pieces, made.glued) == ([1], False)
+    assert (made.pieces, made.mixed) == ([1], False)
     made.begin(0, 0)
     assert made.pieces == []
 
@@ -167,7 +167,7 @@ class Run:
     mismatches: int = 0
     gains: int = 0
     now: float = 0.0
-    asked: list[int] = field(default_factory=list)
+    selected: list[int] = field(default_factory=list)
 
     def __post_init__(self):
         self.sources = Sources.of(self.job.sources, spent=self.job.spent)
@@ -176,17 +176,17 @@ class Run:
     def to_the_end(self):
         while self.job.state is JobState.DOWNLOADING:
             turn = self.sources.turn(now=self.now, holding=self.length > 0)
-            untouched = [s for s in self.sources.each if not s.tried and not s.struck]
+            untouched = [s for s in self.sources.all if not s.tried and not s.excluded]
             bound = self.sources.unmixed and self.length > 0
-            assert not self.sources.each[turn.index].struck
+            assert not self.sources.all[turn.index].excluded
             assert turn.wait_s == 0 or not untouched or bound
             assert math.isfinite(turn.wait_s)
             self.now += turn.wait_s
-            if turn.drops:
+            if turn.discards:
                 self.length = 0
-            self.sources = self.sources.asked(turn.index)
+            self.sources = self.sources.selected(turn.index)
             self.provenance.begin(turn.index, self.length)
-            self.asked.append(turn.index)
+            self.selected.append(turn.index)
             self.attempt(turn.index, *self.draw.draw(ACTS))
 
     def attempt(self, index, sends, goes_on):
@@ -212,19 +212,19 @@ class Run:
         self.gains += gained
         self.longest = max(self.longest, self.length)
         left = self.sources if error.transient else self.sources.failed_for_good()
-        self.move(error.restated({}, transient=left.any_left), gained)
+        self.move(error.restated({}, transient=left.is_any_left), gained)
         self.sources = failed(self.sources, self.now, gained=gained) if error.transient else left
 
     def mismatch(self):
         self.mismatches += 1
         pieces = self.provenance.pieces
-        left = self.sources.mismatched(pieces, glued=self.provenance.glued)
+        left = self.sources.mismatched(pieces, mixed=self.provenance.mixed)
         blamed = {
-            i for i, s in enumerate(left.each) if s.struck and not self.sources.each[i].struck
+            i for i, s in enumerate(left.all) if s.excluded and not self.sources.all[i].excluded
         }
         assert len(blamed) <= 1
         assert not blamed & self.right, "a source is blamed for what is not its own"
-        self.move(ImageError(FailureCode.DIGEST, "no", transient=left.any_left), gained=True)
+        self.move(ImageError(FailureCode.DIGEST, "no", transient=left.is_any_left), gained=True)
         self.sources = left
         self.length = self.longest = 0
 
@@ -243,8 +243,8 @@ def test_whatever_the_sources_do_it_ends_and_no_right_one_is_blamed(count, data)
     # Between two refunds there are at most as many attempts as the budget has.
     refunds = run.mismatches + run.gains
     assert run.gains <= SIZE * (run.mismatches + 1)
-    assert len(run.asked) <= (refunds + 1) * (max(POLICY.budget, count) + 1)
-    if run.job.state is JobState.FAILED and run.job.spent <= 1 and run.sources.any_left:
+    assert len(run.selected) <= (refunds + 1) * (max(POLICY.budget, count) + 1)
+    if run.job.state is JobState.FAILED and run.job.spent <= 1 and run.sources.is_any_left:
         pytest.fail("given up with somebody left to ask and a whole budget")
 
 
@@ -262,4 +262,4 @@ def test_wrong_ones_that_answer_are_asked_once_each_until_the_right_one(count, l
     run = Run(Whole(), job.start(1, now=0), frozenset({right}))
     run.to_the_end()
     assert run.job.state is JobState.INSTALLING
-    assert run.asked == list(range(right + 1))
+    assert run.selected == list(range(right + 1))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from spsd.transfer.rules.sources import PATIENCE, Provenance, Source, Sources
+from spsd.transfer.rules.sources import FAILURES_BEFORE_DISCARD, Provenance, Source, Sources
 
 URLS = ("http://a.example/", "http://b.example/", "http://c.example/")
 
@@ -15,7 +15,7 @@ def sources(*each, **more):
 
 
 def test_a_source_of_which_nothing_is_known():
-    assert Source("u") == Source("u", 0, -math.inf, tried=False, struck=False, suspected=False)
+    assert Source("u") == Source("u", 0, -math.inf, tried=False, excluded=False, suspected=False)
 
 
 @pytest.mark.parametrize(
@@ -24,9 +24,9 @@ def test_a_source_of_which_nothing_is_known():
 )
 def test_the_budget_that_is_spent_was_spent_on_all(count, spent, failures):
     made = Sources.of(URLS[:count], spent=spent)
-    assert [source.url for source in made.each] == list(URLS[:count])
-    assert [source.failures for source in made.each] == [failures] * count
-    assert made.several is (count > 1)
+    assert [source.url for source in made.all] == list(URLS[:count])
+    assert [source.failures for source in made.all] == [failures] * count
+    assert made.has_mirrors is (count > 1)
 
 
 @pytest.mark.parametrize(
@@ -40,33 +40,33 @@ def test_the_budget_that_is_spent_was_spent_on_all(count, spent, failures):
         ({"failures": 9}, {"ready_at": 101.0}, 0),
         ({"ready_at": 102.0}, {"ready_at": 101.0, "failures": 9}, 1),
         ({"ready_at": 102.0}, {"ready_at": 101.0, "suspected": True}, 1),
-        ({"struck": True}, {"ready_at": 101.0}, 1),
+        ({"excluded": True}, {"ready_at": 101.0}, 1),
     ],
 )
 def test_who_is_asked(first, second, index):
     turn = sources(first, second).turn(now=100.0, holding=False)
     assert turn.index == index
     wait = max(0.0, (first, second)[index].get("ready_at", 0.0) - 100)
-    assert (turn.wait_s, turn.drops) == (wait, False)
+    assert (turn.wait_s, turn.discards) == (wait, False)
 
 
 def test_mixed_bytes_are_kept_by_whoever_is_next():
     turn = sources({"failures": 1}, {}).turn(now=100.0, holding=True)
-    assert (turn.index, turn.drops) == (1, False)
+    assert (turn.index, turn.discards) == (1, False)
 
 
 @pytest.mark.parametrize(("failures", "index"), [(2, 0), (3, 1)])
 def test_three_failures_are_the_end_of_patience(failures, index):
     unmixed = sources({"failures": failures}, {}, unmixed=True)
-    assert PATIENCE == 3
+    assert FAILURES_BEFORE_DISCARD == 3
     assert unmixed.turn(now=100.0, holding=True).index == index
     assert unmixed.turn(now=100.0, holding=False).index == 1
-    assert not unmixed.turn(now=100.0, holding=False).drops
+    assert not unmixed.turn(now=100.0, holding=False).discards
 
 
 def test_suspected_is_who_has_a_piece():
-    after = sources({}, {}, {}).mismatched([None, 2, 0], glued=True)
-    assert [source.suspected for source in after.each] == [True, False, True]
+    after = sources({}, {}, {}).mismatched([None, 2, 0], mixed=True)
+    assert [source.suspected for source in after.all] == [True, False, True]
 
 
 def test_a_new_partial_is_nobodys_and_an_old_one_is_of_an_earlier_run():

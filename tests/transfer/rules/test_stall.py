@@ -64,7 +64,7 @@ def test_our_own_time_is_excused():
     seen = watch(0.0)
     seen.count(1, 1.0)
     before = seen.deadline
-    seen.excuse(7.5)
+    seen.exclude_time(7.5)
     assert seen.deadline == before + 7.5
 
 
@@ -93,7 +93,7 @@ def test_what_comes_within_a_64th_of_the_window_counts_as_one():
 
 def test_bytes_count_after_an_excuse_too():
     seen = watch(0.0)
-    seen.excuse(7.5)
+    seen.exclude_time(7.5)
     seen.count(MINIMUM * 10, 8.0)
     assert seen.deadline == 8.0 + WINDOW
 

@@ -10,12 +10,12 @@ from spsd.transfer.rules.url import (
     URL_LIMIT,
     authority,
     authorization,
-    displayed,
     distinct_mirrors,
     parse_source_url,
+    redacted,
     same_origin,
-    told,
     with_credentials_of,
+    without_credentials,
 )
 
 
@@ -80,7 +80,7 @@ def test_any_text_is_a_url_or_refused(text):
         assert parse_source_url(text) == text
     except InvalidRequestBodyError:
         return
-    assert displayed(text)
+    assert without_credentials(text)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_any_text_is_a_url_or_refused(text):
     ],
 )
 def test_credentials_are_not_shown(url, shown):
-    assert displayed(url) == shown
+    assert without_credentials(url) == shown
 
 
 USERINFO = st.text(st.sampled_from("abc:%40@!$&'()*+,;=-._~"), min_size=1)
@@ -104,10 +104,10 @@ REST = st.sampled_from(["", "/", "/a/b@c", "?q=a@b/c", "#f@g", "/a?b#c", "/?//u:
 def test_credentials_are_taken_out_and_nothing_else(userinfo, host, rest):
     url = f"http://{userinfo}@{host}{rest}"
     parse_source_url(url)
-    assert displayed(url) == f"http://{host}{rest}"
-    assert told(url) == f"http://{host}{rest}".split("?")[0].split("#")[0]
-    assert with_credentials_of(url, displayed(url)) == url
-    assert authorization(displayed(url)) is None
+    assert without_credentials(url) == f"http://{host}{rest}"
+    assert redacted(url) == f"http://{host}{rest}".split("?")[0].split("#")[0]
+    assert with_credentials_of(url, without_credentials(url)) == url
+    assert authorization(without_credentials(url)) is None
     if userinfo != ":":
         assert authorization(url) is not None
 
@@ -223,4 +223,4 @@ def test_credentials_go_along(source, url, expected):
     ],
 )
 def test_what_is_shown(url, shown, logged, host):
-    assert (displayed(url), told(url), authority(url)) == (shown, logged, host)
+    assert (without_credentials(url), redacted(url), authority(url)) == (shown, logged, host)

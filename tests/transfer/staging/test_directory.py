@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from spsd.failures import ApplianceError, FailureCode
 from spsd.transfer.ports import upload_key
-from spsd.transfer.rules.messages import Kept, Reply
+from spsd.transfer.rules.messages import Prefix, ResponseHead
 from spsd.transfer.staging.directory import StagingDirectory
 from spsd.transfer.staging.partial_file import BLOCK, DEPTH
 from tests.disk import small_disk
@@ -25,7 +25,7 @@ from tests.disk import small_disk
 DIGEST = "d" * 64
 UPLOAD = upload_key(UUID(int=7))
 URL = "http://x/y"
-REPLY = Reply(200, {"etag": '"a"'})
+REPLY = ResponseHead(200, {"etag": '"a"'})
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ async def test_what_was_there_is_hashed_again(staging):
         await partial.describe(URL, REPLY, 8)
         await partial.append(b"abcd")
     async with staging.open(DIGEST) as partial:
-        assert partial.kept(URL) == Kept(4, 8, '"a"', same_url=True)
-        assert not partial.kept("http://mirror/y").same_url
+        assert partial.prefix(URL) == Prefix(4, 8, '"a"', same_url=True)
+        assert not partial.prefix("http://mirror/y").same_url
         await partial.append(b"efgh")
         assert await partial.seal() == hashlib.sha256(b"abcdefgh").hexdigest()
 
@@ -99,7 +99,7 @@ async def test_clear_forgets_everything(staging):
         await partial.describe(URL, REPLY, 8)
         await partial.append(b"abcd")
         await partial.clear()
-        assert partial.kept(URL) == Kept(same_url=False)
+        assert partial.prefix(URL) == Prefix(same_url=False)
         await partial.append(b"x")
         assert await partial.seal() == hashlib.sha256(b"x").hexdigest()
 
@@ -218,8 +218,8 @@ async def test_a_cancel_while_the_ring_is_full_leaves_a_plain_prefix(tmp_path):
         await asyncio.wait([waiting])
         assert waiting.cancelled()
         disk.set()
-    kept = (tmp_path / DIGEST / "image").read_bytes()
-    assert kept == b"".join(blocks[:-1])
+    prefix = (tmp_path / DIGEST / "image").read_bytes()
+    assert prefix == b"".join(blocks[:-1])
 
 
 async def test_after_a_failed_write_nothing_more_is_written(tmp_path, monkeypatch):
