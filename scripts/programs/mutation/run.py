@@ -37,7 +37,7 @@ PATHS = (
     "spsd/jobs/recovery.py",
     "spsd/jobs/sqlite.py",
     "spsd/accounts/model.py",
-    "spsd/web/middleware/connections.py::Patience,Conduct,Offence,offence,Order",
+    "spsd/web/middleware/slow_clients.py",
     "spsd/doctor/rules.py",
 )
 """The rules, wherever they are: folders, files, and the names that count of a file with others."""
