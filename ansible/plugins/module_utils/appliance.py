@@ -89,7 +89,7 @@ class Appliance:
         self._fingerprint = None
         if parts.scheme == "https":
             self._fingerprint = _digits(params.get("fingerprint"))
-            self._context = _context(params.get("ca_file"), self._fingerprint)
+            self._context = _tls_context(params.get("ca_file"), self._fingerprint)
         credentials = f"{params['username']}:{params['password']}"
         self._basic = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._timeout = params["request_timeout"]
@@ -364,7 +364,7 @@ def _digits(fingerprint):
     return digits
 
 
-def _context(ca_file, fingerprint):
+def _tls_context(ca_file, fingerprint):
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
