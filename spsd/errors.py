@@ -77,7 +77,7 @@ class TooManyAttemptsError(RequestError):
         self.retry_after = retry_after
 
 
-class TooManySubscribersError(RequestError):
+class TooManyReadersError(RequestError):
     """As many clients as may wait for changes or read along do so already."""
 
     type = "TooManyReaders"

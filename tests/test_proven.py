@@ -1,4 +1,4 @@
-"""docs/verified.md, which scripts/prove renews: rows, counts, and what happens when one is short."""
+"""docs/verified.md, which scripts/prove renews: rows, counts, and what happens when one fails."""
 
 import sys
 from pathlib import Path

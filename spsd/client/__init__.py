@@ -1,1 +1,1 @@
-"""``spsctl``: the API from a terminal. It knows the wire and nothing of the daemon."""
+"""``spsctl``, the command-line client of the REST API. It imports nothing of the daemon."""

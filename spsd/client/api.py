@@ -1,4 +1,4 @@
-"""Requests to one host, and what its responses and event streams say."""
+"""HTTP requests to one host, and the parser of its event streams."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,20 +10,23 @@ import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, StreamReader
 
 from spsd.client.errors import ApiError, CommandError, Exit
-from spsd.client.hosts import Host, spelled, trusted
+from spsd.client.hosts import Host, format_fingerprint, tls_verification
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; ``data`` is its lines, joined."""
+    """One server-sent event; ``data`` is its data lines, joined by line feeds."""
 
     kind: str
     data: str
     id: str
 
 
-async def events(stream: StreamReader) -> AsyncIterator[Event]:
-    """The events of a response's body, to its end; comments and unknown fields are passed over."""
+async def parse_events(stream: StreamReader) -> AsyncIterator[Event]:
+    """The events of a ``text/event-stream`` body, until it ends.
+
+    Comments, unknown fields and an incomplete event at the end are ignored.
+    """
     kind, last_id = "message", ""
     data: list[str] = []
     while line := await stream.readline():
@@ -44,53 +47,61 @@ async def events(stream: StreamReader) -> AsyncIterator[Event]:
 
 
 Document = dict[str, Any]
-"""What the API answers; its members are documented there, and others may come."""
+"""A JSON object from the API. docs/api.md describes the members; a server may add others."""
 COOKIE = "session_id"
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"
-_ANSWER_S = 90
-"""Longer than a server may be asked to wait for a change."""
+_CONNECT_TIMEOUT_S = 30
+_READ_TIMEOUT_S = 90
+"""Longer than the longest wait for a change that the API accepts."""
 
 
 class Api:
-    """The API of a host, with the session that is kept for it."""
+    """The API of one host, with the stored session of that host."""
 
     def __init__(self, host: Host, session: ClientSession) -> None:
         self.host = host
         self._session = session
 
     async def get(self, path: str, **query: str) -> Document:
-        """A document; the errors are those of :meth:`ask`."""
-        return await self.ask("GET", path, params=query)
+        """The document at ``path``; raises the errors of :meth:`request`."""
+        return await self.request("GET", path, params=query)
 
-    async def ask(self, method: str, path: str, **more: Any) -> Document:  # noqa: ANN401 - aiohttp's
-        """The answer to one request.
+    async def request(self, method: str, path: str, **options: Any) -> Document:  # noqa: ANN401 - aiohttp's
+        """Send one request and return the JSON object of its response.
+
+        ``options`` are those of :meth:`aiohttp.ClientSession.request`.
 
         Raises:
-            ApiError: the server refuses.
-            CommandError: it cannot be reached, or is not the one that was pinned.
+            ApiError: the response has an error status.
+            CommandError: the server cannot be reached, its certificate does not verify or is not
+                the pinned one, or the response is no JSON object.
         """
-        async with self.answer(method, path, **more) as response:
-            return _document(await response.read(), response)
+        async with self.open_response(method, path, **options) as response:
+            return _decode_document(await response.read(), response)
 
     @asynccontextmanager
-    async def answer(
+    async def open_response(
         self,
         method: str,
         path: str,
-        **more: Any,  # noqa: ANN401 - aiohttp's
+        **options: Any,  # noqa: ANN401 - aiohttp's
     ) -> AsyncIterator[ClientResponse]:
-        """A success whose body is not read yet; the errors are those of :meth:`ask`."""
+        """A successful response, its body not read yet; raises the errors of :meth:`request`.
+
+        Errors of the connection while the body is read inside the context are included.
+        """
         try:
-            async with self._session.request(method, self.host.url + path, **more) as response:
+            async with self._session.request(method, self.host.url + path, **options) as response:
                 if not response.ok:
-                    raise _refusal(response, await response.read())
+                    raise _api_error(response, await response.read())
                 yield response
         except aiohttp.ServerFingerprintMismatch as error:
             raise CommandError(
-                f"{self.host.url} shows another certificate than the one that was pinned: "
-                f"{spelled(error.got.hex())}, not {spelled(error.expected.hex())}. If it was "
-                "changed on purpose, log in with --fingerprint.",
+                f"the certificate of {self.host.url} is not the pinned one: its fingerprint is "
+                f"{format_fingerprint(error.got.hex())}, the pinned one is "
+                f"{format_fingerprint(error.expected.hex())}. If the certificate was replaced on "
+                "purpose, log in again with --fingerprint.",
                 Exit.NOT_TRUSTED,
             ) from error
         except aiohttp.ClientConnectorCertificateError as error:
@@ -99,40 +110,44 @@ class Api:
                 Exit.NOT_TRUSTED,
             ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            why = str(error) or type(error).__name__
+            reason = str(error) or type(error).__name__
             raise CommandError(
-                f"{self.host.url} cannot be reached: {why}", Exit.UNREACHABLE
+                f"{self.host.url} cannot be reached: {reason}", Exit.UNREACHABLE
             ) from error
 
 
 @asynccontextmanager
-async def connected(host: Host) -> AsyncIterator[Api]:
-    """The API of the host, for as long as the context lasts."""
-    cookies = {} if host.token is None else {COOKIE: host.token}
+async def open_api(host: Host) -> AsyncIterator[Api]:
+    """The API of ``host``; its connections are closed with the context.
+
+    Raises:
+        CommandError: the CA file of the host cannot be used.
+    """
+    # In a header: aiohttp's cookie jar does not send cookies to IP addresses by default.
+    headers = None if host.token is None else {"Cookie": f"{COOKIE}={host.token}"}
     async with ClientSession(
-        connector=aiohttp.TCPConnector(ssl=trusted(host)),
-        # By hand: a jar would not send them to addresses without a name.
-        headers={"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
-        if cookies
-        else None,
+        connector=aiohttp.TCPConnector(ssl=tls_verification(host)),
+        headers=headers,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=ClientTimeout(total=None, sock_connect=30, sock_read=_ANSWER_S),
+        timeout=ClientTimeout(
+            total=None, sock_connect=_CONNECT_TIMEOUT_S, sock_read=_READ_TIMEOUT_S
+        ),
         trust_env=True,
     ) as session:
         yield Api(host, session)
 
 
-def _document(body: bytes, response: ClientResponse) -> Document:
+def _decode_document(body: bytes, response: ClientResponse) -> Document:
     try:
         return msgspec.json.decode(body, type=Document)
     except msgspec.MsgspecError as error:
         raise CommandError(
-            f"{response.url} answers something that is no JSON object: is it this API?",
+            f"{response.url} did not return a JSON object; check the URL of the host",
             Exit.UNREACHABLE,
         ) from error
 
 
-def _refusal(response: ClientResponse, body: bytes) -> ApiError:
+def _api_error(response: ClientResponse, body: bytes) -> ApiError:
     try:
         error: Mapping[str, Any] = msgspec.json.decode(body)["error"]
         kind, message = str(error["type"]), str(error["message"])

@@ -1,4 +1,4 @@
-"""The commands of ``spsctl``."""
+"""The command line of ``spsctl``: the group of its commands, and shell completion."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -9,9 +9,9 @@ from spsd.client import download_commands, session_commands, slot_commands
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="spsctl")
-@click.option("--host", envvar="SPSCTL_HOST", help="URL of the host; else that of the last log-in.")
+@click.option("--host", envvar="SPSCTL_HOST", help="URL of the host; default: the last log-in.")
 def main(host: str | None) -> None:
-    """Firmware of an appliance over its REST API: fetch, look, test, upgrade."""
+    """Manage the firmware of an appliance over its REST API."""
 
 
 def run() -> None:
@@ -22,11 +22,11 @@ def run() -> None:
 @main.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes SHELL complete commands and keys: eval "$(spsctl completion bash)"."""
-    made = get_completion_class(shell)
-    if made is None:
-        raise click.UsageError(f"{shell} is not known to click")
-    click.echo(made(main, {}, "spsctl", "_SPSCTL_COMPLETE").source())
+    """Print the completion script for SHELL. Use: eval "$(spsctl completion bash)"."""
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
+        raise click.UsageError(f"click does not support {shell}")
+    click.echo(completion_class(main, {}, "spsctl", "_SPSCTL_COMPLETE").source())
 
 
 for command in (

@@ -1,7 +1,8 @@
-"""``spsctl fetch`` and the commands on downloads; digests from ``sha256sum`` files."""
+"""``spsctl fetch`` and the commands on downloads: key prefixes, and digests of checksum files."""
 
 import asyncio
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from posixpath import basename
 from urllib.parse import unquote, urlsplit
@@ -10,176 +11,232 @@ import aiohttp
 import click
 from click.shell_completion import CompletionItem
 
-from spsd.client import showing
-from spsd.client.api import FETCH, Api, Document, connected
-from spsd.client.context import Call, call_of, over_the_api
-from spsd.client.errors import ApiError, CommandError, Exit
-from spsd.client.showing import found, is_over
+from spsd.client import display
+from spsd.client.api import FETCH, Api, Document, open_api
+from spsd.client.errors import ApiError, CommandError, Exit, is_final
+from spsd.client.invocation import Invocation, api_command
 from spsd.client.watch import watch_downloads
 
-# A backslash before the line: the name has escapes (coreutils' manual, md5sum invocation).
+# A backslash at the start of a line: the name contains escapes (coreutils manual, md5sum).
 _LINE = re.compile(r"(\\?)([0-9A-Fa-f]{64}) [ *](.+)")
-_TAGGED = re.compile(r"(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})")
+_TAGGED_LINE = re.compile(r"(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})")
 _ESCAPES = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 
 def digest_for(url: str, sums: str) -> str:
-    """The SHA-256 of the file that the URL names, in lower case.
+    """The SHA-256 that ``sums`` lists for the file name of the URL, in lower case.
 
-    A file with one line, or with a bare digest, is taken whatever name it has.
+    ``sums`` is the text of a ``sha256sum`` file. If it is a digest alone, or has one line, the file
+    name is not compared.
 
     Raises:
-        CommandError: it names the file nowhere, or twice with different digests.
+        CommandError: the file name is not listed, or is listed with different digests.
     """
     if re.fullmatch(r"\s*[0-9A-Fa-f]{64}\s*", sums):
         return sums.strip().lower()
-    lines = [found for line in sums.splitlines() if (found := _read(line)) is not None]
+    entries = [entry for line in sums.splitlines() if (entry := _parse_line(line)) is not None]
     name = unquote(basename(urlsplit(url).path))
-    digests = {digest for listed, digest in lines if basename(listed) == name}
-    if not digests and len(lines) == 1:
-        digests = {lines[0][1]}
+    digests = {digest for listed, digest in entries if basename(listed) == name}
+    if not digests and len(entries) == 1:
+        digests = {entries[0][1]}
     if len(digests) == 1:
         return digests.pop()
-    why = "names it with several digests" if digests else f"has {len(lines)} lines, none of it"
-    raise CommandError(f"no digest for {name!r}: the file of checksums {why}", Exit.USAGE)
+    reason = (
+        "lists it with several digests"
+        if digests
+        else f"has {len(entries)} lines with a digest, none of them for it"
+    )
+    raise CommandError(f"no digest for {name!r}: the checksum file {reason}", Exit.USAGE)
 
 
-def _read(line: str) -> tuple[str, str] | None:
-    if (found := _LINE.fullmatch(line)) is not None:
-        escaped, digest, name = found.groups()
-    elif (found := _TAGGED.fullmatch(line)) is not None:
-        escaped, name, digest = found.groups()
+def _parse_line(line: str) -> tuple[str, str] | None:
+    """The file name and the digest of a line; None: the line has another form."""
+    if (match := _LINE.fullmatch(line)) is not None:
+        escaped, digest, name = match.groups()
+    elif (match := _TAGGED_LINE.fullmatch(line)) is not None:
+        escaped, name, digest = match.groups()
     else:
         return None
     if escaped:
-        name = re.sub(r"\\[\\nr]", lambda one: _ESCAPES[one[0]], name)
+        name = re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)
     return name, digest.lower()
 
 
-def _keys(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Keys that begin so, with what they stand for; nothing where the host cannot be asked."""
+def match_key(keys: Iterable[str], prefix: str) -> str:
+    """The key that equals ``prefix``, else the only one that starts with it.
 
-    async def listed() -> list[Document]:
-        async with connected(call_of(context, as_json=False).host) as api:
+    Upper and lower case are the same.
+
+    Raises:
+        CommandError: no key starts with ``prefix``, or several do.
+    """
+    matches = [key for key in keys if key.startswith(prefix.lower())]
+    if prefix in matches:
+        return prefix
+    match matches:
+        case [key] if prefix:
+            return key
+        case []:
+            raise CommandError(
+                f"no download has a key that starts with {prefix!r}; `spsctl downloads` lists all",
+                Exit.NOT_FOUND,
+            )
+        case _:
+            shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
+            raise CommandError(
+                f"{len(matches)} keys start with {prefix!r}: {shown}. Give a longer prefix.",
+                Exit.NOT_FOUND,
+            )
+
+
+async def _resolve_key(api: Api, prefix: str) -> str:
+    items = (await api.get(FETCH))["items"]
+    return match_key((str(item["key"]) for item in items), prefix)
+
+
+async def _get_download(api: Api, prefix: str) -> Document:
+    return await api.get(f"{FETCH}/{await _resolve_key(api, prefix)}")
+
+
+def _complete_key(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The keys that start with ``incomplete``; none if the host cannot be reached."""
+
+    async def list_items() -> list[Document]:
+        async with open_api(Invocation.from_context(context, as_json=False).host) as api:
             return list((await api.get(FETCH))["items"])
 
     try:
-        items = asyncio.run(listed())
+        items = asyncio.run(list_items())
     except CommandError:
         return []
     return [
-        CompletionItem(item["key"], help=f"{item['body']['status']} {showing.name(item['body'])}")
+        CompletionItem(
+            item["key"], help=f"{item['body']['status']} {display.file_name(item['body'])}"
+        )
         for item in items
         if item["key"].startswith(incomplete)
     ]
 
 
-_key = click.argument("key", shell_complete=_keys)
+_key_argument = click.argument("key", shell_complete=_complete_key)
 
 
 @click.command()
 @click.argument("url")
-@click.option("--sha256", help="The image's digest, 64 hexadecimal digits.")
-@click.option("--sha256-file", help="A SHA256SUMS file, or the URL of one, that names the image.")
-@click.option("--mirror", multiple=True, help="Another URL of the same image; may be repeated.")
-@click.option("--wait", is_flag=True, help="Show progress until it is over; end as it does.")
-@over_the_api
+@click.option("--sha256", help="SHA-256 of the image, 64 hexadecimal digits.")
+@click.option("--sha256-file", help="SHA256SUMS file that lists the image, or its URL.")
+@click.option("--mirror", multiple=True, help="Other URL of the same image; may be repeated.")
+@click.option(
+    "--wait", is_flag=True, help="Show progress until the download ends; exit with its result."
+)
+@api_command
 async def fetch(
     api: Api,
-    call: Call,
+    invocation: Invocation,
     url: str,
     sha256: str | None,
     sha256_file: str | None,
     mirror: tuple[str, ...],
     wait: bool,  # noqa: FBT001 - a flag
 ) -> Exit | None:
-    """Have the appliance fetch the image at URL."""
+    """Make the appliance download the image at URL."""
     if (sha256 is None) == (sha256_file is None):
-        raise CommandError("give --sha256 or --sha256-file: it is the only proof", Exit.USAGE)
-    digest = sha256 or digest_for(url, await _text(sha256_file or ""))
+        raise CommandError(
+            "give either --sha256 or --sha256-file: the image is verified by its SHA-256",
+            Exit.USAGE,
+        )
+    digest = sha256 or digest_for(url, await _read_text(sha256_file or ""))
     body: dict[str, object] = {"url": url, "checksum": {"sha256": digest}}
     if mirror:
         body["mirrors"] = list(mirror)
-    accepted = await api.ask("POST", FETCH, json=body)
+    accepted = await api.request("POST", FETCH, json=body)
     key = str(accepted["key"])
     if wait:
-        return await watch_downloads(api, call, key)
-    call.answer(accepted, lambda: key)
+        return await watch_downloads(api, key, as_json=invocation.as_json)
+    invocation.output(accepted, lambda: key)
     return None
 
 
-async def _text(place: str) -> str:
-    """A file's text, or that of what a URL names."""
-    if not place.startswith(("http://", "https://")):
+async def _read_text(location: str) -> str:
+    """The text at a path or an http(s) URL."""
+    if not location.startswith(("http://", "https://")):
         try:
-            return await asyncio.to_thread(Path(place).read_text, encoding="utf-8")
+            return await asyncio.to_thread(Path(location).read_text, encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{place} cannot be read: {error}", Exit.USAGE) from error
+            raise CommandError(f"{location} cannot be read: {error}", Exit.USAGE) from error
     try:
-        async with aiohttp.ClientSession(trust_env=True) as session, session.get(place) as response:
+        async with (
+            aiohttp.ClientSession(trust_env=True) as session,
+            session.get(location) as response,
+        ):
             response.raise_for_status()
             return await response.text()
     except (aiohttp.ClientError, UnicodeDecodeError) as error:
-        raise CommandError(f"{place} cannot be read: {error}", Exit.USAGE) from error
-
-
-async def _one(api: Api, prefix: str) -> Document:
-    return await api.get(f"{FETCH}/{await found(api, prefix)}")
+        raise CommandError(f"{location} cannot be read: {error}", Exit.USAGE) from error
 
 
 @click.command("downloads")
-@over_the_api
-async def list_downloads(api: Api, call: Call) -> None:
-    """All downloads."""
-    listed = await api.get(FETCH)
-    call.answer(listed, lambda: showing.downloads(listed["items"]))
+@api_command
+async def list_downloads(api: Api, invocation: Invocation) -> None:
+    """List all downloads."""
+    document = await api.get(FETCH)
+    invocation.output(document, lambda: display.downloads_table(document["items"]))
 
 
 @click.command()
-@_key
-@over_the_api
-async def show(api: Api, call: Call, key: str) -> None:
-    """One download, and how it came to where it is."""
-    document = await _one(api, key)
+@_key_argument
+@api_command
+async def show(api: Api, invocation: Invocation, key: str) -> None:
+    """Show one download with its history."""
+    document = await _get_download(api, key)
     try:
-        moves = (await api.get(f"{FETCH}/{document['key']}/history"))["body"]["history"]
+        transitions = (await api.get(f"{FETCH}/{document['key']}/history"))["body"]["history"]
     except ApiError as error:
         if error.exit is not Exit.NOT_FOUND:
             raise
-        moves = None  # the documented API has no history
-    told = document if moves is None else {**document, "history": moves}
-    call.answer(told, lambda: showing.download(document, moves))
+        transitions = None  # the documented API has no history
+    result = document if transitions is None else {**document, "history": transitions}
+    invocation.output(result, lambda: display.download_details(document, transitions))
 
 
 @click.command()
-@click.argument("key", required=False, shell_complete=_keys)
-@over_the_api
-async def watch(api: Api, call: Call, key: str | None) -> Exit | None:
-    """All downloads as they go on, or one to its end. A host that goes away is waited for."""
-    return await watch_downloads(api, call, None if key is None else await found(api, key))
+@click.argument("key", required=False, shell_complete=_complete_key)
+@api_command
+async def watch(api: Api, invocation: Invocation, key: str | None) -> Exit | None:
+    """Show the progress of all downloads, or of one until it ends. Reconnects to a lost host."""
+    whole_key = None if key is None else await _resolve_key(api, key)
+    return await watch_downloads(api, whole_key, as_json=invocation.as_json)
 
 
 @click.command()
-@_key
-@over_the_api
-async def cancel(api: Api, call: Call, key: str) -> None:
+@_key_argument
+@api_command
+async def cancel(api: Api, invocation: Invocation, key: str) -> None:
     """Cancel a download that is queued or running."""
-    document = await _one(api, key)
-    whole, status = document["key"], document["body"]["status"]
-    if is_over(document):
+    document = await _get_download(api, key)
+    whole_key, status = document["key"], document["body"]["status"]
+    if is_final(document):
         raise CommandError(
-            f"{whole} is {status} already; `spsctl remove` removes its record", Exit.CONFLICT
+            f"{whole_key} is already {status}; `spsctl remove` removes its record", Exit.CONFLICT
         )
-    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"cancelled {whole}")
+    invocation.output(
+        await api.request("DELETE", f"{FETCH}/{whole_key}"), lambda: f"cancelled {whole_key}"
+    )
 
 
 @click.command()
-@_key
-@over_the_api
-async def remove(api: Api, call: Call, key: str) -> None:
-    """Remove the record of a download that is over."""
-    document = await _one(api, key)
-    whole, status = document["key"], document["body"]["status"]
-    if not is_over(document):
-        raise CommandError(f"{whole} is {status}; `spsctl cancel` first", Exit.CONFLICT)
-    call.answer(await api.ask("DELETE", f"{FETCH}/{whole}"), lambda: f"removed {whole}")
+@_key_argument
+@api_command
+async def remove(api: Api, invocation: Invocation, key: str) -> None:
+    """Remove the record of a download that has ended."""
+    document = await _get_download(api, key)
+    whole_key, status = document["key"], document["body"]["status"]
+    if not is_final(document):
+        raise CommandError(
+            f"{whole_key} is {status}; cancel it first with `spsctl cancel`", Exit.CONFLICT
+        )
+    invocation.output(
+        await api.request("DELETE", f"{FETCH}/{whole_key}"), lambda: f"removed {whole_key}"
+    )

@@ -1,12 +1,13 @@
-"""What ends a command: a sentence for a person, and an exit status for a script."""
+"""Exit statuses of ``spsctl``, and the errors that end a command with one of them."""
 
 from collections.abc import Mapping
 from enum import IntEnum
 from http import HTTPStatus
+from typing import Any
 
 
 class Exit(IntEnum):
-    """Exit statuses; a number once given keeps its meaning."""
+    """Exit statuses; the meaning of a number never changes once it is released."""
 
     DONE = 0
     REFUSED = 1
@@ -23,24 +24,31 @@ class Exit(IntEnum):
 
 
 MEANING: dict[Exit, str] = {
-    Exit.DONE: "What was asked for is done.",
-    Exit.REFUSED: "The server refuses the request as it is; the message says why.",
+    Exit.DONE: "The command succeeded.",
+    Exit.REFUSED: "The server refused the request; the message states why.",
     Exit.USAGE: "The command line, or a file that it names, cannot be used.",
-    Exit.NOT_LOGGED_IN: "There is no session, it is over, or the user may not do this.",
-    Exit.NOT_FOUND: "There is no such download, slot or path; or a prefix fits several.",
-    Exit.CONFLICT: "Not now: a slot is in use, an image is being installed, a test failed.",
-    Exit.UNREACHABLE: "The server cannot be reached, or does not speak this API.",
+    Exit.NOT_LOGGED_IN: "There is no session, it has expired, or the user may not do this.",
+    Exit.NOT_FOUND: "There is no such download, slot or path; or a key prefix is ambiguous.",
+    Exit.CONFLICT: "Conflict: a slot is in use, an image is being installed, or a test failed.",
+    Exit.UNREACHABLE: "The server cannot be reached, or its response is not one of this API.",
     Exit.NOT_TRUSTED: "The server's certificate is not the pinned one, or does not verify.",
-    Exit.FAILED: "The download that was waited for failed.",
-    Exit.CANCELLED: "The download that was waited for was cancelled, or its record removed.",
-    Exit.SERVER: "The server failed, its disk is full, or it is busy.",
-    Exit.INTERRUPTED: "Interrupted; what the server was told to do goes on.",
+    Exit.FAILED: "The download that the command waited for failed.",
+    Exit.CANCELLED: "The download that the command waited for was cancelled, or removed.",
+    Exit.SERVER: "The server failed, its disk is full, or it is overloaded.",
+    Exit.INTERRUPTED: "Interrupted; the appliance continues what it has started.",
 }
-"""When each is used, in a sentence."""
+"""When each status is used, in one sentence."""
+
+EXIT_BY_STATUS: Mapping[str, Exit] = {
+    "finished": Exit.DONE,
+    "failed": Exit.FAILED,
+    "cancelled": Exit.CANCELLED,
+}
+"""The final statuses of a download, and the exit status of a command that waited for it."""
 
 
-def exit_of(status: int) -> Exit:
-    """For an answer that is no success."""
+def exit_for_http(status: int) -> Exit:
+    """The exit status for an HTTP error status."""
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Exit.NOT_LOGGED_IN
@@ -54,15 +62,25 @@ def exit_of(status: int) -> Exit:
             return Exit.REFUSED
 
 
+def is_final(download: Mapping[str, Any]) -> bool:
+    """Whether the download (an item of the API's list) has a final status."""
+    return download["body"]["status"] in EXIT_BY_STATUS
+
+
+def exit_for_download(download: Mapping[str, Any]) -> Exit:
+    """The exit status of a command that waited for the download."""
+    return EXIT_BY_STATUS.get(download["body"]["status"], Exit.DONE)
+
+
 def table() -> str:
-    """Every status as a row of a Markdown table."""
+    """Every exit status as a row of a Markdown table."""
     rows = ["| Status | When |", "|---|---|"]
-    rows += [f"| {one.value} | {MEANING[one]} |" for one in Exit]
+    rows += [f"| {status.value} | {MEANING[status]} |" for status in Exit]
     return "\n".join(rows)
 
 
 class CommandError(Exception):
-    """The command has failed: ``str()`` says how and what to do."""
+    """The command failed; ``str()`` states the reason and, where possible, the remedy."""
 
     def __init__(self, message: str, exit_: Exit) -> None:
         super().__init__(message)
@@ -70,11 +88,11 @@ class CommandError(Exception):
 
 
 class ApiError(CommandError):
-    """The server answered that it will not, with its own sentence."""
+    """The server returned an error status; ``str()`` contains the message of the server."""
 
     def __init__(self, status: int, kind: str, message: str, details: Mapping[str, object]) -> None:
-        advice = " `spsctl login` opens a session." if status == HTTPStatus.UNAUTHORIZED else ""
-        super().__init__(f"{message} ({kind}, HTTP {status}){advice}", exit_of(status))
+        advice = " Log in with `spsctl login`." if status == HTTPStatus.UNAUTHORIZED else ""
+        super().__init__(f"{message} ({kind}, HTTP {status}){advice}", exit_for_http(status))
         self.status = status
         self.kind = kind
         self.details = details

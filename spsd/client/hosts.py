@@ -1,7 +1,7 @@
-"""The hosts that ``spsctl`` has logged in to, and how each one's certificate is verified.
+"""The hosts that ``spsctl`` has logged in to, and the TLS verification of each.
 
-The file in the user's configuration directory holds session tokens: only its user can read it, and
-it is replaced as a whole.
+The file in the user's configuration directory contains session tokens: its mode is 0600, and it is
+replaced atomically.
 """
 
 import asyncio
@@ -19,15 +19,17 @@ from msgspec.structs import replace
 
 from spsd.client.errors import CommandError, Exit
 
+_HANDSHAKE_TIMEOUT_S = 30
+
 
 class Host(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One host: how it is trusted, and the session there."""
+    """One host: its session, and how its certificate is verified."""
 
     url: str
     user: str | None = None
     token: str | None = None
     fingerprint: str | None = None
-    """SHA-256 of the certificate that was pinned, in hexadecimal."""
+    """SHA-256 of the pinned certificate, 64 lower-case hexadecimal digits."""
     ca_file: str | None = None
 
 
@@ -37,13 +39,13 @@ class _File(msgspec.Struct, frozen=True):
 
 
 class Hosts:
-    """The file, read and written as a whole."""
+    """The file of the hosts; every call reads it, and :meth:`save` replaces it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def current(self) -> Host | None:
-        """The host of the last log-in; None: there was none.
+        """The host of the last log-in; None before the first.
 
         Raises:
             CommandError: the file cannot be read.
@@ -52,11 +54,19 @@ class Hosts:
         return None if file.current is None else file.hosts.get(file.current)
 
     def get(self, url: str) -> Host:
-        """What is known of that host, which may be nothing but its URL."""
+        """The stored host with that URL, or a new one with nothing but the URL.
+
+        Raises:
+            CommandError: the file cannot be read.
+        """
         return self._read().hosts.get(url, Host(url=url))
 
-    def keep(self, host: Host) -> None:
-        """Remember the host, as the current one."""
+    def save(self, host: Host) -> None:
+        """Store the host and make it the current one.
+
+        Raises:
+            CommandError: the file cannot be read or written.
+        """
         file = self._read()
         self._write(replace(file, current=host.url, hosts={**file.hosts, host.url: host}))
 
@@ -67,13 +77,14 @@ class Hosts:
             return _File()
         except (OSError, msgspec.MsgspecError) as error:
             raise CommandError(
-                f"{self._path} cannot be read: {error}. Remove it, and log in again.", Exit.USAGE
+                f"{self._path} cannot be read: {error}. Remove the file and log in again.",
+                Exit.USAGE,
             ) from error
 
     def _write(self, file: _File) -> None:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Made with 0600, and never half written in its place.
+            # mkstemp creates the file with mode 0600; the rename makes the change atomic.
             descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".hosts-")
             try:
                 with os.fdopen(descriptor, "wb") as new:
@@ -89,30 +100,34 @@ class Hosts:
 
 
 def hosts_path(environ: Mapping[str, str]) -> Path:
-    """Where the file is (XDG Base Directory Specification)."""
+    """The path of the file (XDG Base Directory Specification)."""
     config = environ.get("XDG_CONFIG_HOME", "")
     root = Path(config) if config.startswith("/") else Path(environ["HOME"]) / ".config"
     return root / "spsctl" / "hosts.json"
 
 
-def trusted(host: Host) -> ssl.SSLContext | Fingerprint:
-    """How aiohttp is to judge the host: by authorities, or by its fingerprint.
+def tls_verification(host: Host) -> ssl.SSLContext | Fingerprint:
+    """The ``ssl`` argument of aiohttp's connector for this host.
+
+    That is its CA file, else its pinned fingerprint, else the authorities of the system.
 
     Raises:
-        CommandError: the file of authorities cannot be used.
+        CommandError: the CA file cannot be used.
     """
     if host.ca_file is not None:
         try:
-            return _judging(host.ca_file)
+            return _verifying_context(host.ca_file)
         except (OSError, ssl.SSLError) as error:
             raise CommandError(f"{host.ca_file} cannot be used: {error}", Exit.USAGE) from error
     if host.fingerprint is not None:
         return Fingerprint(bytes.fromhex(host.fingerprint))
-    return _judging()
+    return _verifying_context()
 
 
-async def presented(url: str) -> str | None:
-    """The SHA-256 of the certificate that the server shows; None: the system trusts it, or no TLS.
+async def untrusted_fingerprint(url: str) -> str | None:
+    """The fingerprint of the server's certificate, if the system's authorities reject it.
+
+    None: the certificate verifies, or the URL is not https.
 
     Raises:
         CommandError: the server cannot be reached.
@@ -122,18 +137,20 @@ async def presented(url: str) -> str | None:
         return None
     address = (parts.hostname or "", parts.port or 443)
     try:
-        return await _handshake(*address, _judging())
+        await _read_certificate(*address, _verifying_context())
     except ssl.SSLCertVerificationError:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        return await _handshake(*address, context)
+        return hashlib.sha256(await _read_certificate(*address, context)).hexdigest()
+    return None
 
 
-def _judging(ca_file: str | None = None) -> ssl.SSLContext:
-    """Judges by the authorities of a file or of the system, as spsd does itself.
+def _verifying_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Verifies by the authorities of ``ca_file``, or of the system without one.
 
-    That is in the same way under every Python: see docs/decisions/0027.
+    The flags are those of the daemon, so that each Python release accepts the same certificates:
+    see docs/decisions/0027.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -141,33 +158,33 @@ def _judging(ca_file: str | None = None) -> ssl.SSLContext:
     return context
 
 
-async def _handshake(host: str, port: int, context: ssl.SSLContext) -> str | None:
+async def _read_certificate(host: str, port: int, context: ssl.SSLContext) -> bytes:
+    """The server's certificate, DER-encoded."""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(_HANDSHAKE_TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLCertVerificationError:
         raise
     except (OSError, TimeoutError) as error:
         raise CommandError(f"{host}:{port} cannot be reached: {error}", Exit.UNREACHABLE) from error
     try:
-        shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     finally:
         writer.close()
-    verified = context.verify_mode is ssl.CERT_REQUIRED
-    return None if verified else hashlib.sha256(shown).hexdigest()
+    return certificate
 
 
-def spelled(fingerprint: str) -> str:
-    """As openssl prints it: pairs with colons."""
-    pairs = (fingerprint[at : at + 2] for at in range(0, len(fingerprint), 2))
+def format_fingerprint(digits: str) -> str:
+    """Hexadecimal digits as openssl prints a fingerprint: upper case, pairs joined by colons."""
+    pairs = (digits[at : at + 2] for at in range(0, len(digits), 2))
     return ":".join(pairs).upper()
 
 
-def parsed(text: str) -> str:
-    """A fingerprint as it is kept, from one as anybody may write it.
+def parse_fingerprint(text: str) -> str:
+    """The 64 lower-case digits of a fingerprint, with or without colons and ``SHA256:``.
 
     Raises:
-        CommandError: it is none.
+        CommandError: ``text`` is no SHA-256 fingerprint.
     """
     digits = text.removeprefix("SHA256:").replace(":", "").lower()
     try:
@@ -175,9 +192,4 @@ def parsed(text: str) -> str:
             return digits
     except ValueError:
         pass
-    raise CommandError(f"{text!r} is no SHA-256 fingerprint of a certificate", Exit.USAGE)
-
-
-def pin_file(text: str) -> str:
-    """The file of authorities, absolute: it is used from other directories later."""
-    return str(Path(text).resolve())
+    raise CommandError(f"{text!r} is not the SHA-256 fingerprint of a certificate", Exit.USAGE)

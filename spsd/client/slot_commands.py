@@ -16,28 +16,28 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from spsd.client import showing
+from spsd.client import display
 from spsd.client.api import SLOTS, Api
-from spsd.client.context import Call, over_the_api
 from spsd.client.errors import CommandError, Exit
+from spsd.client.invocation import Invocation, api_command
 
-_PIECE = 1024 * 1024
+_CHUNK_SIZE = 1024 * 1024
 
 
 @click.command("slots")
-@over_the_api
-async def list_slots(api: Api, call: Call) -> None:
-    """All slots, and what they hold."""
-    listed = await api.get(SLOTS)
-    call.answer(listed, lambda: showing.slots(listed))
+@api_command
+async def list_slots(api: Api, invocation: Invocation) -> None:
+    """List the slots and their contents."""
+    document = await api.get(SLOTS)
+    invocation.output(document, lambda: display.slots_table(document))
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@over_the_api
-async def upload(api: Api, call: Call, file: Path) -> None:
-    """Send FILE into an empty slot; its digest is checked at the other end."""
-    size, digest = await asyncio.to_thread(_measured, file)
+@api_command
+async def upload(api: Api, invocation: Invocation, file: Path) -> None:
+    """Upload FILE into an empty slot. The appliance verifies its SHA-256."""
+    size, digest = await asyncio.to_thread(_size_and_sha256, file)
     with Progress(
         "{task.description}",
         BarColumn(),
@@ -45,33 +45,33 @@ async def upload(api: Api, call: Call, file: Path) -> None:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
-        disable=call.as_json or not sys.stderr.isatty(),
+        disable=invocation.as_json or not sys.stderr.isatty(),
         transient=True,
     ) as progress:
         task = progress.add_task(file.name, total=size)
 
-        async def pieces() -> AsyncIterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             with file.open("rb") as opened:
-                while piece := await asyncio.to_thread(opened.read, _PIECE):
-                    yield piece
-                    progress.advance(task, len(piece))
+                while chunk := await asyncio.to_thread(opened.read, _CHUNK_SIZE):
+                    yield chunk
+                    progress.advance(task, len(chunk))
 
-        uploaded = await api.ask(
+        uploaded = await api.request(
             "POST",
             "/api/upload/firmware",
-            data=pieces(),
+            data=chunks(),
             headers={
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(size),
                 "X-Checksum-Sha256": digest,
             },
-            # A refusal comes before the bytes are sent.
+            # "Expect: 100-continue": an error response arrives before the body is sent.
             expect100=True,
         )
-    call.answer(uploaded, lambda: f"{file.name} is in slot {uploaded['key']}")
+    invocation.output(uploaded, lambda: f"{file.name} is in slot {uploaded['key']}")
 
 
-def _measured(file: Path) -> tuple[int, str]:
+def _size_and_sha256(file: Path) -> tuple[int, str]:
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
         return opened.tell(), digest
@@ -79,40 +79,40 @@ def _measured(file: Path) -> tuple[int, str]:
 
 @click.command()
 @click.argument("slot", type=click.IntRange(1))
-@over_the_api
-async def test(api: Api, call: Call, slot: int) -> None:
-    """Try everything that an upgrade to SLOT would, and change nothing."""
-    tested = await api.ask("POST", "/api/firmware/test", json={"slot_id": slot})
-    call.answer(tested, lambda: tested["body"]["test_summary"])
+@api_command
+async def test(api: Api, invocation: Invocation, slot: int) -> None:
+    """Test an upgrade to SLOT. Runs its checks and changes nothing."""
+    result = await api.request("POST", "/api/firmware/test", json={"slot_id": slot})
+    invocation.output(result, lambda: result["body"]["test_summary"])
 
 
 @click.command()
 @click.argument("slot", type=click.IntRange(1))
-@click.option("--message", "-m", help="For the appliance's log.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@over_the_api
+@click.option("--message", "-m", help="Reason, written to the appliance's log.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@api_command
 async def upgrade(
     api: Api,
-    call: Call,
+    invocation: Invocation,
     slot: int,
     message: str | None,
     yes: bool,  # noqa: FBT001 - a flag
 ) -> None:
-    """Test SLOT, boot it next, and have the appliance restarted."""
+    """Upgrade to SLOT. Tests it, selects it for the next boot, and restarts the appliance."""
     if not yes and not click.confirm(
         f"Restart {api.host.url} with the firmware in slot {slot}?", err=True
     ):
         raise CommandError("nothing was changed", Exit.INTERRUPTED)
-    order: dict[str, object] = {"slot_id": slot}
+    body: dict[str, object] = {"slot_id": slot}
     if message is not None:
-        order["message"] = message
-    upgraded = await api.ask("POST", "/api/firmware/upgrade", json=order)
-    call.answer(upgraded, lambda: upgraded["body"]["test_summary"])
+        body["message"] = message
+    result = await api.request("POST", "/api/firmware/upgrade", json=body)
+    invocation.output(result, lambda: result["body"]["test_summary"])
 
 
 @click.command("info")
-@over_the_api
-async def show_info(api: Api, call: Call) -> None:
-    """What the appliance is, and which firmware runs."""
+@api_command
+async def show_info(api: Api, invocation: Invocation) -> None:
+    """Show the appliance's name, version and running firmware."""
     document = await api.get("/api/info")
-    call.answer(document, lambda: showing.facts(document["body"]))
+    invocation.output(document, lambda: display.properties_table(document["body"]))

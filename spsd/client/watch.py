@@ -1,7 +1,7 @@
-"""Downloads as they change, by events or by polling, shown on a terminal or as lines.
+"""Follows downloads by server-sent events or by polling, and displays their progress.
 
-The documented API has neither events nor waiting, so a server that answers a plain list is polled.
-One that goes away is waited for.
+The documented API has no events, so a server that responds with a plain list is polled. After a
+lost connection the client reconnects.
 """
 
 import asyncio
@@ -17,172 +17,185 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from spsd.client import showing
-from spsd.client.api import FETCH, Api, Document, Event, events
-from spsd.client.context import Call
-from spsd.client.errors import CommandError, Exit
-from spsd.client.showing import Pace, exit_for, is_over
+from spsd.client import display
+from spsd.client.api import FETCH, Api, Document, Event, parse_events
+from spsd.client.display import RateEstimator
+from spsd.client.errors import CommandError, Exit, exit_for_download, is_final
 
 POLL_S = 1.0
-AGAIN_S = (1.0, 2.0, 5.0, 10.0)
-"""How long a server that is not there is left alone, after so many failures in a row."""
-_STREAM = "text/event-stream"
+RETRY_DELAYS_S = (1.0, 2.0, 5.0, 10.0)
+"""The delay after the first, second, … failure in a row; the last one for all that follow."""
+_EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """The server is not there; it is asked again in ``again_s`` seconds."""
+class ConnectionLost:
+    """The server cannot be reached, or failed; the next attempt is in ``retry_s`` seconds."""
 
-    why: str
-    again_s: float
+    reason: str
+    retry_s: float
+
+    def __str__(self) -> str:
+        return f"{self.reason}; retrying in {self.retry_s:g} s"
 
 
-Known = Mapping[str, Document]
-"""The downloads by key, each an item of the list, in order of creation."""
+Downloads = Mapping[str, Document]
+"""The downloads by key, each an item of the API's list, in order of creation."""
 
 
-async def followed(api: Api) -> AsyncIterator[Known | Lost]:
-    """All downloads, each time that one of them has changed; without end.
+async def follow_downloads(api: Api) -> AsyncIterator[Downloads | ConnectionLost]:
+    """All downloads, once at the start and after each change; does not end by itself.
 
     Raises:
-        CommandError: the server is there and refuses.
+        CommandError: the server returned an error status below 500, or is not trusted.
     """
     failures = 0
     while True:
         try:
-            async for known in _connected(api):
+            async for downloads in _receive_updates(api):
                 failures = 0
-                yield known
+                yield downloads
         except CommandError as error:
             if error.exit not in (Exit.UNREACHABLE, Exit.SERVER):
                 raise
-            again_s = AGAIN_S[min(failures, len(AGAIN_S) - 1)]
+            retry_s = RETRY_DELAYS_S[min(failures, len(RETRY_DELAYS_S) - 1)]
             failures += 1
-            yield Lost(str(error), again_s)
-            await asyncio.sleep(again_s)
+            yield ConnectionLost(str(error), retry_s)
+            await asyncio.sleep(retry_s)
 
 
-async def _connected(api: Api) -> AsyncIterator[Known]:
-    """Until the server ends it, or after one look where it has no events."""
-    async with api.answer("GET", FETCH, headers={"Accept": f"{_STREAM}, application/json"}) as got:
-        if got.content_type == _STREAM:
-            # From the beginning each time: the whole list comes first.
-            async for known in _streamed(got):
-                yield known
+async def _receive_updates(api: Api) -> AsyncIterator[Downloads]:
+    """The updates of one event stream until it ends, or of one poll without a stream."""
+    headers = {"Accept": f"{_EVENT_STREAM}, application/json"}
+    async with api.open_response("GET", FETCH, headers=headers) as response:
+        if response.content_type == _EVENT_STREAM:
+            # Each stream starts with the whole list, so no Last-Event-ID is sent.
+            async for downloads in _read_stream(response):
+                yield downloads
             return
-        yield _listed(msgspec.json.decode(await got.read()))
+        yield _index_by_key(msgspec.json.decode(await response.read()))
     await asyncio.sleep(POLL_S)
 
 
-async def _streamed(response: ClientResponse) -> AsyncIterator[Known]:
-    known: dict[str, Document] = {}
-    async for event in events(response.content):
-        known = after(known, event)
-        yield known
+async def _read_stream(response: ClientResponse) -> AsyncIterator[Downloads]:
+    downloads: dict[str, Document] = {}
+    async for event in parse_events(response.content):
+        downloads = apply_event(downloads, event)
+        yield downloads
 
 
-def after(known: Known, event: Event) -> dict[str, Document]:
-    """The downloads once the event has been told."""
-    told = msgspec.json.decode(event.data)
+def apply_event(downloads: Downloads, event: Event) -> dict[str, Document]:
+    """The downloads after the event; unknown kinds of events change nothing."""
+    data = msgspec.json.decode(event.data)
     match event.kind:
         case "snapshot":
-            return _listed(told)
+            return _index_by_key(data)
         case "download":
-            return {**known, told["key"]: told}
+            return {**downloads, data["key"]: data}
         case "removed":
-            return {key: item for key, item in known.items() if key != told["key"]}
+            return {key: item for key, item in downloads.items() if key != data["key"]}
         case _:
-            return dict(known)
+            return dict(downloads)
 
 
-def _listed(document: Document) -> dict[str, Document]:
+def _index_by_key(document: Document) -> dict[str, Document]:
     return {item["key"]: item for item in document["items"]}
 
 
-async def watch_downloads(api: Api, call: Call, key: str | None) -> Exit | None:
-    """Show all downloads without end, or the one of ``key`` to its end; gives how that ended."""
-    if call.as_json:
-        return await _watch(api, key, _Lines(showing.as_json))
+async def watch_downloads(api: Api, key: str | None, *, as_json: bool) -> Exit | None:
+    """Display all downloads without end, or the download ``key`` until it ends.
+
+    Returns the exit status for the result of that download; CANCELLED too if its record is removed.
+
+    Raises:
+        CommandError: as :func:`follow_downloads`.
+    """
+    if as_json:
+        return await _watch(api, key, _LineView(display.json_line, lambda item: item))
     if not sys.stdout.isatty():
-        return await _watch(api, key, _Lines(showing.line))
-    bars = _Bars(time.monotonic)
-    with Live(bars, console=Console(highlight=False), refresh_per_second=4):
-        return await _watch(api, key, bars)
+        return await _watch(api, key, _LineView(display.download_line, _without_progress))
+    view = _ProgressView(time.monotonic)
+    with Live(view, console=Console(highlight=False), refresh_per_second=4):
+        return await _watch(api, key, view)
 
 
 async def _watch(api: Api, key: str | None, view: "_View") -> Exit | None:
     seen = False
-    async for known in followed(api):
-        if isinstance(known, Lost):
-            view.lost(known)
+    async for update in follow_downloads(api):
+        if isinstance(update, ConnectionLost):
+            view.show_connection_lost(update)
             continue
-        shown = known if key is None else {one: known[one] for one in known if one == key}
-        view.show(shown)
         if key is None:
+            view.show(update)
             continue
-        if key not in shown:
+        view.show({key: update[key]} if key in update else {})
+        if key not in update:
             if seen:
                 return Exit.CANCELLED
-            seen = True
-        elif is_over(shown[key]):
-            return exit_for(shown[key])
+        elif is_final(update[key]):
+            return exit_for_download(update[key])
         seen = True
     return None
 
 
-class _Lines:
-    """A line for each change; progress alone is none for a person's eyes."""
+class _LineView:
+    """Prints a line for each download whose ``state`` has changed since its last line."""
 
-    def __init__(self, render: Callable[[Document], str]) -> None:
+    def __init__(
+        self, render: Callable[[Document], str], state: Callable[[Document], object]
+    ) -> None:
         self._render = render
-        self._told: dict[str, object] = {}
+        self._state = state
+        self._printed: dict[str, object] = {}
 
-    def show(self, known: Known) -> None:
-        for key, item in known.items():
-            told = self._render(item) if self._render is showing.as_json else _state(item)
-            if self._told.get(key) != told:
-                self._told[key] = told
+    def show(self, downloads: Downloads) -> None:
+        for key, item in downloads.items():
+            state = self._state(item)
+            if self._printed.get(key) != state:
+                self._printed[key] = state
                 click.echo(self._render(item))
-        for key in self._told.keys() - known.keys():
-            del self._told[key]
+        for key in self._printed.keys() - downloads.keys():
+            del self._printed[key]
 
-    def lost(self, lost: Lost) -> None:
-        click.echo(f"spsctl: {lost.why}; again in {lost.again_s:g} s", err=True)
+    def show_connection_lost(self, lost: ConnectionLost) -> None:
+        click.echo(f"spsctl: {lost}", err=True)
 
 
-class _Bars:
-    """A bar for each, in place; drawn some times a second, by a thread, whatever has come."""
+class _ProgressView:
+    """A progress bar for each download, updated in place.
+
+    A thread of rich renders it several times a second, also without updates.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._shown: Sequence[tuple[Document, Pace]] = ()
-        self._below: Text | None = None
+        self._rows: Sequence[tuple[Document, RateEstimator]] = ()
+        self._message: Text | None = None
 
-    def show(self, known: Known) -> None:
-        paces = {item["key"]: pace for item, pace in self._shown}
-        self._shown = [(item, paces.get(key, Pace())) for key, item in known.items()]
-        self._below = None if known else Text("no downloads", style="dim")
+    def show(self, downloads: Downloads) -> None:
+        rates = {item["key"]: rate for item, rate in self._rows}
+        self._rows = [(item, rates.get(key, RateEstimator())) for key, item in downloads.items()]
+        self._message = None if downloads else Text("no downloads", style="dim")
 
-    def lost(self, lost: Lost) -> None:
-        self._below = Text(f"{lost.why}; again in {lost.again_s:g} s", style="yellow")
+    def show_connection_lost(self, lost: ConnectionLost) -> None:
+        self._message = Text(str(lost), style="yellow")
 
     def __rich__(self) -> RenderableType:
-        shown, now = self._shown, self._clock()
-        for item, pace in shown:
-            pace.saw(item["body"]["bytes_downloaded"], now)
+        rows, now = self._rows, self._clock()
+        for item, rate in rows:
+            rate.add_sample(item["body"]["bytes_downloaded"], now)
         errors = [
-            Text(f"{item['key'][: showing.KEY_SHOWN]}: {item['body']['error']}", style="red")
-            for item, _ in shown
+            Text(f"{item['key'][: display.SHORT_KEY_LENGTH]}: {item['body']['error']}", style="red")
+            for item, _ in rows
             if item["body"]["error"]
         ]
-        return Group(
-            showing.bars(shown), *errors, *([self._below] if self._below is not None else [])
-        )
+        message = [] if self._message is None else [self._message]
+        return Group(display.progress_table(rows), *errors, *message)
 
 
-_View = _Lines | _Bars
+_View = _LineView | _ProgressView
 
 
-def _state(item: Document) -> object:
-    body = item["body"]
-    return {name: value for name, value in body.items() if name != "bytes_downloaded"}
+def _without_progress(item: Document) -> object:
+    """A state that progress alone does not change: in text each byte count would be a line."""
+    return {name: value for name, value in item["body"].items() if name != "bytes_downloaded"}

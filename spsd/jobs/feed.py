@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NewType
 
-from spsd.errors import TooManySubscribersError
+from spsd.errors import TooManyReadersError
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.ports import TransitionLog
 from spsd.jobs.progress import ProgressBoard
@@ -233,11 +233,11 @@ class Feed:
         """Read along from now on, one download or all.
 
         Raises:
-            TooManySubscribersError: others wait or read along already.
+            TooManyReadersError: others wait or read along already.
             DatabaseError: the rows cannot be read.
         """
         if self.full:
-            raise TooManySubscribersError(
+            raise TooManyReadersError(
                 f"{self._most_waiting} requests wait for changes or read along already. Ask "
                 "without `wait` and without `Accept: text/event-stream`, or try again in a while."
             )

@@ -23,7 +23,7 @@ _POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-_SCRIPTS = ("main.js", "api.js", "live.js", "words.js", "downloads.js", "slots.js")
+_SCRIPTS = ("main.js", "api.js", "events.js", "format.js", "downloads.js", "slots.js")
 
 
 async def openapi(request: web.Request) -> web.Response:

@@ -22,7 +22,7 @@ from spsd.errors import (
     StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
-    TooManySubscribersError,
+    TooManyReadersError,
     UnauthenticatedError,
     UnauthorizedError,
 )
@@ -51,7 +51,7 @@ _ERROR_HEADERS: dict[type[RequestError], Field] = {
     TooManyAttemptsError: Field(
         hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
     ),
-    TooManySubscribersError: Field(
+    TooManyReadersError: Field(
         hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
     ),
     StorageBusyError: Field(

@@ -1,4 +1,4 @@
-"""A real browser before a real daemon over TLS."""
+"""Chromium and a daemon over TLS."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from testbed.driver import Daemon, running
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE_MS = 20_000
+TIMEOUT_MS = 20_000
 
 
 @dataclass
 class Screen:
-    """One page, and what its console said."""
+    """One page, and the errors and warnings of its console."""
 
     page: Page
     daemon: Daemon
-    said: list[str]
+    console: list[str]
 
     async def log_in(self, user: str = USER) -> None:
         await self.page.goto(f"{self.daemon.url}/")
@@ -48,36 +48,36 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
 async def browser() -> AsyncIterator[Browser]:
     needs.now(needs.program("chromium"))
     async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(
+        browser = await playwright.chromium.launch(
             executable_path=needs.found("chromium"), args=ARGUMENTS
         )
-        yield started
-        await started.close()
+        yield browser
+        await browser.close()
 
 
 @pytest.fixture
 async def screens(browser: Browser, daemon: Daemon) -> AsyncIterator[Screens]:
-    """Opens pages, each in a context of its own: another person's browser."""
+    """Opens pages, each in its own browser context, as of another user; verifies their consoles."""
     opened: list[Screen] = []
 
-    async def show(**more: object) -> Screen:
-        context = await browser.new_context(ignore_https_errors=True, **more)
-        context.set_default_timeout(PATIENCE_MS)
+    async def open_screen(**options: object) -> Screen:
+        context = await browser.new_context(ignore_https_errors=True, **options)
+        context.set_default_timeout(TIMEOUT_MS)
         page = await context.new_page()
         screen = Screen(page, daemon, [])
 
-        def hear(message: ConsoleMessage) -> None:
+        def record(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning"):
-                screen.said.append(message.text)
+                screen.console.append(message.text)
 
-        page.on("console", hear)
-        page.on("pageerror", lambda error: screen.said.append(str(error)))
+        page.on("console", record)
+        page.on("pageerror", lambda error: screen.console.append(str(error)))
         opened.append(screen)
         return screen
 
-    yield show
+    yield open_screen
     for screen in opened:
-        policy = [text for text in screen.said if "Content Security Policy" in text]
-        assert policy == []
-        errors = [text for text in screen.said if "Failed to load resource" not in text]
+        violations = [text for text in screen.console if "Content Security Policy" in text]
+        assert violations == []
+        errors = [text for text in screen.console if "Failed to load resource" not in text]
         assert errors == []

@@ -1,4 +1,4 @@
-"""The dashboard as people use it: a real browser, a real daemon, real downloads."""
+"""The dashboard in Chromium, with a daemon and its downloads."""
 
 import hashlib
 import re
@@ -12,9 +12,9 @@ from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Hang, Origin, Status, Whole
 from testbed.driver import Daemon
 from testbed.iso import build_iso
-from tests.browser.conftest import PATIENCE_MS, PICTURES, Screens
+from tests.browser.conftest import PICTURES, TIMEOUT_MS, Screens
 
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=TIMEOUT_MS)
 SCHEMES = ["light", "dark"]
 
 
@@ -27,7 +27,7 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-async def test_a_wrong_password_is_told_by_the_page_and_not_by_the_browser(screens) -> None:
+async def test_a_wrong_password_is_an_error_of_the_form_without_a_browser_prompt(screens) -> None:
     screen = await screens()
     await screen.page.goto(f"{screen.daemon.url}/")
     await screen.page.get_by_label("User").fill(USER)
@@ -39,7 +39,7 @@ async def test_a_wrong_password_is_told_by_the_page_and_not_by_the_browser(scree
     await expect(screen.page.get_by_role("heading", name="Downloads")).to_be_visible()
 
 
-async def test_from_a_pasted_line_to_a_slot(screens, image: bytes) -> None:
+async def test_a_download_from_a_checksum_line_into_a_slot(screens, image: bytes) -> None:
     screen = await screens()
     await screen.log_in()
     async with Origin({"/images/appliance-2.iso": image}) as origin:
@@ -59,7 +59,7 @@ async def test_from_a_pasted_line_to_a_slot(screens, image: bytes) -> None:
     await expect(screen.page.locator("#no-downloads")).to_be_visible()
 
 
-async def test_what_is_no_digest_is_refused_before_it_is_sent(screens) -> None:
+async def test_an_invalid_digest_is_not_sent(screens) -> None:
     screen = await screens()
     await screen.log_in()
     await screen.page.get_by_text("New download").click()
@@ -69,23 +69,23 @@ async def test_what_is_no_digest_is_refused_before_it_is_sent(screens) -> None:
     await expect(screen.page.locator("#new-form .problem")).to_contain_text("64 hexadecimal")
 
 
-async def test_progress_and_a_cancel(screens, image: bytes) -> None:
+async def test_progress_and_cancellation(screens, image: bytes) -> None:
     screen = await screens()
     await screen.log_in()
     async with Origin({"/appliance-2.iso": image}, [Hang(1_500_000)]) as origin:
         await screen.daemon.submit(origin.url("/appliance-2.iso"), digest(image))
         row = screen.row("appliance-2.iso")
         await expect(row.locator(".amount")).to_contain_text("50 % of 3.0 MB")
-        assert await row.locator("progress").evaluate("one => one.value") == pytest.approx(0.5)
+        assert await row.locator("progress").evaluate("bar => bar.value") == pytest.approx(0.5)
         await row.get_by_role("button", name="Cancel").click()
-        await screen.page.get_by_role("button", name="Leave it").click()
+        await screen.page.get_by_role("button", name="Back").click()
         await expect(row).to_have_attribute("data-status", "in-progress")
         await row.get_by_role("button", name="Cancel").click()
-        await screen.page.get_by_role("button", name="Cancel it").click()
+        await screen.page.get_by_role("button", name="Cancel the download").click()
         await expect(row).to_have_attribute("data-status", "cancelled")
 
 
-async def test_a_failure_says_what_to_do(screens, image: bytes) -> None:
+async def test_a_failure_includes_advice(screens, image: bytes) -> None:
     screen = await screens()
     await screen.log_in()
     async with Origin({"/a.iso": image}, always=Status(404)) as origin:
@@ -100,7 +100,7 @@ async def test_an_upload_a_test_and_an_upgrade(screens, image: bytes, tmp_path: 
     page = screen.page
     await page.get_by_label("Upload an image").set_input_files(tmp_path / "appliance-2.iso")
     await page.get_by_role("button", name="Upload", exact=True).click()
-    await expect(page.locator("#upload-told")).to_contain_text("appliance-2.iso is in slot 1")
+    await expect(page.locator("#upload-status")).to_contain_text("appliance-2.iso is in slot 1")
     await page.get_by_role("button", name="Test slot 1").click()
     await expect(page.locator("#report-title")).to_have_text("Slot 1 passed its test")
     await page.get_by_role("button", name="Close").click()
@@ -111,12 +111,12 @@ async def test_an_upload_a_test_and_an_upgrade(screens, image: bytes, tmp_path: 
     card = page.locator(".slot", has_text="Slot 1")
     await expect(card.locator(".marks")).to_have_text("runs after a restart")
     await page.get_by_role("button", name="Empty slot 1").click()
-    await page.get_by_role("button", name="Empty it").click()
-    await expect(page.locator("#told")).to_contain_text("runs after the next reboot")
+    await page.get_by_role("button", name="Empty the slot").click()
+    await expect(page.locator("#notification")).to_contain_text("runs after the next reboot")
     await expect(card.locator(".version")).to_have_text("2.5.0")
 
 
-async def test_a_file_that_is_no_image(screens, tmp_path: Path) -> None:
+async def test_an_upload_of_another_file_than_an_image(screens, tmp_path: Path) -> None:
     screen = await screens()
     await screen.log_in()
     (tmp_path / "text").write_bytes(b"no image" * 1000)
@@ -125,7 +125,7 @@ async def test_a_file_that_is_no_image(screens, tmp_path: Path) -> None:
     await expect(screen.page.locator("#upload-form .problem")).to_contain_text("refused")
 
 
-async def test_a_connection_that_is_lost_and_comes_back(screens, image: bytes) -> None:
+async def test_a_lost_connection_is_opened_again(screens, image: bytes) -> None:
     screen = await screens()
     await screen.log_in()
     port = int(screen.daemon.url.rpartition(":")[2])
@@ -133,7 +133,7 @@ async def test_a_connection_that_is_lost_and_comes_back(screens, image: bytes) -
         await screen.daemon.submit(origin.url("/a.iso"), digest(image))
         await expect(screen.row("a.iso").locator(".amount")).to_contain_text("33 %")
         await screen.daemon.kill()
-        await expect(screen.page.locator("#connection")).to_contain_text("does not answer")
+        await expect(screen.page.locator("#connection")).to_contain_text("does not respond")
         screen.daemon.server = {"port": port}
         screen.daemon.configure()
         await screen.daemon.start()
@@ -141,23 +141,23 @@ async def test_a_connection_that_is_lost_and_comes_back(screens, image: bytes) -
         await expect(screen.page.locator("#connection")).to_be_hidden()
 
 
-async def test_two_people_see_the_same(screens, image: bytes) -> None:
-    one, other = await screens(), await screens()
-    await one.log_in()
-    await other.log_in()
+async def test_two_browsers_show_the_same_state(screens, image: bytes) -> None:
+    first, second = await screens(), await screens()
+    await first.log_in()
+    await second.log_in()
     async with Origin({"/a.iso": image}) as origin:
-        await one.page.get_by_text("New download").click()
-        await one.page.get_by_label("URL of the image").fill(origin.url("/a.iso"))
-        await one.page.get_by_label(re.compile("SHA-256")).fill(digest(image))
-        await one.page.get_by_role("button", name="Fetch").click()
-        for screen in (one, other):
+        await first.page.get_by_text("New download").click()
+        await first.page.get_by_label("URL of the image").fill(origin.url("/a.iso"))
+        await first.page.get_by_label(re.compile("SHA-256")).fill(digest(image))
+        await first.page.get_by_role("button", name="Fetch").click()
+        for screen in (first, second):
             await expect(screen.row("a.iso")).to_have_attribute("data-status", "finished")
             await expect(screen.page.locator(".slot .version").first).to_have_text("2.5.0")
-        await other.row("a.iso").get_by_role("button", name="Remove").click()
-        await expect(one.row("a.iso")).to_have_count(0)
+        await second.row("a.iso").get_by_role("button", name="Remove").click()
+        await expect(first.row("a.iso")).to_have_count(0)
 
 
-async def test_who_may_only_look_sees_no_buttons(screens, daemon: Daemon, image: bytes) -> None:
+async def test_a_viewer_has_no_buttons(screens, daemon: Daemon, image: bytes) -> None:
     await daemon.add_user("viewer", "viewer")
     async with Origin({"/a.iso": image}) as origin:
         await daemon.over(await daemon.submit(origin.url("/a.iso"), digest(image)))
@@ -168,7 +168,7 @@ async def test_who_may_only_look_sees_no_buttons(screens, daemon: Daemon, image:
     await expect(buttons).to_have_text(["Log out"])
 
 
-async def test_a_log_out_and_a_session_that_ends(screens) -> None:
+async def test_a_log_out_and_an_expired_session(screens) -> None:
     screen, other = await screens(), await screens()
     await screen.log_in()
     await other.log_in()
@@ -179,10 +179,10 @@ async def test_a_log_out_and_a_session_that_ends(screens) -> None:
     await other.page.get_by_label("URL of the image").fill("http://x.example/a.iso")
     await other.page.get_by_label(re.compile("SHA-256")).fill("a" * 64)
     await other.page.get_by_role("button", name="Fetch").click()
-    await expect(other.page.locator("#log-in-form .problem")).to_contain_text("is over")
+    await expect(other.page.locator("#log-in-form .problem")).to_contain_text("has expired")
 
 
-async def test_by_keyboard_alone(screens, image: bytes) -> None:
+async def test_use_by_keyboard(screens, image: bytes) -> None:
     screen = await screens()
     page = screen.page
     await page.goto(f"{screen.daemon.url}/")
@@ -208,7 +208,7 @@ async def test_by_keyboard_alone(screens, image: bytes) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [320, 1200])
-async def test_nothing_that_axe_finds_serious_and_nothing_too_wide(
+async def test_accessibility_and_width(
     screens: Screens,
     image: bytes,
     scheme: str,
@@ -219,32 +219,33 @@ async def test_nothing_that_axe_finds_serious_and_nothing_too_wide(
     page = screen.page
     await page.goto(f"{screen.daemon.url}/")
     await expect(page.get_by_label("User")).to_be_visible()
-    await accessible(page)
+    await check_accessibility(page)
     acts = [Whole(), Status(404), Hang(1_800_000)]
     names = ("appliance-2.iso", "appliance-3.iso", "appliance-4.iso")
     async with Origin({f"/{name}": image for name in names}, acts) as origin:
-        done = await screen.daemon.submit(origin.url("/appliance-2.iso"), digest(image))
-        await screen.daemon.over(done)
-        gone = await screen.daemon.submit(origin.url("/appliance-3.iso"), "a" * 64)
-        await screen.daemon.over(gone)
+        finished = await screen.daemon.submit(origin.url("/appliance-2.iso"), digest(image))
+        await screen.daemon.over(finished)
+        failed = await screen.daemon.submit(origin.url("/appliance-3.iso"), "a" * 64)
+        await screen.daemon.over(failed)
         await screen.daemon.submit(origin.url("/appliance-4.iso"), "b" * 64)
         await screen.log_in()
         await expect(screen.row("appliance-4.iso").locator(".amount")).to_contain_text("60 %")
         await screen.row("appliance-3.iso").get_by_text("History").click()
         await expect(screen.row("appliance-3.iso").locator(".history li").last).to_be_visible()
         await page.get_by_text("New download").click()
-        await accessible(page)
-        wide = await page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width
+        await check_accessibility(page)
+        scroll_width = await page.evaluate("document.documentElement.scrollWidth")
+        assert scroll_width <= width
         if request.config.getoption("--pictures"):
             await page.get_by_text("New download").click()
             name = f"dashboard-{scheme}{'-phone' if width == 320 else ''}.png"
             await page.screenshot(path=PICTURES / name, full_page=width == 1200)
         await screen.row("appliance-4.iso").get_by_role("button", name="Cancel").click()
-        await accessible(page)
+        await check_accessibility(page)
 
 
-async def accessible(page) -> None:
-    found = (await Axe().run(page)).response["violations"]
-    grave = [one for one in found if one["impact"] in ("serious", "critical")]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in grave] == []
+async def check_accessibility(page) -> None:
+    """No serious or critical violation that axe finds."""
+    violations = (await Axe().run(page)).response["violations"]
+    serious = [item for item in violations if item["impact"] in ("serious", "critical")]
+    assert [(item["id"], [node["html"] for node in item["nodes"]]) for item in serious] == []

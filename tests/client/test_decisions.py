@@ -1,4 +1,4 @@
-"""What spsctl decides without asking anybody."""
+"""The functions of spsctl without I/O: checksum files, keys, rates, events, fingerprints."""
 
 import re
 
@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.client import showing
+from spsd.client import display
 from spsd.client.api import Event
-from spsd.client.context import canonical
-from spsd.client.download_commands import digest_for
-from spsd.client.errors import MEANING, ApiError, CommandError, Exit, exit_of
-from spsd.client.hosts import parsed, spelled
-from spsd.client.showing import WINDOW_S, Pace, chosen
-from spsd.client.watch import after
+from spsd.client.display import RATE_WINDOW_S, RateEstimator
+from spsd.client.download_commands import digest_for, match_key
+from spsd.client.errors import MEANING, ApiError, CommandError, Exit, exit_for_http
+from spsd.client.hosts import format_fingerprint, parse_fingerprint
+from spsd.client.invocation import normalize_url
+from spsd.client.watch import apply_event
 
 A, B = "a" * 64, "b" * 64
 URL = "https://x.example/dir/image%20one.iso?token=1"
@@ -26,85 +26,88 @@ URL = "https://x.example/dir/image%20one.iso?token=1"
         f"{A} *./dir/image one.iso\r\n",
         f"{A.upper()}  image one.iso",
         f"SHA256 (image one.iso) = {A}\n",
-        f"{A}  whatever.iso\n",  # the only one
+        f"{A}  other.iso\n",  # the only line
         f"  {A}\n",
         f"# a comment\n\n{A}  image one.iso\n{A}  image one.iso\n",
     ],
 )
-def test_the_digest_of_a_file_of_checksums(sums: str) -> None:
+def test_a_digest_from_a_checksum_file(sums: str) -> None:
     assert digest_for(URL, sums) == A
 
 
-def test_a_name_with_escapes() -> None:
+def test_a_file_name_with_escapes() -> None:
     assert digest_for("http://x/a%5Cb%0Ac", f"\\{A}  a\\\\b\\nc\n{B}  other\n") == A
 
 
 @pytest.mark.parametrize(
-    ("sums", "why"),
+    ("sums", "message"),
     [
         ("", "0 lines"),
-        (f"{A}  a.iso\n{B}  b.iso\n", "none of it"),
+        (f"{A}  a.iso\n{B}  b.iso\n", "none of them"),
         (f"{A}  image one.iso\n{B}  image one.iso\n", "several digests"),
         (f"{A[:-1]}  image one.iso\n", "0 lines"),
     ],
 )
-def test_no_digest(sums: str, why: str) -> None:
-    with pytest.raises(CommandError, match=why) as told:
+def test_no_digest_for_the_file(sums: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message) as raised:
         digest_for(URL, sums)
-    assert told.value.exit is Exit.USAGE
+    assert raised.value.exit is Exit.USAGE
 
 
 KEYS = ["aabb", "aacc", "bb"]
 
 
 @pytest.mark.parametrize(("prefix", "key"), [("aab", "aabb"), ("AAC", "aacc"), ("bb", "bb")])
-def test_a_prefix_is_enough(prefix: str, key: str) -> None:
-    assert chosen(KEYS, prefix) == key
+def test_a_unique_prefix_selects_its_key(prefix: str, key: str) -> None:
+    assert match_key(KEYS, prefix) == key
 
 
-def test_a_whole_key_is_meant_even_if_it_begins_another() -> None:
-    assert chosen(["aa", "aab"], "aa") == "aa"
-
-
-@pytest.mark.parametrize(("prefix", "why"), [("x", "begins"), ("aa", "2 keys"), ("", "3 keys")])
-def test_a_prefix_that_is_not_enough(prefix: str, why: str) -> None:
-    with pytest.raises(CommandError, match=why) as told:
-        chosen(KEYS, prefix)
-    assert told.value.exit is Exit.NOT_FOUND
-
-
-def test_the_rate_is_that_of_the_last_seconds() -> None:
-    pace = Pace()
-    pace.saw(0, 0.0)
-    assert (pace.rate, pace.left_s(100)) == (None, None)
-    for second in range(1, 31):
-        pace.saw(second * 100 if second <= 15 else 1500 + (second - 15) * 10, float(second))
-    assert pace.rate == 10.0
-    assert pace.left_s(1750) == 10.0
-    for second in range(31, 45):  # it stands still
-        pace.saw(1650, float(second))
-    assert pace.rate == 0.0
-    assert pace.left_s(1750) is None
-    assert pace.left_s(0) is None
-    pace.saw(0, 46.0)  # begun anew
-    assert pace.rate is None
-    assert WINDOW_S == 10.0
-
-
-@given(st.lists(st.tuples(st.integers(0, 100), st.floats(0, 10)), max_size=30))
-def test_a_rate_is_never_less_than_nothing(seen: list[tuple[int, float]]) -> None:
-    pace, now = Pace(), 0.0
-    for done, later in seen:
-        now += later
-        pace.saw(done, now)
-        assert pace.rate is None or pace.rate >= 0
+def test_a_whole_key_is_selected_even_if_another_starts_with_it() -> None:
+    assert match_key(["aa", "aab"], "aa") == "aa"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0:00"), (59.4, "0:59"), (61, "1:01"), (3723, "1:02:03")]
+    ("prefix", "message"), [("x", "starts with"), ("aa", "2 keys"), ("", "3 keys")]
 )
-def test_time_that_is_left(seconds: float, told: str) -> None:
-    assert showing.time_left(seconds) == told
+def test_a_prefix_without_a_unique_key(prefix: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message) as raised:
+        match_key(KEYS, prefix)
+    assert raised.value.exit is Exit.NOT_FOUND
+
+
+def test_the_rate_is_an_average_over_the_last_seconds() -> None:
+    rate = RateEstimator()
+    rate.add_sample(0, 0.0)
+    assert (rate.bytes_per_second, rate.seconds_left(100)) == (None, None)
+    for second in range(1, 31):
+        count = second * 100 if second <= 15 else 1500 + (second - 15) * 10
+        rate.add_sample(count, float(second))
+    assert rate.bytes_per_second == 10.0
+    assert rate.seconds_left(1750) == 10.0
+    for second in range(31, 45):  # no progress
+        rate.add_sample(1650, float(second))
+    assert rate.bytes_per_second == 0.0
+    assert rate.seconds_left(1750) is None
+    assert rate.seconds_left(0) is None
+    rate.add_sample(0, 46.0)  # restarted
+    assert rate.bytes_per_second is None
+    assert RATE_WINDOW_S == 10.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 100), st.floats(0, 10)), max_size=30))
+def test_a_rate_is_never_negative(samples: list[tuple[int, float]]) -> None:
+    rate, now = RateEstimator(), 0.0
+    for byte_count, seconds in samples:
+        now += seconds
+        rate.add_sample(byte_count, now)
+        assert rate.bytes_per_second is None or rate.bytes_per_second >= 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (61, "1:01"), (3723, "1:02:03")]
+)
+def test_the_text_of_a_duration(seconds: float, text: str) -> None:
+    assert display.duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -120,42 +123,43 @@ def test_time_that_is_left(seconds: float, told: str) -> None:
         (507, Exit.SERVER),
     ],
 )
-def test_how_a_refusal_ends_a_command(status: int, exit_: Exit) -> None:
-    assert exit_of(status) is exit_
+def test_the_exit_status_for_an_http_error(status: int, exit_: Exit) -> None:
+    assert exit_for_http(status) is exit_
     assert ApiError(status, "T", "m", {}).exit is exit_
 
 
-def test_every_exit_has_its_meaning() -> None:
+def test_every_exit_status_has_a_meaning() -> None:
     assert set(MEANING) == set(Exit)
 
 
-def test_what_events_tell() -> None:
-    one, two = ({"key": key, "body": {"n": n}} for key, n in (("a", 1), ("b", 2)))
-    known = after({}, event("snapshot", {"items": [one, two]}))
-    assert known == {"a": one, "b": two}
+def test_events_change_the_downloads() -> None:
+    first, second = ({"key": key, "body": {"n": n}} for key, n in (("a", 1), ("b", 2)))
+    downloads = apply_event({}, event("snapshot", {"items": [first, second]}))
+    assert downloads == {"a": first, "b": second}
     changed = {"key": "a", "body": {"n": 3}}
-    known = after(known, event("download", changed))
-    assert list(known.items()) == [("a", changed), ("b", two)]
-    assert after(known, event("removed", {"key": "a"})) == {"b": two}
-    assert after(known, event("of another day", {})) == known
+    downloads = apply_event(downloads, event("download", changed))
+    assert list(downloads.items()) == [("a", changed), ("b", second)]
+    assert apply_event(downloads, event("removed", {"key": "a"})) == {"b": second}
+    assert apply_event(downloads, event("a future kind", {})) == downloads
 
 
 def event(kind: str, data: object) -> Event:
-    return Event(kind, showing.as_json(data), "")
+    return Event(kind, display.json_line(data), "")
 
 
 def test_fingerprints() -> None:
-    print_ = "0123456789abcdef" * 4
-    assert parsed(spelled(print_)) == parsed(f"SHA256:{print_.upper()}") == print_
-    assert re.fullmatch("([0-9A-F]{2}:){31}[0-9A-F]{2}", spelled(print_))
-    for wrong in ("", "zz", print_[:-2]):
+    digits = "0123456789abcdef" * 4
+    text = format_fingerprint(digits)
+    assert re.fullmatch("([0-9A-F]{2}:){31}[0-9A-F]{2}", text)
+    assert parse_fingerprint(text) == parse_fingerprint(f"SHA256:{digits.upper()}") == digits
+    for wrong in ("", "zz", digits[:-2]):
         with pytest.raises(CommandError):
-            parsed(wrong)
+            parse_fingerprint(wrong)
 
 
 @pytest.mark.parametrize(
-    ("given_", "kept"),
+    ("url", "normalized"),
     [("x:8443", "https://x:8443"), ("http://x/", "http://x"), ("https://x", "https://x")],
 )
-def test_the_url_of_a_host(given_: str, kept: str) -> None:
-    assert canonical(given_) == kept
+def test_the_url_of_a_host(url: str, normalized: str) -> None:
+    assert normalize_url(url) == normalized

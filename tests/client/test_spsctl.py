@@ -1,4 +1,4 @@
-"""spsctl as a process, against a real daemon over TLS: at a terminal, and in a pipe."""
+"""spsctl as a process, against a real daemon over TLS: with a terminal, and with pipes."""
 
 import asyncio
 import fcntl
@@ -23,39 +23,42 @@ from spsd.testing.origin import Drip, Hang, Origin, Whole
 from testbed import needs
 from testbed.driver import Daemon, running
 from testbed.iso import build_iso
-from tests.client.documented import documented
+from tests.client.documented_api import serve_documented_api
 
 VERSION = "2.5.0"
 SPSCTL = (sys.executable, "-m", "spsd.client")
 
 
 @dataclass
-class Ended:
+class Result:
     exit: int
     out: str
     err: str
 
     @property
     def document(self) -> dict:
-        """Of --json: nothing else is on standard output."""
+        """The document of --json, which is the only line of standard output."""
         [line] = self.out.splitlines()
         return json.loads(line)
 
 
 def _take_terminal() -> None:
-    """Ctrl-C there reaches the process, even if a shell had its tests ignore it (``&``)."""
+    """Let Ctrl-C in the terminal send SIGINT to the process.
+
+    A shell makes background jobs (``&``) ignore SIGINT, and the tests may be one.
+    """
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
-    """A process whose terminal we are."""
+    """The other end of a process's terminal."""
 
     def __init__(self, process: asyncio.subprocess.Process, descriptor: int) -> None:
         self.process = process
         self._descriptor = descriptor
         self._text = ""
-        self._came = asyncio.Event()
+        self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(descriptor, self._read)
 
@@ -67,15 +70,15 @@ class Terminal:
         if not block:
             self._loop.remove_reader(self._descriptor)
         self._text += block.decode(errors="replace")
-        self._came.set()
+        self._changed.set()
 
     async def until(self, pattern: str) -> str:
-        """Wait until the terminal has shown that; gives all of it, without colours."""
+        """Wait until ``pattern`` has been shown; the whole text without escape sequences."""
         try:
             async with asyncio.timeout(20):
                 while not re.search(pattern, self.shown, re.DOTALL):
-                    self._came.clear()
-                    await self._came.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             pytest.fail(f"no {pattern!r} in {self.shown!r}")
         return self.shown
@@ -97,22 +100,22 @@ class Terminal:
 
 @dataclass
 class User:
-    """Somebody with a config directory of their own, and a daemon."""
+    """A user with a configuration directory, and the daemon that they log in to."""
 
     daemon: Daemon
     home: Path
 
     @property
     def environ(self) -> dict[str, str]:
-        mine = {"HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / "config")}
-        kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        return kept | mine | {"TERM": "xterm-256color", "COLUMNS": "100"}
+        home = {"HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / "config")}
+        inherited = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        return inherited | home | {"TERM": "xterm-256color", "COLUMNS": "100"}
 
     @property
     def hosts(self) -> Path:
         return self.home / "config" / "spsctl" / "hosts.json"
 
-    async def run(self, *arguments: str, given: str = "") -> Ended:
+    async def run(self, *arguments: str, stdin: str = "") -> Result:
         process = await asyncio.create_subprocess_exec(
             *SPSCTL,
             *arguments,
@@ -122,31 +125,31 @@ class User:
             env=self.environ,
         )
         async with asyncio.timeout(30):
-            out, err = await process.communicate(given.encode())
+            out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
         assert "Traceback" not in err.decode()
-        return Ended(process.returncode, out.decode(), err.decode())
+        return Result(process.returncode, out.decode(), err.decode())
 
-    async def at_terminal(self, *arguments: str) -> Terminal:
+    async def run_in_terminal(self, *arguments: str) -> Terminal:
         needs.now(needs.terminal())
-        ours, theirs = pty.openpty()
+        controller, terminal = pty.openpty()
         process = await asyncio.create_subprocess_exec(
             *SPSCTL,
             *arguments,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
             env=self.environ,
             start_new_session=True,
             preexec_fn=_take_terminal,
         )
-        os.close(theirs)
-        return Terminal(process, ours)
+        os.close(terminal)
+        return Terminal(process, controller)
 
-    async def log_in(self) -> Ended:
+    async def log_in(self) -> Result:
         return await self.run(
             *("login", self.daemon.url, "-u", USER, "--password-file", "-", "--yes"),
-            given=PASSWORD + "\n",
+            stdin=PASSWORD + "\n",
         )
 
 
@@ -163,8 +166,8 @@ def image(tmp_path: Path) -> bytes:
     return build_iso(tmp_path / "a.iso", size=300_000).read_bytes()
 
 
-async def test_a_first_log_in_at_a_terminal_shows_the_fingerprint(user: User) -> None:
-    terminal = await user.at_terminal("login", user.daemon.url, "-u", USER)
+async def test_the_first_log_in_shows_the_fingerprint(user: User) -> None:
+    terminal = await user.run_in_terminal("login", user.daemon.url, "-u", USER)
     await terminal.until("Password:")
     terminal.type(PASSWORD + "\n")
     shown = await terminal.until(r"Trust it from now on\? \[y/N\]")
@@ -179,53 +182,53 @@ async def test_a_first_log_in_at_a_terminal_shows_the_fingerprint(user: User) ->
     assert stat.S_IMODE(user.hosts.parent.stat().st_mode) == 0o700
 
 
-async def test_a_certificate_that_nobody_trusts_is_not_given_a_password(user: User) -> None:
-    ended = await user.run(
-        "login", user.daemon.url, "-u", USER, "--password-file", "-", given=PASSWORD + "\nn\n"
+async def test_no_password_is_sent_to_an_untrusted_certificate(user: User) -> None:
+    result = await user.run(
+        "login", user.daemon.url, "-u", USER, "--password-file", "-", stdin=PASSWORD + "\nn\n"
     )
-    assert ended.exit == Exit.NOT_TRUSTED
+    assert result.exit == Exit.NOT_TRUSTED
     assert not user.hosts.exists()
 
 
-async def test_another_certificate_than_the_pinned_one_is_refused(user: User) -> None:
+async def test_another_certificate_than_the_pinned_one_is_rejected(user: User) -> None:
     await user.log_in()
     known = json.loads(user.hosts.read_bytes())
     known["hosts"][user.daemon.url]["fingerprint"] = "0" * 64
     user.hosts.write_text(json.dumps(known))
-    ended = await user.run("slots")
-    assert ended.exit == Exit.NOT_TRUSTED
-    assert "00:00:00" in ended.err
-    assert "--fingerprint" in ended.err
+    result = await user.run("slots")
+    assert result.exit == Exit.NOT_TRUSTED
+    assert "00:00:00" in result.err
+    assert "--fingerprint" in result.err
 
 
-async def test_authorities_instead_of_a_pin(user: User) -> None:
-    ended = await user.run(
+async def test_a_ca_file_instead_of_a_pin(user: User) -> None:
+    result = await user.run(
         *("login", user.daemon.url.replace("127.0.0.1", "localhost"), "-u", USER),
         *("--password-file", "-", "--ca-file", str(user.daemon.state / "tls" / "certificate.pem")),
-        given=PASSWORD + "\n",
+        stdin=PASSWORD + "\n",
     )
-    assert ended.exit == 0, ended.err
+    assert result.exit == 0, result.err
     assert (await user.run("slots")).exit == 0
 
 
 async def test_a_log_in_for_scripts(user: User) -> None:
-    ended = await user.run(
+    result = await user.run(
         *("login", user.daemon.url, "-u", USER, "--password-file", "-", "--yes", "--json"),
-        given=PASSWORD + "\n",
+        stdin=PASSWORD + "\n",
     )
-    assert ended.document == {"host": user.daemon.url, "user": USER}
-    unanswered = await user.run("login", user.daemon.url, "--json", given="")
+    assert result.document == {"host": user.daemon.url, "user": USER}
+    unanswered = await user.run("login", user.daemon.url, "--json", stdin="")
     assert unanswered.exit == Exit.INTERRUPTED
     assert unanswered.out == ""
 
 
-async def test_from_a_fetch_to_its_slot_and_out_again(user: User, image: bytes) -> None:
+async def test_a_download_from_fetch_to_remove(user: User, image: bytes) -> None:
     digest = hashlib.sha256(image).hexdigest()
     assert (await user.log_in()).exit == 0
     async with Origin({"/a.iso": image}) as origin:
-        ended = await user.run("fetch", origin.url("/a.iso"), "--sha256", digest, "--wait")
-    assert ended.exit == 0, ended.err
-    assert "finished" in ended.out.splitlines()[-1]
+        result = await user.run("fetch", origin.url("/a.iso"), "--sha256", digest, "--wait")
+    assert result.exit == 0, result.err
+    assert "finished" in result.out.splitlines()[-1]
     [item] = (await user.run("downloads", "--json")).document["items"]
     key = item["key"]
     assert key[:8] in (await user.run("downloads")).out
@@ -244,17 +247,17 @@ async def test_from_a_fetch_to_its_slot_and_out_again(user: User, image: bytes) 
 
 
 async def test_a_server_of_the_documented_api_alone(tmp_path: Path, image: bytes) -> None:
-    """No events, no history, no log-out: what is left is asked for again and again."""
+    """Without events spsctl polls; without a history or a log-out the commands still succeed."""
     home = tmp_path / "home"
     home.mkdir()
     async with (
         running(tmp_path) as daemon,
-        documented(daemon.url) as url,
+        serve_documented_api(daemon.url) as url,
         Origin({"/a.iso": image}, [Drip(60_000, 0.3)]) as origin,
     ):
         user = User(daemon, home)
         logged_in = await user.run(
-            *("login", url, "-u", USER, "--password-file", "-"), given=PASSWORD + "\n"
+            *("login", url, "-u", USER, "--password-file", "-"), stdin=PASSWORD + "\n"
         )
         assert logged_in.exit == 0, logged_in.err
         fetched = await user.run(
@@ -276,20 +279,20 @@ async def test_a_server_of_the_documented_api_alone(tmp_path: Path, image: bytes
 
 async def test_uploads_and_upgrades(user: User, image: bytes, tmp_path: Path) -> None:
     await user.log_in()
-    ended = await user.run("upload", str(tmp_path / "a.iso"), "--json")
-    assert ended.document["key"] == "1"
+    result = await user.run("upload", str(tmp_path / "a.iso"), "--json")
+    assert result.document["key"] == "1"
     upgraded = await user.run("upgrade", "1", "--yes", "-m", "because")
     assert upgraded.exit == 0, upgraded.err
     assert (await user.run("slots", "--json")).document["items"][0]["body"]["after_reboot"]
     assert (await user.run("upgrade", "2", "--yes")).exit == Exit.NOT_FOUND
-    declined = await user.run("upgrade", "1", given="n\n")
+    declined = await user.run("upgrade", "1", stdin="n\n")
     assert declined.exit == Exit.INTERRUPTED
 
 
-async def test_what_fails_tells_its_kind_by_the_exit(user: User, image: bytes) -> None:
+async def test_each_kind_of_failure_has_its_exit_status(user: User, image: bytes) -> None:
     assert (await user.run("slots")).exit == Exit.NOT_LOGGED_IN
     wrong = await user.run(
-        "login", user.daemon.url, "-u", USER, "--password-file", "-", "--yes", given="wrong\n"
+        "login", user.daemon.url, "-u", USER, "--password-file", "-", "--yes", stdin="wrong\n"
     )
     assert wrong.exit == Exit.NOT_LOGGED_IN
     await user.log_in()
@@ -304,51 +307,51 @@ async def test_what_fails_tells_its_kind_by_the_exit(user: User, image: bytes) -
         (("frobnicate",), Exit.USAGE),
         (("--host", "http://127.0.0.1:1", "slots"), Exit.UNREACHABLE),
     ):
-        ended = await user.run(*arguments)
-        assert (ended.exit, ended.out) == (exit_, ""), arguments
-        assert ended.err
-    told = (await user.run("show", "ffff", "--json")).document
-    assert told["error"]["exit"] == Exit.NOT_FOUND
+        result = await user.run(*arguments)
+        assert (result.exit, result.out) == (exit_, ""), arguments
+        assert result.err
+    document = (await user.run("show", "ffff", "--json")).document
+    assert document["error"]["exit"] == Exit.NOT_FOUND
     assert (await user.run("logout")).exit == 0
     assert (await user.run("slots")).exit == Exit.NOT_LOGGED_IN
 
 
-async def test_checksums_from_a_file_and_from_an_origin(user: User, image: bytes) -> None:
+async def test_a_checksum_file_from_disk_and_from_an_origin(user: User, image: bytes) -> None:
     sums = f"{'0' * 64}  b.iso\n{hashlib.sha256(image).hexdigest()}  a.iso\n"
     await user.log_in()
     (user.home / "SHA256SUMS").write_text(sums)
     async with Origin({"/a.iso": image, "/SHA256SUMS": sums.encode()}) as origin:
-        for place in (str(user.home / "SHA256SUMS"), origin.url("/SHA256SUMS")):
-            ended = await user.run(
-                "fetch", origin.url("/a.iso"), "--sha256-file", place, "--wait", "--json"
+        for location in (str(user.home / "SHA256SUMS"), origin.url("/SHA256SUMS")):
+            result = await user.run(
+                "fetch", origin.url("/a.iso"), "--sha256-file", location, "--wait", "--json"
             )
-            assert ended.exit == 0, ended.err
-            lines = [json.loads(line) for line in ended.out.splitlines()]
+            assert result.exit == 0, result.err
+            lines = [json.loads(line) for line in result.out.splitlines()]
             assert lines[-1]["body"]["status"] == "finished"
 
 
-async def test_a_bar_at_a_terminal_and_ctrl_c_leaves_the_job(user: User, image: bytes) -> None:
+async def test_ctrl_c_ends_the_progress_bar_and_not_the_job(user: User, image: bytes) -> None:
     await user.log_in()
     async with Origin({"/a.iso": image}, [Hang(150_000), Whole()]) as origin:
-        terminal = await user.at_terminal(
+        terminal = await user.run_in_terminal(
             *("fetch", origin.url("/a.iso"), "--wait"),
             *("--sha256", hashlib.sha256(image).hexdigest()),
         )
         await terminal.until("in-progress.*50% of 300.0 kB")
         terminal.type("\x03")
-        await terminal.until("goes on")
+        await terminal.until("interrupted; the appliance continues")
         assert await terminal.end() == Exit.INTERRUPTED
         [item] = (await user.run("downloads", "--json")).document["items"]
         assert item["body"]["status"] == "in-progress"
         assert (await user.run("cancel", item["key"])).exit == 0
 
 
-async def test_a_daemon_that_goes_away_and_comes_back(user: User, image: bytes) -> None:
+async def test_watch_reconnects_to_a_restarted_daemon(user: User, image: bytes) -> None:
     await user.log_in()
     acts = [Hang(100_000), Drip(50_000, 0.05)]
     async with Origin({"/a.iso": image}, acts) as origin:
         key = await user.daemon.submit(origin.url("/a.iso"), hashlib.sha256(image).hexdigest())
-        terminal = await user.at_terminal("watch", key[:8])
+        terminal = await user.run_in_terminal("watch", key[:8])
         await terminal.until("33% of 300.0 kB")
         port = int(user.daemon.url.rpartition(":")[2])
         await user.daemon.kill()
@@ -360,7 +363,7 @@ async def test_a_daemon_that_goes_away_and_comes_back(user: User, image: bytes) 
         assert await terminal.end() == 0
 
 
-async def test_a_reader_that_has_enough_is_no_error(user: User) -> None:
+async def test_a_closed_pipe_is_no_error(user: User) -> None:
     await user.log_in()
     command = " ".join((*SPSCTL, "slots"))
     process = await asyncio.create_subprocess_shell(
@@ -374,10 +377,10 @@ async def test_a_reader_that_has_enough_is_no_error(user: User) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-async def test_a_shell_completes_commands(user: User, shell: str) -> None:
-    ended = await user.run("completion", shell)
-    assert ended.exit == 0
-    assert "_SPSCTL_COMPLETE" in ended.out
+async def test_a_completion_script_for_each_shell(user: User, shell: str) -> None:
+    result = await user.run("completion", shell)
+    assert result.exit == 0
+    assert "_SPSCTL_COMPLETE" in result.out
 
 
 async def test_keys_are_completed(user: User, image: bytes) -> None:
@@ -394,9 +397,9 @@ async def test_keys_are_completed(user: User, image: bytes) -> None:
     assert key in out.decode()
 
 
-async def test_every_command_is_told_of_in_the_documents(user: User) -> None:
-    told = (Path(__file__).parents[2] / "docs" / "spsctl.md").read_text()
+async def test_every_command_is_documented(user: User) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "spsctl.md").read_text()
     usage = (await user.run("--help")).out.partition("Commands:\n")[2]
     commands = re.findall(r"^  (\w+)", usage, re.MULTILINE)
     assert "watch" in commands
-    assert [name for name in commands if f"| `spsctl {name}" not in told] == []
+    assert [name for name in commands if f"| `spsctl {name}" not in text] == []

@@ -1,4 +1,4 @@
-"""Whom spsctl and the Ansible modules trust: the same authorities under every Python."""
+"""Certificate verification in spsctl and the Ansible modules: the same for each Python release."""
 
 import importlib.util
 import socket
@@ -11,71 +11,71 @@ from types import ModuleType
 
 import pytest
 
-from spsd.client.hosts import Host, trusted
+from spsd.client.hosts import Host, tls_verification
 from tests.authority import Authority, as_python_does
 
 UTILITIES = Path(__file__).parents[2] / "ansible" / "plugins" / "module_utils" / "appliance.py"
 
 
-def collection() -> ModuleType:
-    """What the modules share, which Ansible imports in its own way."""
+def import_module_utils() -> ModuleType:
+    """The shared code of the modules, imported by path: its package exists only within Ansible."""
     spec = importlib.util.spec_from_file_location("spsd_appliance", UTILITIES)
     assert spec is not None
     assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(made)
+        spec.loader.exec_module(module)
     finally:
         del sys.modules[spec.name]
-    return made
+    return module
 
 
-def of_spsctl(authorities: Path) -> ssl.SSLContext:
-    context = trusted(Host(url="https://127.0.0.1", ca_file=str(authorities)))
+def spsctl_context(authorities: Path) -> ssl.SSLContext:
+    context = tls_verification(Host(url="https://127.0.0.1", ca_file=str(authorities)))
     assert isinstance(context, ssl.SSLContext)
     return context
 
 
-def of_ansible(authorities: Path) -> ssl.SSLContext:
-    context = collection()._context(str(authorities), None)
+def ansible_context(authorities: Path) -> ssl.SSLContext:
+    context = import_module_utils()._tls_context(str(authorities), None)
     assert isinstance(context, ssl.SSLContext)
     return context
 
 
-def shakes_hands(context: ssl.SSLContext, served: ssl.SSLContext) -> None:
-    """Raises what verification raises."""
-    ours, theirs = socket.socketpair()
+def handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    """A TLS handshake; raises the verification error of the client."""
+    client_socket, server_socket = socket.socketpair()
 
     def serve() -> None:
         try:
-            served.wrap_socket(theirs, server_side=True).close()
+            server.wrap_socket(server_socket, server_side=True).close()
         except (ssl.SSLError, OSError):
-            theirs.close()
+            server_socket.close()
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        context.wrap_socket(ours, server_hostname="127.0.0.1").close()
+        client.wrap_socket(client_socket, server_hostname="127.0.0.1").close()
     finally:
-        ours.close()
+        client_socket.close()
         thread.join()
 
 
 @pytest.mark.parametrize("python", ["3.12", "3.13"])
-@pytest.mark.parametrize("of", [of_spsctl, of_ansible])
-def test_an_authority_without_key_identifiers_is_one(
-    of: Callable[[Path], ssl.SSLContext],
+@pytest.mark.parametrize("make_context", [spsctl_context, ansible_context])
+def test_an_authority_without_key_identifiers_is_accepted(
+    make_context: Callable[[Path], ssl.SSLContext],
     python: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     authority = Authority(tmp_path)
     as_python_does(python, monkeypatch)
-    shakes_hands(of(authority.file), authority.context()[0])
-    # And an intermediate one is trusted for itself.
-    lower = authority.under()
-    shakes_hands(of(lower.file), lower.context()[0])
-    stranger = Authority(tmp_path).context()[0]
+    handshake(make_context(authority.file), authority.context()[0])
+    # An intermediate authority is accepted without its root.
+    intermediate = authority.under()
+    handshake(make_context(intermediate.file), intermediate.context()[0])
+    other = Authority(tmp_path).context()[0]
     with pytest.raises(ssl.SSLCertVerificationError):
-        shakes_hands(of(lower.file), stranger)
+        handshake(make_context(intermediate.file), other)

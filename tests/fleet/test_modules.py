@@ -114,7 +114,7 @@ def test_what_takes_too_long(lab: Lab, choice: str, after: str) -> None:
     lab.origin.script(*HANGS)
     told = lab.fetch(timeout=1, on_timeout=choice)
     assert told["failed"]
-    assert "not over after 1 s (in-progress, " in told["msg"]
+    assert "has not ended after 1 s (in-progress, " in told["msg"]
     [job] = lab.one.jobs()
     assert job["key"] == told["key"]
     assert job["body"]["status"] == after
@@ -144,7 +144,7 @@ def test_an_interrupt_waits_until_it_is_known_what_to_cancel(
 
     def interrupted() -> None:
         with appliance.Interrupts() as interrupts:
-            with interrupts.held():
+            with interrupts.deferred():
                 signal.raise_signal(signal.SIGTERM)
                 done.append("the key is known")
             done.append("never")
@@ -205,7 +205,7 @@ def test_an_upgrade_and_what_is_left_of_it(lab: Lab) -> None:
 
     for told in (predicted(lab, "firmware_slot", slot=1), lab.run("firmware_slot", sha256=DIGEST)):
         assert told["failed"]
-        assert "slot 1 holds the firmware that runs now" in told["msg"]
+        assert "slot 1 contains the firmware that runs now" in told["msg"]
 
 
 def test_a_choice_alone(lab: Lab) -> None:
@@ -220,7 +220,7 @@ def test_an_upgrade_that_never_runs(lab: Lab) -> None:
     lab.fetch()
     told = lab.run("firmware_upgrade", slot=1, timeout=2)
     assert told["failed"]
-    assert "a slot that nobody knows runs, and not slot 1" in told["msg"]
+    assert "an unknown slot runs, not slot 1" in told["msg"]
 
 
 def test_a_refused_test_is_the_same_in_check_mode(lab: Lab) -> None:
@@ -239,7 +239,7 @@ def test_what_cannot_be_upgraded_to(lab: Lab) -> None:
     for options, why in (
         ({"slot": 2}, "slot 2 is empty"),
         ({"slot": 9}, "there is no slot 9"),
-        ({"sha256": DIGEST}, "no slot holds"),
+        ({"sha256": DIGEST}, "no slot contains"),
         ({"sha256": "f" * 63}, "64 hexadecimal digits"),
         ({}, "one of the following is required"),
     ):

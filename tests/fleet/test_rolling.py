@@ -53,7 +53,7 @@ def test_the_threshold_and_going_on(tmp_path: Path, state: Path, origin: Threade
         assert why.keys() == {"down", "full", "locked"}
         assert "cannot be reached" in why["down"]
         assert "disk_full" in why["full"], why
-        assert "refuses the log-in (401)" in why["locked"]
+        assert "rejects the log-in (401)" in why["locked"]
         for name in why:
             assert f"[{name}]: FAILED!" in stopped.out, "it names them"
         # Nobody of that wave restarts, and nobody of the next one hears of it.

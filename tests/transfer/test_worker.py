@@ -145,7 +145,7 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
             await attempt
         prefix = partial.length
         assert await tasks_over_there(bench) == 1
-        await bench.resources.attempts._thread.turns()
+        await bench.resources.attempts._thread.wait_for_iteration()
         assert after * MIB <= prefix == partial.length < len(content)
         # Another attempt goes on from there, with the same partial.
         await bench.resources.attempts.attempt(origin.url(PATH), partial, quiet)

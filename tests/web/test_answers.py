@@ -18,7 +18,7 @@ from spsd.errors import (
     RequestError,
     StorageBusyError,
     StorageFailedError,
-    TooManySubscribersError,
+    TooManyReadersError,
 )
 from spsd.jobs.job import Job, JobKey
 from spsd.web.app import BODY_LIMIT, build_app
@@ -70,7 +70,7 @@ def test_every_error_has_a_status() -> None:
         StorageBusyError,
         StorageFailedError,
         InternalError,
-        TooManySubscribersError,
+        TooManyReadersError,
     }
     assert all(400 <= status < 600 for status in STATUS.values())
 

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from spsd.system.certificate import ensure_self_signed, server_context
-from spsd.web.middleware.connections import ClientTimeouts, Connections, track_request
+from spsd.web.middleware.connections import Connections, track_request
+from spsd.web.middleware.slow_clients import ClientTimeouts
 from testbed.waiting import until
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spsd.web.middleware.connections import (
+from spsd.web.middleware.slow_clients import (
     ClientTimeouts,
     ConnectionActivity,
     EvictionOrder,

@@ -1,4 +1,4 @@
-"""The options that every module has."""
+"""The options that all modules share."""
 
 # SPDX-License-Identifier: Apache-2.0
 
@@ -6,18 +6,18 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Which appliance, who asks, and how it proves itself."""
+    """The appliance, the account, and how the certificate is verified."""
 
     DOCUMENTATION = r"""
 options:
   api_url:
     description:
-      - Where the appliance's API is, such as C(https://appliance:8443).
-      - It is asked directly, whatever the environment says of proxies.
+      - The URL of the appliance's API, such as C(https://appliance:8443).
+      - Proxies that the environment configures are not used.
     type: str
     required: true
   username:
-    description: An account of the appliance. To change anything it needs the role C(admin).
+    description: An account of the appliance. Changes require the role C(admin).
     type: str
     required: true
   password:
@@ -26,43 +26,43 @@ options:
     required: true
   ca_file:
     description:
-      - PEM file of the authorities, or of the appliance's own certificate, to trust instead of the system's.
-      - It is read where the module runs.
+      - PEM file of certificate authorities, or of the appliance's own certificate, to trust instead of the system's.
+      - It is read on the host that the module runs on.
     type: path
   fingerprint:
     description:
       - SHA-256 of the appliance's certificate, as C(openssl x509 -fingerprint -sha256) prints it.
-      - It is the one certificate that is trusted; neither its authority, its name nor its dates are looked at.
+      - Only this certificate is trusted; its authority, its name and its dates are not checked.
     type: str
   request_timeout:
     description:
-      - Seconds that one request may take before anything is answered.
-      - A test and an upgrade read the whole image again, and are given ten times as long.
+      - Seconds to wait for the response to one request.
+      - A test and an upgrade read the whole image again, so their time limit is ten times as long.
     type: float
     default: 60.0
 notes:
-  - The module runs wherever its task does. With C(connection=local) or C(delegate_to=localhost) that is the
-    controller, and the appliance needs neither SSH nor Python.
-  - A session is opened for the task and closed at its end.
+  - With C(connection=local) or C(delegate_to=localhost) the module runs on the controller, and the appliance needs
+    neither SSH nor Python.
+  - Each task opens a session and closes it at the end.
 """
 
     ATTRIBUTES = r"""
 attributes:
   check_mode:
-    description: Whether it tells what would be changed, and changes nothing.
+    description: Whether the module can report what it would change, without changing it.
     support: full
   diff_mode:
-    description: Whether it tells what was there before and what is there after.
+    description: Whether the module reports the state before and after.
     support: full
 """
 
     ATTRIBUTES_INFO = r"""
 attributes:
   check_mode:
-    description: Whether it tells what would be changed, and changes nothing.
+    description: Whether the module can report what it would change, without changing it.
     support: full
-    details: It changes nothing in any mode.
+    details: The module never changes anything.
   diff_mode:
-    description: Whether it tells what was there before and what is there after.
+    description: Whether the module reports the state before and after.
     support: none
 """

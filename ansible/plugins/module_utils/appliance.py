@@ -1,4 +1,4 @@
-"""The REST API of one appliance, from a module: sessions, trust, waiting, and errors for people."""
+"""A client of the REST API of one appliance: sessions, certificate verification, waiting, errors."""
 
 # SPDX-License-Identifier: Apache-2.0
 
@@ -20,7 +20,7 @@ TEST = "/api/firmware/test"
 UPGRADE = "/api/firmware/upgrade"
 
 ACTIVE = ("queued", "in-progress")
-OVER = ("finished", "failed", "cancelled")
+FINAL = ("finished", "failed", "cancelled")
 
 ARGUMENTS = {
     "api_url": {"type": "str", "required": True},
@@ -30,22 +30,25 @@ ARGUMENTS = {
     "fingerprint": {"type": "str"},
     "request_timeout": {"type": "float", "default": 60.0},
 }
-"""The options of every module; they are documented in the fragment C(api)."""
+"""The options of every module, documented in the fragment C(api)."""
 
-EXCLUSIVE = [("ca_file", "fingerprint")]
+MUTUALLY_EXCLUSIVE = [("ca_file", "fingerprint")]
 
 POLL_S = 1.0
-"""How often a server is asked at most, but for the first looks at something short."""
+"""Seconds between two polls, except for the first ones (see C(poll_delays))."""
 
-_WAIT_S = 30
-"""How long a server that knows waiting is asked to wait at a time; less than a request may take."""
+_MAX_WAIT_S = 30
+"""The longest wait for a change in one request; shorter than the time limit of a request."""
 
 
 class ApplianceError(Exception):
-    """The appliance refuses, is not the right one, or is not there; the text is for people."""
+    """The appliance returned an error or cannot be reached, or an option is wrong.
+
+    C(str()) is the message of the failed task.
+    """
 
     def __init__(self, message, status=None, kind=None, details=None):
-        """``status``, ``kind`` and ``details`` are the API's, if it has answered."""
+        """``status`` is the HTTP status, ``kind`` and ``details`` are members of the API's error."""
         super().__init__(message)
         self.status = status
         self.kind = kind
@@ -53,116 +56,119 @@ class ApplianceError(Exception):
 
 
 class UnreachableError(ApplianceError):
-    """There was no answer. What was asked for may have been done, or not."""
+    """There was no response; the appliance may have executed the request or not."""
 
 
 class Interrupted(BaseException):
-    """Whoever runs the module wants it to end."""
+    """The module received SIGINT, SIGTERM or SIGHUP."""
 
 
-def is_passing(error):
-    """Whether the appliance, or the proxy before it, may be well again in a moment."""
+def is_transient(error):
+    """Whether a later request may succeed: no response, or a status of 500 or above."""
     return isinstance(error, UnreachableError) or (error.status or 0) >= 500
 
 
 class Appliance:
-    """One appliance, within one session."""
+    """The API of one appliance, used in one session."""
 
     def __init__(self, params):
-        """``params`` are the options of C(ARGUMENTS); nothing is asked yet.
+        """``params`` are the options of C(ARGUMENTS). Sends no request.
 
-        Raises C(ApplianceError) for a URL, a fingerprint or a file that cannot be used.
+        Raises C(ApplianceError) for a URL, a fingerprint or a CA file that cannot be used.
         """
         parts = urlsplit(params["api_url"])
         try:
-            port, good = parts.port, parts.scheme in ("http", "https")
+            port, valid = parts.port, parts.scheme in ("http", "https")
         except ValueError:
-            port, good = None, False
-        if not good or not parts.hostname or parts.path.strip("/") or parts.query:
+            port, valid = None, False
+        if not valid or not parts.hostname or parts.path.strip("/") or parts.query:
             given = params["api_url"]
             raise ApplianceError(
-                f"api_url must be http(s)://HOST[:PORT] and nothing more, not {given!r}"
+                f"api_url must be http(s)://HOST[:PORT] without a path, not {given!r}"
             )
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._host, self._port = parts.hostname, port
         self._context = None
         self._fingerprint = None
         if parts.scheme == "https":
-            self._fingerprint = _digits(params.get("fingerprint"))
-            self._context = _context(params.get("ca_file"), self._fingerprint)
+            self._fingerprint = _parse_fingerprint(params.get("fingerprint"))
+            self._context = _tls_context(params.get("ca_file"), self._fingerprint)
         credentials = f"{params['username']}:{params['password']}"
         self._basic = "Basic " + base64.b64encode(credentials.encode()).decode()
         self._timeout = params["request_timeout"]
         self._cookie = None
 
     def get(self, path, **query):
-        """A document."""
-        return self.ask("GET", path + ("?" + urlencode(query) if query else ""))
+        """The JSON object at ``path``."""
+        return self.request("GET", path + ("?" + urlencode(query) if query else ""))
 
-    def ask(self, method, path, body=None, slowly=False):
-        """The document that is answered to one request; ``slowly``: it may take ten times as long.
+    def request(self, method, path, body=None, slow=False):
+        """The JSON object of the response to one request.
 
-        A session that is over is opened again, once.
+        With ``slow`` the time limit is ten times as long. If the session has expired, another one is
+        opened, once. Raises C(ApplianceError).
         """
-        return self._answer(method, path, body, slowly)[0]
+        return self._request_in_session(method, path, body, slow)[0]
 
     def log_in(self):
-        """Open a session."""
+        """Open a session; raises C(ApplianceError)."""
         self._cookie = None
-        status, headers, document = self._exchange("GET", LOG_IN, basic=True)
+        status, headers, document = self._send("GET", LOG_IN, basic=True)
         if status == 401:
             raise ApplianceError(
-                f"{self.url} refuses the log-in (401): check username and password", status
+                f"{self.url} rejects the log-in (401): check username and password", status
             )
-        self._accepted("GET", LOG_IN, status, document)
+        self._check_status("GET", LOG_IN, status, document)
         for name, value in headers:
             if name.lower() == "set-cookie" and value.startswith("session_id="):
                 self._cookie = value.partition(";")[0]
         if self._cookie is None:
-            raise ApplianceError(f"{self.url} gives no session: is it this API?", status)
+            raise ApplianceError(f"{self.url} did not return a session: check api_url", status)
 
     def log_out(self):
-        """Close the session, where the server knows how; else it ends by itself."""
+        """Close the session. On a server without a log-out it expires."""
         if self._cookie is None:
             return
         with suppress(ApplianceError):
-            self._exchange("DELETE", LOG_IN)
+            self._send("DELETE", LOG_IN)
         self._cookie = None
 
-    def changed(self, path, revision, within):
-        """A document and its revision, which is no longer ``revision`` where that can be waited for.
+    def wait_for_change(self, path, revision, within):
+        """The document at ``path`` and its revision, after a change from ``revision``.
 
-        The server is asked to wait, ``within`` seconds at most. One that knows no revisions, or has
-        others enough that wait, answers at once; and a download that goes on changes all the time.
+        The server waits for the change, ``within`` seconds at most; C(None) as ``revision`` does not
+        wait. The response is immediate from a server without revisions, or with too many waiting
+        clients; and the progress of a download is a change too.
         """
         if revision is not None:
-            wait = max(1, int(min(within, _WAIT_S, self._timeout / 2)))
+            wait = max(1, int(min(within, _MAX_WAIT_S, self._timeout / 2)))
             path = f"{path}?{urlencode({'wait': wait, 'since': revision})}"
-        document, headers = self._answer("GET", path)
+        document, headers = self._request_in_session("GET", path)
         tag = next((value for name, value in headers if name.lower() == "etag"), None)
         return document, None if tag is None else tag.partition('"')[2].rstrip('"')
 
-    def _answer(self, method, path, body=None, slowly=False):
-        """Document and header fields, within a session."""
+    def _request_in_session(self, method, path, body=None, slow=False):
+        """The document and the header fields of the response."""
         if self._cookie is None:
             self.log_in()
-        status, headers, document = self._exchange(method, path, body, slowly)
+        status, headers, document = self._send(method, path, body, slow)
         if status == 401:
             self.log_in()
-            status, headers, document = self._exchange(method, path, body, slowly)
-        return self._accepted(method, path, status, document), headers
+            status, headers, document = self._send(method, path, body, slow)
+        return self._check_status(method, path, status, document), headers
 
-    def _accepted(self, method, path, status, document):
+    def _check_status(self, method, path, status, document):
+        """The document of a success; raises C(ApplianceError) for an error status."""
         if 200 <= status < 300:
             return document
         error = document.get("error") or {}
-        message = error.get("message") or f"{method} {path} is answered with {status}"
+        message = error.get("message") or f"{method} {path} returned {status}"
         kind = error.get("type")
-        told = f"{self.url}: {message} ({kind or status})"
-        raise ApplianceError(told, status, kind, error.get("details"))
+        text = f"{self.url}: {message} ({kind or status})"
+        raise ApplianceError(text, status, kind, error.get("details"))
 
-    def _exchange(self, method, path, body=None, slowly=False, basic=False):
-        """Status, header fields and document of one request on a connection of its own."""
+    def _send(self, method, path, body=None, slow=False, basic=False):
+        """Status, header fields and document of the response, over a new connection."""
         headers = {"Accept": "application/json", "Connection": "close"}
         if basic:
             headers["Authorization"] = self._basic
@@ -172,24 +178,24 @@ class Appliance:
         if body is not None:
             content = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
-        connection = self._connection(self._timeout * (10 if slowly else 1))
+        connection = self._connection(self._timeout * (10 if slow else 1))
         try:
             connection.connect()
-            self._must_be_pinned(connection.sock)
+            self._verify_pin(connection.sock)
             connection.request(method, path, content, headers)
             response = connection.getresponse()
             text = response.read()
         except ssl.SSLCertVerificationError as error:
             raise ApplianceError(
-                f"the certificate of {self.url} does not verify ({error.verify_message}): give "
+                f"the certificate of {self.url} does not verify ({error.verify_message}): set "
                 "ca_file or fingerprint"
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            why = str(error) or type(error).__name__
-            raise UnreachableError(f"{self.url} cannot be reached: {why}") from error
+            reason = str(error) or type(error).__name__
+            raise UnreachableError(f"{self.url} cannot be reached: {reason}") from error
         finally:
             connection.close()
-        return response.status, response.getheaders(), self._document(response.status, text)
+        return response.status, response.getheaders(), self._decode(response.status, text)
 
     def _connection(self, timeout):
         if self._context is None:
@@ -198,19 +204,20 @@ class Appliance:
             self._host, self._port, timeout=timeout, context=self._context
         )
 
-    def _must_be_pinned(self, sock):
-        """Before a byte is sent: the certificate is the one of C(fingerprint)."""
+    def _verify_pin(self, sock):
+        """Verify C(fingerprint) after the handshake, before credentials are sent."""
         if self._fingerprint is None:
             return
-        shown = hashlib.sha256(sock.getpeercert(binary_form=True)).hexdigest()
-        if shown != self._fingerprint:
-            spelled = ":".join(shown[at : at + 2] for at in range(0, 64, 2)).upper()
+        digits = hashlib.sha256(sock.getpeercert(binary_form=True)).hexdigest()
+        if digits != self._fingerprint:
+            actual = ":".join(digits[at : at + 2] for at in range(0, 64, 2)).upper()
             raise ApplianceError(
-                f"{self.url} shows another certificate than the one of fingerprint: its SHA-256 is "
-                f"{spelled}"
+                f"{self.url} uses another certificate than the one of fingerprint: its SHA-256 is "
+                f"{actual}"
             )
 
-    def _document(self, status, text):
+    def _decode(self, status, text):
+        """The JSON object of the body; an empty one if an error response has none."""
         try:
             document = json.loads(text)
         except ValueError:
@@ -218,23 +225,23 @@ class Appliance:
         if isinstance(document, dict):
             return document
         if status < 300:
-            raise ApplianceError(f"{self.url} answers no JSON object: is it this API?", status)
+            raise ApplianceError(f"{self.url} did not return a JSON object: check api_url", status)
         return {}
 
 
-def pauses():
-    """Seconds between one look and the next: little at first, C(POLL_S) in the end."""
-    pause = POLL_S / 16
+def poll_delays():
+    """Seconds between polls: short at first, doubled up to C(POLL_S), without end."""
+    delay = POLL_S / 16
     while True:
-        yield min(pause, POLL_S)
-        pause *= 2
+        yield min(delay, POLL_S)
+        delay *= 2
 
 
-def slots(appliance, manifests=True):
-    """The document of the slots, whose bodies are given their manifests as C(manifest).
+def get_slots(appliance, manifests=True):
+    """The document of the slots, each item with its manifest as the member C(manifest).
 
-    That is None for an empty slot, for one without a readable manifest, and where the server has
-    no such resource.
+    C(manifest) is None for an empty slot, without a readable manifest, without C(manifests), and if
+    the server has no manifests.
     """
     document = appliance.get(SLOTS)
     for item in document["items"]:
@@ -248,15 +255,15 @@ def slots(appliance, manifests=True):
     return document
 
 
-def holding(document, sha256):
-    """The item of the slot that holds the digest, the running one first; None: none does."""
-    held = [one for one in document["items"] if (one["manifest"] or {}).get("sha256") == sha256]
-    held.sort(key=lambda one: not one["body"].get("current"))
-    return held[0] if held else None
+def find_slot_with_image(document, sha256):
+    """The item of the slot that contains the image, the running one first; None: no slot."""
+    found = [item for item in document["items"] if (item["manifest"] or {}).get("sha256") == sha256]
+    found.sort(key=lambda item: not item["body"].get("current"))
+    return found[0] if found else None
 
 
 def slot_facts(item):
-    """What the modules return of a slot."""
+    """A slot as the modules return it."""
     body, manifest = item["body"], item["manifest"] or {}
     return {
         "slot": int(item["key"]),
@@ -273,75 +280,83 @@ def slot_facts(item):
     }
 
 
-def marked(document, mark):
-    """The facts of the slot that is C(current), or C(after_reboot); None: nobody knows which."""
-    return next((slot_facts(one) for one in document["items"] if one["body"].get(mark)), None)
+def find_marked_slot(document, mark):
+    """The facts of the slot with the mark C(current) or C(after_reboot); None: not known."""
+    return next((slot_facts(item) for item in document["items"] if item["body"].get(mark)), None)
 
 
-def sha256_of(text):
-    """A digest in lower case; raises C(ApplianceError) if it is none."""
-    lowered = text.strip().lower()
-    if not _is_sha256(lowered):
+def parse_sha256(text):
+    """The digest in lower case; raises C(ApplianceError) unless it is 64 hexadecimal digits."""
+    digits = text.strip().lower()
+    if not _is_sha256(digits):
         raise ApplianceError(f"sha256 must be 64 hexadecimal digits, not {text!r}")
-    return lowered
+    return digits
 
 
 class Interrupts:
-    """Within this context SIGINT, SIGTERM and SIGHUP raise C(Interrupted), once."""
+    """A context in which the first SIGINT, SIGTERM or SIGHUP raises C(Interrupted)."""
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self):
-        self._before = []
-        self._held = False
-        self._waits = None
+        self._previous_handlers = []
+        self._deferring = False
+        self._pending = None
 
     def __enter__(self):
-        self._before = [signal.signal(number, self._interrupt) for number in self.NUMBERS]
+        self._previous_handlers = [
+            signal.signal(number, self._interrupt) for number in self.NUMBERS
+        ]
         return self
 
     def __exit__(self, *_error):
-        for number, handler in zip(self.NUMBERS, self._before):
+        for number, handler in zip(self.NUMBERS, self._previous_handlers):
             signal.signal(number, handler)
 
     @contextmanager
-    def held(self):
-        """An interrupt waits for the end of this; for what must be known to be undone."""
-        self._held = True
+    def deferred(self):
+        """Raise an interrupt only at the end of this context.
+
+        For a request that starts something: without its response it could not be cancelled.
+        """
+        self._deferring = True
         try:
             yield
         finally:
-            self._held = False
-        if self._waits is not None:
-            self._raise(self._waits)
+            self._deferring = False
+        if self._pending is not None:
+            self._raise(self._pending)
 
     def _interrupt(self, number, _frame):
-        if self._held:
-            self._waits = number
+        if self._deferring:
+            self._pending = number
         else:
             self._raise(number)
 
     def _raise(self, number):
-        for one in self.NUMBERS:
-            signal.signal(one, signal.SIG_IGN)
+        for ignored in self.NUMBERS:
+            signal.signal(ignored, signal.SIG_IGN)
         raise Interrupted(f"interrupted by {signal.Signals(number).name}")
 
 
 @contextmanager
-def failures_of(module, told=None):
-    """Within it C(ApplianceError) is the module's failure; what C(told) has by then goes with it."""
+def fail_on_error(module, result=None):
+    """End the module with C(fail_json) on C(ApplianceError).
+
+    The members that ``result`` has by then are returned with the failure.
+    """
     try:
         yield
     except ApplianceError as error:
-        found = {"status": error.status, "type": error.kind, "details": error.details or None}
-        facts = {name: value for name, value in found.items() if value is not None}
-        module.fail_json(msg=str(error), **dict(told or {}, **facts))
+        members = {"status": error.status, "type": error.kind, "details": error.details or None}
+        present = {name: value for name, value in members.items() if value is not None}
+        module.fail_json(msg=str(error), **dict(result or {}, **present))
 
 
 @contextmanager
-def session(module):
-    """The appliance of the module's options; its refusals are the module's failures."""
-    with failures_of(module):
+def open_session(module):
+    """The appliance of the module's options; C(ApplianceError) ends the module with C(fail_json)."""
+    with fail_on_error(module):
         appliance = Appliance(module.params)
         try:
             yield appliance
@@ -353,7 +368,7 @@ def _is_sha256(digits):
     return len(digits) == 64 and not set(digits) - set("0123456789abcdef")
 
 
-def _digits(fingerprint):
+def _parse_fingerprint(fingerprint):
     if fingerprint is None:
         return None
     digits = fingerprint.rpartition("=")[2].strip().lower()
@@ -364,12 +379,12 @@ def _digits(fingerprint):
     return digits
 
 
-def _context(ca_file, fingerprint):
+def _tls_context(ca_file, fingerprint):
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ApplianceError(f"ca_file {ca_file} cannot be used: {error}") from error
-    # As the appliance and spsctl judge, and the same under every Python: docs/decisions/0027.
+    # The flags of the daemon and of spsctl, the same for each Python release: docs/decisions/0027.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if fingerprint is not None:

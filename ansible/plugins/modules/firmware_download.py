@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Desired state: a download is cancelled, or there is no record of it."""
+"""Desired state: downloads are cancelled, or have no record."""
 
 # SPDX-License-Identifier: Apache-2.0
 
@@ -10,28 +10,29 @@ module: firmware_download
 short_description: Cancel downloads of an appliance, and remove their records
 version_added: 0.1.0
 description:
-  - Cancels a download, or removes the records of downloads that are over. An image stays in its slot.
+  - Cancels downloads, or removes their records. An installed image stays in its slot.
 options:
   key:
     description: The key of one download.
     type: str
   status:
-    description: Every download that stands so.
+    description: All downloads with one of these statuses.
     type: list
     elements: str
     choices: [queued, in-progress, finished, failed, cancelled]
   state:
     description:
-      - With V(cancelled) the downloads are under way no longer; those that are over stay as they are, and so does
-        one that comes to its end before it can be cancelled.
-      - With V(absent) there are no records of them; those that are under way are cancelled first.
+      - With V(cancelled), queued and running downloads are cancelled. Downloads that have ended are not changed, also
+        if one ends before it can be cancelled.
+      - With V(absent), the records are removed; queued and running downloads are cancelled first.
     type: str
     choices: [cancelled, absent]
     required: true
   timeout:
     description:
-      - Seconds to wait at most for an image that is being installed just then, which nothing can cancel.
-      - It is over then, and with O(state=absent) its record is removed.
+      - The longest time, in seconds, to wait for an image that is being installed, since an installation cannot be
+        cancelled.
+      - After the installation, O(state=absent) removes the record.
     type: int
     default: 60
 extends_documentation_fragment:
@@ -40,11 +41,11 @@ extends_documentation_fragment:
 author:
   - The authors of spsd (@spsd)
 notes:
-  - There may be no download with that O(key) any more; that is V(absent), and no failure.
+  - A O(key) without a download is no failure; the state is V(absent) then.
 """
 
 EXAMPLES = r"""
-- name: Tidy up
+- name: Remove the records of all downloads that have ended
   spsd.appliance.firmware_download:
     api_url: https://appliance-7.lab.example:8443
     username: fleet
@@ -54,7 +55,7 @@ EXAMPLES = r"""
     state: absent
   delegate_to: localhost
 
-- name: Stop whatever is under way
+- name: Cancel all queued and running downloads
   spsd.appliance.firmware_download:
     api_url: https://appliance-7.lab.example:8443
     username: fleet
@@ -67,7 +68,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 downloads:
-  description: The keys of the downloads that were changed; in check mode those that would be.
+  description: The keys of the changed downloads; in check mode, of those that would be changed.
   returned: success
   type: list
   elements: str
@@ -80,69 +81,69 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     ACTIVE,
     ARGUMENTS,
-    EXCLUSIVE,
     FETCH,
-    OVER,
+    FINAL,
+    MUTUALLY_EXCLUSIVE,
     ApplianceError,
-    session,
+    open_session,
 )
 
 
 def main():
-    """Run the module."""
+    """Entry point of the module."""
     module = AnsibleModule(
         dict(
             ARGUMENTS,
-            key={"type": "str", "no_log": False},  # it names a download, and opens nothing
-            status={"type": "list", "elements": "str", "choices": list(ACTIVE + OVER)},
+            key={"type": "str", "no_log": False},  # an identifier, no secret
+            status={"type": "list", "elements": "str", "choices": list(ACTIVE + FINAL)},
             state={"type": "str", "choices": ["cancelled", "absent"], "required": True},
             timeout={"type": "int", "default": 60},
         ),
         supports_check_mode=True,
-        mutually_exclusive=[*EXCLUSIVE, ("key", "status")],
+        mutually_exclusive=[*MUTUALLY_EXCLUSIVE, ("key", "status")],
         required_one_of=[("key", "status")],
     )
-    with session(module) as appliance:
+    with open_session(module) as appliance:
         goal = module.params["state"]
-        todo = [
+        affected = [
             item
             for item in appliance.get(FETCH)["items"]
-            if chosen(item, module.params)
+            if is_selected(item, module.params)
             and (goal == "absent" or item["body"]["status"] in ACTIVE)
         ]
         if not module.check_mode:
-            for item in todo:
-                change(appliance, item["key"], goal, module.params["timeout"])
-        before = ["{} {}\n".format(item["key"], item["body"]["status"]) for item in todo]
-        after = ["{} {}\n".format(item["key"], goal) for item in todo]
+            for item in affected:
+                cancel_or_remove(appliance, item["key"], goal, module.params["timeout"])
+        before = ["{} {}\n".format(item["key"], item["body"]["status"]) for item in affected]
+        after = ["{} {}\n".format(item["key"], goal) for item in affected]
         module.exit_json(
-            changed=bool(todo),
-            downloads=[item["key"] for item in todo],
+            changed=bool(affected),
+            downloads=[item["key"] for item in affected],
             diff={"before": "".join(before), "after": "".join(after)},
         )
 
 
-def chosen(item, params):
-    """Whether the options name this download."""
+def is_selected(item, params):
+    """Whether O(key) or O(status) selects this download."""
     if params["key"] is not None:
         return item["key"] == params["key"]
     return item["body"]["status"] in params["status"]
 
 
-def change(appliance, key, goal, timeout):
-    """Make it so."""
+def cancel_or_remove(appliance, key, goal, timeout):
+    """Bring one download to the state ``goal``, C(cancelled) or C(absent)."""
     path = f"{FETCH}/{key}"
     deadline = time.monotonic() + timeout
     while True:
         try:
-            # A cancelled download is one that is over; DELETE would remove its record.
-            if goal == "cancelled" and appliance.get(path)["body"]["status"] in OVER:
+            # DELETE would remove the record of a download that has ended.
+            if goal == "cancelled" and appliance.get(path)["body"]["status"] in FINAL:
                 return
-            appliance.ask("DELETE", path)
+            appliance.request("DELETE", path)
         except ApplianceError as error:
             if error.status == 404:
                 return
-            # It is being installed, a matter of moments.
+            # 409: the image is being installed, which takes moments.
             if error.status != 409 or time.monotonic() >= deadline:
                 raise
             time.sleep(0.2)

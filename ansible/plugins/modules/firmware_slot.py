@@ -7,20 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: firmware_slot
-short_description: Take an image out of its firmware slot
+short_description: Empty a firmware slot
 version_added: 0.1.0
 description:
-  - Makes sure that a slot is empty, or that no slot holds an image.
-  - The image that runs now or after the next reboot stays, and so does one that is about to be used; the task fails then.
+  - Makes sure that a slot is empty, or that no slot contains an image.
+  - The image that runs now or after the next reboot cannot be removed, nor one that is in use; the task fails then.
 options:
   slot:
-    description: The slot that is to be empty.
+    description: The slot to empty.
     type: int
   sha256:
-    description: The SHA-256 of the image that no slot is to hold.
+    description: The SHA-256 of the image to remove from every slot.
     type: str
   state:
-    description: There is nothing but V(absent); M(spsd.appliance.firmware_fetch) fills slots.
+    description: The only choice is V(absent); M(spsd.appliance.firmware_fetch) installs images.
     type: str
     choices: [absent]
     default: absent
@@ -32,7 +32,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Make room
+- name: Empty slot 1
   spsd.appliance.firmware_slot:
     api_url: https://appliance-7.lab.example:8443
     username: fleet
@@ -42,7 +42,7 @@ EXAMPLES = r"""
     state: absent
   delegate_to: localhost
 
-- name: Nobody is to boot that image again
+- name: Remove an image from every slot
   spsd.appliance.firmware_slot:
     api_url: https://appliance-7.lab.example:8443
     username: fleet
@@ -55,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 emptied:
-  description: The slots that were emptied, as they were; in check mode those that would be.
+  description: The emptied slots with their former contents; in check mode, those that would be emptied.
   returned: success
   type: list
   elements: dict
@@ -65,18 +65,18 @@ emptied:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     ARGUMENTS,
-    EXCLUSIVE,
+    MUTUALLY_EXCLUSIVE,
     SLOTS,
     ApplianceError,
-    session,
-    sha256_of,
+    get_slots,
+    open_session,
+    parse_sha256,
     slot_facts,
-    slots,
 )
 
 
 def main():
-    """Run the module."""
+    """Entry point of the module."""
     module = AnsibleModule(
         dict(
             ARGUMENTS,
@@ -85,36 +85,37 @@ def main():
             state={"type": "str", "choices": ["absent"], "default": "absent"},
         ),
         supports_check_mode=True,
-        mutually_exclusive=[*EXCLUSIVE, ("slot", "sha256")],
+        mutually_exclusive=[*MUTUALLY_EXCLUSIVE, ("slot", "sha256")],
         required_one_of=[("slot", "sha256")],
     )
-    with session(module) as appliance:
-        full = [slot_facts(item) for item in chosen(appliance, module.params) if item["body"]]
-        for one in full:
-            if one["current"] or one["after_reboot"]:
-                when = "now" if one["current"] else "after the next reboot"
+    with open_session(module) as appliance:
+        items = select_slots(appliance, module.params)
+        occupied = [slot_facts(item) for item in items if item["body"]]
+        for slot in occupied:
+            if slot["current"] or slot["after_reboot"]:
+                when = "now" if slot["current"] else "after the next reboot"
                 raise ApplianceError(
-                    f"{appliance.url}: slot {one['slot']} holds the firmware that runs {when}"
+                    f"{appliance.url}: slot {slot['slot']} contains the firmware that runs {when}"
                 )
         if not module.check_mode:
-            for one in full:
-                appliance.ask("DELETE", f"{SLOTS}/{one['slot']}")
-        before = [f"slot {one['slot']}: {one['version']}\n" for one in full]
-        after = [f"slot {one['slot']}: empty\n" for one in full]
+            for slot in occupied:
+                appliance.request("DELETE", f"{SLOTS}/{slot['slot']}")
+        before = [f"slot {slot['slot']}: {slot['version']}\n" for slot in occupied]
+        after = [f"slot {slot['slot']}: empty\n" for slot in occupied]
         module.exit_json(
-            changed=bool(full),
-            emptied=full,
+            changed=bool(occupied),
+            emptied=occupied,
             diff={"before": "".join(before), "after": "".join(after)},
         )
 
 
-def chosen(appliance, params):
-    """The slots that the options name."""
-    items = slots(appliance)["items"]
+def select_slots(appliance, params):
+    """The items of the slots that the options select; raises C(ApplianceError)."""
+    items = get_slots(appliance)["items"]
     if params["sha256"] is not None:
-        sha256 = sha256_of(params["sha256"])
-        return [one for one in items if (one["manifest"] or {}).get("sha256") == sha256]
-    found = [one for one in items if one["key"] == str(params["slot"])]
+        sha256 = parse_sha256(params["sha256"])
+        return [item for item in items if (item["manifest"] or {}).get("sha256") == sha256]
+    found = [item for item in items if item["key"] == str(params["slot"])]
     if not found:
         raise ApplianceError(
             f"{appliance.url} has no slot {params['slot']}; there are slots 1 to {len(items)}"

@@ -7,41 +7,41 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: firmware_upgrade
-short_description: Have an appliance run the firmware of a slot
+short_description: Upgrade an appliance to the firmware in a slot
 version_added: 0.1.0
 description:
-  - Tests the slot, chooses it for the next boot, has the appliance restarted, and waits until that firmware runs.
-  - A slot that fails its test changes nothing, and the task says which check it was.
-  - Nothing is done if that firmware runs already, and is what runs after the next reboot.
+  - Tests the slot, selects it for the next boot, restarts the appliance, and waits until that firmware runs.
+  - If the test of the slot fails, nothing is changed, and the task fails with the name of the check.
+  - Changes nothing if that firmware runs already, and is selected for the next boot.
 options:
   slot:
     description: The slot to run.
     type: int
   sha256:
-    description: The SHA-256 of the image to run, in whichever slot it is.
+    description: The SHA-256 of the image to run, in any slot.
     type: str
   reason:
-    description: Why; it goes to the appliance's log with the user's name.
+    description: The reason for the upgrade; the appliance logs it with the user's name.
     type: str
   wait:
     description:
       - Whether to wait until the firmware runs.
-      - Without it the task is about the choice for the next boot. It is done when the slot is chosen, and there is
-        nothing to do if it was.
+      - Otherwise the desired state is only that the slot is selected for the next boot.
     type: bool
     default: true
   timeout:
     description:
-      - Seconds to wait for the firmware to run, at most. An appliance that goes away meanwhile is waited for.
-      - An appliance that is not told how to restart itself (C([upgrade] reboot_command)) has to be restarted by
-        somebody else within this time.
+      - The longest time to wait for the firmware to run, in seconds. Requests are repeated while the appliance cannot
+        be reached.
+      - An appliance without a restart command (C([upgrade] reboot_command)) must be restarted by other means within
+        this time.
     type: int
     default: 900
   image_to_come:
     description:
-      - In check mode, whether a task before this one is going to bring the image of O(sha256), so that no slot holds it
-        yet. The answer is that it will be changed then, and nothing can be tested.
-      - It means nothing outside of check mode.
+      - In check mode, whether an earlier task would have fetched the image of O(sha256), so that no slot contains it
+        yet. The result is C(changed) then, without a test.
+      - It has no effect outside of check mode.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -50,17 +50,17 @@ extends_documentation_fragment:
 author:
   - The authors of spsd (@spsd)
 notes:
-  - Check mode has the slot tested, which changes nothing, and so tells of an upgrade that would be refused.
-  - If that firmware runs already and another one was chosen, the choice is taken back, and nobody waits for the
-    restart that may follow.
-  - The boot loader may fall back to another slot. That shows as a firmware that does not run in time; the
-    message names the one that does.
+  - Check mode tests the slot, which changes nothing, so it fails for an upgrade that the appliance would reject.
+  - If that firmware runs already and another slot is selected for the next boot, this slot is selected again, and the
+    module does not wait for the restart that may follow.
+  - The boot loader may fall back to another slot. The task fails after O(timeout) then, and its message names the
+    slot that runs.
 seealso:
   - module: spsd.appliance.firmware_fetch
 """
 
 EXAMPLES = r"""
-- name: That image runs
+- name: Upgrade to an image
   spsd.appliance.firmware_upgrade:
     api_url: https://appliance-7.lab.example:8443
     username: fleet
@@ -70,7 +70,7 @@ EXAMPLES = r"""
     reason: change 4711
   delegate_to: localhost
 
-- name: Slot 2 is the next to boot, whenever that is
+- name: Select slot 2 for the next boot, without waiting
   spsd.appliance.firmware_upgrade:
     api_url: https://appliance-7.lab.example:8443
     username: fleet
@@ -83,7 +83,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 slot:
-  description: The slot; null in check mode if the image is to come.
+  description: The slot; null in check mode if no slot contains the image yet.
   returned: success
   type: int
   sample: 2
@@ -93,16 +93,16 @@ version:
   type: str
   sample: 2.5.0
 previous:
-  description: The slot that ran before, as M(spsd.appliance.firmware_slot_info) shows it; null if nobody knew.
+  description: The slot that ran before, as M(spsd.appliance.firmware_slot_info) shows it; null if it was not known.
   returned: success
   type: dict
 test_summary:
-  description: A line for each check of the test.
+  description: The result of the test, a line for each check.
   returned: when the slot was tested
   type: str
 details:
-  description: Of a test that failed, C(check) is the first check that did, and C(test_summary) the whole account.
-  returned: when the appliance refuses
+  description: For a failed test, C(check) is the first failed check, and C(test_summary) the result of all checks.
+  returned: when the appliance returns an error with details
   type: dict
 """
 
@@ -111,23 +111,23 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.spsd.appliance.plugins.module_utils.appliance import (
     ARGUMENTS,
-    EXCLUSIVE,
+    MUTUALLY_EXCLUSIVE,
     POLL_S,
     TEST,
     UPGRADE,
     ApplianceError,
-    holding,
-    is_passing,
-    marked,
-    session,
-    sha256_of,
+    find_marked_slot,
+    find_slot_with_image,
+    get_slots,
+    is_transient,
+    open_session,
+    parse_sha256,
     slot_facts,
-    slots,
 )
 
 
 def main():
-    """Run the module."""
+    """Entry point of the module."""
     module = AnsibleModule(
         dict(
             ARGUMENTS,
@@ -139,91 +139,91 @@ def main():
             image_to_come={"type": "bool", "default": False},
         ),
         supports_check_mode=True,
-        mutually_exclusive=[*EXCLUSIVE, ("slot", "sha256")],
+        mutually_exclusive=[*MUTUALLY_EXCLUSIVE, ("slot", "sha256")],
         required_one_of=[("slot", "sha256")],
     )
-    with session(module) as appliance:
-        module.exit_json(**upgraded(module, appliance))
+    with open_session(module) as appliance:
+        module.exit_json(**ensure_running(module, appliance))
 
 
-def upgraded(module, appliance):
-    """Do it; gives what is returned."""
-    before = slots(appliance)
-    previous = marked(before, "current")
-    if is_to_come(module, before):
+def ensure_running(module, appliance):
+    """Bring the appliance to the desired state; the result of the module."""
+    before = get_slots(appliance)
+    previous = find_marked_slot(before, "current")
+    if is_image_expected(module, before):
         return {"changed": True, "slot": None, "version": None, "previous": previous}
-    target = slot_facts(wanted(appliance, before, module.params))
-    told = {"slot": target["slot"], "version": target["version"], "previous": previous}
-    chosen = target["after_reboot"]
-    if chosen and (target["current"] or not module.params["wait"]):
-        return dict(told, changed=False)
-    order = {"slot_id": target["slot"]}
-    tested = appliance.ask("POST", TEST, order, slowly=True)
-    told["test_summary"] = tested["body"]["test_summary"]
-    what = "runs" if module.params["wait"] else "runs after the next reboot"
-    now = previous if module.params["wait"] else marked(before, "after_reboot")
-    told["diff"] = {
-        "before": f"{_named(now)} {what}\n",
-        "after": f"{_named(target)} {what}\n",
+    target = slot_facts(select_slot(appliance, before, module.params))
+    result = {"slot": target["slot"], "version": target["version"], "previous": previous}
+    if target["after_reboot"] and (target["current"] or not module.params["wait"]):
+        return dict(result, changed=False)
+    body = {"slot_id": target["slot"]}
+    tested = appliance.request("POST", TEST, body, slow=True)
+    result["test_summary"] = tested["body"]["test_summary"]
+    state = "runs" if module.params["wait"] else "runs after the next reboot"
+    former = previous if module.params["wait"] else find_marked_slot(before, "after_reboot")
+    result["diff"] = {
+        "before": f"{_describe(former)} {state}\n",
+        "after": f"{_describe(target)} {state}\n",
     }
     if not module.check_mode:
         if module.params["reason"] is not None:
-            order["message"] = module.params["reason"]
-        appliance.ask("POST", UPGRADE, order, slowly=True)
+            body["message"] = module.params["reason"]
+        appliance.request("POST", UPGRADE, body, slow=True)
         if module.params["wait"]:
-            until_it_runs(module, appliance, target)
-    return dict(told, changed=True)
+            wait_until_running(module, appliance, target)
+    return dict(result, changed=True)
 
 
-def is_to_come(module, document):
-    """Whether another task would have brought the image, if this were no check."""
+def is_image_expected(module, document):
+    """Whether, outside of check mode, an earlier task would have fetched the image."""
     params = module.params
     if not (module.check_mode and params["image_to_come"] and params["sha256"] is not None):
         return False
-    return holding(document, sha256_of(params["sha256"])) is None
+    return find_slot_with_image(document, parse_sha256(params["sha256"])) is None
 
 
-def wanted(appliance, document, params):
-    """The slot that the options name, with its image."""
+def select_slot(appliance, document, params):
+    """The item of the slot that the options select; raises C(ApplianceError) if there is none."""
     if params["sha256"] is not None:
-        item = holding(document, sha256_of(params["sha256"]))
+        item = find_slot_with_image(document, parse_sha256(params["sha256"]))
         if item is None:
-            what = f"no slot holds {params['sha256']}; spsd.appliance.firmware_fetch brings it"
-            raise ApplianceError(f"{appliance.url}: {what}")
+            reason = f"no slot contains {params['sha256']}; install it with"
+            raise ApplianceError(f"{appliance.url}: {reason} spsd.appliance.firmware_fetch")
         return item
-    found = [one for one in document["items"] if one["key"] == str(params["slot"])]
+    found = [item for item in document["items"] if item["key"] == str(params["slot"])]
     if not found or not found[0]["body"]:
-        what = f"slot {params['slot']} is empty" if found else f"there is no slot {params['slot']}"
-        raise ApplianceError(f"{appliance.url}: {what}")
+        number = params["slot"]
+        reason = f"slot {number} is empty" if found else f"there is no slot {number}"
+        raise ApplianceError(f"{appliance.url}: {reason}")
     return found[0]
 
 
-def until_it_runs(module, appliance, target):
-    """Wait for the slot to run."""
+def wait_until_running(module, appliance, target):
+    """Wait until the slot runs; raises C(ApplianceError) after O(timeout)."""
     deadline = time.monotonic() + module.params["timeout"]
     while True:
         try:
-            seen = marked(slots(appliance, manifests=False), "current")
-            if seen is not None and seen["slot"] == target["slot"]:
+            running = find_marked_slot(get_slots(appliance, manifests=False), "current")
+            if running is not None and running["slot"] == target["slot"]:
                 return
-            why = f"{appliance.url}: {_named(seen)} runs"
+            reason = f"{appliance.url}: {_describe(running)} runs"
         except ApplianceError as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
-            why = str(error)
+            reason = str(error)
         left = deadline - time.monotonic()
         if left <= 0:
             break
         time.sleep(min(POLL_S, left))
     raise ApplianceError(
-        f"{why}, and not {_named(target)}, {module.params['timeout']} s after it was chosen: "
-        "did it restart, and did the boot loader fall back?"
+        f"{reason}, not {_describe(target)}, {module.params['timeout']} s after the upgrade: check "
+        "whether the appliance restarted, and whether its boot loader fell back"
     )
 
 
-def _named(slot):
+def _describe(slot):
     if slot is None:
-        return "a slot that nobody knows"
+        return "an unknown slot"
     return f"slot {slot['slot']} ({slot['version']})"
 
 

@@ -37,7 +37,7 @@ PATHS = (
     "spsd/jobs/recovery.py",
     "spsd/jobs/sqlite.py",
     "spsd/accounts/model.py",
-    "spsd/web/middleware/connections.py::ClientTimeouts,ConnectionActivity,SlowClient,slow_client,EvictionOrder",
+    "spsd/web/middleware/slow_clients.py",
     "spsd/doctor/rules.py",
 )
 """The rules, wherever they are: folders, files, and the names that count of a file with others."""

@@ -120,15 +120,15 @@ MUTANTS = (
     Mutant(
         "a part of another object is glued on",
         "spsd/transfer/rules/response.py",
-        "_part(lambda seen, _: seen.same is Same.NO)",
-        "_part(lambda seen, _: seen.same is None)",
+        "_part(lambda seen, _: seen.validator_match is ValidatorMatch.NO)",
+        "_part(lambda seen, _: seen.validator_match is None)",
         OF_RESUME,
     ),
     Mutant(
         "all of the object is taken for the rest of it",
         "spsd/transfer/rules/response.py",
-        'over("the origin sent all of the object, not a part")',
-        'for_good(FailureCode.PROTOCOL, lambda _: "all of it")',
+        'restart_with_body("the origin sent all of the object, not a part")',
+        'reject_permanently(FailureCode.PROTOCOL, lambda _: "all of it")',
         OF_RESUME,
     ),
     Mutant(

@@ -14,7 +14,7 @@ from spsd.errors import (
     InvalidQueryError,
     InvalidRequestBodyError,
     ResourceNotFoundError,
-    TooManySubscribersError,
+    TooManyReadersError,
 )
 from spsd.jobs.job import Job, JobKey, Selection
 from spsd.jobs.service import Downloads
@@ -171,7 +171,7 @@ OPERATIONS = (
             "and `removed`. Takes no query. Of spsd's own.",
             conditional=True,
         ),
-        errors=(InvalidQueryError, ResourceNotFoundError, TooManySubscribersError),
+        errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
         links=(
             Link("getDownload", _FIRST),
             Link("getDownloadHistory", _FIRST),
@@ -196,7 +196,7 @@ OPERATIONS = (
             "Takes no query. Of spsd's own.",
             conditional=True,
         ),
-        errors=(InvalidQueryError, ResourceNotFoundError, TooManySubscribersError),
+        errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
     ),
     Operation(
         name="deleteDownload",

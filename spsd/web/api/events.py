@@ -133,7 +133,7 @@ async def stream_all(
 
     Raises:
         InvalidQueryError: the query asks for some of them.
-        TooManySubscribersError: others read along already.
+        TooManyReadersError: others read along already.
     """
     _reject_query(request)
     feed = request.app[FEED]
@@ -157,7 +157,7 @@ async def stream_one(
 
     Raises:
         InvalidQueryError: there is a query.
-        TooManySubscribersError: others read along already.
+        TooManyReadersError: others read along already.
     """
     _reject_query(request)
     feed = request.app[FEED]

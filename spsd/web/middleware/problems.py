@@ -27,7 +27,7 @@ from spsd.errors import (
     StorageBusyError,
     StorageFailedError,
     TooManyAttemptsError,
-    TooManySubscribersError,
+    TooManyReadersError,
     UnauthenticatedError,
     UnauthorizedError,
 )
@@ -57,7 +57,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
-    TooManySubscribersError: HTTPStatus.SERVICE_UNAVAILABLE,
+    TooManyReadersError: HTTPStatus.SERVICE_UNAVAILABLE,
     NoEmptySlotError: HTTPStatus.CONFLICT,
     ChecksumMismatchError: HTTPStatus.BAD_REQUEST,
     NotAnImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -128,7 +128,7 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
     response = _problem(request, told, STATUS[type(error)])
     if isinstance(error, TooManyAttemptsError):
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
-    if isinstance(error, StorageBusyError | TooManySubscribersError):
+    if isinstance(error, StorageBusyError | TooManyReadersError):
         response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
     if isinstance(error, UnauthenticatedError):
         response.headers[hdrs.WWW_AUTHENTICATE] = _challenge(request)

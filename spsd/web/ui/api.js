@@ -1,5 +1,6 @@
-// Requests to the API that serves this page, and what its refusals say.
+// Requests to the API of the appliance that serves this page.
 
+// An error response; `status` is 0 if there was no response.
 export class ApiError extends Error {
   constructor(status, type, message) {
     super(message);
@@ -12,16 +13,17 @@ export const FETCH = "/api/firmware/fetch";
 export const SLOTS = "/api/firmware/slots";
 export const UPLOAD = "/api/upload/firmware";
 
-function refusal(status, text) {
+function parseError(status, text) {
   try {
     const { error } = JSON.parse(text);
     return new ApiError(status, error.type, error.message);
   } catch {
-    return new ApiError(status, "", `The appliance answered ${status}.`);
+    return new ApiError(status, "", `The appliance returned HTTP ${status}.`);
   }
 }
 
-export async function ask(method, path, { json, headers = {} } = {}) {
+// Returns the JSON object of the response; throws ApiError.
+export async function request(method, path, { json, headers = {} } = {}) {
   let response;
   try {
     response = await fetch(path, {
@@ -31,34 +33,34 @@ export async function ask(method, path, { json, headers = {} } = {}) {
       cache: "no-store",
     });
   } catch {
-    throw new ApiError(0, "", "The appliance does not answer.");
+    throw new ApiError(0, "", "The appliance does not respond.");
   }
   const text = await response.text();
-  if (!response.ok) throw refusal(response.status, text);
+  if (!response.ok) throw parseError(response.status, text);
   return JSON.parse(text);
 }
 
 export function logIn(user, password) {
   const bytes = new TextEncoder().encode(`${user}:${password}`);
   const basic = btoa(String.fromCharCode(...bytes));
-  // By this header the server knows a script, and does not have the browser ask for a password.
-  return ask("GET", "/api/authentication", {
+  // X-Requested-With: the 401 response has no challenge then, so the browser shows no password prompt.
+  return request("GET", "/api/authentication", {
     headers: { Authorization: `Basic ${basic}`, "X-Requested-With": "fetch" },
   });
 }
 
-// fetch() tells nothing of how much of a body is sent.
-export function upload(file, progressed) {
+// XMLHttpRequest, because fetch() does not report the progress of an upload.
+export function upload(file, onProgress) {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", UPLOAD);
-    request.setRequestHeader("Content-Type", "application/octet-stream");
-    request.upload.addEventListener("progress", (event) => progressed(event.loaded, event.total));
-    request.addEventListener("load", () => {
-      if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else reject(refusal(request.status, request.responseText));
+    const xhr = new XMLHttpRequest();
+    xhr.open("POST", UPLOAD);
+    xhr.setRequestHeader("Content-Type", "application/octet-stream");
+    xhr.upload.addEventListener("progress", (event) => onProgress(event.loaded, event.total));
+    xhr.addEventListener("load", () => {
+      if (xhr.status < 300) resolve(JSON.parse(xhr.responseText));
+      else reject(parseError(xhr.status, xhr.responseText));
     });
-    request.addEventListener("error", () => reject(new ApiError(0, "", "The connection broke; nothing of the image was kept.")));
-    request.send(file);
+    xhr.addEventListener("error", () => reject(new ApiError(0, "", "The connection was lost; the upload was discarded.")));
+    xhr.send(file);
   });
 }

@@ -1,20 +1,20 @@
-// The list of downloads: a row each, changed in place so that focus and open histories stay.
+// The list of downloads. Rows are updated in place, so that the focus and open histories are not lost.
 
-import { ask, FETCH } from "./api.js";
-import { Pace } from "./live.js";
-import { bytes, duration, fileName, moment } from "./words.js";
+import { FETCH, request } from "./api.js";
+import { RateEstimator } from "./events.js";
+import { fileName, formatBytes, formatDuration, formatTime } from "./format.js";
 
-const WORKING = new Set(["queued", "in-progress"]);
+const ACTIVE = new Set(["queued", "in-progress"]);
 
 export class Downloads {
   #rows = new Map();
 
-  constructor(list, template, { confirm, tell, fail }) {
+  constructor(list, template, { confirm, notify, showError }) {
     this.list = list;
     this.template = template;
     this.confirm = confirm;
-    this.tell = tell;
-    this.fail = fail;
+    this.notify = notify;
+    this.showError = showError;
   }
 
   show(items) {
@@ -30,22 +30,22 @@ export class Downloads {
     }
   }
 
-  // What stands still is seen to stand still.
-  tick() {
-    for (const row of this.#rows.values()) row.tick();
+  // Called each second, so that the rate of a download without events falls to 0.
+  updateRates() {
+    for (const row of this.#rows.values()) row.updateRate();
   }
 
   #add(key) {
     const row = new Row(key, this.template, this);
     this.#rows.set(key, row);
-    // The newest on top: it is what somebody has just asked for.
+    // The newest on top.
     this.list.prepend(row.element);
     return row;
   }
 }
 
 class Row {
-  #pace = new Pace();
+  #rate = new RateEstimator();
   #status = "";
   #body = null;
 
@@ -54,7 +54,7 @@ class Row {
     this.owner = owner;
     this.element = template.content.firstElementChild.cloneNode(true);
     this.part = (name) => this.element.querySelector(name);
-    this.part(".history").addEventListener("toggle", () => this.#history());
+    this.part(".history").addEventListener("toggle", () => this.#loadHistory());
     this.part(".cancel").addEventListener("click", () => this.#cancel());
     this.part(".remove").addEventListener("click", () => this.#remove());
   }
@@ -67,59 +67,60 @@ class Row {
     this.part(".status").textContent = body.info && body.status === "in-progress" ? body.info.toLowerCase() : body.status;
     this.part(".problem").textContent = body.error ?? "";
     this.#body = body;
-    this.#told();
+    this.#showProgress();
     const progress = this.part("progress");
     progress.setAttribute("aria-label", `Progress of ${name}`);
-    progress.hidden = !WORKING.has(body.status);
+    progress.hidden = !ACTIVE.has(body.status);
     if (body.bytes_total) progress.value = body.bytes_downloaded / body.bytes_total;
     else progress.removeAttribute("value");
-    this.part(".cancel").hidden = !WORKING.has(body.status);
-    this.part(".remove").hidden = WORKING.has(body.status);
+    this.part(".cancel").hidden = !ACTIVE.has(body.status);
+    this.part(".remove").hidden = ACTIVE.has(body.status);
     this.part(".cancel").setAttribute("aria-label", `Cancel ${name}`);
     this.part(".remove").setAttribute("aria-label", `Remove the record of ${name}`);
     if (this.#status && this.#status !== body.status) {
-      this.owner.tell(`${name}: ${body.status}`);
-      this.#history();
+      this.owner.notify(`${name}: ${body.status}`);
+      this.#loadHistory();
     }
     this.#status = body.status;
   }
 
-  tick() {
-    if (this.#body?.status === "in-progress") this.#told();
+  updateRate() {
+    if (this.#body?.status === "in-progress") this.#showProgress();
   }
 
-  #told() {
-    this.#pace.saw(this.#body.bytes_downloaded, performance.now());
-    this.part(".amount").textContent = this.#amount(this.#body);
+  #showProgress() {
+    this.#rate.addSample(this.#body.bytes_downloaded, performance.now());
+    this.part(".amount").textContent = this.#progressText(this.#body);
   }
 
-  #amount(body) {
-    const words = [];
-    if (body.bytes_total) words.push(`${Math.floor((100 * body.bytes_downloaded) / body.bytes_total)} % of ${bytes(body.bytes_total)}`);
-    else if (body.bytes_downloaded) words.push(bytes(body.bytes_downloaded));
-    if (body.status === "in-progress" && this.#pace.rate) {
-      words.push(`${bytes(Math.round(this.#pace.rate))}/s`);
-      const left = this.#pace.leftSeconds(body.bytes_total);
-      if (left !== null) words.push(`${duration(left)} left`);
+  #progressText(body) {
+    const parts = [];
+    if (body.bytes_total) parts.push(`${Math.floor((100 * body.bytes_downloaded) / body.bytes_total)} % of ${formatBytes(body.bytes_total)}`);
+    else if (body.bytes_downloaded) parts.push(formatBytes(body.bytes_downloaded));
+    if (body.status === "in-progress" && this.#rate.bytesPerSecond) {
+      parts.push(`${formatBytes(Math.round(this.#rate.bytesPerSecond))}/s`);
+      const left = this.#rate.secondsLeft(body.bytes_total);
+      if (left !== null) parts.push(`${formatDuration(left)} left`);
     }
-    if (body.slot_id !== null) words.push(`in slot ${body.slot_id}`);
-    if (body.start_time) words.push(`begun ${moment(body.start_time)}`);
-    return words.join(" · ");
+    if (body.slot_id !== null) parts.push(`in slot ${body.slot_id}`);
+    if (body.start_time) parts.push(`started ${formatTime(body.start_time)}`);
+    return parts.join(" · ");
   }
 
-  async #history() {
+  async #loadHistory() {
     const details = this.part(".history");
     if (!details.open) return;
     try {
-      const { body } = await ask("GET", `${FETCH}/${this.key}/history`);
-      details.querySelector("ol").replaceChildren(...body.history.map(line));
+      const { body } = await request("GET", `${FETCH}/${this.key}/history`);
+      details.querySelector("ol").replaceChildren(...body.history.map(historyItem));
     } catch (error) {
-      this.owner.fail(error);
+      this.owner.showError(error);
     }
   }
 
   async #cancel() {
-    if (!(await this.owner.confirm(`Cancel ${this.part(".name").textContent}?`, "What has come of it is thrown away.", "Cancel it"))) return;
+    const name = this.part(".name").textContent;
+    if (!(await this.owner.confirm(`Cancel ${name}?`, "The partial download is deleted.", "Cancel the download"))) return;
     await this.#delete();
   }
 
@@ -129,25 +130,25 @@ class Row {
 
   async #delete() {
     try {
-      await ask("DELETE", `${FETCH}/${this.key}`);
+      await request("DELETE", `${FETCH}/${this.key}`);
     } catch (error) {
-      this.owner.fail(error);
+      this.owner.showError(error);
     }
   }
 }
 
-function line(move) {
+function historyItem(transition) {
   const item = document.createElement("li");
   const time = document.createElement("time");
-  time.dateTime = move.time;
-  time.textContent = moment(move.time);
-  const what = document.createElement("span");
-  what.textContent = `${move.cause} → ${move.status}${move.attempt > 1 ? `, attempt ${move.attempt}` : ""}`;
-  item.append(time, what);
-  if (move.evidence) {
+  time.dateTime = transition.time;
+  time.textContent = formatTime(transition.time);
+  const description = document.createElement("span");
+  description.textContent = `${transition.cause} → ${transition.status}${transition.attempt > 1 ? `, attempt ${transition.attempt}` : ""}`;
+  item.append(time, description);
+  if (transition.evidence) {
     const evidence = document.createElement("span");
     evidence.className = "evidence";
-    evidence.textContent = move.evidence;
+    evidence.textContent = transition.evidence;
     item.append(evidence);
   }
   return item;

@@ -1,76 +1,78 @@
-// Puts the page together: who is logged in, what is live, and what was said last.
+// The page: log-in, the connection to the appliance, dialogs, notifications and forms.
 
-import { ask, FETCH, logIn, upload } from "./api.js";
+import { FETCH, logIn, request, upload } from "./api.js";
 import { Downloads } from "./downloads.js";
-import { Live } from "./live.js";
+import { DownloadEvents } from "./events.js";
+import { formatBytes, parseDigest } from "./format.js";
 import { Slots } from "./slots.js";
-import { bytes, digestOf } from "./words.js";
 
-const SLOTS_AGAIN_MS = 30_000;
-const TICK_MS = 1_000;
-const TOLD_MS = 6_000;
+const SLOTS_REFRESH_MS = 30_000;
+const RATE_UPDATE_MS = 1_000;
+const NOTIFICATION_MS = 6_000;
+const RELOAD_MS = 5_000;
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const problemOf = (form) => form.querySelector(".problem");
 
-let telling = 0;
-function tell(text) {
-  const place = at("told");
-  place.textContent = text;
-  clearTimeout(telling);
-  telling = setTimeout(() => (place.textContent = ""), TOLD_MS);
+let notificationTimer = 0;
+function notify(text) {
+  const element = byId("notification");
+  element.textContent = text;
+  clearTimeout(notificationTimer);
+  notificationTimer = setTimeout(() => (element.textContent = ""), NOTIFICATION_MS);
 }
 
-function fail(error) {
+function showError(error) {
   if (error.status === 401) showLogIn();
-  else tell(error.message);
+  else notify(error.message);
 }
 
-async function confirm(title, text, yes) {
-  const dialog = at("confirm");
-  at("confirm-title").textContent = title;
-  at("confirm-text").textContent = text;
-  at("confirm-yes").textContent = yes;
-  return (await shown(dialog)) === "yes";
+// `action` is the label of the button that confirms. Returns whether it was chosen.
+async function confirm(title, text, action) {
+  byId("confirm-title").textContent = title;
+  byId("confirm-text").textContent = text;
+  byId("confirm-yes").textContent = action;
+  return (await openDialog(byId("confirm"))) === "yes";
 }
 
 async function report(title, text) {
-  at("report-title").textContent = title;
-  at("report-text").textContent = text;
-  await shown(at("report"));
+  byId("report-title").textContent = title;
+  byId("report-text").textContent = text;
+  await openDialog(byId("report"));
 }
 
-function shown(dialog) {
+// Returns the value of the button that closed the dialog; empty after Escape.
+function openDialog(dialog) {
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
 }
 
-const downloads = new Downloads(at("downloads"), at("download-row"), { confirm, tell, fail });
-const slots = new Slots(at("slots"), at("slot-card"), { confirm, report, tell, fail });
+const downloads = new Downloads(byId("downloads"), byId("download-row"), { confirm, notify, showError });
+const slots = new Slots(byId("slots"), byId("slot-card"), { confirm, report, notify, showError });
 
-let finished = "";
-const live = new Live({
-  changed(items) {
+let finishedKeys = "";
+const events = new DownloadEvents({
+  onChange(items) {
     downloads.show(items);
-    at("no-downloads").hidden = items.size > 0;
-    // What finishes or goes changes the slots.
-    const now = [...items.values()].filter(({ body }) => body.status === "finished").map(({ key }) => key).join();
-    if (now !== finished) slots.refresh();
-    finished = now;
+    byId("no-downloads").hidden = items.size > 0;
+    // A download that finishes changes a slot.
+    const keys = [...items.values()].filter(({ body }) => body.status === "finished").map(({ key }) => key).join();
+    if (keys !== finishedKeys) slots.refresh();
+    finishedKeys = keys;
   },
-  connected(there) {
-    const lost = at("connection");
-    const was = lost.textContent;
-    lost.textContent = there ? "" : "The appliance does not answer. Trying again…";
-    if (there && was) showAppliance().catch(fail);
+  onConnection(connected) {
+    const banner = byId("connection");
+    const reconnected = connected && banner.textContent;
+    banner.textContent = connected ? "" : "The appliance does not respond. Retrying…";
+    if (reconnected) showAppliance().catch(showError);
   },
-  async refused() {
+  async isSessionExpired() {
     try {
-      await ask("GET", "/api/user_info");
+      await request("GET", "/api/user_info");
     } catch (error) {
       if (error.status === 401) {
-        showLogIn("The session is over.");
+        showLogIn("The session has expired.");
         return true;
       }
     }
@@ -78,46 +80,47 @@ const live = new Live({
   },
 });
 
-setInterval(() => downloads.tick(), TICK_MS);
+setInterval(() => downloads.updateRates(), RATE_UPDATE_MS);
 
-let slotsAgain = 0;
-function showLogIn(why = "") {
-  live.stop();
-  clearInterval(slotsAgain);
-  at("connection").textContent = "";
-  at("inside").hidden = true;
-  at("log-in").hidden = false;
-  problemOf(at("log-in-form")).textContent = why;
-  at("log-in-form").elements.user.focus();
+let slotsTimer = 0;
+function showLogIn(message = "") {
+  events.stop();
+  clearInterval(slotsTimer);
+  byId("connection").textContent = "";
+  byId("inside").hidden = true;
+  byId("log-in").hidden = false;
+  problemOf(byId("log-in-form")).textContent = message;
+  byId("log-in-form").elements.user.focus();
 }
 
 async function showAppliance() {
-  const { body } = await ask("GET", "/api/info");
+  const { body } = await request("GET", "/api/info");
   if (body.roles === undefined) return showLogIn();
-  at("host").textContent = body.hostname;
+  byId("host").textContent = body.hostname;
   document.title = `${body.hostname} · firmware`;
-  at("running").textContent = body.firmware_version ? `runs ${body.firmware_version}` : "";
-  at("account").textContent = body.roles.join(", ");
+  byId("running").textContent = body.firmware_version ? `runs ${body.firmware_version}` : "";
+  byId("account").textContent = body.roles.join(", ");
   document.body.classList.toggle("viewer", !body.roles.includes("admin"));
-  if (at("inside").hidden) {
-    at("log-in").hidden = true;
-    at("inside").hidden = false;
-    live.start();
-    slotsAgain = setInterval(() => slots.refresh(), SLOTS_AGAIN_MS);
+  if (byId("inside").hidden) {
+    byId("log-in").hidden = true;
+    byId("inside").hidden = false;
+    events.start();
+    slotsTimer = setInterval(() => slots.refresh(), SLOTS_REFRESH_MS);
   }
   await slots.refresh();
 }
 
-function submits(form, work) {
+// Calls `action` with the fields when the form is submitted, and shows its errors in the form.
+function onSubmit(form, action) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = form.querySelector("button");
     button.disabled = true;
     problemOf(form).textContent = "";
     try {
-      await work(form.elements);
+      await action(form.elements);
     } catch (error) {
-      if (error.status === 401 && form.id !== "log-in-form") showLogIn("The session is over.");
+      if (error.status === 401 && form.id !== "log-in-form") showLogIn("The session has expired.");
       else problemOf(form).textContent = error.message;
     } finally {
       button.disabled = false;
@@ -125,37 +128,37 @@ function submits(form, work) {
   });
 }
 
-submits(at("log-in-form"), async ({ user, password }) => {
+onSubmit(byId("log-in-form"), async ({ user, password }) => {
   await logIn(user.value, password.value);
   password.value = "";
   await showAppliance();
 });
 
-submits(at("new-form"), async ({ url, sha256 }) => {
-  const proof = digestOf(sha256.value);
-  if (!proof) throw new Error("That is no SHA-256: 64 hexadecimal digits, or a line of a SHA256SUMS file.");
-  // The line of a file in that directory.
-  const whole = url.value.endsWith("/") && proof.name ? url.value + proof.name.replace(/^\.?\//, "") : url.value;
-  await ask("POST", FETCH, { json: { url: whole, checksum: { sha256: proof.digest } } });
-  at("new-form").reset();
-  at("new").open = false;
-  at("new").querySelector("summary").focus();
+onSubmit(byId("new-form"), async ({ url, sha256 }) => {
+  const parsed = parseDigest(sha256.value);
+  if (!parsed) throw new Error("Not a SHA-256. Enter 64 hexadecimal digits, or a line of a SHA256SUMS file.");
+  // The URL of a directory is completed with the file name of the line.
+  const fileUrl = url.value.endsWith("/") && parsed.name ? url.value + parsed.name.replace(/^\.?\//, "") : url.value;
+  await request("POST", FETCH, { json: { url: fileUrl, checksum: { sha256: parsed.digest } } });
+  byId("new-form").reset();
+  byId("new").open = false;
+  byId("new").querySelector("summary").focus();
 });
 
-submits(at("upload-form"), async ({ file }) => {
+onSubmit(byId("upload-form"), async ({ file }) => {
   const [image] = file.files;
-  const bar = at("upload-progress");
+  const bar = byId("upload-progress");
   bar.hidden = false;
   try {
     const { key } = await upload(image, (sent, total) => {
       bar.value = sent / total;
-      at("upload-told").textContent = sent < total ? `${bytes(sent)} of ${bytes(total)}` : "Proving and installing…";
+      byId("upload-status").textContent = sent < total ? `${formatBytes(sent)} of ${formatBytes(total)}` : "Verifying and installing…";
     });
-    at("upload-told").textContent = `${image.name} is in slot ${key}.`;
-    at("upload-form").reset();
+    byId("upload-status").textContent = `${image.name} is in slot ${key}.`;
+    byId("upload-form").reset();
     await slots.refresh();
   } catch (error) {
-    at("upload-told").textContent = "";
+    byId("upload-status").textContent = "";
     throw error;
   } finally {
     bar.hidden = true;
@@ -163,18 +166,18 @@ submits(at("upload-form"), async ({ file }) => {
   }
 });
 
-at("log-out").addEventListener("click", async () => {
+byId("log-out").addEventListener("click", async () => {
   try {
-    await ask("DELETE", "/api/authentication");
+    await request("DELETE", "/api/authentication");
     showLogIn();
   } catch (error) {
-    fail(error);
+    showError(error);
   }
 });
 
 showAppliance().catch((error) => {
   if (error.status === 0) {
-    at("connection").textContent = error.message;
-    setTimeout(() => location.reload(), 5_000);
+    byId("connection").textContent = error.message;
+    setTimeout(() => location.reload(), RELOAD_MS);
   } else showLogIn();
 });

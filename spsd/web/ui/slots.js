@@ -1,29 +1,29 @@
-// The slots as cards, and what may be done with what they hold.
+// The slots as cards, with their actions: test, upgrade and empty.
 
-import { ask, SLOTS } from "./api.js";
+import { request, SLOTS } from "./api.js";
 
 export class Slots {
   #shown = "";
 
-  constructor(list, template, { confirm, report, tell, fail }) {
+  constructor(list, template, { confirm, report, notify, showError }) {
     this.list = list;
     this.template = template;
     this.confirm = confirm;
     this.report = report;
-    this.tell = tell;
-    this.fail = fail;
+    this.notify = notify;
+    this.showError = showError;
   }
 
   async refresh() {
     try {
-      const document = await ask("GET", SLOTS);
+      const document = await request("GET", SLOTS);
       const text = JSON.stringify(document);
-      // Unchanged cards stay as they are: somebody may have the focus there.
+      // Unchanged cards are not replaced: one of them may have the focus.
       if (text === this.#shown) return;
       this.#shown = text;
       this.list.replaceChildren(...document.items.map((item) => this.#card(item)));
     } catch (error) {
-      this.fail(error);
+      this.showError(error);
     }
   }
 
@@ -44,45 +44,45 @@ export class Slots {
     label(".test", "Test");
     label(".upgrade", "Upgrade to");
     label(".empty", "Empty");
-    part(".test").addEventListener("click", (event) => this.#busy(event.target, () => this.#test(key)));
-    part(".upgrade").addEventListener("click", (event) => this.#busy(event.target, () => this.#upgrade(key, body)));
-    part(".empty").addEventListener("click", (event) => this.#busy(event.target, () => this.#empty(key, body)));
+    part(".test").addEventListener("click", (event) => this.#runDisabled(event.target, () => this.#test(key)));
+    part(".upgrade").addEventListener("click", (event) => this.#runDisabled(event.target, () => this.#upgrade(key, body)));
+    part(".empty").addEventListener("click", (event) => this.#runDisabled(event.target, () => this.#empty(key, body)));
     return card;
   }
 
-  async #busy(button, work) {
+  async #runDisabled(button, action) {
     button.disabled = true;
     try {
-      await work();
+      await action();
     } catch (error) {
       if (error.type === "FirmwareTestFailed") await this.report("The test failed", error.message);
-      else this.fail(error);
+      else this.showError(error);
     } finally {
       button.disabled = false;
     }
   }
 
   async #test(key) {
-    const { body } = await ask("POST", "/api/firmware/test", { json: { slot_id: key } });
+    const { body } = await request("POST", "/api/firmware/test", { json: { slot_id: key } });
     await this.report(`Slot ${key} passed its test`, body.test_summary);
   }
 
   async #upgrade(key, { version }) {
-    const sure = await this.confirm(
+    const confirmed = await this.confirm(
       `Upgrade to ${version}?`,
-      `Slot ${key} is tested, chosen for the next boot, and the appliance restarts, if it is set up to.`,
+      `Slot ${key} is tested and selected for the next boot. The appliance restarts, if a restart command is configured.`,
       "Upgrade",
     );
-    if (!sure) return;
-    const { body } = await ask("POST", "/api/firmware/upgrade", { json: { slot_id: key } });
+    if (!confirmed) return;
+    const { body } = await request("POST", "/api/firmware/upgrade", { json: { slot_id: key } });
     await this.refresh();
     await this.report(`Slot ${key} runs after a restart`, body.test_summary);
   }
 
   async #empty(key, { version }) {
-    if (!(await this.confirm(`Empty slot ${key}?`, `The image ${version} is removed.`, "Empty it"))) return;
-    await ask("DELETE", `${SLOTS}/${key}`);
-    this.tell(`Slot ${key} is empty.`);
+    if (!(await this.confirm(`Empty slot ${key}?`, `The image ${version} is removed.`, "Empty the slot"))) return;
+    await request("DELETE", `${SLOTS}/${key}`);
+    this.notify(`Slot ${key} is empty.`);
     await this.refresh();
   }
 }

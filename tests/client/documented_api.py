@@ -1,19 +1,19 @@
-"""A server of the documented API alone: a daemon, less what only spsd has."""
+"""A server of the documented API alone: a daemon without the extensions of spsd."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientSession, DummyCookieJar, hdrs, web
 
-_OURS = {hdrs.ETAG, hdrs.LINK, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_LENGTH, hdrs.DATE}
+_REMOVED_HEADERS = {hdrs.ETAG, hdrs.LINK, hdrs.TRANSFER_ENCODING, hdrs.CONTENT_LENGTH, hdrs.DATE}
 
 
 @asynccontextmanager
-async def documented(daemon_url: str) -> AsyncIterator[str]:
-    """Its URL; it passes everything on to the daemon but events, waits, histories and log-outs."""
+async def serve_documented_api(daemon_url: str) -> AsyncIterator[str]:
+    """The URL of a proxy to the daemon, without events, waits, histories and log-outs."""
     async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as session:
 
-        async def passed_on(request: web.Request) -> web.Response:
+        async def forward(request: web.Request) -> web.Response:
             if request.path.endswith("/history"):
                 raise web.HTTPNotFound
             if request.method == hdrs.METH_DELETE and request.path == "/api/authentication":
@@ -28,15 +28,19 @@ async def documented(daemon_url: str) -> AsyncIterator[str]:
                 daemon_url + request.path,
                 headers=headers,
                 data=await request.read(),
-            ) as answer:
+            ) as response:
                 return web.Response(
-                    status=answer.status,
-                    body=await answer.read(),
-                    headers=[one for one in answer.headers.items() if one[0] not in _OURS],
+                    status=response.status,
+                    body=await response.read(),
+                    headers=[
+                        (name, value)
+                        for name, value in response.headers.items()
+                        if name not in _REMOVED_HEADERS
+                    ],
                 )
 
         app = web.Application(client_max_size=2**30)
-        app.router.add_route("*", "/{path:.*}", passed_on)
+        app.router.add_route("*", "/{path:.*}", forward)
         runner = web.AppRunner(app)
         await runner.setup()
         try:
