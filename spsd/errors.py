@@ -1,33 +1,36 @@
-"""What can go wrong, by culprit.
+"""The errors that spsd raises on purpose, by the party at fault.
 
-One root, and a branch for each party that may be at fault: who configured the daemon, who sent
-the request, the state of a resource. What makes a *job* fail has a closed list of its own in
-:mod:`spsd.failures`. Misuse by our own code raises built-in exceptions and is not caught.
+:class:`SpsdError` is the root. Its branches: the configuration, the state directory, an account,
+and the request of a client. The errors that make a *job* fail are in :mod:`spsd.failures`. A bug in
+spsd raises a built-in exception, which is not caught.
+
+The docstring of a :class:`RequestError` is published: it is the meaning of the error in the API's
+description and in docs/errors.md.
 """
 
 from typing import ClassVar
 
 
 class SpsdError(Exception):
-    """Root of everything spsd raises on purpose; ``str()`` is a sentence for a person."""
+    """The root; ``str()`` is a sentence for a person."""
 
 
 class ConfigurationError(SpsdError):
-    """The daemon cannot start as it was told to; the sentence names the file and the key."""
+    """The settings cannot be used; the sentence names the file and the key."""
 
 
 class StateError(SpsdError):
-    """What lies in the state directory cannot be used: newer, locked, or not ours to read."""
+    """The state directory cannot be used: it is of a newer version, locked, or not readable."""
 
 
 class AccountError(SpsdError):
-    """An account cannot be added, changed or removed as asked."""
+    """An account cannot be added, changed or removed as requested."""
 
 
 class RequestError(SpsdError):
-    """A client's request is refused; nothing has changed.
+    """A client's request is refused; it has changed nothing.
 
-    ``type`` is the stable name on the wire, ``details`` are facts for programs.
+    ``type`` is the stable name on the wire; ``details`` are facts for programs, as JSON values.
     """
 
     type: ClassVar[str]
@@ -44,31 +47,31 @@ class IncompleteRequestBodyError(RequestError):
 
 
 class InvalidRequestBodyError(RequestError):
-    """The body is no JSON object, or a member has a wrong type, value or name."""
+    """The body cannot be read, or a member of it has a wrong type, value or name."""
 
     type = "InvalidRequestBodyError"
 
 
 class InvalidQueryError(RequestError):
-    """A parameter of the query has a value that cannot be used; ``details["field"]`` names it."""
+    """A query parameter has an invalid value; ``details["field"]`` is its name."""
 
     type = "InvalidQuery"
 
 
 class UnauthenticatedError(RequestError):
-    """No valid session, or wrong credentials at log-in. [documented]."""
+    """The request has no valid session, or the credentials are wrong. [documented]."""
 
     type = "Unauthenticated"
 
 
 class UnauthorizedError(RequestError):
-    """Logged in, but not allowed to do this. [documented]."""
+    """The user is not allowed to do this, or another web site sent the request. [documented]."""
 
     type = "Unauthorized"
 
 
 class TooManyAttemptsError(RequestError):
-    """Failed log-ins are slowed down; ``details["retry_after"]`` is in seconds."""
+    """Log-in is blocked after failed attempts, for ``details["retry_after"]`` seconds."""
 
     type = "TooManyAttempts"
 
@@ -78,47 +81,47 @@ class TooManyAttemptsError(RequestError):
 
 
 class TooManyReadersError(RequestError):
-    """As many clients as may wait for changes or read along do so already."""
+    """The limit of clients that wait for a change or read an event stream is reached."""
 
     type = "TooManyReaders"
 
 
 class ResourceNotFoundError(RequestError):
-    """There is nothing at this path. The name is [documented] for an empty slot."""
+    """The path names no resource. The name is [documented] for an empty slot."""
 
     type = "ResourceNotFound"
 
 
 class SlotInUseError(RequestError):
-    """The slot is running, chosen for a boot, or reserved by a download or an upload."""
+    """The slot runs now, is chosen for the next boot, or is reserved by a download or upload."""
 
     type = "SlotInUse"
 
 
 class FetchNotCancellableError(RequestError):
-    """The image is being installed; from here on a job can only finish or fail."""
+    """The image is being installed; the download can no longer be cancelled."""
 
     type = "FetchNotCancellable"
 
 
 class FirmwareTestFailedError(RequestError):
-    """The slot must not be booted as it is. The name is [documented].
+    """The image in the slot failed a check. The name is [documented].
 
-    ``details``: ``check``, the name of the first check that failed, and ``test_summary``, the
-    whole account.
+    ``details["check"]`` is the name of the first check that failed; ``details["test_summary"]``
+    has a line for each check.
     """
 
     type = "FirmwareTestFailed"
 
 
 class NoEmptySlotError(RequestError):
-    """Every slot is full or reserved, so an upload has nowhere to go."""
+    """Every slot holds an image or is reserved."""
 
     type = "NoEmptySlot"
 
 
 class InsufficientStorageError(RequestError):
-    """The state directory's file system has no room for the upload."""
+    """The file system of the state directory, or of its slots, has too little free space."""
 
     type = "InsufficientStorage"
 
@@ -130,48 +133,48 @@ class StorageFailedError(RequestError):
 
 
 class StorageBusyError(RequestError):
-    """Another program holds the database; nothing was changed. ``Retry-After`` is in seconds."""
+    """Another program has locked the database. ``Retry-After`` is in seconds."""
 
     type = "StorageBusy"
 
 
 class ChecksumMismatchError(RequestError):
-    """The uploaded bytes do not have the digest that came with them."""
+    """The uploaded bytes do not have the digest that the request states."""
 
     type = "ChecksumMismatch"
 
 
 class NotAnImageError(RequestError):
-    """The uploaded bytes are no image that the slots accept."""
+    """The uploaded bytes are not an image that the slots accept."""
 
     type = "NotAnImage"
 
 
 class RequestTimeoutError(RequestError):
-    """The client stopped sending in the middle of a body."""
+    """The client sent the request body too slowly."""
 
     type = "RequestTimeout"
 
 
 class MethodNotAllowedError(RequestError):
-    """The resource does not take this method; ``Allow`` and ``details["allow"]`` say which."""
+    """The resource does not have this method; ``Allow`` and ``details["allow"]`` list all."""
 
     type = "MethodNotAllowed"
 
 
 class RequestBodyTooLargeError(RequestError):
-    """A JSON body is longer than 64 KiB."""
+    """The JSON body is longer than 64 KiB."""
 
     type = "RequestBodyTooLarge"
 
 
 class ExpectationFailedError(RequestError):
-    """``Expect`` asks for something other than 100-continue."""
+    """``Expect`` has another value than ``100-continue``."""
 
     type = "ExpectationFailed"
 
 
 class InternalError(RequestError):
-    """A bug of ours; the log has the cause."""
+    """A bug in spsd; its log has the cause."""
 
     type = "InternalError"

@@ -1,7 +1,7 @@
-"""Why a job fails: a closed list of codes, each with what it means and what to do.
+"""Why a job fails: a closed list of codes, each with its meaning and an advice to the operator.
 
-A job's ``error`` begins with the code, says what happened with the evidence, and ends with the
-advice, so that no failure is a riddle. The table in docs/ is printed from here.
+The ``error`` of a job has the form ``code: what happened (evidence). Advice.``; the table in
+docs/failures.md is generated from :data:`EXPLANATIONS`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Evidence = Mapping[str, str | int]
 
 
 class FailureCode(StrEnum):
-    """Stable codes; a name once given keeps its meaning."""
+    """The codes; a released code keeps its name and its meaning."""
 
     DNS = "dns"
     REFUSED = "refused"
@@ -40,7 +40,7 @@ class FailureCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a code means, what to do, and whether the bytes so far are worth keeping."""
+    """What a code means, what to do, and whether the partial download stays on disk."""
 
     meaning: str
     advice: str
@@ -54,78 +54,78 @@ EXPLANATIONS: dict[FailureCode, Explanation] = {
         keeps_partial=True,
     ),
     FailureCode.REFUSED: Explanation(
-        "no connection to the origin could be made",
-        "Check that the origin runs, the port, and the firewalls between.",
+        "no connection to the origin could be opened",
+        "Check the port, that the origin runs, and the firewalls on the path to it.",
         keeps_partial=True,
     ),
     FailureCode.PROXY: Explanation(
-        "the proxy cannot be reached, or did not let the request through",
-        "Check [fetch] proxy (or the environment's), and that the proxy reaches the origin.",
+        "the proxy cannot be reached, or refused the request",
+        "Check [fetch] proxy or the proxy of the environment, and that it reaches the origin.",
         keeps_partial=True,
     ),
     FailureCode.PROXY_AUTH: Explanation(
-        "the proxy wants another user or password (407)",
+        "the proxy requires another user or password (407)",
         "Put the proxy's user and password into the URL of [fetch] proxy.",
         keeps_partial=True,
     ),
     FailureCode.TLS: Explanation(
-        "the TLS handshake or the certificate failed",
+        "the TLS handshake failed, or the certificate was not accepted",
         "Check the origin's certificate and the appliance's clock, or set [fetch] ca_file.",
         keeps_partial=True,
     ),
     FailureCode.PORTAL: Explanation(
-        "the origin answered with a web page instead of an image",
-        "Open the URL in a browser: a log-in page or a portal stands in the way.",
+        "the origin sent a web page instead of an image",
+        "Open the URL in a browser: a log-in page or a captive portal may intercept the request.",
         keeps_partial=True,
     ),
     FailureCode.STALL: Explanation(
-        "bytes came slower than [fetch] minimum_bytes_per_s, or not at all",
-        "Check the network's path to the origin, or lower [fetch] minimum_bytes_per_s.",
+        "the origin sent fewer bytes than [fetch] minimum_bytes_per_s, or none",
+        "Check the network path to the origin, or lower [fetch] minimum_bytes_per_s.",
         keeps_partial=True,
     ),
     FailureCode.ORIGIN_STATUS: Explanation(
-        "the origin answered with an HTTP status that is no image",
+        "the origin responded with an HTTP status other than success",
         "Check the URL and the access rights on the origin.",
         keeps_partial=True,
     ),
     FailureCode.PROTOCOL: Explanation(
-        "what answered does not speak HTTP as RFC 9110 has it",
+        "the response violates HTTP (RFC 9110)",
         "Check the scheme and the port in the URL.",
         keeps_partial=True,
     ),
     FailureCode.REDIRECT: Explanation(
-        "the origin's redirects lead nowhere",
-        "Use the final address of the image as the URL.",
+        "the redirects of the origin cannot be followed",
+        "Use the final URL of the image.",
         keeps_partial=True,
     ),
     FailureCode.CUT_OFF: Explanation(
-        "the origin closed the connection before the end",
-        "Check the origin and what stands between; sending the job again continues it.",
+        "the origin closed the connection before the end of the image",
+        "Check the origin and the proxies on the path; the same job, sent again, continues.",
         keeps_partial=True,
     ),
     FailureCode.TOO_LONG: Explanation(
-        "more bytes came than the origin had announced",
-        "Check the object on the origin.",
+        "the origin sent more bytes than it announced",
+        "Check the file on the origin.",
         keeps_partial=False,
     ),
     FailureCode.CODED: Explanation(
-        "the origin compressed the image although it was asked not to",
-        "Turn content coding off for images on the origin.",
+        "the origin compressed the image against the request",
+        "Turn off compression (Content-Encoding) of images on the origin.",
         keeps_partial=True,
     ),
     FailureCode.DIGEST: Explanation(
         "the bytes do not have the requested SHA-256",
-        "Compare the checksum in the request with the one that the image's publisher gives.",
+        "Compare the checksum in the request with the one that the publisher states.",
         keeps_partial=False,
     ),
     FailureCode.DISK_FULL: Explanation(
         "the file system of the state directory, or of its slots, has no room for the image",
-        "Free space on that one, or empty a slot, and send the job again.",
+        "Free space on that file system, or empty a slot, and send the job again.",
         keeps_partial=False,
     ),
     FailureCode.DISK: Explanation(
         "the state directory could not be read or written",
-        "Check the file system and the kernel's log.",
+        "Check the file system and the kernel log.",
         keeps_partial=True,
     ),
     FailureCode.NO_SLOT: Explanation(
@@ -134,27 +134,28 @@ EXPLANATIONS: dict[FailureCode, Explanation] = {
         keeps_partial=True,
     ),
     FailureCode.NOT_AN_IMAGE: Explanation(
-        "the bytes are proven, but they are no ISO 9660 image",
+        "the bytes have the requested SHA-256, but are not an ISO 9660 image",
         'Check that the URL names a firmware image, or set [slots] accept = "any".',
         keeps_partial=False,
     ),
     FailureCode.POLICY: Explanation(
-        "the origin's address is one that spsd does not connect to",
-        "Name its network in [fetch] allow if it is meant.",
+        "spsd does not connect to the address of the origin",
+        "Add its network to [fetch] allow if the address is intended.",
         keeps_partial=True,
     ),
     FailureCode.GAVE_UP: Explanation(
-        "the daemon ended too often while it worked on this job",
-        "Look at the daemon's log for the cause and send the job again.",
+        "the daemon stopped unexpectedly too often while it ran this job",
+        "Find the cause in the log of the daemon, and send the job again.",
         keeps_partial=False,
     ),
 }
 
 
 class JobError(SpsdError):
-    """One step of a job did not succeed.
+    """A step of a job failed.
 
-    ``transient`` tells whether the same step may succeed later without anybody's help.
+    ``what`` says what happened, without a final period; ``evidence`` has facts by name.
+    ``transient`` is true if the same step may succeed later although nothing is changed.
     """
 
     def __init__(
@@ -172,20 +173,21 @@ class JobError(SpsdError):
         self.transient = transient
 
     def restated(self, evidence: Evidence, *, transient: bool) -> "JobError":
-        """The same failure as the whole job sees it, with more evidence."""
+        """The same failure for the whole job: with more evidence, and ``transient`` replaced."""
         return JobError(self.code, self.what, {**self.evidence, **evidence}, transient=transient)
 
     def sentence(self) -> str:
-        """The job's ``error``: code, what happened, evidence, and what to do."""
+        """The ``error`` of a job: code, what happened, evidence and advice."""
         facts = ", ".join(f"{name} {value}" for name, value in self.evidence.items())
-        shown = f" ({facts})" if facts else ""
-        return f"{self.code}: {self.what}{shown}. {EXPLANATIONS[self.code].advice}"
+        in_brackets = f" ({facts})" if facts else ""
+        return f"{self.code}: {self.what}{in_brackets}. {EXPLANATIONS[self.code].advice}"
 
 
 class OriginError(JobError):
-    """The origin or the way to it is at fault.
+    """The origin or the network path to it is at fault.
 
-    ``retry_after`` is what the origin asked for, in seconds, None if it did not.
+    ``retry_after`` is the delay in seconds that the origin requested (RFC 9110 section 10.2.3);
+    None if it requested none.
     """
 
     def __init__(
@@ -202,8 +204,8 @@ class OriginError(JobError):
 
 
 class ImageError(JobError):
-    """What came is not what was asked for."""
+    """The received bytes are not the requested image."""
 
 
 class ApplianceError(JobError):
-    """The appliance itself stands in the way: its disk or its slots."""
+    """The appliance is at fault: its disk or its slots."""

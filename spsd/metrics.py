@@ -52,7 +52,7 @@ class Registry(CollectorRegistry):
 
 
 class Metrics:
-    """What is counted when it happens; an observer of jobs and of their progress.
+    """The metrics of events; an observer of jobs and of their progress.
 
     Every label combination exists from the start with the value 0, except those of requests.
     """
@@ -227,14 +227,14 @@ class MetricSources:
 
     slots: Slots
     directories: Mapping[str, Path]
-    """Those whose file systems are measured, by the value of the label ``directory``."""
+    """The directories whose file systems are measured, by the label ``directory``."""
     database_reads: Callable[[], int]
     connections: Callable[[], int]
     followers: Callable[[], int]
 
 
 class ScrapedMetrics:
-    """What is read for each scrape."""
+    """The metrics whose values are read for each scrape."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.slots = Gauge("spsd_slots", "Firmware slots.", registry=registry)
@@ -329,8 +329,9 @@ class Exposition:
 
 def prefers_open_metrics(accept: str) -> bool:
     """Whether ``accept`` names OpenMetrics; the library's own parser fails on odd versions."""
-    ranges = ("".join(one.lower().split()).split(";") for one in accept.split(","))
-    return any(media == OPEN_METRICS and "q=0" not in more for media, *more in ranges)
+    ranges = ("".join(each.lower().split()).split(";") for each in accept.split(","))
+    # RFC 9110 section 12.4.2: the weight 0 means "not acceptable".
+    return any(media == OPEN_METRICS and "q=0" not in params for media, *params in ranges)
 
 
 def reference() -> str:
@@ -341,8 +342,8 @@ def reference() -> str:
     for disk in (scraped.disk_free, scraped.disk_size):
         disk.labels("")
     rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
-    for one in metrics.registry.collect():
-        name = f"{one.name}_total" if one.type == "counter" else one.name
-        labels = ", ".join(f"`{label}`" for label in one.samples[0].labels if label != "le")
-        rows.append(f"| `{name}` | {one.type} | {labels} | {one.documentation} |")
+    for metric in metrics.registry.collect():
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        labels = ", ".join(f"`{label}`" for label in metric.samples[0].labels if label != "le")
+        rows.append(f"| `{name}` | {metric.type} | {labels} | {metric.documentation} |")
     return "\n".join(rows)

@@ -1,4 +1,4 @@
-"""The server: the routes, and what every request passes through."""
+"""The web application: its routes and middlewares."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,16 +28,17 @@ from spsd.web.middleware.connections import track_request
 from spsd.web.middleware.problems import problems
 from spsd.web.middleware.slashes import SpareSlashes
 from spsd.web.openapi import document
-from spsd.web.requests import close_unless_read, expectation, later
-from spsd.web.responses import common_headers
+from spsd.web.requests import close_after_unread_body, defer_continue, expectation
+from spsd.web.responses import set_common_fields
 from spsd.web.routes import OPERATIONS
 
 BODY_LIMIT = 64 * 1024
+"""Longest JSON body, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What the handlers call."""
+    """The objects that the handlers use."""
 
     accounts: Accounts
     feed: Feed
@@ -59,8 +60,8 @@ def build_app(
 ) -> web.Application:
     """The REST API.
 
-    ``secure`` says that clients reach it over TLS, ``config_hash`` names the settings in force
-    at that moment, ``limits`` how long clients are waited for.
+    ``secure``: clients use TLS, so the cookie gets the attribute Secure. ``config_hash`` returns
+    the SHA-256 of the present settings.
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
@@ -70,7 +71,7 @@ def build_app(
     app[downloads.DOWNLOAD_SERVICE] = services.downloads
     app[downloads.LISTING] = asyncio.Lock()
     app[FEED] = services.feed
-    app.on_shutdown.append(_end_waiting)
+    app.on_shutdown.append(_end_waiting_requests)
     app[appliance.HOST] = services.host
     app[MONITORING] = services.monitoring
     app[appliance.INTEGRITY] = services.integrity
@@ -82,28 +83,28 @@ def build_app(
     app[appliance.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
     app[browser.DOCUMENT] = _document()
-    for path, operations in groupby(OPERATIONS, key=lambda one: one.path):
+    for path, operations in groupby(OPERATIONS, key=lambda operation: operation.path):
         resource = app.router.add_resource(path)
-        for one in operations:
-            for method in _methods(one):
-                resource.add_route(method, one.handler, expect_handler=later)
-    app.on_response_prepare.append(common_headers)
-    app.on_response_prepare.append(close_unless_read)
+        for operation in operations:
+            for method in _methods(operation):
+                resource.add_route(method, operation.handler, expect_handler=defer_continue)
+    app.on_response_prepare.append(set_common_fields)
+    app.on_response_prepare.append(close_after_unread_body)
     app.router.register_resource(SpareSlashes(app.router))
     return app
 
 
-# The description is the same for every app, and takes longer than all the rest of one.
+# The description is the same for every app, and takes longer to build than the rest of an app.
 @cache
 def _document() -> bytes:
     return msgspec.json.encode(document(OPERATIONS))
 
 
-async def _end_waiting(app: web.Application) -> None:
+async def _end_waiting_requests(app: web.Application) -> None:
     app[FEED].close()
 
 
 def _methods(operation: Operation) -> tuple[str, ...]:
-    # HEAD is GET without the content (RFC 9110, section 9.3.2).
+    # HEAD is GET without the content (RFC 9110 section 9.3.2).
     get = operation.method == hdrs.METH_GET
     return (hdrs.METH_HEAD, hdrs.METH_GET) if get else (operation.method,)

@@ -1,11 +1,12 @@
-"""What browsers load: the dashboard at ``/``, and the API's description, also as a page.
+"""Files for browsers: the dashboard at ``/``, and the API's description as JSON and as a page.
 
-All of it are files of the package, with nothing from other hosts. Anyone may load it: it says
-nothing about the appliance before a log-in. Writes from other sites are refused by the API itself,
-and the session's cookie does not go with them (``SameSite=Strict``).
+All of them are files of the package, and load nothing from other hosts. No log-in is needed: they
+have no data of the appliance. The API itself refuses writes that come from other sites, and
+browsers do not send the session's cookie with those (``SameSite=Strict``).
 
-The page of the description is Swagger UI (docs/decisions/0031): the files of ``swagger-ui-dist`` as
-npm has them, whose digests are in ``swagger/SHA256SUMS``, and a page of ours that starts it.
+The page of the description is Swagger UI (docs/decisions/0031): the unchanged files of the npm
+package ``swagger-ui-dist``, whose digests are in ``swagger/SHA256SUMS``, and a page of spsd that
+starts it.
 """
 
 from importlib.resources import files
@@ -22,7 +23,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _SCRIPTS = ("main.js", "api.js", "events.js", "format.js", "downloads.js", "slots.js")
 
 
@@ -31,33 +32,33 @@ async def openapi(request: web.Request) -> web.Response:
     return web.Response(body=request.app[DOCUMENT], content_type=JSON)
 
 
-def _serving(folder: str, name: str, kind: str) -> Handler:
-    # Read once, when spsd is imported, and not while a client waits.
+def _file_handler(folder: str, name: str, media_type: str) -> Handler:
+    # The file is read once, at import, so that no request waits for the disk.
     content = files(spsd.web).joinpath(folder, name).read_bytes()
 
     async def serve(_: web.Request) -> web.Response:
-        response = web.Response(body=content, content_type=kind, charset="utf-8")
+        response = web.Response(body=content, content_type=media_type, charset="utf-8")
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
-        # Requested again each time: an upgrade of spsd changes all of them at once.
+        # An upgrade of spsd changes all files at once: the browser must not mix old and new ones.
         response.headers[hdrs.CACHE_CONTROL] = "no-cache"
         return response
 
     return serve
 
 
-def _file(operation: str, path: str, file: str, summary: str, tag: str = "Dashboard") -> Operation:
-    folder, _, name = file.partition("/")
-    kind = _KINDS[name[name.rindex(".") :]]
+def _file(name: str, path: str, file: str, summary: str, tag: str = "Dashboard") -> Operation:
+    folder, _, file_name = file.partition("/")
+    media_type = _MEDIA_TYPES[file_name[file_name.rindex(".") :]]
     return Operation(
-        name=operation,
+        name=name,
         method=hdrs.METH_GET,
         path=path,
-        handler=_serving(folder, name, kind),
+        handler=_file_handler(folder, file_name, media_type),
         tag=tag,
         summary=summary,
         access=Access.ANYONE,
-        answer=SuccessResponse(None, meaning="For browsers.", media_type=kind),
+        success=SuccessResponse(None, meaning="The file.", media_type=media_type),
     )
 
 
@@ -68,29 +69,36 @@ DESCRIPTION_OPERATIONS = (
         path=OPENAPI,
         handler=openapi,
         tag="Description",
-        summary="Read this description as OpenAPI 3.1",
+        summary="Read the API description (OpenAPI 3.1)",
         access=Access.ANYONE,
-        answer=SuccessResponse(None, meaning="An OpenAPI document.", media_type=JSON),
+        success=SuccessResponse(None, meaning="The OpenAPI document.", media_type=JSON),
     ),
-    _file("readDocs", DOCS, "swagger/index.html", "Read this description as a page", "Description"),
+    _file(
+        "readDocs", DOCS, "swagger/index.html", "Read the API description as a page", "Description"
+    ),
     *(
         _file(name, f"{DOCS}/{file}", f"swagger/{file}", summary, "Description")
         for name, file, summary in (
-            ("getDocsStyle", "swagger-ui.css", "The page's style sheet"),
-            ("getDocsScript", "swagger-ui-bundle.js", "The page's script, which is Swagger UI"),
-            ("getDocsStart", "start.js", "How the page is started"),
+            ("getDocsStyle", "swagger-ui.css", "Load the style sheet of the page"),
+            ("getDocsScript", "swagger-ui-bundle.js", "Load the script of the page, Swagger UI"),
+            ("getDocsStart", "start.js", "Load the script that starts the page"),
         )
     ),
 )
 DASHBOARD_OPERATIONS = (
-    _file("readDashboard", "/", "ui/index.html", "The page for operators"),
-    _file("getDashboardStyle", "/ui/style.css", "ui/style.css", "Its style sheet"),
+    _file("readDashboard", "/", "ui/index.html", "Open the dashboard"),
+    _file(
+        "getDashboardStyle",
+        "/ui/style.css",
+        "ui/style.css",
+        "Load the style sheet of the dashboard",
+    ),
     *(
         _file(
             f"getDashboardScript{name[:-3].capitalize()}",
             f"/ui/{name}",
             f"ui/{name}",
-            "Part of its script",
+            "Load a script of the dashboard",
         )
         for name in _SCRIPTS
     ),

@@ -1,7 +1,7 @@
-"""What an operation of the API promises: the one table that serves requests and describes them.
+"""The contract of the API: one table of operations, which both serves requests and describes them.
 
-Each resource's module has the rows of its own operations beside its handlers;
-:mod:`spsd.web.routes` has all of them.
+The module of each resource has its own operations beside its handlers; :mod:`spsd.web.routes` has
+all of them. The texts here (summaries, notes, meanings) are published in the OpenAPI document.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,10 +22,10 @@ SCHEMA_REF = "#/components/schemas/{name}"
 
 
 class Access(StrEnum):
-    """Who may call."""
+    """Which clients may use an operation."""
 
     ANYONE = "anyone"
-    EITHER = "anyone; a session shows more"
+    OPTIONAL_SESSION = "anyone; a session shows more"
     MONITOR = "anyone on the appliance; else a token or a session"
     VIEWER = "viewer"
     ADMIN = "admin"
@@ -33,7 +33,7 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A header field or a parameter: its name, what it means, and its JSON Schema."""
+    """A header field or a query parameter: its name, its meaning and its JSON Schema."""
 
     name: str
     meaning: str
@@ -43,26 +43,29 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class SuccessResponse:
-    """A success; ``content`` is the type of the JSON document, or None for another media type."""
+    """A success; ``content`` is the type of its JSON document, None for another media type."""
 
     content: type[msgspec.Struct] | None
     status: HTTPStatus = HTTPStatus.OK
     meaning: str = "Done."
     headers: Sequence[Field] = ()
     media_type: str = JSON
-    also: Sequence[str] = ()
-    """Other media types of the same, where ``Accept`` asks for them."""
-    inside: Sequence[type[msgspec.Struct]] = ()
-    """Types inside ``content`` that its annotations cannot name."""
+    other_media_types: Sequence[str] = ()
+    """Media types that the client may choose instead with ``Accept``."""
+    nested: Sequence[type[msgspec.Struct]] = ()
+    """Types within ``content`` that its annotations cannot name."""
     stream: str = ""
-    """What an event stream of it tells; empty: there is none."""
+    """The events of its event stream; empty if it has none."""
     conditional: bool = False
-    """Whether it may be 304 instead (RFC 9110, section 15.4.5)."""
+    """Whether the response may be 304 instead (RFC 9110 section 15.4.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestBody:
-    """A request's body: a JSON document of a type, or bytes of some media types."""
+    """A request body: a JSON document of the type ``content``, or bytes of ``media_types``.
+
+    ``media_types`` has a JSON Schema for each media type.
+    """
 
     content: type[msgspec.Struct] | None = None
     media_types: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class RequestBody:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An operation that takes something out of this one's answer (OpenAPI 3.1, Link Object)."""
+    """An operation that uses a value of this response (OpenAPI 3.1, Link Object)."""
 
     operation: str
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -87,31 +90,34 @@ class Operation:
     handler: Handler
     tag: str
     summary: str
-    answer: SuccessResponse
+    success: SuccessResponse
     access: Access
     notes: str = ""
-    takes: RequestBody | None = None
+    request_body: RequestBody | None = None
     query: Sequence[Field] = ()
     headers: Sequence[Field] = ()
     errors: Sequence[type[RequestError]] = ()
-    """What it may answer beside what every operation with its access and body may."""
+    """Its own errors; those of its access and body are added by :mod:`spsd.web.openapi`."""
     links: Sequence[Link] = ()
 
 
 class Contract:
-    """All operations, and which of them a request asks for."""
+    """All operations; finds the one that serves a request."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.operations = operations
-        self._found = {(one.method, one.path): one for one in operations}
+        self._by_route = {(operation.method, operation.path): operation for operation in operations}
 
-    def asked(self, request: web.Request) -> Operation | None:
-        """The operation behind the request's route; HEAD asks for GET. None: there is none."""
+    def operation_for(self, request: web.Request) -> Operation | None:
+        """The operation that serves the request; None if its path or method has none.
+
+        HEAD is served by the operation of GET (RFC 9110 section 9.3.2).
+        """
         resource = request.match_info.route.resource
         if resource is None:
             return None
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-        return self._found.get((method, resource.canonical))
+        return self._by_route.get((method, resource.canonical))
 
 
 CONTRACT = web.AppKey("contract", Contract)

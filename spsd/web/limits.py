@@ -1,4 +1,4 @@
-"""For how long clients are waited for, once their request has begun; tests are less patient."""
+"""Time limits for a client after the head of its request; tests use smaller ones."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,17 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebLimits:
-    """In seconds, where nothing else is said."""
+    """All limits are in seconds."""
 
-    whole_s: float = 30.0
-    """For a JSON body: it has 64 KiB at most, so it needs a time and no rate."""
+    body_s: float = 30.0
+    """Until a JSON body is complete: it has at most 64 KiB, so no rate is needed."""
 
     upload_idle_s: float = 60.0
-    """How long a client may send nothing of an image before it is dropped, and over which its rate
-    is measured."""
+    """Longest pause of an upload, and the window over which its rate is measured."""
 
-    events_keep_s: float = 15.0
-    """After so long without an event a comment is sent, and the reader's session has to be one
-    still."""
+    event_keepalive_s: float = 15.0
+    """Interval of the comments in a quiet event stream (HTML standard, section 9.2.7); the session
+    is checked as often."""
 
 
 LIMITS = web.AppKey("limits", WebLimits)

@@ -1,4 +1,4 @@
-"""Paths and links: absolute, with no scheme or host. [seen in sample]."""
+"""Paths and links: absolute paths without scheme and host. [seen in sample]."""
 
 from typing import Annotated
 
@@ -26,12 +26,12 @@ METRICS = "/metrics"
 
 
 def slot_path(slot: int) -> str:
-    """The link to a slot."""
+    """The path of a slot."""
     return f"{SLOTS}/{slot}"
 
 
 def manifest_path(slot: int) -> str:
-    """The link to what was proven of a slot's image."""
+    """The path of the manifest of a slot's image."""
     return f"{slot_path(slot)}/manifest"
 
 
@@ -40,21 +40,21 @@ Parent = Annotated[str, Meta(description="The path of the enclosing resource.")]
 
 
 class ResourceMeta(Shape):
-    """Where a resource stands."""
+    """Links of a resource."""
 
     href: Href
     parent: Parent
 
 
 class RootMeta(Shape):
-    """The root stands in nothing."""
+    """Links of the root, which has no parent."""
 
     href: Href
     parent: None = None
 
 
 class SiblingsMeta(Shape, kw_only=True):
-    """Where a resource stands, and the other firmware resources."""
+    """Links of a firmware resource, and to the other firmware resources."""
 
     href: Href
     parent: Parent
@@ -64,12 +64,12 @@ class SiblingsMeta(Shape, kw_only=True):
 
 
 class FirmwareMeta(SiblingsMeta, kw_only=True):
-    """All firmware resources."""
+    """Links to all firmware resources."""
 
     fetch: str = FETCH
 
 
 class PlainMeta(Shape):
-    """A resource without a known parent."""
+    """Links of a resource without a documented parent."""
 
     href: Href

@@ -1,4 +1,4 @@
-"""The description of the API in OpenAPI 3.1, made from the rows and types that serve it."""
+"""The OpenAPI 3.1 document of the API, generated from the operations and types that serve it."""
 
 import re
 from collections import defaultdict
@@ -34,54 +34,66 @@ from spsd.web.contract import (
     Field,
     Link,
     Operation,
+    RequestBody,
     SuccessResponse,
 )
 from spsd.web.links import LOG_IN
 from spsd.web.middleware.auth import COOKIE
 from spsd.web.middleware.problems import STATUS, Problem, meaning_of
-from spsd.web.responses import EVERYWHERE, Shape
+from spsd.web.responses import COMMON_FIELDS, Shape
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _VARIABLES = {
-    "key": ("The download's key.", {"type": "string", "minLength": 1}),
-    "slot": ("The slot's number.", {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"}),
+    "key": ("Key of the download.", {"type": "string", "minLength": 1}),
+    "slot": ("Number of the slot.", {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"}),
 }
 _ERROR_HEADERS: dict[type[RequestError], Field] = {
-    UnauthenticatedError: Field(hdrs.WWW_AUTHENTICATE, "How to log in.", required=True),
+    UnauthenticatedError: Field(hdrs.WWW_AUTHENTICATE, "The authentication scheme.", required=True),
     TooManyAttemptsError: Field(
-        hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
+        hdrs.RETRY_AFTER,
+        "Seconds to wait before the next request.",
+        {"type": "integer"},
+        required=True,
     ),
     TooManyReadersError: Field(
-        hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
+        hdrs.RETRY_AFTER,
+        "Seconds to wait before the next request.",
+        {"type": "integer"},
+        required=True,
     ),
     StorageBusyError: Field(
-        hdrs.RETRY_AFTER, "Seconds to wait.", {"type": "integer"}, required=True
+        hdrs.RETRY_AFTER,
+        "Seconds to wait before the next request.",
+        {"type": "integer"},
+        required=True,
     ),
 }
 _ABOUT = (
-    "The firmware part of the SPS REST API as spsd speaks it: a client hands over a URL and a "
-    "SHA-256; the image is downloaded, proven and put into a firmware slot, tested, and chosen "
-    "for the next boot. Firmware images may also be uploaded."
+    "The firmware part of the SPS REST API, as implemented by spsd. A client sends the URL and the "
+    "SHA-256 of a firmware image; spsd downloads the image, verifies it and installs it in a "
+    "firmware slot. The client then tests the slot and chooses it for the next boot. Images can "
+    "also be uploaded."
 )
 
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
-    """The whole description."""
+    """The document of ``operations``, as JSON values."""
     paths: dict[str, dict[str, Any]] = {}
     schemas = _Schemas(operations)
-    for one in operations:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
+    for operation in operations:
+        path_item = paths.setdefault(operation.path, {})
+        path_item[operation.method.lower()] = _operation_object(operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "spsd",
             "version": __version__,
-            "summary": "The firmware daemon of a lab appliance",
+            "summary": "Firmware downloads of a lab appliance",
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in operations)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(row.tag for row in operations)],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
@@ -95,95 +107,96 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 
 
 class _Schemas:
-    """The JSON Schemas of all types that the operations name."""
+    """The JSON Schemas of all types of the operations."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         types = dict.fromkeys(_types(operations))
         references, self.components = msgspec.json.schema_components(types, ref_template=SCHEMA_REF)
-        self._of = dict(zip(types, references, strict=True))
+        self._references = dict(zip(types, references, strict=True))
         for struct in _structs(tuple(types)):
-            _complete(self.components[struct.__name__], struct)
+            _require_sent_members(self.components[struct.__name__], struct)
 
-    def of(self, kind: type[msgspec.Struct]) -> dict[str, Any]:
-        """A reference to the type's schema."""
-        return self._of[kind]
+    def reference_to(self, kind: type[msgspec.Struct]) -> dict[str, Any]:
+        """A reference to the schema of ``kind``."""
+        return self._references[kind]
 
 
 def _types(operations: Sequence[Operation]) -> Iterator[type[msgspec.Struct]]:
     yield Problem
-    for one in operations:
-        if one.answer.content is not None:
-            yield one.answer.content
-        yield from one.answer.inside
-        if one.takes is not None and one.takes.content is not None:
-            yield one.takes.content
+    for operation in operations:
+        if operation.success.content is not None:
+            yield operation.success.content
+        yield from operation.success.nested
+        if operation.request_body is not None and operation.request_body.content is not None:
+            yield operation.request_body.content
 
 
 def _structs(types: tuple[type, ...]) -> set[type[Shape]]:
-    """All shapes among the types and inside them."""
-    found: set[type[Shape]] = set()
+    """All shapes among the types and nested in them."""
+    shapes: set[type[Shape]] = set()
 
     def visit(node: object) -> None:
         match node:
             case msgspec.inspect.StructType(cls=cls, fields=fields):
                 if issubclass(cls, Shape):
-                    found.add(cls)
+                    shapes.add(cls)
                 for field in fields:
                     visit(field.type)
             case msgspec.inspect.ListType(item_type=inner) | msgspec.inspect.Metadata(type=inner):
                 visit(inner)
-            case msgspec.inspect.UnionType(types=several):
-                for inner in several:
+            case msgspec.inspect.UnionType(types=alternatives):
+                for inner in alternatives:
                     visit(inner)
             case _:
                 return
 
     for kind in msgspec.inspect.multi_type_info(types):
         visit(kind)
-    return found
+    return shapes
 
 
-def _complete(schema: dict[str, Any], shape: type[Shape]) -> None:
-    """Of what we send, a member with a default is there all the same."""
-    always = [
+def _require_sent_members(schema: dict[str, Any], shape: type[Shape]) -> None:
+    """Mark members with a default as required: a response has them in any case."""
+    sent = [
         field.encode_name for field in msgspec.structs.fields(shape) if field.default is not UNSET
     ]
-    if always:
-        schema["required"] = always
+    if sent:
+        schema["required"] = sent
     for member in schema["properties"].values():
         member.pop("default", None)
 
 
-def _operation(one: Operation, schemas: _Schemas) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "operationId": one.name,
-        "tags": [one.tag],
-        "summary": one.summary,
-        "x-spsd-access": one.access.value,
-        "security": _security(one),
-        "responses": _responses(one, schemas),
+def _operation_object(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "x-spsd-access": operation.access.value,
+        "security": _security(operation),
+        "responses": _responses(operation, schemas),
     }
-    if one.notes:
-        told["description"] = one.notes
+    if operation.notes:
+        described["description"] = operation.notes
     parameters = [
-        *_path_parameters(one.path),
-        *(_parameter(field, "query") for field in one.query),
-        *(_parameter(field, "header") for field in one.headers),
+        *_path_parameters(operation.path),
+        *(_parameter(field, "query") for field in operation.query),
+        *(_parameter(field, "header") for field in operation.headers),
     ]
     if parameters:
-        told["parameters"] = parameters
-    if one.takes is not None:
-        told["requestBody"] = {"required": True, "content": _content(one, schemas)}
-    return told
+        described["parameters"] = parameters
+    if operation.request_body is not None:
+        content = _request_content(operation.request_body, schemas)
+        described["requestBody"] = {"required": True, "content": content}
+    return described
 
 
-def _security(one: Operation) -> list[dict[str, list[str]]]:
-    if one.path == LOG_IN and one.access is Access.ANYONE:
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.path == LOG_IN and operation.access is Access.ANYONE:
         return [{"basic": []}]
-    match one.access:
+    match operation.access:
         case Access.ANYONE:
             return []
-        case Access.EITHER:
+        case Access.OPTIONAL_SESSION:
             return [{}, {"session": []}]
         case Access.MONITOR:
             return [{}, {"bearer": []}, {"session": []}]
@@ -208,87 +221,88 @@ def _parameter(field: Field, place: str) -> dict[str, Any]:
 
 
 def _field(field: Field) -> dict[str, Any]:
-    told = {"description": field.meaning, "schema": dict(field.schema)}
-    return told | ({"required": True} if field.required else {})
+    described = {"description": field.meaning, "schema": dict(field.schema)}
+    return described | ({"required": True} if field.required else {})
 
 
-def _content(one: Operation, schemas: _Schemas) -> dict[str, Any]:
-    if one.takes is None:
-        return {}
-    media = {kind: {"schema": dict(schema)} for kind, schema in one.takes.media_types.items()}
-    if one.takes.content is not None:
-        media[JSON] = {"schema": schemas.of(one.takes.content)}
-    return media
-
-
-def _responses(one: Operation, schemas: _Schemas) -> dict[str, Any]:
-    good = one.answer
-    schema = {} if good.content is None else {"schema": schemas.of(good.content)}
-    success: dict[str, Any] = {
-        "description": good.meaning,
-        "headers": _headers(good.headers),
-        "content": dict.fromkeys((good.media_type, *good.also), schema),
+def _request_content(body: RequestBody, schemas: _Schemas) -> dict[str, Any]:
+    content = {
+        media_type: {"schema": dict(schema)} for media_type, schema in body.media_types.items()
     }
-    if good.stream:
-        success["content"][EVENT_STREAM] = {
-            "schema": {"type": "string", "description": good.stream}
+    if body.content is not None:
+        content[JSON] = {"schema": schemas.reference_to(body.content)}
+    return content
+
+
+def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    success = operation.success
+    schema = {} if success.content is None else {"schema": schemas.reference_to(success.content)}
+    described: dict[str, Any] = {
+        "description": success.meaning,
+        "headers": _headers(success.headers),
+        "content": dict.fromkeys((success.media_type, *success.other_media_types), schema),
+    }
+    if success.stream:
+        described["content"][EVENT_STREAM] = {
+            "schema": {"type": "string", "description": success.stream}
         }
-    if one.links:
-        success["links"] = {link.operation: _link(link) for link in one.links}
+    if operation.links:
+        described["links"] = {link.operation: _link(link) for link in operation.links}
     by_status: dict[HTTPStatus, list[type[RequestError]]] = defaultdict(list)
-    for error in dict.fromkeys(errors_of(one)):
+    for error in dict.fromkeys(errors_of(operation)):
         by_status[STATUS[error]].append(error)
     problems = {
         str(status.value): _problem(by_status[status], schemas) for status in sorted(by_status)
     }
-    return {str(good.status.value): success} | _unchanged(good) | problems
+    return {str(success.status.value): described} | _not_modified(success) | problems
 
 
-def _unchanged(good: SuccessResponse) -> dict[str, Any]:
-    if not good.conditional:
+def _not_modified(success: SuccessResponse) -> dict[str, Any]:
+    if not success.conditional:
         return {}
-    told = {
-        "description": "It is what the client has, by the `If-None-Match` of the request.",
-        "headers": _headers(good.headers),
+    described = {
+        "description": "The revision is still one of those in `If-None-Match`.",
+        "headers": _headers(success.headers),
     }
-    return {str(HTTPStatus.NOT_MODIFIED.value): told}
+    return {str(HTTPStatus.NOT_MODIFIED.value): described}
 
 
-def errors_of(one: Operation) -> Iterator[type[RequestError]]:
-    """All that the operation may answer instead of a success."""
-    yield from one.errors
-    if one.access in (Access.VIEWER, Access.ADMIN, Access.MONITOR):
+def errors_of(operation: Operation) -> Iterator[type[RequestError]]:
+    """All errors with which the operation may respond; some may occur twice."""
+    yield from operation.errors
+    if operation.access in (Access.VIEWER, Access.ADMIN, Access.MONITOR):
         yield UnauthenticatedError
-    if one.access is Access.ADMIN or one.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
+    # Writes from other web sites are refused for every access.
+    if operation.access is Access.ADMIN or operation.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
         yield UnauthorizedError
-    if one.takes is not None:
+    if operation.request_body is not None:
         yield InvalidRequestBodyError
         yield RequestTimeoutError
-        if one.takes.content is not None:
+        if operation.request_body.content is not None:
             yield RequestBodyTooLargeError
     yield ExpectationFailedError
     yield from (InternalError, StorageBusyError, StorageFailedError, InsufficientStorageError)
 
 
 def _problem(errors: Sequence[type[RequestError]], schemas: _Schemas) -> dict[str, Any]:
-    names = {"properties": {"type": {"enum": sorted(error.type for error in errors)}}}
+    types = {"properties": {"type": {"enum": sorted(error.type for error in errors)}}}
     return {
         "description": " ".join(f"`{error.type}`: {meaning_of(error)}" for error in errors),
-        "headers": _headers([_ERROR_HEADERS[e] for e in errors if e in _ERROR_HEADERS]),
+        "headers": _headers([_ERROR_HEADERS[error] for error in errors if error in _ERROR_HEADERS]),
         "content": {
-            JSON: {"schema": {**schemas.of(Problem), "properties": {"error": names}}},
+            JSON: {"schema": {**schemas.reference_to(Problem), "properties": {"error": types}}},
         },
     }
 
 
 def _headers(fields: Sequence[Field]) -> dict[str, Any]:
-    return {field.name: _field(field) for field in (*EVERYWHERE, *fields)}
+    return {field.name: _field(field) for field in (*COMMON_FIELDS, *fields)}
 
 
 def _link(link: Link) -> dict[str, Any]:
-    told: dict[str, Any] = {"operationId": link.operation}
+    described: dict[str, Any] = {"operationId": link.operation}
     if link.parameters:
-        told["parameters"] = dict(link.parameters)
+        described["parameters"] = dict(link.parameters)
     if link.body:
-        told["requestBody"] = dict(link.body)
-    return told
+        described["requestBody"] = dict(link.body)
+    return described

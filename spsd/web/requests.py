@@ -1,7 +1,12 @@
-"""Request bodies: JSON whatever the content type says [inferred], and ``Expect``.
+"""Request bodies, which are JSON with any content type [inferred], and the field ``Expect``.
 
-A refusal comes before the client has sent its bytes where the client waits for it (RFC 9110,
-section 10.1.1).
+A client that sends ``Expect: 100-continue`` waits for 100 (Continue) before it sends the body, so
+that a refusal saves the transfer (RFC 9110 section 10.1.1). The steps:
+
+1. :func:`defer_continue`: nothing is sent when the head has been received.
+2. :func:`expectation`: another expectation is refused with 417.
+3. :func:`send_continue`: a handler that reads the body sends 100 first.
+4. :func:`close_after_unread_body`: after a response without the whole body, the connection closes.
 """
 
 import asyncio
@@ -26,40 +31,49 @@ from spsd.web.limits import LIMITS
 _CONTINUE = "100-continue"
 
 
-async def later(_: web.Request) -> None:
-    """A route's ``expect_handler``: nothing is promised before the request has been looked at."""
+async def defer_continue(_: web.Request) -> None:
+    """The ``expect_handler`` of each route: sends nothing, because the request may be refused.
+
+    aiohttp's own handler sends 100 (Continue) before the session has been checked.
+    """
 
 
 @web.middleware
 async def expectation(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what nobody can meet.
+    """Refuse unknown expectations.
 
     Raises:
-        ExpectationFailedError: another expectation than 100-continue.
+        ExpectationFailedError: ``Expect`` has another value than 100-continue.
     """
-    asked = _expected(request)
-    if asked is not None and asked.lower() != _CONTINUE:
-        raise ExpectationFailedError(f"The expectation {asked!r} cannot be met, only {_CONTINUE}.")
+    expected = _expectation(request)
+    # RFC 9110 section 10.1.1: the value is case-insensitive, and any other may be refused.
+    if expected is not None and expected.lower() != _CONTINUE:
+        raise ExpectationFailedError(
+            f"The expectation {expected!r} is not supported; the only one is {_CONTINUE}."
+        )
     return await handler(request)
 
 
-async def close_unless_read(request: web.Request, response: web.StreamResponse) -> None:
-    """After an answer that did not wait for the whole body nothing else can be read."""
+async def close_after_unread_body(request: web.Request, response: web.StreamResponse) -> None:
+    """Close the connection after a response that is sent before the end of the request body.
+
+    The rest of the body would be read as the next request (RFC 9112 section 9.3).
+    """
     if not request.content.is_eof():
         response.headers[hdrs.CONNECTION] = "close"
         response.force_close()
 
 
-async def go_ahead(request: web.Request) -> None:
-    """The body is wanted: say so, if the client waits to hear it."""
-    if _expected(request) is not None:
+async def send_continue(request: web.Request) -> None:
+    """Send 100 (Continue) if the client expects it; call it before the body is read."""
+    if _expectation(request) is not None:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        # What aiohttp counts is the answer's own length.
+        # aiohttp counts only the bytes of the final response.
         request.writer.output_size = 0
 
 
-def _expected(request: web.Request) -> str | None:
-    # An HTTP/1.0 client cannot wait for what its protocol does not have.
+def _expectation(request: web.Request) -> str | None:
+    # RFC 9110 section 10.1.1: 100-continue in an HTTP/1.0 request must be ignored.
     return request.headers.get(hdrs.EXPECT) if request.version >= HttpVersion11 else None
 
 
@@ -67,7 +81,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Checksum(msgspec.Struct, forbid_unknown_fields=True):
-    """Only sha256 is accepted. [documented]."""
+    """The expected digest of the image. Only `sha256` is accepted. [documented]."""
 
     sha256: Annotated[
         str,
@@ -80,12 +94,12 @@ class Checksum(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Submission(msgspec.Struct, forbid_unknown_fields=True):
-    """What to download, and its only proof."""
+    """The image to download, and the SHA-256 by which it is verified."""
 
     url: Annotated[
         str,
         Meta(
-            description="Where the image is: http or https, at most 8192 characters.",
+            description="URL of the image: http or https, at most 8192 characters.",
             examples=["https://images.example.org/appliance-2.iso"],
             extra_json_schema={"format": "uri"},
         ),
@@ -95,8 +109,8 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
         list[Annotated[str, Meta(extra_json_schema={"format": "uri"})]],
         Meta(
             max_length=MIRROR_LIMIT,
-            description="Where else the same image is, each as `url` is; asked in this order when "
-            "`url` fails. What is named twice counts once. A member of spsd's own.",
+            description="Other URLs of the same image, with the same rules as `url`; tried in "
+            "this order when `url` fails. Repeated URLs count once. An extension of spsd.",
             examples=[["https://mirror.example.org/appliance-2.iso"]],
         ),
     ] = []
@@ -105,7 +119,7 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
         """The URL, the digest, and the mirrors without repetitions.
 
         Raises:
-            InvalidRequestBodyError: one of them is wrong; the error names it.
+            InvalidRequestBodyError: one of them is invalid; ``details["field"]`` is its name.
         """
         url = parse_source_url(self.url, field="url")
         mirrors = [
@@ -117,67 +131,74 @@ class Submission(msgspec.Struct, forbid_unknown_fields=True):
 
 
 SlotId = Annotated[
-    # Not int: 2.0 is the integer 2 (JSON Schema, section 4.2.3), and is documented as a number.
+    # Not int: the member is documented as a number, and 2.0 is the integer 2 (JSON Schema 4.2.3).
     Annotated[float, Meta(ge=1, le=9999, multiple_of=1)]
     | Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}$")],
-    Meta(description="The slot's number; digits in a string are taken as well.", examples=[2]),
+    Meta(description="Number of the slot; a string of digits is also accepted.", examples=[2]),
 ]
 
 
 class TestOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Which slot to test."""
+    """The slot to test."""
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a test class of pytest
 
     slot_id: SlotId
 
 
 class UpgradeOrder(msgspec.Struct, forbid_unknown_fields=True):
-    """Which slot to boot, and why."""
+    """The slot to boot, and a reason for the log."""
 
     slot_id: SlotId
-    message: Annotated[str | None, Meta(description="For the log; null and nothing are one.")] = (
-        None
-    )
+    message: Annotated[
+        str | None, Meta(description="Reason for the upgrade, written to the log; null is none.")
+    ] = None
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """The request's body as a value of ``kind``.
+    """The request body as a value of ``kind``.
 
     Raises:
-        IncompleteRequestBodyError: a required member is missing; the error names it.
-        InvalidRequestBodyError: the body is no JSON object, or a member is wrong; it names it;
-            or the client has gone.
-        RequestTimeoutError: it is not whole in time, see :class:`WebLimits`.
+        IncompleteRequestBodyError: a required member is missing; ``details["field"]`` is its name.
+        InvalidRequestBodyError: the body is not a JSON object of this kind, or the client closed
+            the connection before the end of the body.
+        RequestTimeoutError: the body was not complete within ``WebLimits.body_s``.
     """
-    await go_ahead(request)
-    limit_s = request.app[LIMITS].whole_s
+    await send_continue(request)
+    limit_s = request.app[LIMITS].body_s
     try:
         async with asyncio.timeout(limit_s):
             body = await request.read()
     except TimeoutError as error:
         raise RequestTimeoutError(
-            f"The body was not whole after {limit_s:g} seconds. Check the network and ask again."
+            f"The body was not complete after {limit_s:g} seconds. Check the network and send the "
+            "request again."
         ) from error
     except OSError as error:
-        raise InvalidRequestBodyError("The connection ended before the body did.") from error
-    return decoded(body, kind)
+        raise InvalidRequestBodyError(
+            "The connection was closed before the end of the body."
+        ) from error
+    return decode_json(body, kind)
 
 
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.(.*)`)?", re.DOTALL)
 
 
-def decoded(body: bytes, kind: type[T]) -> T:
-    """The body as a value of ``kind``; errors as in :func:`read_json`."""
+def decode_json(body: bytes, kind: type[T]) -> T:
+    """The body as a value of ``kind``.
+
+    Raises:
+        IncompleteRequestBodyError, InvalidRequestBodyError: as in :func:`read_json`.
+    """
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         if (missing := _MISSING.fullmatch(str(error))) is not None:
-            name, inside = missing.groups()
-            field = f"{inside}.{name}" if inside else name
+            name, parent = missing.groups()
+            field = f"{parent}.{name}" if parent else name
             raise IncompleteRequestBodyError(
                 f"The body must have the member `{field}`.", field=field
             ) from error
-        raise InvalidRequestBodyError(f"The body cannot be used: {error}.") from error
+        raise InvalidRequestBodyError(f"The body is invalid: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequestBodyError(f"The body cannot be used: {error}.") from error
+        raise InvalidRequestBodyError(f"The body is invalid: {error}.") from error

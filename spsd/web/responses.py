@@ -1,4 +1,4 @@
-"""Answers as JSON, with the header fields that every one of them has."""
+"""JSON responses, and the header fields that every response has."""
 
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,13 +11,13 @@ from spsd.web.contract import JSON, SCHEMA_REF, Field
 
 
 class Shape(msgspec.Struct, forbid_unknown_fields=True):
-    """A JSON object on the wire: these members and no others."""
+    """A JSON object on the wire: with all of these members and no others."""
 
 
 def one_of(*shapes: type[Shape]) -> msgspec.Meta:
-    """Mark a member that has one of several shapes; msgspec describes no untagged unions.
+    """The annotation of a member with one of several shapes; msgspec has no untagged unions.
 
-    The operation's answer must name them as ``inside``, so that they are described.
+    The operation must name the shapes in ``SuccessResponse.nested``, so that they are described.
     """
     references = [{"$ref": SCHEMA_REF.format(name=shape.__name__)} for shape in shapes]
     return msgspec.Meta(extra_json_schema={"anyOf": references})
@@ -26,7 +26,7 @@ def one_of(*shapes: type[Shape]) -> msgspec.Meta:
 DateTime = Annotated[
     str,
     msgspec.Meta(
-        description="ISO 8601, whole seconds, with the offset +00:00.",
+        description="ISO 8601 in whole seconds, with the offset +00:00.",
         extra_json_schema={"format": "date-time"},
     ),
 ]
@@ -37,25 +37,28 @@ def date_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-EVERYWHERE = (
+COMMON_FIELDS = (
     Field(hdrs.ALLOW, "The methods of this resource.", required=True),
     Field(hdrs.CONTENT_LANGUAGE, "Always `en`.", {"type": "string", "enum": ["en"]}, required=True),
 )
-"""On every response. [documented] 6.0.1; so is Content-Type, which OpenAPI tells elsewhere."""
+"""On every response. [documented] 6.0.1; also Content-Type, which OpenAPI has in ``content``."""
 
 
 def respond(content: Shape, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """A JSON response."""
-    return encoded(msgspec.json.encode(content), status=status)
+    """A JSON response with ``content``."""
+    return json_response(msgspec.json.encode(content), status=status)
 
 
-def encoded(document: bytes, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    """A response of JSON as it stands."""
+def json_response(document: bytes, *, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """A response with ``document``, which is encoded JSON."""
     return web.Response(body=document, status=status, content_type=JSON)
 
 
-async def common_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Before its head is sent. Allow and Content-Language are on every one. [documented] 6.0.1."""
+async def set_common_fields(request: web.Request, response: web.StreamResponse) -> None:
+    """Set the header fields of every response. Allow and Content-Language are [documented] 6.0.1.
+
+    A signal handler (``on_response_prepare``), called before the head is sent.
+    """
     response.headers[hdrs.ALLOW] = ", ".join(_methods(request))
     response.headers[hdrs.CONTENT_LANGUAGE] = "en"
     response.headers[hdrs.SERVER] = "spsd"
@@ -64,8 +67,8 @@ async def common_headers(request: web.Request, response: web.StreamResponse) -> 
 
 
 def _methods(request: web.Request) -> list[str]:
-    if isinstance(refusal := request.match_info.http_exception, web.HTTPMethodNotAllowed):
-        return sorted(refusal.allowed_methods)
+    if isinstance(error := request.match_info.http_exception, web.HTTPMethodNotAllowed):
+        return sorted(error.allowed_methods)
     resource = request.match_info.route.resource
     if resource is None:
         return []

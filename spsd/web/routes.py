@@ -1,4 +1,4 @@
-"""Every operation of the API, in the order of its description."""
+"""All operations of the API, in the order of the OpenAPI document."""
 
 from spsd.web import browser
 from spsd.web.api import (

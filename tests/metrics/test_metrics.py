@@ -29,7 +29,7 @@ def in_buckets(metrics, name, *labels):
 
 def test_every_label_combination_exists_from_the_start():
     metrics = Metrics()
-    transitions = {(one["trigger"], one["dest"]) for one in TRANSITIONS}
+    transitions = {(row["trigger"], row["dest"]) for row in TRANSITIONS}
     codes = {(code,): 0 for code in FailureCode}
     assert samples(metrics, "spsd_jobs") == {(state,): 0 for state in JobState}
     assert samples(metrics, "spsd_queue_length") == {(): 0}
@@ -59,8 +59,8 @@ def test_every_label_combination_exists_from_the_start():
 def test_the_bounds_of_the_buckets(name, bounds):
     metrics = Metrics()
     metrics.observe_request("GET", "/api", "2xx", 0)
-    found = {float(bound) for bound, *_ in samples(metrics, f"{name}_bucket")}
-    assert found == {*bounds, float("inf")}
+    bucket_bounds = {float(bound) for bound, *_ in samples(metrics, f"{name}_bucket")}
+    assert bucket_bounds == {*bounds, float("inf")}
 
 
 def test_a_bound_belongs_to_the_values_below_it():
@@ -91,7 +91,7 @@ def test_a_negative_duration_counts_as_zero():
     assert value(metrics, "spsd_http_request_duration_seconds_count", *labels) == 1
 
 
-def test_the_jobs_of_the_start_are_no_transitions():
+def test_jobs_in_the_database_at_the_start_are_not_transitions():
     metrics = Metrics()
     metrics.begin({JobState.QUEUED: 3, JobState.FAILED: 1})
     assert value(metrics, "spsd_jobs", "queued") == value(metrics, "spsd_queue_length") == 3
@@ -99,16 +99,16 @@ def test_the_jobs_of_the_start_are_no_transitions():
     assert sum(samples(metrics, "spsd_job_transitions_total").values()) == 0
 
 
-def test_two_daemons_in_a_process_count_apart():
-    one, other = Metrics(), Metrics()
-    one.observe_lag("requests", 1)
-    assert value(one, "spsd_event_loop_lag_seconds_count", "requests") == 1
-    assert value(other, "spsd_event_loop_lag_seconds_count", "requests") == 0
+def test_two_daemons_in_a_process_count_separately():
+    first, second = Metrics(), Metrics()
+    first.observe_lag("requests", 1)
+    assert value(first, "spsd_event_loop_lag_seconds_count", "requests") == 1
+    assert value(second, "spsd_event_loop_lag_seconds_count", "requests") == 0
     assert not [family.name for family in REGISTRY.collect() if family.name.startswith("spsd")]
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
-def test_no_series_says_when_it_was_created(accept):
+def test_there_are_no_created_series(accept):
     metrics = Metrics()
     metrics.observe_request("GET", "/api", "2xx", 1)
     encode, _ = choose_encoder(accept)

@@ -1,4 +1,4 @@
-"""The API of a whole daemon in the test's own loop; only its scheduler starts no job."""
+"""The API of a whole daemon in the event loop of the test; its scheduler starts no job."""
 
 import base64
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ LIMITS = Limits(shutdown_s=0.2, linger_s=0.2)
 
 @dataclass
 class TestClock:
-    """Time of day and monotonic seconds alike, which pass when a test says so."""
+    """Both clocks of the daemon, in seconds; a test sets the time."""
 
     __test__ = False
 
@@ -45,7 +45,7 @@ class TestClock:
 
 
 class Attached(BaseTestServer):
-    """A server that runs already, for aiohttp's test client."""
+    """A running server, for aiohttp's test client."""
 
     def __init__(self, daemon: Daemon) -> None:
         url = URL(daemon.url)
@@ -62,7 +62,7 @@ class Attached(BaseTestServer):
 
 @dataclass
 class Api:
-    """``root`` is the state directory. No job runs: jobs stay where a test puts them."""
+    """A daemon in which no job runs: a test sets the states of jobs. ``root``: state directory."""
 
     root: Path
     stack: AsyncExitStack
@@ -72,10 +72,10 @@ class Api:
     async def start(
         self, *, current: int | None = None, limits: Limits = LIMITS, **tables: dict[str, Any]
     ) -> None:
-        """Start the daemon, or start it anew; ``current`` is the slot that was booted."""
+        """Start or restart the daemon; ``current`` is the booted slot."""
         await self.stop()
-        none_runs = {"slots": {"count": 3}, "fetch": {"concurrent": 0}}
-        self.settings: Settings = settings(self.root, **none_runs | tables)
+        no_jobs = {"slots": {"count": 3}, "fetch": {"concurrent": 0}}
+        self.settings: Settings = settings(self.root, **no_jobs | tables)
         self._daemon = await self.stack.enter_async_context(
             open_daemon(
                 self.settings,
@@ -86,11 +86,11 @@ class Api:
         )
 
     async def stop(self) -> None:
-        """As at the end of a test: first the clients, then the daemon."""
+        """Close first the clients, then the daemon."""
         await self.stack.aclose()
 
     async def client(self, name: str | None = "admin") -> TestClient:
-        """Another client, logged in."""
+        """Another client, logged in as ``name``; None: not logged in."""
         client = CheckedClient(Attached(self._daemon))
         self.stack.push_async_callback(client.close)
         if name is not None:

@@ -1,4 +1,4 @@
-"""What every answer has, and the corners of HTTP: nothing a client sends is our own failure."""
+"""The header fields of every response, and rare cases of HTTP: no request causes a 500."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ BODY = json.dumps({"url": URL, "checksum": {"sha256": "a" * 64}})
 QUEUED = Job.submitted(JobKey(KEY), URL, Sha256("a" * 64), now=1_935_652_522)
 
 
-def has_what_every_answer_has(response: ClientResponse, allow: str) -> None:
+def has_common_header_fields(response: ClientResponse, allow: str) -> None:
     assert response.headers["Allow"] == allow
     assert response.headers["Content-Language"] == "en"
     assert response.headers["Content-Type"] == "application/json"
@@ -44,7 +44,7 @@ def has_what_every_answer_has(response: ClientResponse, allow: str) -> None:
 async def is_problem(
     response: ClientResponse, status: int, kind: str, href: str, /, **details: object
 ) -> str:
-    """The error shape to the last key; gives the sentence."""
+    """Check the whole error document; returns its message."""
     document = await response.json()
     message = document["error"]["message"]
     assert response.status == status, document
@@ -56,16 +56,16 @@ async def is_problem(
 
 
 def errors(kind: type[RequestError] = RequestError) -> Iterator[type[RequestError]]:
-    for below in kind.__subclasses__():
-        yield below
-        yield from errors(below)
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from errors(subclass)
 
 
 def test_every_error_has_a_status() -> None:
     assert set(STATUS) == set(errors())
-    # The appliance's disk is no fault of the client's, and the same request may succeed later.
-    ours = {kind for kind, status in STATUS.items() if status >= 500}
-    assert ours == {
+    # The client is not at fault, and the same request may succeed later.
+    server_errors = {kind for kind, status in STATUS.items() if status >= 500}
+    assert server_errors == {
         InsufficientStorageError,
         StorageBusyError,
         StorageFailedError,
@@ -90,25 +90,27 @@ def test_every_error_has_a_status() -> None:
         ("GET", "/nothing/here", 404, ""),
     ],
 )
-async def test_header_fields(api: Api, method: str, path: str, status: int, allow: str) -> None:
+async def test_the_common_header_fields(
+    api: Api, method: str, path: str, status: int, allow: str
+) -> None:
     client = await api.client()
     await api.jobs.add(QUEUED)
     response = await client.request(method, path, data=BODY if method == "POST" else None)
     assert response.status == status
-    has_what_every_answer_has(response, allow)
+    has_common_header_fields(response, allow)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
-async def test_a_stranger_gets_them_too(api: Api, method: str) -> None:
+async def test_a_client_without_a_session_gets_them_too(api: Api, method: str) -> None:
     client = await api.client(None)
     response = await client.request(method, FETCH)
     await is_problem(response, 401, "Unauthenticated", FETCH, resource=FETCH)
-    has_what_every_answer_has(response, "GET, HEAD, POST")
+    has_common_header_fields(response, "GET, HEAD, POST")
     assert response.headers["WWW-Authenticate"] == 'Cookie realm="spsd", cookie-name="session_id"'
 
 
 @pytest.mark.parametrize("path", ["/none", "/api/none", "/api/nope", "/favicon.ico"])
-async def test_a_stranger_does_not_learn_what_there_is(api: Api, path: str) -> None:
+async def test_without_a_session_unknown_paths_are_not_revealed(api: Api, path: str) -> None:
     client = await api.client(None)
     await is_problem(await client.get(path), 401, "Unauthenticated", path, resource=path)
     client = await api.client()
@@ -119,18 +121,18 @@ async def test_a_stranger_does_not_learn_what_there_is(api: Api, path: str) -> N
 async def test_head_is_get_without_a_body(api: Api, path: str) -> None:
     client = await api.client()
     await api.jobs.add(QUEUED)
-    got, head = await client.get(path), await client.head(path)
-    assert head.status == got.status
+    get, head = await client.get(path), await client.head(path)
+    assert head.status == get.status
     assert await head.read() == b""
     for name in ("Allow", "Content-Type", "Content-Length"):
-        assert head.headers[name] == got.headers[name]
+        assert head.headers[name] == get.headers[name]
 
 
-async def test_wrong_method_to_the_last_key(api: Api) -> None:
+async def test_the_document_of_a_method_that_is_not_allowed(api: Api) -> None:
     client = await api.client()
     response = await client.put(FETCH, data=BODY)
-    said = await is_problem(response, 405, "MethodNotAllowed", FETCH, allow="GET, HEAD, POST")
-    assert said == f"{FETCH} takes GET, HEAD, POST, not PUT."
+    message = await is_problem(response, 405, "MethodNotAllowed", FETCH, allow="GET, HEAD, POST")
+    assert message == f"{FETCH} has the methods GET, HEAD, POST, not PUT."
     assert await api.jobs.list() == []
 
 
@@ -142,29 +144,29 @@ async def test_details_name_the_field(api: Api) -> None:
         ({"url": URL, "checksum": {}}, "IncompleteRequestBodyError", "checksum.sha256"),
     ]:
         response = await client.post(FETCH, json=content)
-        said = await is_problem(response, 400, kind, FETCH, field=field, resource=FETCH)
-        assert f"`{field}`" in said
+        message = await is_problem(response, 400, kind, FETCH, field=field, resource=FETCH)
+        assert f"`{field}`" in message
     for content, field in [
         ({"url": "ftp://a/b", "checksum": {"sha256": "a" * 64}}, "url"),
         ({"url": URL, "checksum": {"sha256": "a" * 63}}, "checksum.sha256"),
     ]:
         response = await client.post(FETCH, json=content)
-        said = await is_problem(response, 400, "InvalidRequestBodyError", FETCH, field=field)
-        assert f"`{field}`" in said
+        message = await is_problem(response, 400, "InvalidRequestBodyError", FETCH, field=field)
+        assert f"`{field}`" in message
     assert await api.jobs.list() == []
 
 
-async def test_a_body_may_have_64_kib_and_no_byte_more(api: Api) -> None:
+async def test_a_body_may_have_64_kib_and_not_more(api: Api) -> None:
     client = await api.client()
     padding = " " * (BODY_LIMIT - len(BODY))
     response = await client.post(FETCH, data=BODY + padding + " ")
-    said = await is_problem(response, 413, "RequestBodyTooLarge", FETCH)
-    assert said == "The body is longer than 64 KiB."
+    message = await is_problem(response, 413, "RequestBodyTooLarge", FETCH)
+    assert message == "The body is longer than 64 KiB."
     assert await api.jobs.list() == []
     assert (await client.post(FETCH, data=BODY + padding)).status == 202
 
 
-async def test_a_body_without_a_length_is_measured_too(api: Api) -> None:
+async def test_the_limit_applies_to_a_body_without_a_length(api: Api) -> None:
     async def blocks(size: int):
         yield BODY.encode()
         for _ in range(size // 1024):
@@ -177,14 +179,14 @@ async def test_a_body_without_a_length_is_measured_too(api: Api) -> None:
     assert (await client.post(FETCH, data=blocks(1024))).status == 202
 
 
-async def test_a_body_that_is_not_coded_as_it_says(api: Api, caplog) -> None:
+async def test_a_body_without_the_coding_of_its_header(api: Api, caplog) -> None:
     client = await api.client()
     response = await client.post(
         FETCH, data=b"no gzip at all", headers={"Content-Encoding": "gzip"}
     )
-    said = await is_problem(response, 400, "InvalidRequestBodyError", FETCH)
-    assert "gzip" in said
-    assert "\n" not in said
+    message = await is_problem(response, 400, "InvalidRequestBodyError", FETCH)
+    assert "gzip" in message
+    assert "\n" not in message
     assert not [record for record in caplog.records if record.name.startswith("spsd")]
     assert await api.jobs.list() == []
 
@@ -192,7 +194,7 @@ async def test_a_body_that_is_not_coded_as_it_says(api: Api, caplog) -> None:
 @pytest.mark.parametrize(
     "origin", ["http://[", "http://", "", "null", "file://", "ü", "http://a b"]
 )
-async def test_an_origin_that_is_none_is_a_foreign_one(api: Api, origin: str) -> None:
+async def test_an_invalid_origin_counts_as_another_site(api: Api, origin: str) -> None:
     client = await api.client()
     await api.jobs.add(QUEUED)
     href = f"{FETCH}/{KEY}"
@@ -203,15 +205,15 @@ async def test_an_origin_that_is_none_is_a_foreign_one(api: Api, origin: str) ->
 
 async def test_the_port_is_part_of_an_origin(api: Api) -> None:
     client = await api.client()
-    foreign = {"Origin": f"http://{client.host}:{client.port + 1}"}
-    assert (await client.post(FETCH, data=BODY, headers=foreign)).status == 403
+    other_port = {"Origin": f"http://{client.host}:{client.port + 1}"}
+    assert (await client.post(FETCH, data=BODY, headers=other_port)).status == 403
     assert await api.jobs.list() == []
 
 
-async def test_other_sites_may_be_read_from_as_browsers_see_fit(api: Api) -> None:
+async def test_reads_from_other_sites_are_answered_without_cors_permission(api: Api) -> None:
     client = await api.client()
-    foreign = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
-    response = await client.get(FETCH, headers=foreign)
+    other_site = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+    response = await client.get(FETCH, headers=other_site)
     assert response.status == 200
     assert "Access-Control-Allow-Origin" not in response.headers
 
@@ -226,24 +228,26 @@ async def test_installing_cannot_be_cancelled(api: Api) -> None:
     assert await api.jobs.list() == [job]
 
 
-async def test_what_nobody_expected_is_logged_once(api: Api, caplog, monkeypatch) -> None:
+async def test_an_unexpected_exception_is_logged_once_and_not_revealed(
+    api: Api, caplog, monkeypatch
+) -> None:
     client = await api.client()
 
     async def broken(_selection: object) -> None:
-        raise RuntimeError("a secret of ours")
+        raise RuntimeError("an internal secret")
 
     monkeypatch.setattr(api.jobs, "list", broken)
     with caplog.at_level(logging.ERROR):
         response = await client.get(FETCH)
-    said = await is_problem(response, 500, "InternalError", FETCH)
-    assert "secret" not in said
-    has_what_every_answer_has(response, "GET, HEAD, POST")
+    message = await is_problem(response, 500, "InternalError", FETCH)
+    assert "secret" not in message
+    has_common_header_fields(response, "GET, HEAD, POST")
     [record] = caplog.records
     assert record.exc_info is not None
-    assert "a secret of ours" in str(record.exc_info[1])
+    assert "an internal secret" in str(record.exc_info[1])
 
 
-async def test_a_touched_session_renews_its_cookie_with_whatever_answer(api: Api) -> None:
+async def test_an_extended_session_renews_its_cookie_with_any_response(api: Api) -> None:
     for name, method, path, status in [
         ("admin", "GET", FETCH, 200),
         ("admin", "GET", f"{FETCH}/x", 404),
@@ -261,7 +265,7 @@ async def test_a_touched_session_renews_its_cookie_with_whatever_answer(api: Api
 
 
 @pytest.mark.parametrize("secure", [True, False])
-async def test_secure_is_for_tls(api: Api, aiohttp_client, secure: bool) -> None:
+async def test_the_cookie_is_secure_with_tls(api: Api, aiohttp_client, secure: bool) -> None:
     await api.client(None)
     app = build_app(api.services, secure=secure, config_hash=str)
     client = await aiohttp_client(app)
@@ -270,12 +274,12 @@ async def test_secure_is_for_tls(api: Api, aiohttp_client, secure: bool) -> None
     assert bool(cookie["secure"]) is secure
     closed = await client.delete(LOG_IN, headers={"Cookie": f"session_id={cookie.value}"})
     assert closed.status == 200
-    gone = closed.cookies["session_id"]
-    assert (gone.value, gone["max-age"], gone["path"]) == ("", "0", "/")
+    deleted = closed.cookies["session_id"]
+    assert (deleted.value, deleted["max-age"], deleted["path"]) == ("", "0", "/")
     assert await closed.json() == {"meta": {"href": LOG_IN, "parent": "/api"}}
 
 
-async def test_a_viewer_may_log_out_and_a_stranger_may_not(api: Api) -> None:
+async def test_log_out_needs_a_session_of_any_role(api: Api) -> None:
     client = await api.client("viewer")
     assert (await client.delete(LOG_IN)).status == 200
     response = await client.delete(LOG_IN)
@@ -284,12 +288,12 @@ async def test_a_viewer_may_log_out_and_a_stranger_may_not(api: Api) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["0" * 40, "", "\udcff", '"\\377"'])
-async def test_a_bad_cookie_does_not_stop_a_log_in(api: Api, cookie: str) -> None:
+async def test_an_invalid_cookie_does_not_prevent_log_in(api: Api, cookie: str) -> None:
     client = await api.client(None)
     headers = basic("admin", PASSWORD) | {"Cookie": f"session_id={cookie}"}
     raw = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    answer = await exchange(client, f"GET {LOG_IN} HTTP/1.1\r\nHost: x\r\n{raw}")
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    response = await exchange(client, f"GET {LOG_IN} HTTP/1.1\r\nHost: x\r\n{raw}")
+    assert response.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_credentials_are_utf_8_and_may_have_colons(api: Api) -> None:
@@ -300,20 +304,20 @@ async def test_credentials_are_utf_8_and_may_have_colons(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["%00", "%ff", "%ed%a0%80", "..%2f..", "%F0%9F%92%A5", "a" * 4000])
-async def test_any_key_is_at_most_unknown(api: Api, key: str) -> None:
+async def test_any_invalid_key_is_not_found(api: Api, key: str) -> None:
     client = await api.client()
     cookie = f"Cookie: session_id={token_of(client)}\r\n"
     for method in ("GET", "DELETE"):
-        answer = await exchange(client, f"{method} {FETCH}/{key} HTTP/1.1\r\nHost: x\r\n{cookie}")
-        assert answer.startswith(b"HTTP/1.1 404 ")
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["type"] == "ResourceNotFound"
+        response = await exchange(client, f"{method} {FETCH}/{key} HTTP/1.1\r\nHost: x\r\n{cookie}")
+        assert response.startswith(b"HTTP/1.1 404 ")
+        assert json.loads(response.partition(b"\r\n\r\n")[2])["error"]["type"] == "ResourceNotFound"
 
 
-async def test_a_client_that_hangs_up_is_no_failure_of_ours(api: Api, caplog) -> None:
+async def test_a_client_that_disconnects_causes_no_logged_error(api: Api, caplog) -> None:
     client = await api.client()
     cookie = f"Cookie: session_id={token_of(client)}\r\n"
     head = f"POST {FETCH} HTTP/1.1\r\nHost: x\r\n{cookie}Content-Length: 40\r\n"
-    await exchange(client, head, b"half", hang_up=True)
+    await exchange(client, head, b"half", disconnect=True)
     assert (await client.get(FETCH)).status == HTTPStatus.OK
     assert not caplog.records
     assert await api.jobs.list() == []
@@ -324,14 +328,14 @@ def token_of(client: TestClient) -> str:
 
 
 async def exchange(
-    client: TestClient, head: str, body: bytes = b"", *, hang_up: bool = False
+    client: TestClient, head: str, body: bytes = b"", *, disconnect: bool = False
 ) -> bytes:
-    """What a socket answers to bytes that no well-behaved client sends."""
+    """The bytes of the response to a request that HTTP clients would not send."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
     message = f"{head}Connection: close\r\n\r\n".encode(errors="surrogateescape")
     writer.write(message + body)
     await writer.drain()
-    if hang_up:
+    if disconnect:
         writer.write_eof()
     try:
         return await reader.read()

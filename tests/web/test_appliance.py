@@ -1,4 +1,4 @@
-"""``/api/info`` and ``/api/health_status``: the documented shapes, over the real machine."""
+"""``/api/info`` and ``/api/health_status``: the documented shapes, with values of this machine."""
 
 import hashlib
 import socket
@@ -28,33 +28,33 @@ def filled(tmp_path: Path) -> Path:
     return slot / "image"
 
 
-async def test_what_a_stranger_sees(api: Api) -> None:
+async def test_the_info_without_a_session(api: Api) -> None:
     client = await api.client(None)
-    told = await (await client.get("/api/info", headers={"Cookie": "session_id=0"})).json()
-    assert told["key"] == "about_info"
-    assert told["meta"] == {"href": "/api/info", "parent": "/api"}
-    assert set(told["body"]) == {
+    document = await (await client.get("/api/info", headers={"Cookie": "session_id=0"})).json()
+    assert document["key"] == "about_info"
+    assert document["meta"] == {"href": "/api/info", "parent": "/api"}
+    assert set(document["body"]) == {
         "domainname",
         "hostname",
         "nickname",
         "plugin_sdk_version",
         "support_link",
     }
-    assert told["body"]["hostname"] == socket.gethostname().partition(".")[0]
-    assert set(told["body"]["plugin_sdk_version"]) == {"feature", "full"}
+    assert document["body"]["hostname"] == socket.gethostname().partition(".")[0]
+    assert set(document["body"]["plugin_sdk_version"]) == {"feature", "full"}
 
 
-async def test_what_a_user_sees(api: Api, filled: Path) -> None:
+async def test_the_info_with_a_session(api: Api, filled: Path) -> None:
     await api.start(current=2)
     client = await api.client("viewer")
     api.clock.seconds += 5
-    told = await (await client.get("/api/info")).json()
-    assert told["meta"] == {
+    document = await (await client.get("/api/info")).json()
+    assert document["meta"] == {
         "href": "/api/info",
         "parent": "/api",
         "remaining_seconds": IDLE_S - 5,
     }
-    more = {
+    additional = {
         "analytics_enabled": False,
         "build_date": None,
         "config_hash": fingerprint_of(api.settings),
@@ -62,56 +62,54 @@ async def test_what_a_user_sees(api: Api, filled: Path) -> None:
         "roles": ["viewer"],
         "version": __version__,
     }
-    assert told["body"].items() >= more.items()
-    assert len(told["body"]) == len(more) + 5
+    assert document["body"].items() >= additional.items()
+    assert len(document["body"]) == len(additional) + 5
 
 
 @pytest.mark.parametrize("current", [None, 1, 9])
-async def test_nobody_knows_which_firmware_runs(
-    api: Api, filled: Path, current: int | None
-) -> None:
+async def test_the_running_firmware_is_unknown(api: Api, filled: Path, current: int | None) -> None:
     await api.start(current=current)
     client = await api.client()
     assert (await (await client.get("/api/info")).json())["body"]["firmware_version"] is None
 
 
-def health(verdict: str, tainted: int) -> dict[str, object]:
+def health(status: str, tainted: int) -> dict[str, object]:
     return {
         "tainted_files": {"boot": 0, "core": tainted, "ha_other": 0},
-        "integrity": {"boot": verdict, "core": verdict},
+        "integrity": {"boot": status, "core": status},
     }
 
 
 async def test_the_health(api: Api, filled: Path) -> None:
     await api.start(current=2)
     client = await api.client("viewer")
-    told = await (await client.get("/api/health_status")).json()
-    assert set(told) == {"health_status", "meta"}
-    status = told["health_status"]
+    document = await (await client.get("/api/health_status")).json()
+    assert set(document) == {"health_status", "meta"}
+    status = document["health_status"]
     percents, averages = {"cpu", "disk", "memory", "swap"}, {"load1", "load5", "load15"}
     assert set(status) == percents | averages | {"firmware"}
     assert status["firmware"] == health("OK", 0)
-    assert told["meta"] == {
+    assert document["meta"] == {
         "href": "/api/health_status",
         "parent": "/api",
         "integrity_age_seconds": 0,
     }
     filled.write_bytes(b"what was not in it")
     api.clock.seconds += 61
-    told = await (await client.get("/api/health_status")).json()
-    assert told["meta"]["integrity_age_seconds"] == 61, "kept, and it says how old it is"
-    assert told["health_status"]["firmware"] == health("OK", 0)
+    document = await (await client.get("/api/health_status")).json()
+    assert document["meta"]["integrity_age_seconds"] == 61, "the earlier result, with its age"
+    assert document["health_status"]["firmware"] == health("OK", 0)
     await api.integrity.recheck().wait()
-    told = await (await client.get("/api/health_status")).json()
-    assert told["health_status"]["firmware"] == health("CORRUPTED", 1)
+    document = await (await client.get("/api/health_status")).json()
+    assert document["health_status"]["firmware"] == health("CORRUPTED", 1)
 
 
-async def test_the_health_of_what_nobody_knows(api: Api, filled: Path) -> None:
+async def test_the_health_of_unknown_firmware(api: Api, filled: Path) -> None:
     client = await api.client()
-    told = await (await client.get("/api/health_status")).json()
-    assert told["health_status"]["firmware"] == health("UNKNOWN", 0)
+    document = await (await client.get("/api/health_status")).json()
+    assert document["health_status"]["firmware"] == health("UNKNOWN", 0)
 
 
-async def test_strangers_do_not_see_the_health(api: Api) -> None:
+async def test_the_health_needs_a_session(api: Api) -> None:
     client = await api.client(None)
     assert (await client.get("/api/health_status")).status == 401

@@ -1,4 +1,4 @@
-"""Log-in, the cookie, and how long it is good."""
+"""Log-in, the cookie and its expiry."""
 
 import re
 
@@ -11,7 +11,7 @@ LOG_IN = "/api/authentication"
 FETCH = "/api/firmware/fetch"
 
 
-async def test_the_answer_and_the_cookie(api: Api) -> None:
+async def test_the_response_and_the_cookie(api: Api) -> None:
     client = await api.client(None)
     response = await client.get(
         LOG_IN, params={"login_method": "local"}, headers=basic("admin", PASSWORD)
@@ -48,9 +48,9 @@ async def test_wrong_credentials(api: Api, headers: dict[str, str]) -> None:
     assert "session_id" not in response.cookies
 
 
-async def test_basic_alone_opens_nothing_else_and_harms_nothing(api: Api) -> None:
-    stranger = await api.client(None)
-    assert (await stranger.get(FETCH, headers=basic("admin", PASSWORD))).status == 401
+async def test_other_requests_ignore_basic_credentials(api: Api) -> None:
+    anonymous = await api.client(None)
+    assert (await anonymous.get(FETCH, headers=basic("admin", PASSWORD))).status == 401
     client = await api.client()
     assert (await client.get(FETCH, headers=basic("admin", PASSWORD))).status == 200
 
@@ -64,7 +64,7 @@ async def test_a_session_survives_a_restart(api: Api) -> None:
     assert response.status == 200
 
 
-async def test_twenty_idle_minutes(api: Api) -> None:
+async def test_a_session_expires_when_it_is_idle(api: Api) -> None:
     client = await api.client()
     for _ in range(3):
         api.clock.seconds += IDLE_S - 1
@@ -73,8 +73,8 @@ async def test_twenty_idle_minutes(api: Api) -> None:
         assert response.cookies["session_id"]["max-age"] == str(IDLE_S)
     api.clock.seconds += IDLE_S
     token = response.cookies["session_id"].value
-    late = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
-    assert late.status == 401
+    response = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
+    assert response.status == 401
 
 
 async def test_log_out(api: Api) -> None:
@@ -82,8 +82,8 @@ async def test_log_out(api: Api) -> None:
     token = client.session.cookie_jar.filter_cookies(client.make_url("/"))["session_id"].value
     response = await client.delete(LOG_IN)
     assert response.status == 200
-    late = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
-    assert late.status == 401
+    response = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
+    assert response.status == 401
 
 
 async def test_a_new_password_ends_every_session(api: Api) -> None:
@@ -92,7 +92,7 @@ async def test_a_new_password_ends_every_session(api: Api) -> None:
     assert (await client.get(FETCH)).status == 401
 
 
-async def test_failed_log_ins_are_slowed_down(api: Api) -> None:
+async def test_log_in_is_blocked_after_failures(api: Api) -> None:
     client = await api.client(None)
     for _ in range(FREE_FAILURES):
         assert (await client.get(LOG_IN, headers=basic("admin", "wrong"))).status == 401
@@ -101,6 +101,6 @@ async def test_failed_log_ins_are_slowed_down(api: Api) -> None:
     assert (await response.json())["error"]["type"] == "TooManyAttempts"
     wait = int(response.headers["Retry-After"])
     other = await client.get(LOG_IN, headers=basic("viewer", PASSWORD))
-    assert other.status == 200, "another name is not held up"
+    assert other.status == 200, "another user is not blocked"
     api.clock.seconds += wait
     assert (await client.get(LOG_IN, headers=basic("admin", PASSWORD))).status == 200

@@ -1,4 +1,4 @@
-"""Bad input gets a clear error in the one shape, and changes nothing."""
+"""Invalid requests get a clear error in the common shape, and change nothing."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def body(**changes: object) -> str:
 
 
 async def refused(response, status: int, kind: str, href: str = FETCH) -> dict:
-    """The one error shape, and the headers that every answer has."""
+    """Check the error shape, and the header fields of every response; returns ``error``."""
     assert response.status == status, await response.text()
     document = await response.json()
     assert set(document) == {"error", "meta"}
@@ -44,7 +44,7 @@ INCOMPLETE, INVALID = "IncompleteRequestBodyError", "InvalidRequestBodyError"
 
 
 @pytest.mark.parametrize(
-    ("content", "kind", "named"),
+    ("content", "kind", "part_of_message"),
     [
         ("", INVALID, "body"),
         ("{", INVALID, "body"),
@@ -89,21 +89,23 @@ INCOMPLETE, INVALID = "IncompleteRequestBodyError", "InvalidRequestBodyError"
         (body(url="ftp://a/", mirrors=["ftp://b/"]), INVALID, "`url`"),
     ],
 )
-async def test_a_bad_body(api: Api, content: str | bytes, kind: str, named: str) -> None:
+async def test_an_invalid_body(
+    api: Api, content: str | bytes, kind: str, part_of_message: str
+) -> None:
     client = await api.client()
     error = await refused(await client.post(FETCH, data=content), 400, kind)
-    assert named in error["message"]
+    assert part_of_message in error["message"]
     await nothing_queued(client)
 
 
-async def test_a_large_body(api: Api) -> None:
+async def test_a_body_that_is_too_large(api: Api) -> None:
     client = await api.client()
     response = await client.post(FETCH, data=body() + " " * 65536)
     await refused(response, 413, "RequestBodyTooLarge")
     await nothing_queued(client)
 
 
-async def test_upper_case_is_lowered_and_any_content_type_taken(api: Api) -> None:
+async def test_the_digest_may_be_in_upper_case_and_the_content_type_is_ignored(api: Api) -> None:
     client = await api.client()
     for content_type in ("application/x-www-form-urlencoded", "application/json; charset=utf-8"):
         response = await client.post(
@@ -117,10 +119,10 @@ async def test_upper_case_is_lowered_and_any_content_type_taken(api: Api) -> Non
     assert [job.sha256 for job in await api.jobs.list()] == ["a" * 64] * 2
 
 
-async def test_mirrors_are_kept_once_each_and_not_shown(api: Api) -> None:
+async def test_mirrors_are_stored_without_repetitions_and_not_shown(api: Api) -> None:
     client = await api.client()
     most = [f"https://{number}.example/a.iso" for number in range(16)]
-    for sent, kept in [
+    for sent, stored in [
         ([], []),
         (["https://b/", GOOD["url"], "https://c/", "https://b/"], ["https://b/", "https://c/"]),
         (most, most),
@@ -132,10 +134,10 @@ async def test_mirrors_are_kept_once_each_and_not_shown(api: Api) -> None:
         assert shown["body"]["url"] == GOOD["url"]
         assert len(shown["body"]) == 8
         job = (await api.jobs.list())[-1]
-        assert list(job.mirrors) == kept
+        assert list(job.mirrors) == stored
 
 
-async def test_a_wrong_mirror_is_named_for_programs_too(api: Api) -> None:
+async def test_the_details_name_an_invalid_mirror(api: Api) -> None:
     client = await api.client()
     response = await client.post(FETCH, data=body(mirrors=["https://b/", "x"]))
     error = await refused(response, 400, INVALID)
@@ -143,7 +145,7 @@ async def test_a_wrong_mirror_is_named_for_programs_too(api: Api) -> None:
     await nothing_queued(client)
 
 
-async def test_unknown_places(api: Api) -> None:
+async def test_unknown_paths(api: Api) -> None:
     client = await api.client()
     for method in ("GET", "DELETE"):
         href = f"{FETCH}/6d0b4c0e-8f0e-4c4b-9d6a-3a1f0e5b7c21"
@@ -152,7 +154,7 @@ async def test_unknown_places(api: Api) -> None:
     await refused(await client.get("/api/nope"), 404, "ResourceNotFound", "/api/nope")
 
 
-async def test_a_wrong_method(api: Api) -> None:
+async def test_a_method_that_is_not_allowed(api: Api) -> None:
     client = await api.client()
     for method, href, allow in [
         ("PUT", FETCH, "GET, HEAD, POST"),
@@ -176,7 +178,7 @@ async def test_without_a_session(api: Api, cookie: str | None) -> None:
     assert await api.jobs.list() == []
 
 
-async def test_a_viewer_reads_only(api: Api) -> None:
+async def test_a_viewer_may_only_read(api: Api) -> None:
     client = await api.client("viewer")
     assert (await client.get(FETCH)).status == 200
     error = await refused(await client.post(FETCH, data=body()), 403, "Unauthorized")
@@ -217,7 +219,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
-async def test_no_body_ever_breaks_the_server(api: Api, content: bytes) -> None:
+async def test_no_body_causes_an_internal_error(api: Api, content: bytes) -> None:
     client = api.clients[0] if api.clients else await api.client()
     api.clients.append(client)
     response = await client.post(FETCH, data=content)
@@ -225,23 +227,23 @@ async def test_no_body_ever_breaks_the_server(api: Api, content: bytes) -> None:
     assert (await response.json())["meta"]
 
 
-async def test_a_body_that_drips_is_not_waited_for_without_end(api: Api) -> None:
-    await api.start(limits=replace(LIMITS, web=WebLimits(whole_s=0.3)))
+async def test_a_slow_body_is_refused_after_the_time_limit(api: Api) -> None:
+    await api.start(limits=replace(LIMITS, web=WebLimits(body_s=0.3)))
     client = await api.client()
 
-    async def dripping() -> AsyncIterator[bytes]:
+    async def stalled_body() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.Event().wait()
 
     async with asyncio.timeout(10):
-        response = await client.post(FETCH, data=dripping())
+        response = await client.post(FETCH, data=stalled_body())
         error = await refused(response, 408, "RequestTimeout")
     assert "0.3 seconds" in error["message"]
     response.close()
     await nothing_queued(client)
 
 
-async def test_a_client_that_goes_before_its_body_came_is_no_error_of_ours(
+async def test_a_client_that_disconnects_before_its_body_causes_no_logged_error(
     api: Api, caplog
 ) -> None:
     client = await api.client()
@@ -249,8 +251,8 @@ async def test_a_client_that_goes_before_its_body_came_is_no_error_of_ours(
     token = client.session.cookie_jar.filter_cookies(client.make_url("/"))["session_id"].value
     head = f"POST {FETCH} HTTP/1.1\r\nHost: x\r\nCookie: session_id={token}\r\n"
     writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 100\r\n\r\n".encode())
-    await reader.readuntil(b"\r\n\r\n")  # it waits for the body now
+    await reader.readuntil(b"\r\n\r\n")  # the handler now waits for the body
     writer.transport.abort()
     await nothing_queued(client)
     await client.close()  # waits for every handler
-    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -1,4 +1,4 @@
-"""Clients that dawdle, over real sockets, with limits of tenths of a second."""
+"""Idle and slow clients over real sockets, with limits of tenths of a second."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ from spsd.web.middleware.connections import Connections, track_request
 from spsd.web.middleware.slow_clients import ClientTimeouts
 from testbed.waiting import until
 
-ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 NEVER = 3600.0
 
 
@@ -23,8 +23,8 @@ NEVER = 3600.0
 class Server:
     connections: Connections
     port: int
-    may_answer: asyncio.Event
-    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    may_respond: asyncio.Event
+    handlers_started: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
 
     async def connect(self, content: bytes = b"") -> tuple:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**16)
@@ -37,19 +37,19 @@ async def serving(
     *,
     limit: int = 10,
     tls: ssl.SSLContext | None = None,
-    good_bye_s: float = 1.0,
+    close_notify_s: float = 1.0,
     **timeouts: float,
 ) -> AsyncIterator[Server]:
-    usual = {"idle_s": NEVER, "head_s": NEVER, "read_s": NEVER}
-    kept = Connections(
-        limit=limit, timeouts=ClientTimeouts(**(usual | timeouts)), look_every_s=0.02
+    defaults = {"idle_s": NEVER, "head_s": NEVER, "read_s": NEVER}
+    connections = Connections(
+        limit=limit, timeouts=ClientTimeouts(**(defaults | timeouts)), look_every_s=0.02
     )
-    server = Server(kept, 0, asyncio.Event())
-    server.may_answer.set()
+    server = Server(connections, 0, asyncio.Event())
+    server.may_respond.set()
 
     async def handler(request: web.Request) -> web.Response:
-        server.begun.release()
-        await server.may_answer.wait()
+        server.handlers_started.release()
+        await server.may_respond.wait()
         return web.Response(body=b"x" * int(request.query.get("size", "2")))
 
     app = web.Application(middlewares=[track_request])
@@ -57,14 +57,14 @@ async def serving(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     listener = await asyncio.get_running_loop().create_server(
-        kept.monitored(runner.server),
+        connections.monitored(runner.server),
         "127.0.0.1",
         0,
         ssl=tls,
-        ssl_shutdown_timeout=None if tls is None else good_bye_s,
+        ssl_shutdown_timeout=None if tls is None else close_notify_s,
     )
     server.port = listener.sockets[0].getsockname()[1]
-    watch = asyncio.create_task(kept.watch())
+    watch = asyncio.create_task(connections.watch())
     try:
         async with asyncio.timeout(20):
             yield server
@@ -76,87 +76,87 @@ async def serving(
         await runner.cleanup()
 
 
-async def gone(server: Server) -> None:
+async def all_closed(server: Server) -> None:
     await until(lambda: not len(server.connections))
 
 
-async def test_a_head_that_drips_is_cut_off_with_408() -> None:
+async def test_a_slow_head_is_refused_with_408() -> None:
     async with serving(head_s=0.3) as server:
         reader, writer = await server.connect(b"GET / HTTP/1.1\r\nX-Slow: ")
-        answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
-        while not answer.done():
+        response = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        while not response.done():
             writer.write(b"a")
-            await asyncio.wait([answer], timeout=0.02)
-        assert answer.result().startswith(b"HTTP/1.1 408 ")
-        await gone(server)
+            await asyncio.wait([response], timeout=0.02)
+        assert response.result().startswith(b"HTTP/1.1 408 ")
+        await all_closed(server)
         writer.close()
 
 
-async def test_an_idle_connection_is_ended_and_a_working_one_is_not() -> None:
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
     async with serving(idle_s=0.3) as server:
-        server.may_answer.clear()
-        busy = await server.connect(ASK)
-        await server.begun.acquire()
+        server.may_respond.clear()
+        busy = await server.connect(REQUEST)
+        await server.handlers_started.acquire()
         silent = await server.connect()
         assert await silent[0].read() == b""
         assert len(server.connections) == 1
-        server.may_answer.set()
+        server.may_respond.set()
         assert (await busy[0].readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
-        await busy[0].read()  # it is idle now, and ended in its turn
-        await gone(server)
+        await busy[0].read()  # it is idle now, and closed in turn
+        await all_closed(server)
         for _, writer in (busy, silent):
             writer.close()
 
 
-async def test_whoever_does_not_read_is_ended_and_whoever_reads_slowly_gets_all() -> None:
+async def test_a_client_that_does_not_read_is_closed_and_one_that_reads_slowly_is_not() -> None:
     size = 30_000_000
-    ask = f"GET /?size={size} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    request = f"GET /?size={size} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
     async with serving(read_s=0.5) as server:
-        dead = await server.connect(ask)
-        slow = await server.connect(ask)
-        taken = 0
+        not_reading = await server.connect(request)
+        slow = await server.connect(request)
+        received = 0
         while piece := await slow[0].read(500_000):
-            taken += len(piece)
-            await asyncio.sleep(0.01)  # so slowly does it read
-        assert taken > size
-        await gone(server)
-        for _, writer in (dead, slow):
+            received += len(piece)
+            await asyncio.sleep(0.01)  # the rate of this client
+        assert received > size
+        await all_closed(server)
+        for _, writer in (not_reading, slow):
             writer.transport.abort()
 
 
-async def test_when_all_places_are_taken_the_quietest_makes_room() -> None:
+async def test_at_the_limit_the_longest_idle_connection_is_closed() -> None:
     async with serving(limit=3) as server:
         silent = [await server.connect() for _ in range(20)]
-        reader, writer = await server.connect(ASK)
+        reader, writer = await server.connect(REQUEST)
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
         assert len(server.connections) <= 3
         for old, _ in silent[:18]:
             assert await old.read() == b""
-        for _, one in [*silent, (reader, writer)]:
-            one.close()
-        await gone(server)
+        for _, each in [*silent, (reader, writer)]:
+            each.close()
+        await all_closed(server)
 
 
-async def test_nobody_who_is_being_answered_makes_room() -> None:
+async def test_at_the_limit_no_busy_connection_is_closed() -> None:
     async with serving(limit=2) as server:
-        server.may_answer.clear()
-        busy = [await server.connect(ASK) for _ in range(2)]
+        server.may_respond.clear()
+        busy = [await server.connect(REQUEST) for _ in range(2)]
         for _ in busy:
-            await server.begun.acquire()
-        reader, refused = await server.connect(ASK)
+            await server.handlers_started.acquire()
+        reader, refused = await server.connect(REQUEST)
         head = await reader.read()
         assert head.startswith(b"HTTP/1.1 503 ")
         assert b"Retry-After: 1" in head
-        server.may_answer.set()
-        for answer, _ in busy:
-            assert (await answer.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        server.may_respond.set()
+        for response, _ in busy:
+            assert (await response.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
         for _, writer in [*busy, (reader, refused)]:
             writer.close()
-        await gone(server)
+        await all_closed(server)
 
 
-class Mute(asyncio.Protocol):
-    """A client over TLS that, once it has been told to, neither reads nor says good-bye."""
+class SilentClient(asyncio.Protocol):
+    """A client over TLS; after ``pause_reading`` it neither reads nor sends close_notify."""
 
     @classmethod
     async def connect(cls, server: Server, trusted: Path, content: bytes) -> asyncio.Transport:
@@ -174,28 +174,28 @@ async def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("content", [b"", b"GET / HTTP/1.1\r\nX-Slow: "], ids=["idle", "slow"])
-async def test_who_says_no_good_bye_over_tls_is_ended_and_ends_nothing_else(
+async def test_a_client_without_close_notify_is_closed_once(
     content: bytes, pair: tuple[Path, Path]
 ) -> None:
-    """At each look it would be closed again, and from the third on asyncio has no TLS left."""
+    """A second close at the next check would raise in asyncio's TLS and end the checks."""
     context = await asyncio.to_thread(server_context, *pair)
     async with serving(tls=context, head_s=0.1, idle_s=0.1) as server:
-        silent = await Mute.connect(server, pair[0], content)
+        silent = await SilentClient.connect(server, pair[0], content)
         silent.pause_reading()
         await until(lambda: len(server.connections))
-        await gone(server)
+        await all_closed(server)
         silent.abort()
 
 
-async def test_what_aiohttp_has_closed_over_tls_is_dropped(pair: tuple[Path, Path]) -> None:
+async def test_a_connection_that_aiohttp_has_closed_is_aborted(pair: tuple[Path, Path]) -> None:
     context = await asyncio.to_thread(server_context, *pair)
-    # It is not left to the limit for a good-bye.
-    async with serving(tls=context, good_bye_s=NEVER, idle_s=0.1) as server:
-        server.may_answer.clear()
-        ask = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        silent = await Mute.connect(server, pair[0], ask)
-        await server.begun.acquire()
+    # The time limit for close_notify is not needed for this.
+    async with serving(tls=context, close_notify_s=NEVER, idle_s=0.1) as server:
+        server.may_respond.clear()
+        request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        silent = await SilentClient.connect(server, pair[0], request)
+        await server.handlers_started.acquire()
         silent.pause_reading()
-        server.may_answer.set()
-        await gone(server)
+        server.may_respond.set()
+        await all_closed(server)
         silent.abort()

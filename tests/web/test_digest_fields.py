@@ -38,12 +38,12 @@ SHA512 = f"sha-512=:{base64.b64encode(bytes(64)).decode()}:"
         (" \t", None),
     ],
 )
-def test_values_that_are_read(field: str, digest: str | None) -> None:
+def test_values_that_are_accepted(field: str, digest: str | None) -> None:
     assert parse_repr_digest(field) == digest
 
 
 @pytest.mark.parametrize(
-    ("field", "why"),
+    ("field", "reason"),
     [
         (f"{SHA256},", f"not a dictionary of RFC 9651 (error at position {len(SHA256) + 1})"),
         (f",{SHA256}", "not a dictionary of RFC 9651 (error at position 0)"),
@@ -84,11 +84,11 @@ def test_values_that_are_read(field: str, digest: str | None) -> None:
         (f"{SHA256};a={'1' * REPR_DIGEST_LIMIT}", f"longer than {REPR_DIGEST_LIMIT} characters"),
     ],
 )
-def test_values_that_are_refused(field: str, why: str) -> None:
+def test_values_that_are_refused(field: str, reason: str) -> None:
     with pytest.raises(InvalidRequestBodyError) as caught:
         parse_repr_digest(field)
     assert str(caught.value).startswith("`Repr-Digest` is invalid: ")
-    assert why in str(caught.value)
+    assert reason in str(caught.value)
     assert caught.value.details == {"field": "Repr-Digest"}
 
 

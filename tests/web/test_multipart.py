@@ -1,4 +1,4 @@
-"""The parser of forms: any bytes, in pieces of any size."""
+"""The parser of forms, with any bytes in pieces of any size."""
 
 import itertools
 from contextlib import suppress
@@ -49,7 +49,7 @@ PARTS = st.lists(st.tuples(st.sampled_from(["firmware", "other", "x y"]), CONTEN
 
 
 @given(st.data(), PARTS)
-def test_parts_come_out_as_they_went_in(data: st.DataObject, parts: list[Part]) -> None:
+def test_every_form_is_parsed_to_its_parts(data: st.DataObject, parts: list[Part]) -> None:
     body = form_of(parts)
     cuts = data.draw(st.lists(st.integers(0, len(body)), max_size=8))
     assert parsed(body, cuts) == parts
@@ -90,7 +90,7 @@ def test_a_form_may_have_no_parts(body: bytes) -> None:
         b"--B0UNDARY--",
     ],
 )
-def test_what_is_no_form(body: bytes) -> None:
+def test_malformed_forms_are_refused(body: bytes) -> None:
     for cuts in ([], list(range(len(body)))):
         with pytest.raises(InvalidRequestBodyError, match="form cannot be read"):
             parsed(body, cuts)
@@ -109,7 +109,7 @@ SHREDS = st.lists(
 
 @given(SHREDS | st.binary(max_size=300))
 @example(b"--b0undary\r\nContent-Disposition: form-data; name=\xff\r\n\r\n\r\n--b0undary--")
-def test_nothing_else_is_raised(body: bytes) -> None:
+def test_no_form_raises_another_error(body: bytes) -> None:
     for cuts in ([], list(range(len(body)))):
         with suppress(InvalidRequestBodyError):
             parsed(body, cuts)
@@ -128,6 +128,6 @@ def test_nothing_else_is_raised(body: bytes) -> None:
         "multipart/; boundary=x",
     ],
 )
-def test_content_types_that_are_no_form(content_type: str) -> None:
+def test_content_types_that_are_refused(content_type: str) -> None:
     with pytest.raises(InvalidRequestBodyError, match="with a boundary"):
         FormParser(content_type)

@@ -1,4 +1,4 @@
-"""Parts of the list of downloads: by status, and page by page."""
+"""The query of the list of downloads: selection by status, and pages."""
 
 import re
 from dataclasses import replace
@@ -18,7 +18,7 @@ KEYS = [f"job-{number:02}" for number in range(len(STATES))]
 
 
 async def filled(api: Api) -> TestClient:
-    """A job in each state, several times over."""
+    """Add several jobs in each state; returns a client."""
     client = await api.client("viewer")
     for number, (key, state) in enumerate(zip(KEYS, STATES, strict=True)):
         job = Job.submitted(JobKey(key), f"http://x/{key}", f"{number:064x}", now=1)
@@ -37,29 +37,29 @@ async def keys(client: TestClient, query: str) -> list[str]:
 @pytest.mark.parametrize(
     "statuses", [["queued"], ["in-progress"], ["finished", "failed"], ["cancelled", "cancelled"]]
 )
-async def test_a_status_picks_out(api: Api, statuses: list[str]) -> None:
+async def test_selection_by_status(api: Api, statuses: list[str]) -> None:
     client = await filled(api)
-    shown = await keys(client, "&".join(f"status={one}" for one in statuses))
-    wanted = [key for key, state in zip(KEYS, STATES, strict=True) if status_of(state) in statuses]
-    assert shown == wanted
+    selected = await keys(client, "&".join(f"status={status}" for status in statuses))
+    expected = [
+        key for key, state in zip(KEYS, STATES, strict=True) if status_of(state) in statuses
+    ]
+    assert selected == expected
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, len(KEYS), 100])
 @pytest.mark.parametrize("status", ["", "&status=in-progress&status=queued"])
-async def test_pages_that_follow_their_links_are_the_whole(
-    api: Api, limit: int, status: str
-) -> None:
+async def test_the_pages_together_are_the_whole_list(api: Api, limit: int, status: str) -> None:
     client = await filled(api)
     whole = await keys(client, status.removeprefix("&"))
-    path, seen = f"{FETCH}?limit={limit}{status}", []
+    path, collected = f"{FETCH}?limit={limit}{status}", []
     while path:
         response = await client.get(path)
         items = [item["key"] for item in (await response.json())["items"]]
         assert len(items) <= limit
-        seen += items
+        collected += items
         link = re.fullmatch('<(.*)>; rel="next"', response.headers.get("Link", ""))
         path = link and link[1]
-    assert seen == whole
+    assert collected == whole
 
 
 async def test_the_plain_list_has_no_pages(api: Api) -> None:
@@ -69,7 +69,7 @@ async def test_the_plain_list_has_no_pages(api: Api) -> None:
     assert "Link" not in response.headers
 
 
-async def test_after_the_last_there_is_nothing(api: Api) -> None:
+async def test_after_the_last_job_the_list_is_empty(api: Api) -> None:
     client = await filled(api)
     assert await keys(client, f"after={KEYS[-1]}") == []
     assert await keys(client, f"after={KEYS[3]}&limit=2") == KEYS[4:6]
@@ -92,7 +92,7 @@ async def test_after_the_last_there_is_nothing(api: Api) -> None:
         (f"after={KEYS[0]}&after={KEYS[1]}", "after"),
     ],
 )
-async def test_a_wrong_value_is_refused_by_its_name(api: Api, query: str, field: str) -> None:
+async def test_an_invalid_value_is_refused(api: Api, query: str, field: str) -> None:
     client = await filled(api)
     response = await client.get(f"{FETCH}?{query}")
     assert response.status == 400
@@ -100,9 +100,9 @@ async def test_a_wrong_value_is_refused_by_its_name(api: Api, query: str, field:
     assert (error["type"], error["details"]) == ("InvalidQuery", {"field": field})
 
 
-async def test_a_page_after_a_record_that_is_gone_is_no_empty_page(api: Api) -> None:
+async def test_a_page_after_an_unknown_record_is_not_found(api: Api) -> None:
     client = await filled(api)
-    response = await client.get(f"{FETCH}?after=nobody")
+    response = await client.get(f"{FETCH}?after=unknown")
     assert response.status == 404
     error = (await response.json())["error"]
     assert (error["type"], error["details"]["field"]) == ("ResourceNotFound", "after")

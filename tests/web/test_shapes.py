@@ -1,4 +1,4 @@
-"""The documented shapes, keys and types exact, with invented values."""
+"""The documented shapes with exact keys and types, and invented values."""
 
 from dataclasses import replace
 
@@ -45,7 +45,7 @@ DONE = {"bytes_downloaded": 734003200, "bytes_total": 734003200}
 
 SAMPLES = {
     "queued": (QUEUED, body(start_time=None)),
-    "put back": (RUNNING.stopped(now=NOW), body(start_time=None)),
+    "queued again": (RUNNING.stopped(now=NOW), body(start_time=None)),
     "downloading": (RUNNING, body(status="in-progress", info="Downloading")),
     "installing": (INSTALLING, body(status="in-progress", info="Installing", **DONE)),
     "finished": (
@@ -86,7 +86,7 @@ async def test_a_download(api: Api, name: str) -> None:
     }
 
 
-async def test_a_running_download_shows_live_bytes_and_no_credentials(api: Api) -> None:
+async def test_a_running_download_shows_its_progress_and_no_credentials(api: Api) -> None:
     secret = replace(RUNNING, url="https://user:secret@images.example.org/a.iso")
     client = await api.client()
     await api.jobs.add(secret)
@@ -114,7 +114,7 @@ async def test_the_history(api: Api) -> None:
     await api.jobs.add(QUEUED)
     running = await api.jobs.move(QUEUED, RUNNING)
     assert running is not None
-    again = OriginError(FailureCode.CUT_OFF, "the origin broke off")
+    again = OriginError(FailureCode.CUT_OFF, "the origin closed the connection")
     retrying = running.failed(again, Progress(5, 9), gained=True, budget=3, now=NOW + 60)
     assert await api.jobs.move(running, retrying) is not None
     href = f"{FETCH}/{QUEUED.key}"
@@ -143,7 +143,7 @@ async def test_the_history(api: Api) -> None:
     assert (await client.get(f"{FETCH}/nope/history")).status == 404
 
 
-async def test_accepted(api: Api) -> None:
+async def test_the_response_to_a_submission(api: Api) -> None:
     client = await api.client()
     response = await client.post(FETCH, json={"url": URL, "checksum": {"sha256": "a" * 64}})
     document = await response.json()
@@ -155,7 +155,7 @@ async def test_accepted(api: Api) -> None:
     }
 
 
-async def test_deletes(api: Api) -> None:
+async def test_the_responses_to_deletes(api: Api) -> None:
     client = await api.client()
     await api.jobs.add(QUEUED)
     href = f"{FETCH}/{QUEUED.key}"

@@ -1,4 +1,4 @@
-"""Slots on the wire: string keys, an empty body for an empty slot, and what must not go."""
+"""Slots on the wire: string keys, an empty body for an empty slot, and refused deletions."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def body(*, current: bool, after: bool | None = None) -> dict[str, object]:
     }
 
 
-async def test_the_list_and_one(api: Api, filled: Path) -> None:
+async def test_the_list_and_one_slot(api: Api, filled: Path) -> None:
     await api.start(current=1)
     client = await api.client("viewer")
     assert await (await client.get(SLOTS)).json() == {
@@ -77,8 +77,8 @@ async def test_another_slot_is_chosen_for_the_next_boot(api: Api, filled: Path) 
     ]
     assert document["meta"]["current_slot"] == f"{SLOTS}/1"
     assert document["meta"]["slot_after_reboot"] == f"{SLOTS}/2"
-    one = await (await client.get(f"{SLOTS}/2")).json()
-    assert one["body"] == body(current=False, after=True)
+    slot = await (await client.get(f"{SLOTS}/2")).json()
+    assert slot["body"] == body(current=False, after=True)
     for number in (1, 2):
         response = await client.delete(f"{SLOTS}/{number}")
         assert response.status == 409
@@ -95,7 +95,7 @@ async def test_no_such_slot(api: Api, filled: Path, number: str) -> None:
         assert (await response.json())["error"]["type"] == "ResourceNotFound"
 
 
-async def test_an_image_is_taken_out_once(api: Api, filled: Path) -> None:
+async def test_an_image_is_deleted_once(api: Api, filled: Path) -> None:
     client = await api.client()
     response = await client.delete(f"{SLOTS}/2")
     assert response.status == 200
@@ -104,17 +104,17 @@ async def test_an_image_is_taken_out_once(api: Api, filled: Path) -> None:
     assert (await client.delete(f"{SLOTS}/2")).status == 404
 
 
-async def test_what_must_not_go(api: Api, filled: Path) -> None:
+async def test_images_that_must_not_be_deleted(api: Api, filled: Path) -> None:
     await api.start(current=1)
     client = await api.client()
     for holder in Holder:
         assert await api.reservations.reserve(holder) == 3
-        for number, why in ((1, "running now"), (3, f"reserved by {holder}")):
+        for number, reason in ((1, "running now"), (3, f"reserved by {holder}")):
             response = await client.delete(f"{SLOTS}/{number}")
             assert response.status == 409
             error = (await response.json())["error"]
             assert error["type"] == "SlotInUse"
-            assert why in error["message"]
+            assert reason in error["message"]
         api.reservations.release(3)
     assert (await client.delete(f"{SLOTS}/3")).status == 404
     viewer = await api.client("viewer")
@@ -122,7 +122,7 @@ async def test_what_must_not_go(api: Api, filled: Path) -> None:
     assert slots_in(filled) == ["1", "2"]
 
 
-async def test_which_image_a_slot_holds(api: Api, filled: Path) -> None:
+async def test_the_manifest(api: Api, filled: Path) -> None:
     client = await api.client("viewer")
     assert await (await client.get(f"{SLOTS}/2/manifest")).json() == {
         "body": {
@@ -134,15 +134,17 @@ async def test_which_image_a_slot_holds(api: Api, filled: Path) -> None:
         "key": "2",
         "meta": {"href": f"{SLOTS}/2/manifest", "parent": f"{SLOTS}/2"},
     }
-    for number, why in (("3", "Slot 3 is empty."), ("4", "There is no slot 4"), ("x", "from 1")):
+    for number, reason in (("3", "Slot 3 is empty."), ("4", "There is no slot 4"), ("x", "from 1")):
         response = await client.get(f"{SLOTS}/{number}/manifest")
         assert response.status == 404
         error = (await response.json())["error"]
         assert error["type"] == "ResourceNotFound"
-        assert why in error["message"]
+        assert reason in error["message"]
 
 
-async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) -> None:
+async def test_a_slot_without_a_manifest_is_shown_and_can_be_emptied(
+    api: Api, filled: Path
+) -> None:
     (filled / "2" / "manifest.json").unlink()
     client = await api.client()
     response = await client.get(f"{SLOTS}/2/manifest")
@@ -153,7 +155,7 @@ async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) 
     assert (await client.delete(f"{SLOTS}/2")).status == 200
 
 
-async def test_images_taken_out_before_a_power_cut_are_freed(api: Api, filled: Path) -> None:
+async def test_images_deleted_before_a_power_cut_are_freed(api: Api, filled: Path) -> None:
     (filled / "2").rename(filled / ".trash-of-yesterday")
     await api.store.tidy()
     assert slots_in(filled) == ["1"]

@@ -1,4 +1,4 @@
-"""What public clients send beside what the guide shows. Sections 2 and 3 of the facts."""
+"""Requests of public clients that differ from the guide: they are accepted."""
 
 import pytest
 
@@ -11,20 +11,20 @@ FETCH = "/api/firmware/fetch"
 @pytest.mark.parametrize(
     "path", ["/api//", "/api/", "//api", "/api/firmware//", "/api//firmware/fetch"]
 )
-async def test_spare_slashes(api: Api, path: str) -> None:
+async def test_superfluous_slashes(api: Api, path: str) -> None:
     client = await api.client()
     single = "/" + "/".join(part for part in path.split("/") if part)
-    got = await exchange(
+    response = await exchange(
         client, f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: session_id={token_of(client)}\r\n"
     )
-    assert got.startswith(b"HTTP/1.1 200 ")
-    assert got.partition(b"\r\n\r\n")[2] == await (await client.get(single)).read()
+    assert response.startswith(b"HTTP/1.1 200 ")
+    assert response.partition(b"\r\n\r\n")[2] == await (await client.get(single)).read()
 
 
-async def test_spare_slashes_open_nothing(api: Api) -> None:
-    stranger, viewer = await api.client(None), await api.client("viewer")
+async def test_superfluous_slashes_do_not_bypass_access_checks(api: Api) -> None:
+    anonymous, viewer = await api.client(None), await api.client("viewer")
     for path in ("/api//", "/api//firmware", "/api//nope"):
-        assert (await exchange(stranger, f"GET {path} HTTP/1.1\r\nHost: x\r\n")).startswith(
+        assert (await exchange(anonymous, f"GET {path} HTTP/1.1\r\nHost: x\r\n")).startswith(
             b"HTTP/1.1 401 "
         )
     cookie = f"Cookie: session_id={token_of(viewer)}\r\n"
@@ -34,14 +34,14 @@ async def test_spare_slashes_open_nothing(api: Api) -> None:
         ("GET /api//nope", 404),
         ("GET //nope", 404),
     ]:
-        got = await exchange(viewer, f"{line} HTTP/1.1\r\nHost: x\r\n{cookie}")
-        assert got.startswith(f"HTTP/1.1 {status} ".encode()), line
+        response = await exchange(viewer, f"{line} HTTP/1.1\r\nHost: x\r\n{cookie}")
+        assert response.startswith(f"HTTP/1.1 {status} ".encode()), line
     assert b"\r\nAllow: GET, HEAD, POST\r\n" in await exchange(
         viewer, f"PUT /api//firmware/fetch HTTP/1.1\r\nHost: x\r\n{cookie}"
     )
 
 
-async def test_the_habits_of_public_clients(api: Api) -> None:
+async def test_header_fields_of_public_clients_are_accepted(api: Api) -> None:
     client = await api.client()
     for headers in (
         {"Content-Type": "application/json"},
@@ -55,7 +55,7 @@ async def test_the_habits_of_public_clients(api: Api) -> None:
             assert response.content_type == "application/json"
 
 
-async def test_how_one_may_log_in(api: Api) -> None:
+async def test_the_methods_of_log_in(api: Api) -> None:
     client = await api.client(None)
     methods = await (await client.get("/api/authentication/login_methods")).json()
     assert methods == {
@@ -72,30 +72,30 @@ async def test_how_one_may_log_in(api: Api) -> None:
 async def test_the_user_info(api: Api) -> None:
     for name, methods in (("admin", ["POST", "GET"]), ("viewer", ["GET"])):
         client = await api.client(name)
-        told = await (await client.get("/api/user_info")).json()
-        assert set(told) == {"user", "endpoints", "meta"}
-        assert told["user"] == {"name": name}
-        assert told["meta"] == {"href": "/api/user_info"}
-        assert {"methods": methods, "url": FETCH} in told["endpoints"]
+        document = await (await client.get("/api/user_info")).json()
+        assert set(document) == {"user", "endpoints", "meta"}
+        assert document["user"] == {"name": name}
+        assert document["meta"] == {"href": "/api/user_info"}
+        assert {"methods": methods, "url": FETCH} in document["endpoints"]
         for alias in ("/api/user/info", "/api/userinfo", "/api/endpoints"):
-            assert await (await client.get(alias)).json() == told
-    stranger = await api.client(None)
-    assert (await stranger.get("/api/user_info")).status == 401
+            assert await (await client.get(alias)).json() == document
+    anonymous = await api.client(None)
+    assert (await anonymous.get("/api/user_info")).status == 401
 
 
-async def test_100_continue_comes_after_the_session_is_looked_at(api: Api) -> None:
-    stranger, client = await api.client(None), await api.client()
+async def test_100_continue_is_sent_after_the_session_is_checked(api: Api) -> None:
+    anonymous, client = await api.client(None), await api.client()
     head = f"POST {FETCH} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
-    got = await exchange(stranger, head)
-    assert got.startswith(b"HTTP/1.1 401 ")
+    response = await exchange(anonymous, head)
+    assert response.startswith(b"HTTP/1.1 401 ")
     cookie = f"Cookie: session_id={token_of(client)}\r\n"
-    got = await exchange(client, head + cookie, b"{}")
-    assert got.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
-    old = await exchange(client, head.replace("HTTP/1.1", "HTTP/1.0") + cookie, b"{}")
-    assert old.startswith(b"HTTP/1.0 400 ")
+    response = await exchange(client, head + cookie, b"{}")
+    assert response.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+    http_1_0 = await exchange(client, head.replace("HTTP/1.1", "HTTP/1.0") + cookie, b"{}")
+    assert http_1_0.startswith(b"HTTP/1.0 400 ")
 
 
-async def test_another_expectation_cannot_be_met(api: Api) -> None:
+async def test_another_expectation_is_refused(api: Api) -> None:
     client = await api.client()
     response = await client.get(FETCH, headers={"Expect": "a-miracle"})
     assert response.status == 417

@@ -1,4 +1,4 @@
-"""Test and upgrade on the wire. The backend has its own tests; here it is shapes and refusals."""
+"""Test and upgrade on the wire: shapes and refusals. tests/slots has the tests of the service."""
 
 import hashlib
 import logging
@@ -37,14 +37,14 @@ def hook(root: Path, *lines: str) -> str:
 
 @pytest.mark.parametrize("path", [TEST, UPGRADE])
 @pytest.mark.parametrize("slot_id", [2, 2.0, "2"])
-async def test_the_answer(api: Api, filled: Path, path: str, slot_id: float | str) -> None:
+async def test_the_response(api: Api, filled: Path, path: str, slot_id: float | str) -> None:
     await api.start(current=1)
     client = await api.client()
     response = await client.post(path, json={"slot_id": slot_id})
-    told = await response.json()
-    assert response.status == 200, told
-    summary = told["body"]["test_summary"]
-    assert told == {
+    document = await response.json()
+    assert response.status == 200, document
+    summary = document["body"]["test_summary"]
+    assert document == {
         "body": {"test_summary": summary},
         "key": "2",
         "meta": {"href": path, "parent": "/api/firmware", "slot": f"{SLOTS}/2"},
@@ -90,10 +90,10 @@ async def test_refusals(
 ) -> None:
     client = await api.client()
     response = await client.post(path, json=body)
-    told = await response.json()
-    assert (response.status, told["error"]["type"]) == (status, kind)
+    document = await response.json()
+    assert (response.status, document["error"]["type"]) == (status, kind)
     if kind == "IncompleteRequestBodyError":
-        assert told["error"]["details"] == {"field": "slot_id", "resource": path}
+        assert document["error"]["details"] == {"field": "slot_id", "resource": path}
     assert not (filled / "next").exists()
 
 
@@ -112,7 +112,7 @@ async def test_a_failed_test(api: Api, filled: Path, tmp_path: Path, path: str) 
 
 
 @pytest.mark.parametrize("message", [{}, {"message": None}, {"message": "monthly upgrade"}])
-async def test_the_message_is_for_the_log(
+async def test_the_message_is_logged(
     api: Api, filled: Path, message: dict[str, str | None], caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await api.client()
@@ -124,7 +124,7 @@ async def test_the_message_is_for_the_log(
     assert record.message.endswith(message.get("message") or "no message")
 
 
-async def test_a_viewer_may_do_neither(api: Api, filled: Path) -> None:
+async def test_a_viewer_may_neither_test_nor_upgrade(api: Api, filled: Path) -> None:
     client = await api.client("viewer")
     for path in (TEST, UPGRADE):
         assert (await client.post(path, json={"slot_id": 2})).status == 403

@@ -1,4 +1,4 @@
-"""Uploads over a real server: both ways to send, what is refused, and what is left of it."""
+"""Uploads over a real server: as a body or a form, refusals, and that nothing of those remains."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from spsd.web.limits import WebLimits
 from testbed.iso import NEWS, NOTES, build_iso
 from testbed.waiting import until
 from tests.web.conftest import LIMITS, Api
-from tests.web.test_answers import has_what_every_answer_has, is_problem, token_of
+from tests.web.test_answers import has_common_header_fields, is_problem, token_of
 
 UPLOAD = "/api/upload/firmware"
 ISO_TYPE = {"Content-Type": "application/x-iso9660-image"}
@@ -32,11 +32,11 @@ INCOMPLETE, INVALID = "IncompleteRequestBodyError", "InvalidRequestBodyError"
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("iso") / "image.iso"
-    # Longer than two blocks, so that it comes in several.
+    # Longer than two blocks of the upload.
     return build_iso(path, payload=bytes(range(256)) * 400, size=2_500_000).read_bytes()
 
 
-def told(slot: int, *, empty: int, current: bool = False) -> dict[str, object]:
+def expected_document(slot: int, *, empty: int, current: bool = False) -> dict[str, object]:
     return {
         "body": {
             "after_reboot": False,
@@ -60,7 +60,7 @@ def image_in(root: Path, slot: int) -> bytes:
     return (root / "slots" / str(slot) / "image").read_bytes()
 
 
-def nothing_is_left(api: Api, root: Path) -> None:
+def nothing_remains(api: Api, root: Path) -> None:
     assert list((root / "staging").iterdir()) == []
     assert [path for path in (root / "slots").iterdir() if path.name.isdecimal()] == []
     assert [api.reservations.holder(slot) for slot in (1, 2, 3)] == [None] * 3
@@ -90,8 +90,8 @@ async def test_the_whole_body(
     headers = {} if content_type is None else {"Content-Type": content_type}
     response = await client.post(UPLOAD, data=BytesIO(image), headers=headers)
     assert response.status == 200
-    assert await response.json() == told(1, empty=2)
-    has_what_every_answer_has(response, "POST")
+    assert await response.json() == expected_document(1, empty=2)
+    has_common_header_fields(response, "POST")
     assert image_in(tmp_path, 1) == image
     assert list((tmp_path / "staging").iterdir()) == []
 
@@ -100,7 +100,7 @@ async def test_a_form(api: Api, image: bytes, tmp_path: Path) -> None:
     client = await api.client()
     response = await client.post(UPLOAD, data=form(image, after="y", _charset_="utf-8"))
     assert response.status == 200
-    assert await response.json() == told(1, empty=2)
+    assert await response.json() == expected_document(1, empty=2)
     assert image_in(tmp_path, 1) == image
 
 
@@ -114,12 +114,12 @@ async def test_a_body_without_a_length(api: Api, image: bytes, tmp_path: Path) -
     assert image_in(tmp_path, 1) == image
 
 
-async def test_an_image_that_is_here_already(api: Api, image: bytes) -> None:
+async def test_an_image_that_is_already_installed(api: Api, image: bytes) -> None:
     await api.start(current=1)
     client = await api.client()
     for _ in range(2):
         response = await client.post(UPLOAD, data=BytesIO(image))
-        assert await response.json() == told(1, empty=2, current=True)
+        assert await response.json() == expected_document(1, empty=2, current=True)
 
 
 async def test_both_header_fields(api: Api, image: bytes, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_both_header_fields(api: Api, image: bytes, tmp_path: Path) -> Non
 
 
 async def test_several_lines_of_one_field(api: Api, image: bytes, tmp_path: Path) -> None:
-    """RFC 9110 section 5.3: they are one list, and the last value of a key counts."""
+    """They are one list (RFC 9110 section 5.3); the last value of a key counts (RFC 9651)."""
     encoded = base64.b64encode(hashlib.sha256(image).digest()).decode()
     lines = ("sha-512=:AAAA:", f"sha-256=:{'A' * 43}=:", f"sha-256=:{encoded}:")
     client = await api.client()
@@ -149,7 +149,7 @@ async def test_several_lines_of_one_field(api: Api, image: bytes, tmp_path: Path
 
 @pytest.mark.parametrize("as_form", [False, True])
 @pytest.mark.parametrize("field", ["Repr-Digest", "X-Checksum-Sha256"])
-async def test_another_digest(
+async def test_a_wrong_digest(
     api: Api, image: bytes, tmp_path: Path, field: str, as_form: bool
 ) -> None:
     other = hashlib.sha256(b"other")
@@ -161,11 +161,11 @@ async def test_another_digest(
     computed = hashlib.sha256(image).hexdigest()
     details = {"expected": other.hexdigest(), "computed": computed, "bytes": len(image)}
     await is_problem(response, 400, "ChecksumMismatch", UPLOAD, **details)
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("headers", "named"),
+    ("headers", "field"),
     [
         ({"Repr-Digest": "sha-256=AAAA"}, "Repr-Digest"),
         ({"Repr-Digest": f"sha-256=:{'A' * 43}=:, ä=1"}, "Repr-Digest"),
@@ -173,71 +173,74 @@ async def test_another_digest(
         ({"X-Checksum-Sha256": "a" * 64, "Repr-Digest": f"sha-256=:{'A' * 43}=:"}, "Repr-Digest"),
     ],
 )
-async def test_header_fields_that_cannot_be_used(
-    api: Api, image: bytes, tmp_path: Path, headers: dict[str, str], named: str
+async def test_invalid_header_fields(
+    api: Api, image: bytes, tmp_path: Path, headers: dict[str, str], field: str
 ) -> None:
     client = await api.client()
     response = await client.post(UPLOAD, data=BytesIO(image), headers=headers)
-    said = await is_problem(response, 400, INVALID, UPLOAD, field=named)
-    assert f"`{named}`" in said
-    nothing_is_left(api, tmp_path)
+    message = await is_problem(response, 400, INVALID, UPLOAD, field=field)
+    assert f"`{field}`" in message
+    nothing_remains(api, tmp_path)
 
 
-async def test_what_is_no_image(api: Api, tmp_path: Path) -> None:
+async def test_other_files_are_refused(api: Api, tmp_path: Path) -> None:
     client = await api.client()
     for data in (b"no image" * 10_000, form(b"no image" * 10_000)):
         response = await client.post(UPLOAD, data=data)
         details = {"bytes": 80_000, "begins_with": "6e6f20696d6167656e6f20696d616765"}
-        said = await is_problem(response, 422, "NotAnImage", UPLOAD, **details)
-        assert "begins with 6e6f" in said
-    nothing_is_left(api, tmp_path)
+        message = await is_problem(response, 422, "NotAnImage", UPLOAD, **details)
+        assert "begins with 6e6f" in message
+    nothing_remains(api, tmp_path)
 
 
 async def test_no_bytes_or_no_part(api: Api, image: bytes, tmp_path: Path) -> None:
     client = await api.client()
     for data in (b"", form(b""), form(image, name="image"), form(image, name="Firmware")):
         response = await client.post(UPLOAD, data=data)
-        said = await is_problem(
+        message = await is_problem(
             response, 400, INCOMPLETE, UPLOAD, field="firmware", resource=UPLOAD
         )
-        assert "`firmware`" in said
-    nothing_is_left(api, tmp_path)
+        assert "`firmware`" in message
+    nothing_remains(api, tmp_path)
 
 
-async def test_forms_that_cannot_be_used(api: Api, image: bytes, tmp_path: Path) -> None:
+async def test_unusable_forms(api: Api, image: bytes, tmp_path: Path) -> None:
     client = await api.client()
-    coded = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: Base64\r\n\r\n")
-    for data, headers, why in [
+    encoded = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: Base64\r\n\r\n")
+    for data, headers, reason in [
         (form(image, firmware="again"), {}, "more than one"),
         (
-            coded + b"QUJD\r\n--x--",
+            encoded + b"QUJD\r\n--x--",
             {"Content-Type": "multipart/form-data; boundary=x"},
             "unencoded",
         ),
     ]:
         response = await client.post(UPLOAD, data=data, headers=headers)
-        assert why in await is_problem(response, 400, INVALID, UPLOAD, field="firmware")
+        assert reason in await is_problem(response, 400, INVALID, UPLOAD, field="firmware")
     for content_type in ("multipart/form-data", "multipart/mixed; boundary=x", "Multipart/ x"):
         response = await client.post(
             UPLOAD, data=BytesIO(image), headers={"Content-Type": content_type}
         )
         assert "boundary" in await is_problem(response, 400, INVALID, UPLOAD)
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
-async def test_a_body_that_is_not_coded_as_it_says(api: Api, tmp_path: Path) -> None:
+async def test_a_body_without_the_coding_of_its_header(api: Api, tmp_path: Path) -> None:
     client = await api.client()
     response = await client.post(UPLOAD, data=b"no gzip", headers={"Content-Encoding": "gzip"})
     await is_problem(response, 400, INVALID, UPLOAD)
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
-async def test_who_may(api: Api, image: bytes, tmp_path: Path) -> None:
-    viewer, stranger = await api.client("viewer"), await api.client(None)
-    for client, status, kind in [(viewer, 403, "Unauthorized"), (stranger, 401, "Unauthenticated")]:
+async def test_an_upload_needs_an_admin(api: Api, image: bytes, tmp_path: Path) -> None:
+    viewer, anonymous = await api.client("viewer"), await api.client(None)
+    for client, status, kind in [
+        (viewer, 403, "Unauthorized"),
+        (anonymous, 401, "Unauthenticated"),
+    ]:
         response = await client.post(UPLOAD, data=BytesIO(image))
         await is_problem(response, status, kind, UPLOAD, resource=UPLOAD)
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
 async def test_other_methods(api: Api) -> None:
@@ -248,15 +251,15 @@ async def test_other_methods(api: Api) -> None:
         )
 
 
-class Raw:
-    """A connection on which a test sends what it likes."""
+class RawConnection:
+    """A connection on which a test sends any bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     @classmethod
-    async def post(cls, client: TestClient, *fields: str, version: str = "1.1") -> "Raw":
+    async def post(cls, client: TestClient, *fields: str, version: str = "1.1") -> "RawConnection":
         raw = cls(*await asyncio.open_connection(client.host, client.port))
         cookies = client.session.cookie_jar.filter_cookies(client.make_url("/"))
         cookie = [f"Cookie: session_id={token_of(client)}"] if cookies else []
@@ -272,8 +275,8 @@ class Raw:
     async def head(self) -> bytes:
         return await self.reader.readuntil(b"\r\n\r\n")
 
-    async def answer(self) -> tuple[bytes, dict]:
-        """Head and document of an answer."""
+    async def response(self) -> tuple[bytes, dict]:
+        """Head and document of a response."""
         head = await self.head()
         length = re.search(rb"Content-Length: (\d+)", head)
         return head, json.loads(await self.reader.readexactly(int(length[1])))
@@ -286,27 +289,29 @@ class Raw:
 EXPECT = "Expect: 100-continue"
 
 
-async def test_the_bytes_are_asked_for_when_there_is_a_slot(
+async def test_100_continue_is_sent_when_a_slot_is_reserved(
     api: Api, image: bytes, tmp_path: Path
 ) -> None:
-    raw = await Raw.post(await api.client(), EXPECT, f"Content-Length: {len(image)}")
+    raw = await RawConnection.post(await api.client(), EXPECT, f"Content-Length: {len(image)}")
     assert await raw.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert api.reservations.holder(1) is Holder.UPLOAD
     await raw.send(image)
-    head, document = await raw.answer()
+    head, document = await raw.response()
     assert head.startswith(b"HTTP/1.1 200 ")
     assert b"close" not in head
-    assert document == told(1, empty=2)
+    assert document == expected_document(1, empty=2)
     assert image_in(tmp_path, 1) == image
     await raw.close()
 
 
 @pytest.mark.parametrize("name", ["admin", "viewer", None])
-async def test_a_refusal_comes_without_a_byte(api: Api, tmp_path: Path, name: str | None) -> None:
+async def test_a_refusal_is_sent_before_the_body(
+    api: Api, tmp_path: Path, name: str | None
+) -> None:
     while await api.reservations.reserve(Holder.DOWNLOAD) is not None:
         pass
-    raw = await Raw.post(await api.client(name), EXPECT, "Content-Length: 1000000000")
-    head, document = await raw.answer()
+    raw = await RawConnection.post(await api.client(name), EXPECT, "Content-Length: 1000000000")
+    head, document = await raw.response()
     status, kind = {"admin": (409, "NoEmptySlot"), "viewer": (403, "Unauthorized")}.get(
         name, (401, "Unauthenticated")
     )
@@ -316,90 +321,92 @@ async def test_a_refusal_comes_without_a_byte(api: Api, tmp_path: Path, name: st
     await raw.close()
 
 
-async def test_other_expectations_are_not_met(api: Api, tmp_path: Path) -> None:
-    raw = await Raw.post(await api.client(), "Expect: 200-ok", "Content-Length: 5")
-    head, document = await raw.answer()
+async def test_other_expectations_are_refused(api: Api, tmp_path: Path) -> None:
+    raw = await RawConnection.post(await api.client(), "Expect: 200-ok", "Content-Length: 5")
+    head, document = await raw.response()
     assert head.startswith(b"HTTP/1.1 417 ")
     assert document["error"]["type"] == "ExpectationFailed"
     await raw.close()
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
-async def test_an_old_client_is_not_asked(api: Api, tmp_path: Path) -> None:
-    """RFC 9110 section 10.1.1: an HTTP/1.0 client would not understand a 100."""
-    raw = await Raw.post(await api.client(), EXPECT, "Content-Length: 5", version="1.0")
+async def test_an_http_1_0_client_gets_no_100(api: Api, tmp_path: Path) -> None:
+    """RFC 9110 section 10.1.1: the expectation of an HTTP/1.0 client is ignored."""
+    raw = await RawConnection.post(await api.client(), EXPECT, "Content-Length: 5", version="1.0")
     await raw.send(b"bytes")
-    head, document = await raw.answer()
+    head, document = await raw.response()
     assert b" 422 " in head
     assert document["error"]["type"] == "NotAnImage"
     await raw.close()
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content_type", "start"),
     [("application/octet-stream", b""), ("multipart/form-data; boundary=x", HEAD)],
 )
-async def test_a_client_that_hangs_up_leaves_nothing(
+async def test_nothing_remains_of_an_aborted_upload(
     api: Api, image: bytes, tmp_path: Path, content_type: str, start: bytes, caplog
 ) -> None:
     client = await api.client()
     length = f"Content-Length: {len(image) + len(start)}"
-    raw = await Raw.post(client, length, f"Content-Type: {content_type}")
+    raw = await RawConnection.post(client, length, f"Content-Type: {content_type}")
     await raw.send(start + image[:1_500_000])
     await until(lambda: list((tmp_path / "staging").iterdir()))
     raw.writer.transport.abort()
     await until(lambda: api.reservations.holder(1) is None)
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
     assert not caplog.records
     assert (await client.post(UPLOAD, data=BytesIO(image))).status == 200
 
 
-async def test_a_client_that_stops_sending_is_dropped(
+async def test_a_client_that_stops_sending_is_refused(
     api: Api, image: bytes, tmp_path: Path, caplog
 ) -> None:
     await api.start(limits=replace(LIMITS, web=WebLimits(upload_idle_s=0.2)))
-    raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
+    raw = await RawConnection.post(await api.client(), f"Content-Length: {len(image)}")
     await raw.send(image[:1_500_000])
-    head, document = await raw.answer()
+    head, document = await raw.response()
     assert head.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in head
     assert document["error"]["type"] == "RequestTimeout"
     assert "0.2 seconds" in document["error"]["message"]
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
     assert not caplog.records
     await raw.close()
 
 
-async def test_a_client_that_drips_is_dropped(api: Api, image: bytes, tmp_path: Path) -> None:
-    """Each byte comes in time, and all of them would take for ever."""
+async def test_a_client_below_the_minimum_rate_is_refused(
+    api: Api, image: bytes, tmp_path: Path
+) -> None:
+    """No pause is longer than the limit, but the rate is too low."""
     await api.start(limits=replace(LIMITS, web=WebLimits(upload_idle_s=0.5)))
-    raw = await Raw.post(await api.client(), f"Content-Length: {len(image)}")
-    answered = asyncio.create_task(raw.answer())
+    raw = await RawConnection.post(await api.client(), f"Content-Length: {len(image)}")
+    response = asyncio.create_task(raw.response())
     try:
-        while not answered.done():
+        while not response.done():
             await raw.send(b"\0")
-            await asyncio.wait([answered], timeout=0.05)
+            await asyncio.wait([response], timeout=0.05)
     except ConnectionError:
         pass
-    head, document = await answered
+    head, document = await response
     assert head.startswith(b"HTTP/1.1 408 ")
     assert document["error"]["type"] == "RequestTimeout"
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
     await raw.close()
 
 
-async def test_the_slot_of_an_upload_under_way_is_in_use(
+async def test_the_slot_of_a_running_upload_is_in_use(
     api: Api, image: bytes, tmp_path: Path
 ) -> None:
     client = await api.client()
-    raw = await Raw.post(client, EXPECT, f"Content-Length: {len(image)}")
+    raw = await RawConnection.post(client, EXPECT, f"Content-Length: {len(image)}")
     await raw.head()
     path = "/api/firmware/slots/1"
-    said = await is_problem(await client.delete(path), 409, "SlotInUse", path, resource=path)
-    assert "a running upload" in said
+    message = await is_problem(await client.delete(path), 409, "SlotInUse", path, resource=path)
+    assert "a running upload" in message
     await raw.send(image)
-    head, _ = await raw.answer()
+    head, _ = await raw.response()
     assert head.startswith(b"HTTP/1.1 200 ")
     await raw.close()
 
@@ -431,26 +438,26 @@ TYPES = st.sampled_from(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(content_type=TYPES, body=SHREDS | st.binary(max_size=200))
-async def test_no_malformed_form_is_our_failure(
+async def test_no_malformed_form_causes_a_500(
     api: Api, tmp_path: Path, content_type: str, body: bytes
 ) -> None:
     client = api.clients[0] if api.clients else await api.client()
     api.clients = [client]
     response = await client.post(UPLOAD, data=body, headers={"Content-Type": content_type})
-    # No image is among them, so none may be installed.
+    # None of the bodies has an image, so none may be installed.
     assert response.status in (400, 422), await response.text()
     assert (await response.json())["error"]["type"] in (INCOMPLETE, INVALID, "NotAnImage")
-    nothing_is_left(api, tmp_path)
+    nothing_remains(api, tmp_path)
 
 
-async def test_a_refusal_reaches_a_client_that_did_not_wait_for_it(
+async def test_a_refusal_reaches_a_client_that_sends_its_body_at_once(
     api: Api, tmp_path: Path
 ) -> None:
     while await api.reservations.reserve(Holder.DOWNLOAD) is not None:
         pass
-    raw = await Raw.post(await api.client(), "Content-Length: 5000000")
+    raw = await RawConnection.post(await api.client(), "Content-Length: 5000000")
     await raw.send(bytes(5_000_000))
-    head, document = await raw.answer()
+    head, document = await raw.response()
     assert head.startswith(b"HTTP/1.1 409 ")
     assert document["error"]["type"] == "NoEmptySlot"
     assert list((tmp_path / "staging").iterdir()) == []

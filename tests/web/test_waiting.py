@@ -25,9 +25,9 @@ def revision(response: ClientResponse) -> str:
     return response.headers["ETag"].removeprefix('W/"').removesuffix('"')
 
 
-async def waiting(api: Api, work: Coroutine[Any, Any, ClientResponse], count: int = 1):
-    """The request under way, once its handler waits."""
-    task = asyncio.create_task(work)
+async def waiting(api: Api, request: Coroutine[Any, Any, ClientResponse], count: int = 1):
+    """The task of ``request``, when ``count`` handlers wait."""
+    task = asyncio.create_task(request)
     async with asyncio.timeout(20):
         while api.feed.revisions.waiters < count:
             await asyncio.sleep(0.001)
@@ -35,18 +35,18 @@ async def waiting(api: Api, work: Coroutine[Any, Any, ClientResponse], count: in
 
 
 @pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
-async def test_a_change_answers_whoever_waits(api: Api, path: str) -> None:
+async def test_a_change_ends_the_wait(api: Api, path: str) -> None:
     client, job = await api.client("viewer"), await queued(api)
-    seen = revision(await client.get(path))
-    task = await waiting(api, client.get(f"{path}?wait=60&since={seen}"))
+    earlier = revision(await client.get(path))
+    task = await waiting(api, client.get(f"{path}?wait=60&since={earlier}"))
     await api.jobs.move(job, job.start(1, now=2))
     response = await task
     assert '"in-progress"' in await response.text()
-    assert revision(response) != seen
+    assert revision(response) != earlier
 
 
 @pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
-async def test_progress_answers_too(api: Api, path: str) -> None:
+async def test_progress_ends_the_wait(api: Api, path: str) -> None:
     client, job = await api.client("viewer"), await queued(api)
     job = await api.jobs.move(job, job.start(1, now=2))
     task = await waiting(api, client.get(f"{path}?wait=60"))
@@ -55,18 +55,18 @@ async def test_progress_answers_too(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
-async def test_a_revision_that_is_past_is_answered_at_once(api: Api, path: str) -> None:
+async def test_an_earlier_revision_is_answered_at_once(api: Api, path: str) -> None:
     client, job = await api.client("viewer"), await queued(api)
-    seen = revision(await client.get(path))
+    earlier = revision(await client.get(path))
     await api.jobs.move(job, job.start(1, now=2))
-    for since in (seen, "of-another-daemon", "0"):
+    for since in (earlier, "of-another-daemon", "0"):
         response = await client.get(f"{path}?wait=60&since={since}")
         assert response.status == 200
-        assert revision(response) != seen
+        assert revision(response) != earlier
 
 
 @pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
-async def test_nothing_new_is_answered_when_the_time_is_up(api: Api, path: str) -> None:
+async def test_without_a_change_the_response_is_sent_after_the_wait(api: Api, path: str) -> None:
     client, _ = await api.client("viewer"), await queued(api)
     first = await client.get(path)
     since = f"since={revision(first)}"
@@ -77,7 +77,7 @@ async def test_nothing_new_is_answered_when_the_time_is_up(api: Api, path: str) 
 
 
 @pytest.mark.parametrize("path", [FETCH, f"{FETCH}/a"])
-async def test_what_the_client_has_is_not_sent_again(api: Api, path: str) -> None:
+async def test_if_none_match_with_the_present_revision_gives_304(api: Api, path: str) -> None:
     client, job = await api.client("viewer"), await queued(api)
     validator = {"If-None-Match": (await client.get(path)).headers["ETag"]}
     for query in ("", "?wait=0", "?wait=1"):
@@ -88,16 +88,16 @@ async def test_what_the_client_has_is_not_sent_again(api: Api, path: str) -> Non
     assert response.status == 200
 
 
-async def test_a_neighbour_wakes_nobody_who_waits_for_one(api: Api) -> None:
+async def test_the_revision_of_a_download_ignores_other_downloads(api: Api) -> None:
     client, _ = await api.client("viewer"), await queued(api)
-    seen = revision(await client.get(f"{FETCH}/a"))
+    earlier = revision(await client.get(f"{FETCH}/a"))
     other = await queued(api, "b")
     await api.jobs.move(other, other.cancelled(Progress(), now=2))
-    response = await client.get(f"{FETCH}/a", headers={"If-None-Match": f'W/"{seen}"'})
+    response = await client.get(f"{FETCH}/a", headers={"If-None-Match": f'W/"{earlier}"'})
     assert response.status == 304
 
 
-async def test_a_record_that_is_removed_meanwhile_is_not_found(api: Api) -> None:
+async def test_a_record_that_is_removed_during_the_wait_is_not_found(api: Api) -> None:
     client, job = await api.client("viewer"), await queued(api)
     task = await waiting(api, client.get(f"{FETCH}/a?wait=60"))
     await api.jobs.remove(job)
@@ -105,7 +105,9 @@ async def test_a_record_that_is_removed_meanwhile_is_not_found(api: Api) -> None
 
 
 @pytest.mark.parametrize("headers", [{}, {"If-None-Match": "*"}])
-async def test_nobody_waits_for_what_is_not_there(api: Api, headers: dict[str, str]) -> None:
+async def test_an_unknown_download_is_not_found_without_a_wait(
+    api: Api, headers: dict[str, str]
+) -> None:
     client = await api.client("viewer")
     response = await client.get(f"{FETCH}/none?wait=60", headers=headers)
     assert response.status == 404
@@ -125,14 +127,14 @@ async def test_nobody_waits_for_what_is_not_there(api: Api, headers: dict[str, s
         ("since=a&since=b&wait=1", "since"),
     ],
 )
-async def test_a_wait_that_makes_no_sense(api: Api, path: str, query: str, field: str) -> None:
+async def test_invalid_parameters_are_refused(api: Api, path: str, query: str, field: str) -> None:
     client, _ = await api.client("viewer"), await queued(api)
     response = await client.get(f"{path}?{query}")
     assert response.status == 400
     assert (await response.json())["error"]["details"]["field"] == field
 
 
-async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, tally: Any) -> None:
+async def test_hundreds_of_waiting_clients_cause_no_database_reads(api: Api, tally: Any) -> None:
     client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
     url, many = client.make_url(f"{FETCH}/a?wait=60"), TCPConnector(limit=0)
     jar = client.session.cookie_jar
@@ -140,16 +142,16 @@ async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, 
         tasks = [await waiting(api, session.get(url), n + 1) for n in range(200)]
         reads = api.database.reads
         other = await api.jobs.move(other, other.start(1, now=2))
-        told = api.feed.revisions.of(JobKey("b"))
+        before = api.feed.revisions.of(JobKey("b"))
         api.board.post(other.key, Progress(5, 9))
-        await api.feed.revisions.wait(told, JobKey("b"))
-        assert api.database.reads == reads, "somebody else's download moved, and nobody looked"
+        await api.feed.revisions.wait(before, JobKey("b"))
+        assert api.database.reads == reads, "a transition of another download caused a read"
         await api.jobs.move(job, job.cancelled(Progress(), now=2))
         assert {(await task).status for task in tasks} == {200}
-    tally("clients that waited and asked the database nothing", len(tasks))
+    tally("clients that waited without database reads", len(tasks))
 
 
-async def test_when_too_many_wait_the_next_is_answered_at_once(api: Api) -> None:
+async def test_at_the_limit_of_waiting_clients_the_response_is_sent_at_once(api: Api) -> None:
     await api.start(limits=replace(LIMITS, most_waiting=2))
     client, job = await api.client("viewer"), await queued(api)
     tasks = [await waiting(api, client.get(f"{FETCH}?wait=60"), n + 1) for n in range(2)]
@@ -158,7 +160,7 @@ async def test_when_too_many_wait_the_next_is_answered_at_once(api: Api) -> None
     await asyncio.gather(*tasks)
 
 
-async def test_a_stop_waits_for_nobody_who_waits(api: Api) -> None:
+async def test_closing_the_feed_ends_each_wait(api: Api) -> None:
     client: TestClient = await api.client("viewer")
     task = await waiting(api, client.get(f"{FETCH}?wait=60"))
     api.feed.close()

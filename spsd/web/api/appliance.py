@@ -1,4 +1,4 @@
-"""``/api/info`` and ``/api/health_status``: what this appliance is, and how it is."""
+"""``/api/info`` and ``/api/health_status``: facts about the appliance, and its health."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -23,45 +23,49 @@ CONFIG_HASH: web.AppKey[Callable[[], str]] = web.AppKey("config_hash")
 
 
 class PluginSdkVersion(Shape):
-    """Two versions, of which a client that compares them finds that there are no plug-ins."""
+    """Versions below all real ones: a client that compares them finds no plug-in support."""
 
     feature: str = "0.0"
     full: str = "0.0.0"
 
 
 class PublicInfo(Shape):
-    """What anybody may know."""
+    """Facts that need no session."""
 
     domainname: str
     hostname: str
     nickname: None
-    support_link: Annotated[str, Meta(description="Where to read on.")]
+    support_link: Annotated[str, Meta(description="Path of the API documentation.")]
     plugin_sdk_version: PluginSdkVersion
 
 
 class FullInfo(PublicInfo):
-    """What a user may know."""
+    """Facts for a client with a session."""
 
-    analytics_enabled: Annotated[bool, Meta(description="Always false: nothing is sent anywhere.")]
-    build_date: Annotated[str | None, Meta(description="Null: images do not tell it.")]
+    analytics_enabled: Annotated[bool, Meta(description="Always false: spsd sends no usage data.")]
+    build_date: Annotated[str | None, Meta(description="Always null: images do not state it.")]
     config_hash: Annotated[str, Meta(description="SHA-256 of the settings in force.")]
     firmware_version: Annotated[
-        str | None, Meta(description="Of the running slot; null while nobody knows which runs.")
+        str | None,
+        Meta(description="Version of the running firmware; null if the running slot is unknown."),
     ]
-    roles: Annotated[list[str], Meta(description="Of the user who asks.")]
-    version: Annotated[str, Meta(description="Of spsd.")]
+    roles: Annotated[list[str], Meta(description="Roles of the user.")]
+    version: Annotated[str, Meta(description="Version of spsd.")]
 
 
 class InfoMeta(Shape):
-    """Where the answer stands, and how long the session is good."""
+    """Links, and the remaining time of the session."""
 
     href: str
     parent: str
-    remaining_seconds: Annotated[int, Meta(ge=0, description="For users only.")] | UnsetType = UNSET
+    remaining_seconds: (
+        Annotated[int, Meta(ge=0, description="Until the session expires; only with a session.")]
+        | UnsetType
+    ) = UNSET
 
 
 class Info(Shape):
-    """About this appliance."""
+    """Facts about the appliance."""
 
     body: Annotated[Any, one_of(FullInfo, PublicInfo)]
     key: str
@@ -69,18 +73,18 @@ class Info(Shape):
 
 
 async def info(request: web.Request) -> web.Response:
-    """As much as the client may know."""
+    """Facts about the appliance; a client with a session gets all."""
     session = request.get(SESSION)
     name = await request.app[HOST].name()
     if session is None:
-        return _answer(_public(name), UNSET)
+        return _info_response(_public(name), UNSET)
     version = await _firmware_version(request.app[SLOT_STORE])
     body = _full(name, session, config_hash=request.app[CONFIG_HASH](), firmware_version=version)
-    return _answer(body, session.remaining_s)
+    return _info_response(body, session.remaining_s)
 
 
-def _answer(body: PublicInfo, remaining: int | UnsetType) -> web.Response:
-    return respond(Info(body, "about_info", InfoMeta(INFO, ROOT, remaining)))
+def _info_response(body: PublicInfo, remaining_s: int | UnsetType) -> web.Response:
+    return respond(Info(body, "about_info", InfoMeta(INFO, ROOT, remaining_s)))
 
 
 def _public(name: HostName) -> PublicInfo:
@@ -125,22 +129,25 @@ INFO_OPERATIONS = (
         path=INFO,
         handler=info,
         tag="Appliance",
-        summary="See what this appliance is and which firmware runs",
-        notes="Clients read `firmware_version` to learn whether an upgrade took effect.",
-        access=Access.EITHER,
-        answer=SuccessResponse(
-            Info, meaning="About this appliance.", inside=(FullInfo, PublicInfo)
+        summary="Read facts about the appliance, such as the running firmware",
+        notes="After an upgrade, `firmware_version` shows whether the new firmware runs. A client "
+        "without a session gets a part of the facts.",
+        access=Access.OPTIONAL_SESSION,
+        success=SuccessResponse(
+            Info, meaning="Facts about the appliance.", nested=(FullInfo, PublicInfo)
         ),
     ),
 )
 INTEGRITY = web.AppKey("integrity", Integrity)
 Percent = Annotated[float, Meta(ge=0, le=100, description="In percent.")]
-Average = Annotated[float, Meta(ge=0, description="As uptime(1) has it.")]
-Count = Annotated[int, Meta(ge=0, description="How many files are not as installed.")]
+Average = Annotated[float, Meta(ge=0, description="Load average, as in uptime(1).")]
+Count = Annotated[
+    int, Meta(ge=0, description="Number of files that differ from the installed ones.")
+]
 
 
 class TaintedFiles(Shape):
-    """Of what spsd installs, a slot has one file: its image, which counts as core."""
+    """Numbers of changed files. spsd installs one file in a slot, the image: it counts as core."""
 
     boot: Count
     core: Count
@@ -148,21 +155,21 @@ class TaintedFiles(Shape):
 
 
 class IntegrityVerdicts(Shape):
-    """Both words are about the running slot's image; UNKNOWN where none is known to run."""
+    """Both members are about the image of the running slot; UNKNOWN if that slot is unknown."""
 
     boot: IntegrityStatus
     core: IntegrityStatus
 
 
 class FirmwareHealth(Shape):
-    """Whether the running firmware is what was installed."""
+    """Whether the running firmware still is what was installed."""
 
     tainted_files: TaintedFiles
     integrity: IntegrityVerdicts
 
 
 class HealthStatus(Shape):
-    """How the machine is."""
+    """The load of the machine, and the integrity of the running firmware."""
 
     cpu: Percent
     disk: Percent
@@ -175,33 +182,33 @@ class HealthStatus(Shape):
 
 
 class HealthMeta(Shape):
-    """Where the answer stands, and how old the word on the firmware is."""
+    """Links, and the age of the integrity check."""
 
     href: str
     parent: str
     integrity_age_seconds: Annotated[
-        int, Meta(ge=0, description="Since the image was last read from disk and hashed.")
+        int, Meta(ge=0, description="Time since the image was last read from disk and hashed.")
     ]
 
 
 class Health(Shape):
-    """No ``body`` around it. [seen in sample] 7.2."""
+    """The health of the appliance, without a ``body``. [seen in sample] 7.2."""
 
     health_status: HealthStatus
     meta: HealthMeta
 
 
 async def health(request: web.Request) -> web.Response:
-    """What was measured in the last second, and hashed in the last hour."""
+    """The load of the last second, and the result of the last integrity check."""
     load = await request.app[HOST].load()
-    finding = await request.app[INTEGRITY].latest()
-    return respond(_told(load, finding))
+    report = await request.app[INTEGRITY].latest()
+    return respond(_health_document(load, report))
 
 
-def _told(load: Load, finding: IntegrityReport) -> Health:
+def _health_document(load: Load, report: IntegrityReport) -> Health:
     firmware = FirmwareHealth(
-        TaintedFiles(boot=0, core=finding.changed_files, ha_other=0),
-        IntegrityVerdicts(boot=finding.status, core=finding.status),
+        TaintedFiles(boot=0, core=report.changed_files, ha_other=0),
+        IntegrityVerdicts(boot=report.status, core=report.status),
     )
     status = HealthStatus(
         cpu=load.cpu,
@@ -213,7 +220,7 @@ def _told(load: Load, finding: IntegrityReport) -> Health:
         load15=load.load15,
         firmware=firmware,
     )
-    return Health(status, HealthMeta(HEALTH, ROOT, finding.age_s))
+    return Health(status, HealthMeta(HEALTH, ROOT, report.age_s))
 
 
 HEALTH_OPERATIONS = (
@@ -223,9 +230,9 @@ HEALTH_OPERATIONS = (
         path=HEALTH,
         handler=health,
         tag="Appliance",
-        summary="See how the machine is and whether the running firmware is whole",
-        notes="The running slot's image is read and hashed at the start and every hour.",
+        summary="Read the load of the machine and the integrity of the firmware",
+        notes="The image of the running slot is read and hashed when spsd starts and every hour.",
         access=Access.VIEWER,
-        answer=SuccessResponse(Health, meaning="How it is."),
+        success=SuccessResponse(Health, meaning="The health of the appliance."),
     ),
 )

@@ -1,4 +1,7 @@
-"""``/api/authentication``, where GET logs in and DELETE logs out; ``/api/user_info``."""
+"""``/api/authentication``: GET logs in and DELETE logs out; ``/api/user_info``: the user.
+
+Log-in uses HTTP Basic (RFC 7617); all other requests use a cookie (RFC 6265).
+"""
 
 import base64
 import binascii
@@ -24,27 +27,30 @@ from spsd.web.responses import Shape, respond
 
 
 class LoggedIn(Shape):
-    """``meta`` is certain. [documented]; that there is nothing else is our choice."""
+    """The response to log-in and log-out.
+
+    ``meta`` is [documented]; that there is no other member is our choice.
+    """
 
     meta: ResourceMeta
 
 
 class LoginMethod(Shape):
-    """A way to log in. [unknown - our choice]."""
+    """A method of log-in. [unknown - our choice]."""
 
     name: str
     type: str
 
 
 class LoginMethods(Shape):
-    """The list is at the top level. [seen in client]."""
+    """The methods of log-in, at the top level. [seen in client]."""
 
     login_methods: list[LoginMethod]
     meta: ResourceMeta
 
 
 class LoginTypes(Shape):
-    """The older form. [documented] 6.0.x."""
+    """The older form of the methods. [documented] 6.0.x."""
 
     types: list[str]
     meta: ResourceMeta
@@ -54,7 +60,7 @@ _LOGGED_IN = LoggedIn(ResourceMeta(LOG_IN, ROOT))
 
 
 async def log_in(request: web.Request) -> web.Response:
-    """Open a session for the Basic credentials; ``login_method`` has one value, local."""
+    """Open a session for the Basic credentials. ``login_method`` is ignored: accounts are local."""
     name, password = basic_credentials(request.headers.get(hdrs.AUTHORIZATION))
     opened = await request.app[ACCOUNTS].log_in(name, password, peer=request.remote or "")
     response = respond(_LOGGED_IN)
@@ -73,40 +79,45 @@ async def log_out(request: web.Request) -> web.Response:
 
 
 def basic_credentials(header: str | None) -> tuple[str, str]:
-    """Name and password (RFC 7617), in UTF-8. [documented].
+    """User name and password of an ``Authorization`` field (RFC 7617), in UTF-8. [documented].
 
     Raises:
-        UnauthenticatedError: there are none, or they cannot be read.
+        UnauthenticatedError: the field is absent, has another scheme, or is malformed.
     """
+    # Step 1: the scheme, in any case (RFC 9110 section 11.1).
     scheme, _, encoded = (header or "").strip().partition(" ")
     if scheme.lower() != "basic":
-        raise UnauthenticatedError("Log in with HTTP Basic: a user name and a password.")
+        raise UnauthenticatedError(
+            "Log in with HTTP Basic authentication: a user name and a password."
+        )
+    # Step 2: base64 (RFC 7617 section 2), here of UTF-8, as the challenge states (section 2.1).
+    # Step 3: the first colon ends the user name; the password may have more (section 2).
     try:
         name, colon, password = (
             base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
         )
     except (binascii.Error, UnicodeDecodeError, ValueError) as error:
-        raise UnauthenticatedError(
-            "The Basic credentials cannot be read: they must be base64 of UTF-8."
-        ) from error
+        raise UnauthenticatedError("The Basic credentials must be base64 of UTF-8.") from error
     if not colon:
-        raise UnauthenticatedError("The Basic credentials have no colon.")
+        raise UnauthenticatedError(
+            "The Basic credentials must have a colon between user name and password."
+        )
     return name, password
 
 
 async def login_methods(_: web.Request) -> web.Response:
-    """Local accounts, and no others."""
+    """The methods of log-in: local accounts only."""
     methods = [LoginMethod("local", "basic")]
     return respond(LoginMethods(methods, ResourceMeta(LOGIN_METHODS, LOG_IN)))
 
 
 async def login_types(_: web.Request) -> web.Response:
-    """Passwords, and no client certificates."""
+    """The types of log-in: passwords only, no client certificates."""
     return respond(LoginTypes(["basic"], ResourceMeta(LOGIN_TYPES, LOG_IN)))
 
 
 _TAG = "Log-in"
-_COOKIE = Field(hdrs.SET_COOKIE, "`session_id`, good for twenty idle minutes.", required=True)
+_COOKIE = Field(hdrs.SET_COOKIE, "The cookie `session_id`; log-out deletes it.", required=True)
 OPERATIONS = (
     Operation(
         name="logIn",
@@ -115,10 +126,12 @@ OPERATIONS = (
         handler=log_in,
         tag=_TAG,
         summary="Log in",
-        notes="With HTTP Basic credentials in UTF-8; every other request carries the cookie "
-        "`session_id`. The query parameter `login_method` is not looked at: accounts are local.",
+        notes="HTTP Basic credentials in UTF-8 open a session; all other requests use its cookie "
+        "`session_id`. A session ends when it is not used for `session_idle_minutes` of the "
+        "settings, by default 20. The query parameter `login_method` is ignored: all accounts are "
+        "local.",
         access=Access.ANYONE,
-        answer=SuccessResponse(LoggedIn, meaning="A session is open.", headers=(_COOKIE,)),
+        success=SuccessResponse(LoggedIn, meaning="The session is open.", headers=(_COOKIE,)),
         errors=(UnauthenticatedError, TooManyAttemptsError),
     ),
     Operation(
@@ -128,9 +141,9 @@ OPERATIONS = (
         handler=log_out,
         tag=_TAG,
         summary="Log out",
-        notes="A method of spsd's own.",
+        notes="Ends the session of the cookie. An extension of spsd.",
         access=Access.VIEWER,
-        answer=SuccessResponse(LoggedIn, meaning="The session is over.", headers=(_COOKIE,)),
+        success=SuccessResponse(LoggedIn, meaning="The session has ended.", headers=(_COOKIE,)),
     ),
     Operation(
         name="listLoginMethods",
@@ -138,9 +151,9 @@ OPERATIONS = (
         path=LOGIN_METHODS,
         handler=login_methods,
         tag=_TAG,
-        summary="See how one may log in",
+        summary="List the methods of log-in",
         access=Access.ANYONE,
-        answer=SuccessResponse(LoginMethods, meaning="The methods."),
+        success=SuccessResponse(LoginMethods, meaning="The methods."),
     ),
     Operation(
         name="listLoginTypes",
@@ -148,28 +161,28 @@ OPERATIONS = (
         path=LOGIN_TYPES,
         handler=login_types,
         tag=_TAG,
-        summary="See how one may log in, in the older form",
+        summary="List the methods of log-in, in the older form",
         access=Access.ANYONE,
-        answer=SuccessResponse(LoginTypes, meaning="The types."),
+        success=SuccessResponse(LoginTypes, meaning="The types."),
     ),
 )
 
 
 class UserName(Shape):
-    """The account."""
+    """The user name."""
 
     name: str
 
 
 class Endpoint(Shape):
-    """A path with the methods that the user may use."""
+    """A path, and the methods that the user may use there."""
 
     methods: list[str]
     url: str
 
 
 class UserInfo(Shape):
-    """No ``body`` around it. [documented] 7.x."""
+    """The user of the session, without a ``body``. [documented] 7.x."""
 
     user: UserName
     endpoints: list[Endpoint]
@@ -177,18 +190,18 @@ class UserInfo(Shape):
 
 
 async def user_info(request: web.Request) -> web.Response:
-    """The session's user."""
+    """The user of the session, and each path with the methods that the user may use."""
     session = request[SESSION]
     operations = request.app[CONTRACT].operations
     endpoints = [
         Endpoint(methods, path)
-        for path, there in groupby(operations, key=lambda one: one.path)
-        if (methods := [one.method for one in there if _may(session, one)])
+        for path, at_path in groupby(operations, key=lambda operation: operation.path)
+        if (methods := [each.method for each in at_path if _may_use(session, each)])
     ]
     return respond(UserInfo(UserName(session.account), endpoints, PlainMeta(USER_INFO)))
 
 
-def _may(session: Session, operation: Operation) -> bool:
+def _may_use(session: Session, operation: Operation) -> bool:
     return operation.access is not Access.ADMIN or session.may_write()
 
 
@@ -201,13 +214,17 @@ USER_OPERATIONS = tuple(
         tag="Appliance",
         summary=summary,
         access=Access.VIEWER,
-        answer=SuccessResponse(UserInfo, meaning="The user, and each path with its methods."),
+        success=SuccessResponse(UserInfo, meaning="The user, and each path with its methods."),
     )
     for name, path, summary in [
-        ("getUserInfo", USER_INFO, "See who you are and what you may call"),
+        (
+            "getUserInfo",
+            USER_INFO,
+            "Read the user of the session and the methods that the user may use",
+        ),
         *(
-            (f"getUserInfo{n}", alias, f"The same as `{USER_INFO}`")
-            for n, alias in enumerate(USER_INFO_ALIASES, 2)
+            (f"getUserInfo{number}", alias, f"Read the same as at `{USER_INFO}`")
+            for number, alias in enumerate(USER_INFO_ALIASES, 2)
         ),
     ]
 )

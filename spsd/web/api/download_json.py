@@ -1,4 +1,4 @@
-"""Downloads on the wire, exactly as documented; what is ours goes to other places."""
+"""Downloads as JSON, exactly as documented; extensions of spsd are in resources of their own."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, assert_never
@@ -16,37 +16,52 @@ Status = Literal["queued", "in-progress", "finished", "failed", "cancelled"]
 
 
 class FetchBody(Shape):
-    """The eight keys of a download."""
+    """The state of a download, in the eight documented members."""
 
-    bytes_downloaded: Annotated[int, Meta(ge=0, description="Bytes already got.")]
-    bytes_total: Annotated[int, Meta(ge=0, description="Size of the image; 0 while unknown.")]
-    error: Annotated[str | None, Meta(description="A stable code, what happened, and what to do.")]
-    info: Annotated[str | None, Meta(description="What the job is doing.")]
-    slot_id: Annotated[int | None, Meta(description="The slot the image went to.")]
-    start_time: Annotated[DateTime | None, Meta(description="Null while `queued`.")]
-    status: Annotated[Status, Meta(description="Where the job stands.")]
-    url: Annotated[str, Meta(description="As requested, without credentials.")]
+    bytes_downloaded: Annotated[int, Meta(ge=0, description="Bytes received so far.")]
+    bytes_total: Annotated[
+        int, Meta(ge=0, description="Size of the image in bytes; 0 while unknown.")
+    ]
+    error: Annotated[
+        str | None,
+        Meta(description="Of a failed download: a stable code, what happened, and an advice."),
+    ]
+    info: Annotated[
+        str | None, Meta(description="The present activity or the kind of failure; else null.")
+    ]
+    slot_id: Annotated[
+        int | None, Meta(description="Number of the slot with the image; null unless finished.")
+    ]
+    start_time: Annotated[
+        DateTime | None, Meta(description="When the download started; null while `queued`.")
+    ]
+    status: Annotated[Status, Meta(description="State of the download.")]
+    url: Annotated[str, Meta(description="The requested URL, without user name and password.")]
 
 
 class ItemMeta(Shape):
-    """A download's links in a list; an item has no parent. [seen in sample]."""
+    """Links of a download in the list; an item has no parent. [seen in sample]."""
 
     href: str
-    slot: Annotated[str | UnsetType, Meta(description="Only when finished.")] = UNSET
+    slot: Annotated[str | UnsetType, Meta(description="Path of the slot; only if finished.")] = (
+        UNSET
+    )
 
 
 class DownloadMeta(Shape):
-    """A download's links."""
+    """Links of a download."""
 
     href: str
     parent: str
-    slot: Annotated[str | UnsetType, Meta(description="Only when finished.")] = UNSET
+    slot: Annotated[str | UnsetType, Meta(description="Path of the slot; only if finished.")] = (
+        UNSET
+    )
 
 
 class Accepted(Shape):
-    """A download that is queued, durably."""
+    """A download that is queued and stored on disk."""
 
-    key: Annotated[str, Meta(description="A UUID: the name of the download.")]
+    key: Annotated[str, Meta(description="Key of the download, a UUID.")]
     meta: SiblingsMeta
 
 
@@ -59,7 +74,7 @@ class Download(Shape):
 
 
 class DownloadItem(Shape):
-    """A download in a list."""
+    """A download in the list."""
 
     body: FetchBody
     key: str
@@ -67,30 +82,30 @@ class DownloadItem(Shape):
 
 
 class Downloads(Shape):
-    """All downloads, in order of creation."""
+    """The list of downloads, in order of creation."""
 
     items: list[DownloadItem]
     meta: SiblingsMeta
 
 
 class HistoryEntry(Shape):
-    """One line of a download's history."""
+    """One state transition of a download."""
 
     time: DateTime
-    cause: Annotated[str, Meta(description="The trigger that moved the job.")]
-    status: Status
-    attempt: Annotated[int, Meta(ge=0)]
-    evidence: Annotated[str | None, Meta(description="What was known at that moment.")]
+    cause: Annotated[str, Meta(description="The trigger of the transition.")]
+    status: Annotated[Status, Meta(description="State after the transition.")]
+    attempt: Annotated[int, Meta(ge=0, description="Number of the attempt; 0 before the first.")]
+    evidence: Annotated[str | None, Meta(description="Facts about the cause, or null.")]
 
 
 class HistoryBody(Shape):
-    """The moves, oldest first."""
+    """The transitions, oldest first."""
 
     history: list[HistoryEntry]
 
 
 class History(Shape):
-    """How a download came to where it is; a place of our own."""
+    """The history of a download. An extension of spsd."""
 
     body: HistoryBody
     key: str
@@ -98,7 +113,7 @@ class History(Shape):
 
 
 class Removed(Shape):
-    """The answer to a DELETE. [unknown - our choice], as for configuration objects."""
+    """The response to DELETE. [unknown - our choice], as for configuration objects."""
 
     meta: ResourceMeta
 
@@ -108,45 +123,47 @@ def href_of(job: Job) -> str:
     return f"{FETCH}/{job.key}"
 
 
-def accepted(job: Job) -> Accepted:
-    """The answer to a POST; its parent is /api/firmware. [seen in sample]."""
+def accepted_document(job: Job) -> Accepted:
+    """The response to POST; its parent is /api/firmware. [seen in sample]."""
     return Accepted(job.key, SiblingsMeta(href=href_of(job), parent=FIRMWARE))
 
 
-def one(job: Job) -> Download:
-    """One download."""
-    return Download(body_of(job), job.key, DownloadMeta(href_of(job), FETCH, _slot_link(job)))
+def download_document(job: Job) -> Download:
+    """The document of one download."""
+    return Download(_body(job), job.key, DownloadMeta(href_of(job), FETCH, _slot_link(job)))
 
 
-def item(job: Job) -> DownloadItem:
-    """One download in a list."""
-    return DownloadItem(body_of(job), job.key, ItemMeta(href_of(job), _slot_link(job)))
+def download_item(job: Job) -> DownloadItem:
+    """An item of the list."""
+    return DownloadItem(_body(job), job.key, ItemMeta(href_of(job), _slot_link(job)))
 
 
-def many(jobs: Sequence[Job]) -> Downloads:
-    """All downloads."""
-    return Downloads([item(job) for job in jobs], SiblingsMeta(href=FETCH, parent=FIRMWARE))
+def download_list(jobs: Sequence[Job]) -> Downloads:
+    """The list of these downloads."""
+    return Downloads(
+        [download_item(job) for job in jobs], SiblingsMeta(href=FETCH, parent=FIRMWARE)
+    )
 
 
-def history_of(key: str, steps: Sequence[Step]) -> History:
-    """The job's history."""
-    moves = [
+def history_document(key: str, steps: Sequence[Step]) -> History:
+    """The history of the download with ``key``."""
+    entries = [
         HistoryEntry(
             date_time(step.at), step.cause, status_of(step.state), step.attempt, step.evidence
         )
         for step in steps
     ]
     href = f"{FETCH}/{key}"
-    return History(HistoryBody(moves), key, ResourceMeta(f"{href}/history", href))
+    return History(HistoryBody(entries), key, ResourceMeta(f"{href}/history", href))
 
 
-def removed(key: str) -> Removed:
-    """The answer to a DELETE."""
+def removed_document(key: str) -> Removed:
+    """The response to DELETE of the download with ``key``."""
     return Removed(ResourceMeta(f"{FETCH}/{key}", FETCH))
 
 
-def body_of(job: Job) -> FetchBody:
-    """What is shown of a job; a queued one shows nothing of earlier attempts."""
+def _body(job: Job) -> FetchBody:
+    """The members of a job; a queued one shows nothing of its earlier attempts."""
     queued = job.state is JobState.QUEUED
     progress = NO_PROGRESS if queued else job.progress
     return FetchBody(
@@ -162,7 +179,7 @@ def body_of(job: Job) -> FetchBody:
 
 
 def status_of(state: JobState) -> Status:
-    """The documented status: both phases of the work are in progress."""
+    """The documented status of a state; downloading and installing are both in-progress."""
     match state:
         case JobState.DOWNLOADING | JobState.INSTALLING:
             return "in-progress"

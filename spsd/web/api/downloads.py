@@ -1,4 +1,4 @@
-"""``/api/firmware/fetch``: parse, call one method, encode."""
+"""``/api/firmware/fetch``: the handlers of downloads, and their operations."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,69 +23,69 @@ from spsd.web.api import events
 from spsd.web.api.query import (
     ETAG,
     IF_NONE_MATCH,
-    NEXT,
-    QUERY,
-    WAITING,
-    asked_to_wait,
-    more,
-    page,
+    LINK,
+    SELECTION_PARAMETERS,
+    WAIT_PARAMETERS,
+    add_link_to_next_page,
+    not_modified,
     selection_of,
-    unchanged,
-    validated,
-    waited,
+    set_etag,
+    wait_for_change,
+    wait_seconds,
+    with_one_more,
 )
 from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.links import FETCH
 from spsd.web.requests import Submission, read_json
-from spsd.web.responses import encoded, respond
+from spsd.web.responses import json_response, respond
 
 DOWNLOAD_SERVICE = web.AppKey("fetching", Downloads)
 LISTING = web.AppKey("listing", asyncio.Lock)
 
 
 async def submit(request: web.Request) -> web.Response:
-    """Queue a download."""
+    """Queue a download; 202 when the job is stored on disk."""
     url, sha256, mirrors = (await read_json(request, Submission)).parsed()
     job = await request.app[DOWNLOAD_SERVICE].submit(url, sha256, mirrors)
-    response = respond(downloads.accepted(job), status=HTTPStatus.ACCEPTED)
+    response = respond(downloads.accepted_document(job), status=HTTPStatus.ACCEPTED)
     response.headers[hdrs.LOCATION] = downloads.href_of(job)
     return response
 
 
 async def list_all(request: web.Request) -> web.StreamResponse:
-    """Every download, or those that the query asks for, in order of creation."""
+    """The downloads that the query selects, all by default, in order of creation."""
     if events.accepts_events(request):
         return await events.stream_all(request, partial(_list_document, request))
-    asked = selection_of(request.query)
-    revision = await waited(request)
-    if (same := unchanged(request, revision)) is not None:
-        return same
-    return validated(await _list(request, asked), revision)
+    selection = selection_of(request.query)
+    revision = await wait_for_change(request)
+    if (response := not_modified(request, revision)) is not None:
+        return response
+    return set_etag(await _list(request, selection), revision)
 
 
 async def _list_document(request: web.Request) -> bytes:
     async with request.app[LISTING]:
         jobs = await request.app[DOWNLOAD_SERVICE].list()
-        return await asyncio.to_thread(_encoded, jobs)
+        return await asyncio.to_thread(_encode_list, jobs)
 
 
-async def _list(request: web.Request, asked: Selection) -> web.Response:
-    # A list of thousands takes a tenth of a second to put together: one at a time, and not on the
-    # loop, so that others are answered meanwhile.
+async def _list(request: web.Request, selection: Selection) -> web.Response:
+    # To encode thousands of downloads takes a tenth of a second: it is done in a thread, so that
+    # the loop serves other requests, and for one list at a time.
     async with request.app[LISTING]:
-        jobs = await request.app[DOWNLOAD_SERVICE].list(more(asked))
-        return await asyncio.to_thread(_listed, jobs, asked)
+        jobs = await request.app[DOWNLOAD_SERVICE].list(with_one_more(selection))
+        return await asyncio.to_thread(_list_response, jobs, selection)
 
 
-def _encoded(jobs: Sequence[Job]) -> bytes:
-    return msgspec.json.encode(downloads.many(jobs))
+def _encode_list(jobs: Sequence[Job]) -> bytes:
+    return msgspec.json.encode(downloads.download_list(jobs))
 
 
-def _listed(jobs: Sequence[Job], asked: Selection) -> web.Response:
-    shown = jobs[: asked.limit]
-    response = encoded(_encoded(shown))
-    if len(shown) < len(jobs):
-        page(response, asked, shown)
+def _list_response(jobs: Sequence[Job], selection: Selection) -> web.Response:
+    page = jobs[: selection.limit]
+    response = json_response(_encode_list(page))
+    if len(page) < len(jobs):
+        add_link_to_next_page(response, selection, page)
     return response
 
 
@@ -94,27 +94,29 @@ async def get(request: web.Request) -> web.StreamResponse:
     key = _key(request)
     if events.accepts_events(request):
         return await events.stream_one(request, key, partial(_get_document, request, key))
-    if asked_to_wait(request):
-        await request.app[DOWNLOAD_SERVICE].get(key)  # nobody waits for what is not there
-    revision = await waited(request, key)
-    found = await _get_document(request, key)
-    return unchanged(request, revision) or validated(encoded(found), revision)
+    if wait_seconds(request):
+        await request.app[DOWNLOAD_SERVICE].get(key)  # 404 at once, without a wait
+    revision = await wait_for_change(request, key)
+    document = await _get_document(request, key)
+    return not_modified(request, revision) or set_etag(json_response(document), revision)
 
 
 async def _get_document(request: web.Request, key: JobKey) -> bytes:
-    return msgspec.json.encode(downloads.one(await request.app[DOWNLOAD_SERVICE].get(key)))
+    job = await request.app[DOWNLOAD_SERVICE].get(key)
+    return msgspec.json.encode(downloads.download_document(job))
 
 
 async def history(request: web.Request) -> web.Response:
-    """How one download came to where it is."""
+    """The state transitions of one download."""
     key = _key(request)
-    return respond(downloads.history_of(key, await request.app[DOWNLOAD_SERVICE].history(key)))
+    steps = await request.app[DOWNLOAD_SERVICE].history(key)
+    return respond(downloads.history_document(key, steps))
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Cancel, or remove the record."""
+    """Cancel a download, or remove the record of one that has ended."""
     await request.app[DOWNLOAD_SERVICE].delete(_key(request))
-    return respond(downloads.removed(_key(request)))
+    return respond(downloads.removed_document(_key(request)))
 
 
 def _key(request: web.Request) -> JobKey:
@@ -122,7 +124,7 @@ def _key(request: web.Request) -> JobKey:
 
 
 _TAG = "Downloads"
-_ONE = f"{FETCH}/{{key}}"
+_DOWNLOAD = f"{FETCH}/{{key}}"
 _BY_KEY = {"key": "$response.body#/key"}
 _FIRST = {"key": "$response.body#/items/0/key"}
 OPERATIONS = (
@@ -133,16 +135,16 @@ OPERATIONS = (
         handler=submit,
         tag=_TAG,
         summary="Start a download",
-        notes="The image is fetched, proven and put into an empty slot; it is neither tested nor "
-        "chosen. When the answer comes, the job is on disk. The body is read as JSON whatever "
-        "its content type.",
+        notes="The image is downloaded, verified and installed in an empty slot; the slot is "
+        "neither tested nor chosen for the next boot. The response is sent when the job is stored "
+        "on disk. The body is read as JSON with any content type.",
         access=Access.ADMIN,
-        takes=RequestBody(Submission),
-        answer=SuccessResponse(
+        request_body=RequestBody(Submission),
+        success=SuccessResponse(
             downloads.Accepted,
             HTTPStatus.ACCEPTED,
-            "Queued.",
-            (Field(hdrs.LOCATION, "The path of the download.", required=True),),
+            "The download is queued.",
+            (Field(hdrs.LOCATION, "Path of the download.", required=True),),
         ),
         errors=(IncompleteRequestBodyError, InvalidRequestBodyError),
         links=(
@@ -158,17 +160,19 @@ OPERATIONS = (
         handler=list_all,
         tag=_TAG,
         summary="List the downloads",
-        notes="All of them, in order of creation; nothing is removed by itself. The query, which "
-        "is spsd's own, asks for some of them or for a page.",
+        notes="In order of creation; spsd never removes a download on its own. The query selects "
+        "downloads, or a page of them. The query and the event stream are extensions of spsd.",
         access=Access.VIEWER,
-        query=(*QUERY, *WAITING),
+        query=(*SELECTION_PARAMETERS, *WAIT_PARAMETERS),
         headers=(IF_NONE_MATCH,),
-        answer=SuccessResponse(
+        success=SuccessResponse(
             downloads.Downloads,
-            meaning="Every download that is asked for.",
-            headers=(NEXT, ETAG),
-            stream="`snapshot`, the whole list; then `download`, an item of it, for each change, "
-            "and `removed`. Takes no query. Of spsd's own.",
+            meaning="The selected downloads.",
+            headers=(LINK, ETAG),
+            stream="First the event `snapshot` with the whole list; then, for each change, the "
+            "event `download` with an item of the list, or `removed` with the key of a removed "
+            "download. A client that sends `Last-Event-ID` receives what it missed instead of "
+            "`snapshot`, if possible. The stream has no query parameters.",
             conditional=True,
         ),
         errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
@@ -181,19 +185,20 @@ OPERATIONS = (
     Operation(
         name="getDownload",
         method=hdrs.METH_GET,
-        path=_ONE,
+        path=_DOWNLOAD,
         handler=get,
         tag=_TAG,
-        summary="Look at a download",
+        summary="Read a download",
         access=Access.VIEWER,
-        query=WAITING,
+        query=WAIT_PARAMETERS,
         headers=(IF_NONE_MATCH,),
-        answer=SuccessResponse(
+        success=SuccessResponse(
             downloads.Download,
             meaning="The download.",
             headers=(ETAG,),
-            stream="`download`, this document, now and after each change; at last `removed`. "
-            "Takes no query. Of spsd's own.",
+            stream="The event `download` with this document, at once and after each change, until "
+            "the event `removed` ends the stream. The stream has no query parameters. An "
+            "extension of spsd.",
             conditional=True,
         ),
         errors=(InvalidQueryError, ResourceNotFoundError, TooManyReadersError),
@@ -201,27 +206,29 @@ OPERATIONS = (
     Operation(
         name="deleteDownload",
         method=hdrs.METH_DELETE,
-        path=_ONE,
+        path=_DOWNLOAD,
         handler=delete,
         tag=_TAG,
         summary="Cancel a download, or remove its record",
-        notes="What is queued or downloading is cancelled, and its partial file removed; the "
-        "record stays. Of what is over, the record is removed. So a running download takes two "
-        "DELETEs. Once the image is being installed it cannot be cancelled.",
+        notes="A queued or running download is cancelled and its partial file deleted; its record "
+        "stays. A second DELETE, or one of a download that has ended, removes the record. A "
+        "download whose image is being installed cannot be cancelled.",
         access=Access.ADMIN,
-        answer=SuccessResponse(downloads.Removed, meaning="Cancelled, or removed."),
+        success=SuccessResponse(
+            downloads.Removed, meaning="The download is cancelled, or its record removed."
+        ),
         errors=(ResourceNotFoundError, FetchNotCancellableError),
     ),
     Operation(
         name="getDownloadHistory",
         method=hdrs.METH_GET,
-        path=f"{_ONE}/history",
+        path=f"{_DOWNLOAD}/history",
         handler=history,
         tag=_TAG,
-        summary="See how a download came to where it is",
-        notes="Each move with time, cause, attempt and evidence. A path of spsd's own.",
+        summary="Read the history of a download",
+        notes="Each state transition with time, cause, attempt and evidence. An extension of spsd.",
         access=Access.VIEWER,
-        answer=SuccessResponse(downloads.History, meaning="The moves, oldest first."),
+        success=SuccessResponse(downloads.History, meaning="The transitions, oldest first."),
         errors=(ResourceNotFoundError,),
     ),
 )

@@ -1,4 +1,4 @@
-"""``/api`` and ``/api/firmware``: where everything else is found by following links."""
+"""``/api`` and ``/api/firmware``: listings of links to all other resources."""
 
 from collections.abc import Mapping
 
@@ -27,33 +27,33 @@ _ROOT_LINKS = {
 
 
 class LinkItem(Shape):
-    """A link to follow."""
+    """A link to a resource."""
 
     key: str
     meta: PlainMeta
 
 
 class RootListing(Shape):
-    """The entry point."""
+    """The listing of the entry point."""
 
     items: list[LinkItem]
     meta: RootMeta
 
 
 class FirmwareListing(Shape):
-    """The firmware part."""
+    """The listing of the firmware resources."""
 
     items: list[LinkItem]
     meta: FirmwareMeta
 
 
 async def root(_: web.Request) -> web.Response:
-    """The entry point."""
+    """The listing of the entry point."""
     return respond(RootListing(_items(_ROOT_LINKS), RootMeta(links.ROOT)))
 
 
 async def firmware(_: web.Request) -> web.Response:
-    """The firmware part."""
+    """The listing of the firmware resources."""
     meta = FirmwareMeta(href=links.FIRMWARE, parent=links.ROOT)
     return respond(FirmwareListing(_items(_FIRMWARE_LINKS), meta))
 
@@ -70,10 +70,10 @@ OPERATIONS = (
         path=links.ROOT,
         handler=root,
         tag=_TAG,
-        summary="Find the parts of the API",
-        notes="`/api//` answers the same: a public client calls it so.",
+        summary="List the parts of the API",
+        notes="`/api//` has the same response, because a public client uses it.",
         access=Access.VIEWER,
-        answer=SuccessResponse(RootListing, meaning="Links to follow."),
+        success=SuccessResponse(RootListing, meaning="A link to each part."),
     ),
     Operation(
         name="listFirmware",
@@ -81,8 +81,8 @@ OPERATIONS = (
         path=links.FIRMWARE,
         handler=firmware,
         tag=_TAG,
-        summary="Find the firmware resources",
+        summary="List the firmware resources",
         access=Access.VIEWER,
-        answer=SuccessResponse(FirmwareListing, meaning="Links to follow."),
+        success=SuccessResponse(FirmwareListing, meaning="A link to each resource."),
     ),
 )

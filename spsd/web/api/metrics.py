@@ -46,20 +46,20 @@ async def timing(request: web.Request, handler: Handler) -> web.StreamResponse:
     The labels come from closed lists: the route is a template, never the path itself.
     """
     monitoring = request.app[MONITORING]
-    begun = monitoring.clock()
+    start = monitoring.clock()
     response = await handler(request)
-    if not _waits(request, response):
-        operation = request.app[CONTRACT].asked(request)
+    if not _waits_for_change(request, response):
+        operation = request.app[CONTRACT].operation_for(request)
         monitoring.metrics.observe_request(
             request.method if request.method in _METHODS else OTHER_METHOD,
             NO_ROUTE if operation is None else operation.path,
             f"{response.status // 100}xx",
-            monitoring.clock() - begun,
+            monitoring.clock() - start,
         )
     return response
 
 
-def _waits(request: web.Request, response: web.StreamResponse) -> bool:
+def _waits_for_change(request: web.Request, response: web.StreamResponse) -> bool:
     """Whether the client decides how long the response takes."""
     return response.content_type == EVENT_STREAM or "wait" in request.query
 
@@ -68,7 +68,7 @@ async def metrics(request: web.Request) -> web.Response:
     """All metrics as text.
 
     Raises:
-        UnauthenticatedError: the client is elsewhere, without a session and without the token.
+        UnauthenticatedError: the client is not on the appliance, and has no session and no token.
     """
     monitoring = request.app[MONITORING]
     if not (
@@ -87,7 +87,7 @@ async def metrics(request: web.Request) -> web.Response:
 def _is_local(request: web.Request) -> bool:
     """Whether the client runs on the appliance itself.
 
-    The clients of a proxy on the appliance are elsewhere, although they seem to be local.
+    A request through a proxy on the appliance is not local, although its peer address is.
     """
     peer = request.transport.get_extra_info("peername") if request.transport else None
     if peer is None or any(name in request.headers for name in _FORWARDED):
@@ -97,11 +97,12 @@ def _is_local(request: web.Request) -> bool:
 
 
 def _has_token(request: web.Request, token: str | None) -> bool:
-    given = request.headers.get(hdrs.AUTHORIZATION, "")
-    if token is None or not given.lower().startswith(_BEARER):
+    """Whether the request has the token (RFC 6750 section 2.1), compared in constant time."""
+    authorization = request.headers.get(hdrs.AUTHORIZATION, "")
+    if token is None or not authorization.lower().startswith(_BEARER):
         return False
-    shown = given[len(_BEARER) :].strip()
-    return hmac.compare_digest(shown.encode(errors="replace"), token.encode())
+    sent = authorization[len(_BEARER) :].strip()
+    return hmac.compare_digest(sent.encode(errors="replace"), token.encode())
 
 
 OPERATIONS = (
@@ -112,12 +113,15 @@ OPERATIONS = (
         handler=metrics,
         tag="Appliance",
         summary="Read the metrics",
-        notes="spsd's own, no part of the SPS REST API. In the text format of Prometheus, or in "
-        "OpenMetrics if `Accept` names it. Clients on the appliance itself need no authentication "
-        "unless the request came through a proxy.",
+        notes="In the text format of Prometheus, or in OpenMetrics if `Accept` names it. Clients "
+        "on the appliance itself need no authentication unless the request came through a proxy. "
+        "An extension of spsd, no part of the SPS REST API.",
         access=Access.MONITOR,
-        answer=SuccessResponse(
-            None, meaning="The metrics.", media_type="text/plain", also=(OPEN_METRICS,)
+        success=SuccessResponse(
+            None,
+            meaning="The metrics.",
+            media_type="text/plain",
+            other_media_types=(OPEN_METRICS,),
         ),
     ),
 )

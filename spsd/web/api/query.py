@@ -1,9 +1,11 @@
-"""The query of a list of downloads, paging, and waiting for a change. All of it is spsd's own.
+"""Query parameters of downloads: selection, paging and waiting for a change. Extensions of spsd.
 
-The documented list has neither paging nor filtering, and a body with a shape of its own: the link
-to the next page is a header field (RFC 8288). ``?wait=SECONDS&since=REVISION`` waits for another
-revision, a weak validator (RFC 9110, section 8.8.1) that is taken before the rows are read, so that
-no change is missed.
+The documented list has neither paging nor filtering, and a body of a fixed shape. So the link to
+the next page is a header field (RFC 8288).
+
+``?wait=SECONDS&since=REVISION`` waits until the revision is another one. A revision is a weak
+validator (RFC 9110 section 8.8.1), sent as ``ETag``. It is read before the rows, so that no change
+is missed: the rows may be newer than their revision, but never older.
 """
 
 import asyncio
@@ -26,37 +28,39 @@ from spsd.web.contract import Field
 from spsd.web.links import FETCH
 from spsd.web.middleware.connections import when_lost
 
-MOST = 10_000
+MAX_LIMIT = 10_000
 STATUSES: tuple[str, ...] = get_args(Status)
-QUERY = (
+SELECTION_PARAMETERS = (
     Field(
         "status",
-        "Only downloads that stand there; given several times, any of them. Of spsd's own.",
+        "Only downloads in this state; may occur several times, for several states. An extension "
+        "of spsd.",
         {"type": "array", "items": {"type": "string", "enum": list(STATUSES)}},
     ),
     Field(
         "limit",
-        "At most so many; the header field `Link` then has the next page. Of spsd's own.",
-        {"type": "integer", "minimum": 1, "maximum": MOST},
+        "Maximum number of downloads; the header field `Link` has the next page. An extension of "
+        "spsd.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
     ),
     Field(
         "after",
-        "Only downloads that were created after the one with this key. Of spsd's own.",
+        "Only downloads that were created after the one with this key. An extension of spsd.",
         {"type": "string", "minLength": 1},
     ),
 )
-NEXT = Field("Link", 'With `limit`, and if there is more: `<path>; rel="next"`.')
+LINK = Field("Link", '`<path>; rel="next"`: the next page, if `limit` leaves downloads out.')
 
 
 def selection_of(query: MultiMapping[str]) -> Selection:
-    """What the query asks for.
+    """The selection of the query; other parameters are ignored.
 
     Raises:
-        InvalidQueryError: a parameter has a value that cannot be used; the error names it.
+        InvalidQueryError: a parameter has an invalid value; ``details["field"]`` is its name.
     """
     states = [_states(status) for status in query.getall("status", [])]
-    after = once(query, "after")
-    limit = once(query, "limit")
+    after = _single_value(query, "after")
+    limit = _single_value(query, "limit")
     return Selection(
         states=frozenset[JobState]().union(*states) if states else None,
         after=None if after is None else JobKey(after),
@@ -64,17 +68,23 @@ def selection_of(query: MultiMapping[str]) -> Selection:
     )
 
 
-def more(selection: Selection) -> Selection:
-    """The same with one job more, which tells whether there is a next page."""
+def with_one_more(selection: Selection) -> Selection:
+    """The same selection with one more job, which shows whether there is a next page."""
     limit = None if selection.limit is None else selection.limit + 1
     return Selection(selection.states, selection.after, limit)
 
 
-def page(response: web.Response, selection: Selection, jobs: Sequence[Job]) -> None:
-    """Link to the page that follows these jobs."""
-    asked = [("status", status) for status in _statuses(selection)]
-    path = f"{FETCH}?{urlencode([*asked, ('limit', selection.limit), ('after', jobs[-1].key)])}"
-    response.headers[NEXT.name] = f'<{path}>; rel="next"'
+def add_link_to_next_page(
+    response: web.Response, selection: Selection, jobs: Sequence[Job]
+) -> None:
+    """Add a ``Link`` (RFC 8288) to the page that follows ``jobs``."""
+    parameters = [
+        *(("status", status) for status in _statuses(selection)),
+        ("limit", selection.limit),
+        ("after", jobs[-1].key),
+    ]
+    path = f"{FETCH}?{urlencode(parameters)}"
+    response.headers[LINK.name] = f'<{path}>; rel="next"'
 
 
 def _statuses(selection: Selection) -> Sequence[str]:
@@ -84,92 +94,103 @@ def _statuses(selection: Selection) -> Sequence[str]:
 def _states(status: str) -> frozenset[JobState]:
     states = frozenset(state for state in JobState if status_of(state) == status)
     if not states:
-        known = ", ".join(f"`{one}`" for one in STATUSES)
-        raise InvalidQueryError(f"`status` is one of {known}, not `{status}`.", field="status")
+        allowed = ", ".join(f"`{name}`" for name in STATUSES)
+        raise InvalidQueryError(
+            f"`status` must be one of {allowed}, not `{status}`.", field="status"
+        )
     return states
 
 
-def once(query: MultiMapping[str], name: str) -> str | None:
-    """The parameter's value; None: it is not there.
+def _single_value(query: MultiMapping[str], name: str) -> str | None:
+    """The value of the parameter; None if it is absent.
 
     Raises:
-        InvalidQueryError: it is there several times, or has no value.
+        InvalidQueryError: it occurs several times, or has no value.
     """
     values = query.getall(name, [])
     if not values:
         return None
     if len(values) > 1 or not values[0]:
-        raise InvalidQueryError(f"`{name}` stands once in the query, with a value.", field=name)
+        raise InvalidQueryError(f"`{name}` must occur at most once, with a value.", field=name)
     return values[0]
 
 
 def _limit(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,4}", text) or int(text) > MOST:
-        raise InvalidQueryError(f"`limit` is a number from 1 to {MOST}.", field="limit")
+    if not re.fullmatch("[1-9][0-9]{0,4}", text) or int(text) > MAX_LIMIT:
+        raise InvalidQueryError(f"`limit` must be a number from 1 to {MAX_LIMIT}.", field="limit")
     return int(text)
 
 
 FEED = web.AppKey("feed", Feed)
-LONGEST_S = 60
-WAITING = (
+MAX_WAIT_S = 60
+WAIT_PARAMETERS = (
     Field(
         "wait",
-        "Answer when the revision is no longer that of `since`, after so many seconds at the "
-        "latest. Of spsd's own.",
-        {"type": "integer", "minimum": 0, "maximum": LONGEST_S},
+        "Wait until the revision differs from `since`, for at most this number of seconds. An "
+        "extension of spsd.",
+        {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_S},
     ),
     Field(
         "since",
-        "With `wait`: the revision that the client has, from an `ETag`; without it, that of "
-        "`If-None-Match`, else the present one. Of spsd's own.",
+        "With `wait`: the revision that the client has, from an `ETag`. The default is the "
+        "revision in `If-None-Match`, else the present one. An extension of spsd.",
         {"type": "string", "minLength": 1},
     ),
 )
-IF_NONE_MATCH = Field("If-None-Match", "The `ETag` of an earlier answer: 304 while it is the same.")
-ETAG = Field("ETag", "The revision, as a weak validator. Of spsd's own.", required=True)
+IF_NONE_MATCH = Field(
+    "If-None-Match", "The `ETag` of an earlier response; 304 if the revision is the same."
+)
+ETAG = Field("ETag", "The revision, as a weak validator. An extension of spsd.", required=True)
 
 
-def asked_to_wait(request: web.Request) -> int:
-    """For how many seconds at most; 0: not at all.
+def wait_seconds(request: web.Request) -> int:
+    """The parameter ``wait``, in seconds; 0 if it is absent. Also checks ``since``.
 
     Raises:
-        InvalidQueryError: a parameter has a value that cannot be used; the error names it.
+        InvalidQueryError: a parameter has an invalid value; ``details["field"]`` is its name.
     """
-    once(request.query, "since")
-    if (text := once(request.query, "wait")) is None:
+    _single_value(request.query, "since")
+    if (text := _single_value(request.query, "wait")) is None:
         return 0
-    if not re.fullmatch("[0-9]{1,2}", text) or int(text) > LONGEST_S:
-        raise InvalidQueryError(f"`wait` is a number from 0 to {LONGEST_S}.", field="wait")
+    if not re.fullmatch("[0-9]{1,2}", text) or int(text) > MAX_WAIT_S:
+        raise InvalidQueryError(f"`wait` must be a number from 0 to {MAX_WAIT_S}.", field="wait")
     return int(text)
 
 
-async def waited(request: web.Request, key: JobKey | None = None) -> Revision:
-    """Wait as the query asks; gives the revision of the rows that are read from now on."""
+async def wait_for_change(request: web.Request, key: JobKey | None = None) -> Revision:
+    """Wait as the query requests, for a change of one download or, without ``key``, of any.
+
+    Returns the revision to send with the rows, which the caller reads afterwards. When too many
+    clients wait already, the wait is left out.
+    """
     revisions = request.app[FEED].revisions
-    seconds = asked_to_wait(request)
+    seconds = wait_seconds(request)
     if seconds and not request.app[FEED].full:
-        seen = once(request.query, "since") or _known(request) or revisions.of(key)
+        since = _single_value(request.query, "since") or _client_revision(request)
+        known = since or revisions.of(key)
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds) as limit:
                 with when_lost(request, lambda: limit.reschedule(loop.time())):
-                    await revisions.wait(seen, key)
+                    await revisions.wait(known, key)
     return revisions.of(key)
 
 
-def unchanged(request: web.Request, revision: Revision) -> web.Response | None:
-    """304, if the client has that revision already."""
-    known = request.if_none_match or ()
-    if any(one.value in (revision, "*") for one in known):
-        return validated(web.Response(status=HTTPStatus.NOT_MODIFIED), revision)
+def not_modified(request: web.Request, revision: Revision) -> web.Response | None:
+    """The response 304 if ``If-None-Match`` has the revision; else None (RFC 9110 13.1.2)."""
+    # Weak comparison (RFC 9110 section 8.8.3.2): the prefix W/ is no part of the value. `*` matches
+    # any representation.
+    if any(tag.value in (revision, "*") for tag in request.if_none_match or ()):
+        # RFC 9110 section 15.4.5: a 304 has the ETag of the 200.
+        return set_etag(web.Response(status=HTTPStatus.NOT_MODIFIED), revision)
     return None
 
 
-def validated(response: web.Response, revision: Revision) -> web.Response:
-    """The response with its revision."""
+def set_etag(response: web.Response, revision: Revision) -> web.Response:
+    """Set the revision as a weak ``ETag`` (RFC 9110 section 8.8.3); returns the response."""
     response.headers[hdrs.ETAG] = f'W/"{revision}"'
     return response
 
 
-def _known(request: web.Request) -> str | None:
-    return next((one.value for one in request.if_none_match or ()), None)
+def _client_revision(request: web.Request) -> str | None:
+    return next((tag.value for tag in request.if_none_match or ()), None)

@@ -1,4 +1,4 @@
-"""``/api/firmware/slots``: list, show and empty slots."""
+"""``/api/firmware/slots``: the handlers of slots, and their operations."""
 
 from typing import assert_never
 
@@ -17,24 +17,29 @@ SLOT_STORE = web.AppKey("slots", Slots)
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """Every slot."""
+    """All slots."""
     slots = request.app[SLOT_STORE]
-    return respond(slot_json.many(await slots.list(), await running(slots)))
+    return respond(slot_json.slot_list(await slots.list(), await _running(slots)))
 
 
 async def get(request: web.Request) -> web.Response:
     """One slot."""
     slots, number = request.app[SLOT_STORE], _number(request)
-    return respond(slot_json.one(number, await slots.get(number), await running(slots)))
+    content = await slots.get(number)
+    return respond(slot_json.slot_document(number, content, await _running(slots)))
 
 
 async def manifest(request: web.Request) -> web.Response:
-    """What was proven of its image."""
+    """The manifest of the image in a slot.
+
+    Raises:
+        ResourceNotFoundError: the slot does not exist, is empty, or has no readable manifest.
+    """
     number = _number(request)
     content = await request.app[SLOT_STORE].get(number)
     match content:
         case InstalledImage() as image:
-            return respond(slot_json.manifest(number, image))
+            return respond(slot_json.manifest_document(number, image))
         case BrokenSlot():
             raise ResourceNotFoundError(f"Slot {number} has no readable manifest.")
         case None:
@@ -44,26 +49,25 @@ async def manifest(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Take the image out."""
+    """Delete the image in a slot."""
     number = _number(request)
     await request.app[SLOT_STORE].empty(number)
     return respond(Removed(ResourceMeta(slot_path(number), SLOTS)))
 
 
-async def running(slots: Slots) -> slot_json.Running:
-    """Which slots matter."""
+async def _running(slots: Slots) -> slot_json.Running:
     return slot_json.Running(slots.current, await slots.after_reboot())
 
 
 def _number(request: web.Request) -> int:
     text = request.match_info["slot"]
     if not (text.isascii() and text.isdecimal() and len(text) < 5) or text.startswith("0"):
-        raise ResourceNotFoundError(f"Slots have numbers from 1, not {text!r}.")
+        raise ResourceNotFoundError(f"A slot has a number from 1, not {text!r}.")
     return int(text)
 
 
 _TAG = "Slots"
-_ONE = f"{SLOTS}/{{slot}}"
+_SLOT = f"{SLOTS}/{{slot}}"
 _FIRST = {"slot": "$response.body#/items/0/key"}
 OPERATIONS = (
     Operation(
@@ -74,47 +78,48 @@ OPERATIONS = (
         tag=_TAG,
         summary="List the slots",
         access=Access.VIEWER,
-        answer=SuccessResponse(
-            slot_json.SlotList, meaning="Every slot, empty ones too.", inside=slot_json.BODIES
+        success=SuccessResponse(
+            slot_json.SlotList, meaning="All slots, with the empty ones.", nested=slot_json.BODIES
         ),
         links=(Link("getSlot", _FIRST), Link("emptySlot", _FIRST)),
     ),
     Operation(
         name="getSlot",
         method=hdrs.METH_GET,
-        path=_ONE,
+        path=_SLOT,
         handler=get,
         tag=_TAG,
-        summary="Look at a slot",
+        summary="Read a slot",
         access=Access.VIEWER,
-        answer=SuccessResponse(slot_json.Slot, meaning="The slot.", inside=slot_json.BODIES),
+        success=SuccessResponse(slot_json.Slot, meaning="The slot.", nested=slot_json.BODIES),
         errors=(ResourceNotFoundError,),
     ),
     Operation(
         name="slotManifest",
         method=hdrs.METH_GET,
-        path=f"{_ONE}/manifest",
+        path=f"{_SLOT}/manifest",
         handler=manifest,
         tag=_TAG,
-        summary="What was proven of the image in a slot",
-        notes="Of spsd's own: which digest the slot holds. 404 if it is empty.",
+        summary="Read the manifest of the image in a slot",
+        notes="The manifest has the verified SHA-256 of the image. An empty slot has none: 404. An "
+        "extension of spsd.",
         access=Access.VIEWER,
-        answer=SuccessResponse(
-            slot_json.Manifest, meaning="Digest, size, and where the image came from."
+        success=SuccessResponse(
+            slot_json.Manifest, meaning="Digest, size and origin of the image."
         ),
         errors=(ResourceNotFoundError,),
     ),
     Operation(
         name="emptySlot",
         method=hdrs.METH_DELETE,
-        path=_ONE,
+        path=_SLOT,
         handler=delete,
         tag=_TAG,
-        summary="Take an image out of its slot",
-        notes="Not the one that runs now or after the next reboot, and not a slot that is "
-        "reserved by a running download.",
+        summary="Delete the image in a slot",
+        notes="Refused for the running slot, for the one that boots next, and for one that is "
+        "reserved by a download or an upload.",
         access=Access.ADMIN,
-        answer=SuccessResponse(Removed, meaning="The slot is empty."),
+        success=SuccessResponse(Removed, meaning="The slot is empty."),
         errors=(ResourceNotFoundError, SlotInUseError),
     ),
 )

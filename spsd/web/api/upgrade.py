@@ -1,4 +1,7 @@
-"""``/api/firmware/test`` and ``/api/firmware/upgrade``: both answer when it is done. [inferred]."""
+"""``/api/firmware/test`` and ``/api/firmware/upgrade``.
+
+Both respond when the test or the choice of the slot is complete. [inferred].
+"""
 
 from typing import Annotated
 
@@ -23,13 +26,13 @@ UPGRADES = web.AppKey("upgrades", Upgrade)
 
 
 class SummaryBody(Shape):
-    """What the checks found."""
+    """The results of the checks."""
 
-    test_summary: Annotated[str, Meta(description="A line for each check.")]
+    test_summary: Annotated[str, Meta(description="One line for each check.")]
 
 
 class TestedMeta(Shape):
-    """Where the answer stands, and the slot it is about."""
+    """Links, with the tested slot."""
 
     href: str
     parent: str
@@ -37,29 +40,30 @@ class TestedMeta(Shape):
 
 
 class TestedSlot(Shape):
-    """A slot that has passed its tests."""
+    """A slot that has passed all checks."""
 
     body: SummaryBody
-    key: Annotated[str, Meta(description="The slot's number.")]
+    key: Annotated[str, Meta(description="Number of the slot.")]
     meta: TestedMeta
 
 
 async def test(request: web.Request) -> web.Response:
-    """Try everything that an upgrade would, and change nothing."""
+    """Run all checks of an upgrade, and change nothing."""
     order = await read_json(request, TestOrder)
-    return _told(TEST, await request.app[UPGRADES].test(int(order.slot_id)))
+    tested = await request.app[UPGRADES].test(int(order.slot_id))
+    return _tested_slot(TEST, tested)
 
 
 async def upgrade(request: web.Request) -> web.Response:
-    """Test, choose the slot for the next boot, and have the appliance restarted."""
+    """Test the slot, choose it for the next boot, and restart the appliance if configured."""
     order = await read_json(request, UpgradeOrder)
     tested = await request.app[UPGRADES].upgrade(
         int(order.slot_id), message=order.message, account=request[SESSION].account
     )
-    return _told(UPGRADE, tested)
+    return _tested_slot(UPGRADE, tested)
 
 
-def _told(href: str, tested: PassedTest) -> web.Response:
+def _tested_slot(href: str, tested: PassedTest) -> web.Response:
     meta = TestedMeta(href, FIRMWARE, slot_path(tested.slot))
     return respond(TestedSlot(SummaryBody(tested.summary), str(tested.slot), meta))
 
@@ -79,11 +83,11 @@ OPERATIONS = (
         handler=test,
         tag=_TAG,
         summary="Test the image in a slot",
-        notes="Reads the whole image again, looks into the volume and at the free space, and runs "
-        "the appliance's own tests. Nothing is changed.",
+        notes="Reads and verifies the whole image, checks its volume and the free space, and runs "
+        "the tests of the appliance. Nothing is changed.",
         access=Access.ADMIN,
-        takes=RequestBody(TestOrder),
-        answer=SuccessResponse(TestedSlot, meaning="Every check is passed."),
+        request_body=RequestBody(TestOrder),
+        success=SuccessResponse(TestedSlot, meaning="The slot has passed all checks."),
         errors=_ERRORS,
     ),
     Operation(
@@ -93,11 +97,11 @@ OPERATIONS = (
         handler=upgrade,
         tag=_TAG,
         summary="Boot another slot",
-        notes="Tests the slot, chooses it for the next boot, and then restarts the appliance, "
-        "where it is configured so.",
+        notes="Tests the slot and chooses it for the next boot. Then restarts the appliance if the "
+        "settings of spsd say so.",
         access=Access.ADMIN,
-        takes=RequestBody(UpgradeOrder),
-        answer=SuccessResponse(TestedSlot, meaning="The slot is chosen for the next boot."),
+        request_body=RequestBody(UpgradeOrder),
+        success=SuccessResponse(TestedSlot, meaning="The slot is chosen for the next boot."),
         errors=_ERRORS,
     ),
 )

@@ -30,7 +30,7 @@ from spsd.web.api.slots import SLOT_STORE
 from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.limits import LIMITS
 from spsd.web.links import TEST, UPGRADE, UPLOAD, slot_path
-from spsd.web.requests import go_ahead
+from spsd.web.requests import send_continue
 from spsd.web.responses import Shape, respond
 
 UPLOADS = web.AppKey("uploads", Uploads)
@@ -49,7 +49,7 @@ class UploadedMeta(Shape):
     slot: str
     test: str
     upgrade: str
-    number_of_empty_slots: Annotated[int, Meta(ge=0, description="A count, not a link.")]
+    number_of_empty_slots: Annotated[int, Meta(ge=0, description="Number of empty slots.")]
 
 
 class Uploaded(Shape):
@@ -88,7 +88,7 @@ async def _body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
     """
     idle_s = request.app[LIMITS].upload_idle_s
     try:
-        await go_ahead(request)
+        await send_continue(request)
         watch = RateWatch(
             minimum_bytes_per_s=SLOWEST_BYTES_PER_S, window_s=idle_s, now=time.monotonic()
         )
@@ -125,7 +125,7 @@ async def _image_bytes(
         InvalidRequestBodyError: the form is malformed, or its part cannot be used.
         IncompleteRequestBodyError: the form has no such part.
     """
-    found = in_image = False
+    image_found = in_image = False
     async for piece in pieces:
         if form is None:
             yield piece
@@ -133,8 +133,8 @@ async def _image_bytes(
         for event in form.feed(piece):
             match event:
                 case PartBegins():
-                    in_image = _is_image(event, found=found)
-                    found = found or in_image
+                    in_image = _is_image(event, image_found=image_found)
+                    image_found = image_found or in_image
                 case PartData(content=content):
                     if in_image:
                         yield content
@@ -143,17 +143,17 @@ async def _image_bytes(
     if form is None:
         return
     form.close()
-    if not found:
+    if not image_found:
         raise IncompleteRequestBodyError(
             f"The form must have a file part with the name `{PART}`.", field=PART
         )
 
 
-def _is_image(part: PartBegins, *, found: bool) -> bool:
+def _is_image(part: PartBegins, *, image_found: bool) -> bool:
     if part.name != PART:
         return False
     # RFC 7578 section 4.3 allows several files under one name; an upload is exactly one image.
-    if found:
+    if image_found:
         raise InvalidRequestBodyError(
             f"The form has more than one part with the name `{PART}`.", field=PART
         )
@@ -215,7 +215,7 @@ OPERATIONS = (
         "installed. Both header fields state the digest of the image, also in a form. A client "
         "that sends `Expect: 100-continue` receives a refusal before it sends the image.",
         access=Access.ADMIN,
-        takes=RequestBody(
+        request_body=RequestBody(
             media_types={
                 "application/x-iso9660-image": _BYTES,
                 "application/octet-stream": _BYTES,
@@ -234,7 +234,7 @@ OPERATIONS = (
                 {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"},
             ),
         ),
-        answer=SuccessResponse(Uploaded, meaning="The image is installed in a slot."),
+        success=SuccessResponse(Uploaded, meaning="The image is installed in a slot."),
         errors=(
             IncompleteRequestBodyError,
             ChecksumMismatchError,

@@ -1,1 +1,1 @@
-"""What every request passes through: connections, errors, authentication, paths."""
+"""Middlewares, for all requests: connections, errors, authentication, paths."""

@@ -1,4 +1,4 @@
-"""Failures on the wire: one shape, and the one table from our errors to HTTP statuses."""
+"""Errors on the wire: their JSON shape, and the table from error classes to HTTP statuses."""
 
 import logging
 from http import HTTPStatus
@@ -39,10 +39,9 @@ from spsd.web.responses import Shape, respond
 _log = logging.getLogger(__name__)
 _COOKIE = 'Cookie realm="spsd", cookie-name="session_id"'
 _CHALLENGES = {LOG_IN: 'Basic realm="spsd", charset="UTF-8"', METRICS: 'Bearer realm="spsd"'}
-"""Only the log-in takes Basic."""
+"""The challenge of each path that does not use the cookie; only log-in uses Basic."""
 BUSY_RETRY_S = "5"
-"""What a client is told to wait where another program holds the database, or too many wait for
-changes, in seconds."""
+"""``Retry-After`` in seconds when the database is locked or too many clients wait for changes."""
 STATUS: dict[type[RequestError], HTTPStatus] = {
     IncompleteRequestBodyError: HTTPStatus.BAD_REQUEST,
     InvalidRequestBodyError: HTTPStatus.BAD_REQUEST,
@@ -67,7 +66,7 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     StorageBusyError: HTTPStatus.SERVICE_UNAVAILABLE,
     InsufficientStorageError: HTTPStatus.INSUFFICIENT_STORAGE,
 }
-_ABOUT_THE_PATH = (
+_WITH_RESOURCE = (
     IncompleteRequestBodyError,
     UnauthenticatedError,
     UnauthorizedError,
@@ -76,11 +75,11 @@ _ABOUT_THE_PATH = (
     FetchNotCancellableError,
     FirmwareTestFailedError,
 )
-"""Their details hold the path that was asked for: [documented] for 401 and 403."""
+"""Errors whose details have the path as ``resource``: [documented] for 401 and 403."""
 
 
 class ProblemError(Shape):
-    """What went wrong."""
+    """The error: a stable type, a sentence for a person, and facts for programs."""
 
     type: str
     message: str
@@ -88,14 +87,14 @@ class ProblemError(Shape):
 
 
 class ProblemMeta(Shape):
-    """Where it went wrong."""
+    """The path of the request and its parent."""
 
     href: str
     parent: str | None
 
 
 class Problem(Shape):
-    """The error shape. [documented]."""
+    """The response to a failed request. [documented]."""
 
     error: ProblemError
     meta: ProblemMeta
@@ -103,29 +102,29 @@ class Problem(Shape):
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into the error shape; what nobody expected is logged here, once."""
+    """Convert every exception into a :class:`Problem`; unexpected ones are logged here, once."""
     try:
         return await handler(request)
     except RequestError as error:
         return _refused(request, error)
     except web.RequestPayloadError as error:
-        return _refused(request, _unreadable(error))
+        return _refused(request, _invalid_body(error))
     except (DatabaseError, ApplianceError) as error:
         _log.error("%s %s failed: %s", request.method, request.path, error)
         return _refused(request, storage_problem(error))
     except web.HTTPException as error:
-        return _by_the_server(request, error)
-    except Exception:  # noqa: BLE001 - the last resort: the client gets the one shape, the log the cause
+        return _refused_by_aiohttp(request, error)
+    except Exception:  # noqa: BLE001 - the client gets a Problem in any case, and the log the cause
         _log.exception("%s %s failed", request.method, request.path)
-        return _refused(request, InternalError("spsd failed to answer; its log says why."))
+        return _refused(request, InternalError("A bug in spsd; its log has the cause."))
 
 
 def _refused(request: web.Request, error: RequestError) -> web.Response:
     details = dict(error.details)
-    if isinstance(error, _ABOUT_THE_PATH):
+    if isinstance(error, _WITH_RESOURCE):
         details["resource"] = request.path
-    told = ProblemError(error.type, str(error), details)
-    response = _problem(request, told, STATUS[type(error)])
+    problem = ProblemError(error.type, str(error), details)
+    response = _respond_problem(request, problem, STATUS[type(error)])
     if isinstance(error, TooManyAttemptsError):
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if isinstance(error, StorageBusyError | TooManyReadersError):
@@ -136,54 +135,57 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
 
 
 def _challenge(request: web.Request) -> str:
-    """RFC 9110 section 15.5.2 wants one."""
-    if _is_script(request):
+    """The value of WWW-Authenticate, which a 401 must have (RFC 9110 section 15.5.2)."""
+    if _is_from_script(request):
         return _COOKIE
     return _CHALLENGES.get(request.path, _COOKIE)
 
 
-def _is_script(request: web.Request) -> bool:
-    """A browser would ask its user for a password, and the page has a form for that."""
+def _is_from_script(request: web.Request) -> bool:
+    """Whether a script of a page sent the request.
+
+    For a Basic challenge the browser would open its own password dialog; the page has a form.
+    """
     return "X-Requested-With" in request.headers
 
 
-def _unreadable(error: web.RequestPayloadError) -> InvalidRequestBodyError:
-    """The body is not coded as its head says; what aiohttp tells has several lines."""
-    why = " ".join(str(error).split()).rstrip(".:")
-    return InvalidRequestBodyError(f"The body cannot be read: {why}.")
+def _invalid_body(error: web.RequestPayloadError) -> InvalidRequestBodyError:
+    """The body does not have the coding of its header; aiohttp's message has several lines."""
+    reason = " ".join(str(error).split()).rstrip(".:")
+    return InvalidRequestBodyError(f"The body cannot be read: {reason}.")
 
 
-def _by_the_server(request: web.Request, error: web.HTTPException) -> web.Response:
+def _refused_by_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
     path = request.path
     match error:
         case web.HTTPNotFound():
-            return _refused(request, ResourceNotFoundError(f"There is nothing at {path}."))
+            return _refused(request, ResourceNotFoundError(f"The path {path} names no resource."))
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
-            message = f"{path} takes {allowed}, not {error.method}."
+            message = f"{path} has the methods {allowed}, not {error.method}."
             return _refused(request, MethodNotAllowedError(message, allow=allowed))
         case web.HTTPRequestEntityTooLarge():
             return _refused(request, RequestBodyTooLargeError("The body is longer than 64 KiB."))
         case _:
             status = HTTPStatus(error.status)
             name = "".join(word.capitalize() for word in status.phrase.split())
-            return _problem(request, ProblemError(name, error.reason, {}), status)
+            return _respond_problem(request, ProblemError(name, error.reason, {}), status)
 
 
-def _problem(request: web.Request, told: ProblemError, status: HTTPStatus) -> web.Response:
+def _respond_problem(request: web.Request, error: ProblemError, status: HTTPStatus) -> web.Response:
     path = request.path
     meta = ProblemMeta(path, path.rpartition("/")[0] or None)
-    return respond(Problem(told, meta), status=status)
+    return respond(Problem(error, meta), status=status)
 
 
 def error_table() -> str:
     """Every error type as a row of a Markdown table."""
-    rows = ["| Type | HTTP status | When |", "|---|---|---|"]
+    rows = ["| Type | HTTP status | Meaning |", "|---|---|---|"]
     for kind, status in sorted(STATUS.items(), key=lambda row: (row[1], row[0].type)):
         rows.append(f"| `{kind.type}` | {status} | {meaning_of(kind)} |")
     return "\n".join(rows)
 
 
 def meaning_of(kind: type[RequestError]) -> str:
-    """When the error is told, as its class says."""
+    """The docstring of the error, in one line."""
     return " ".join((kind.__doc__ or "").replace("``", "`").split())

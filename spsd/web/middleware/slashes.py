@@ -1,4 +1,4 @@
-"""Spare slashes in a path: a public client lists the root at ``/api//``. [seen in client]."""
+"""Superfluous slashes in a path: a public client lists the root at ``/api//``. [seen in client]."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _DOUBLED = re.compile(r"/{2,}")
 
 
 class SpareSlashes(web.AbstractResource):
-    """Asked last: finds the route that the path without its spare slashes would have."""
+    """The last resource of the router: finds the route of the path without superfluous slashes."""
 
     def __init__(self, router: AbstractRouter) -> None:
         super().__init__()
@@ -20,39 +20,39 @@ class SpareSlashes(web.AbstractResource):
 
     @property
     def canonical(self) -> str:
-        """Where the router looks for this resource: above every path."""
+        """The prefix by which the router finds this resource: it applies to every path."""
         return "/"
 
     async def resolve(
         self, request: web.Request
     ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
-        """As the router resolves the path with no slash to spare."""
+        """The match of the path without superfluous slashes, or the methods that it allows."""
         single = _DOUBLED.sub("/", request.rel_url.raw_path).rstrip("/") or "/"
         if single == request.rel_url.raw_path:
             return None, set()
-        found = await self._router.resolve(request.clone(rel_url=URL(single, encoded=True)))
-        match found.http_exception:
-            case None if isinstance(found, web.UrlMappingMatchInfo):
-                return found, set()
+        match_info = await self._router.resolve(request.clone(rel_url=URL(single, encoded=True)))
+        match match_info.http_exception:
+            case None if isinstance(match_info, web.UrlMappingMatchInfo):
+                return match_info, set()
             case web.HTTPMethodNotAllowed(allowed_methods=allowed):
                 return None, allowed
             case _:
                 return None, set()
 
     def url_for(self, **_: str) -> NoReturn:
-        """Nothing links to a spare slash."""
+        """Not used: no URL is built with superfluous slashes."""
         raise NotImplementedError
 
     def add_prefix(self, prefix: str) -> NoReturn:
-        """The resource belongs to the whole server."""
+        """Not used: the resource applies to the whole server."""
         raise NotImplementedError
 
     def get_info(self) -> NoReturn:
-        """Nobody asks."""
+        """Not used by spsd."""
         raise NotImplementedError
 
     def raw_match(self, path: str) -> bool:
-        """Never: no route is added to this resource."""
+        """Always False: no route is added to this resource."""
         del path
         return False
 

@@ -1,7 +1,7 @@
-"""Which client is too slow, and whose connection a new one replaces. Pure.
+"""Which client is too slow, and which connection a new one replaces. Pure rules.
 
-aiohttp sees no request before its head is whole, and waits for the rest, and for a client that does
-not read its response, without a limit. Times are any monotonic seconds.
+aiohttp itself has no time limit for the head of a request, or for a client that does not read its
+response. Times are monotonic seconds.
 """
 
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTimeouts:
-    """The limits, in seconds."""
+    """The time limits of a client, in seconds."""
 
     idle_s: float = 120.0
-    """Nothing asked: longer than reverse proxies keep a connection in their pool."""
+    """Without a request: longer than reverse proxies keep a connection in their pool."""
     head_s: float = 15.0
-    """From a request's first byte to the end of its head, however steadily it drips."""
+    """From the first byte of a request to the end of its head, whatever the rate."""
     read_s: float = 30.0
-    """For an answer, in which its reader takes less than ``read_bytes``."""
+    """While a response is sent, without ``read_bytes`` more bytes read by the client."""
     read_bytes: int = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionActivity:
-    """What a connection does now, and since when."""
+    """The present state of a connection, with its times."""
 
-    answering: bool
-    """A request is whole and its handler works: waiting is ours, not the client's."""
-    quiet_since: float
-    """When it was opened, or its last request was answered."""
+    handling: bool
+    """The head of a request is complete and its handler runs: the client waits for the server."""
+    idle_since: float
+    """When the connection was opened, or its last handler ended."""
     head_since: float | None
-    """When the first byte of a request came whose head is not whole yet."""
-    unread_since: float | None
-    """Since when an answer waits for its reader without getting ahead."""
+    """When the first byte of an incomplete head was received; None if there is no such head."""
+    blocked_since: float | None
+    """Since when the client has read too little of a response; None if no response is blocked."""
 
 
 class SlowClient(Enum):
-    """Why a connection is ended."""
+    """Why a connection is closed."""
 
     IDLE = auto()
     SLOW_HEAD = auto()
@@ -49,45 +49,46 @@ class SlowClient(Enum):
 def slow_client(
     activity: ConnectionActivity, timeouts: ClientTimeouts, *, now: float
 ) -> SlowClient | None:
-    """What it has done, if it has been waited for long enough."""
-    if activity.unread_since is not None and now - activity.unread_since >= timeouts.read_s:
+    """The limit that the client has reached; None if it has reached none."""
+    if activity.blocked_since is not None and now - activity.blocked_since >= timeouts.read_s:
         return SlowClient.NOT_READING
-    if activity.answering:
+    if activity.handling:
         return None
     if activity.head_since is not None:
         return SlowClient.SLOW_HEAD if now - activity.head_since >= timeouts.head_s else None
-    return SlowClient.IDLE if now - activity.quiet_since >= timeouts.idle_s else None
+    return SlowClient.IDLE if now - activity.idle_since >= timeouts.idle_s else None
 
 
 class EvictionOrder(Generic[T]):
-    """Whose place a new connection takes; a step costs the same however many there are.
+    """The order in which idle connections are closed for new ones; each step takes constant time.
 
-    Those that were never answered go before those that were, and the quietest go first; whoever
-    is being answered stays. A client that was idle opens another connection (RFC 9112, 9.5).
+    Connections without any response are closed first, then those with a response; among each, the
+    one that is idle for the longest time. One whose handler runs is not closed. A client may expect
+    that an idle connection is closed, and opens another (RFC 9112 section 9.5).
     """
 
     def __init__(self) -> None:
-        # A dict keeps the order in which its keys came.
-        self._never_answered: dict[T, None] = {}
-        self._answered: dict[T, None] = {}
+        # A dict keeps the order of insertion.
+        self._without_response: dict[T, None] = {}
+        self._with_response: dict[T, None] = {}
 
-    def opened(self, one: T) -> None:
-        """It has asked nothing yet."""
-        self._never_answered[one] = None
+    def opened(self, connection: T) -> None:
+        """The connection is new."""
+        self._without_response[connection] = None
 
-    def busy(self, one: T) -> None:
-        """It has asked, and waits for us."""
-        self.closed(one)
+    def busy(self, connection: T) -> None:
+        """The handler of a request has started."""
+        self.closed(connection)
 
-    def idle(self, one: T) -> None:
-        """It has its answer."""
-        self._answered[one] = None
+    def idle(self, connection: T) -> None:
+        """The handler of its last request has ended."""
+        self._with_response[connection] = None
 
-    def closed(self, one: T) -> None:
-        """It is gone; nothing happens if it was not there."""
-        self._never_answered.pop(one, None)
-        self._answered.pop(one, None)
+    def closed(self, connection: T) -> None:
+        """Remove the connection; one that is not in the order is ignored."""
+        self._without_response.pop(connection, None)
+        self._with_response.pop(connection, None)
 
     def next_to_evict(self) -> T | None:
-        """None: everybody is being answered."""
-        return next(iter(self._never_answered or self._answered), None)
+        """The connection to close for a new one; None if the handler of each one runs."""
+        return next(iter(self._without_response or self._with_response), None)
