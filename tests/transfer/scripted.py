@@ -26,9 +26,9 @@ class ScriptedOrigin:
         raise NotImplementedError
         yield b""
 
-    async def read_into(self, room: memoryview) -> int:
+    async def read_into(self, buffer: memoryview) -> int:
         block = self._rest or await anext(self._blocks, b"")
-        size = min(len(block), len(room))
-        room[:size] = block[:size]
+        size = min(len(block), len(buffer))
+        buffer[:size] = block[:size]
         self._rest = block[size:]
         return size

@@ -43,16 +43,16 @@ SPLITTING = Splitting(
     connections=4,
     sample=4 * KIB,
     worthwhile_s=0,
-    fast=1e12,
-    least=16 * KIB,
-    most=24 * KIB,
+    fast_bytes_per_s=1e12,
+    min_chunk=16 * KIB,
+    max_chunk=24 * KIB,
     memory=96 * KIB,
 )
 
 
 @pytest.fixture
 def bench(bench):
-    bench.local_attempts.use(SPLITTING)
+    bench.local_attempts.change_splitting(SPLITTING)
     return bench
 
 
@@ -75,7 +75,7 @@ async def test_every_byte_comes_once(bench):
     # One begins where the one before ended, and the first where the first answer was cut.
     assert [first for first, _ in edges[1:]] == [last + 1 for _, last in edges[:-1]]
     first_chunk = edges[0][0]
-    assert 2 * SPLITTING.sample < first_chunk <= 2 * (SPLITTING.sample + SPLITTING.most)
+    assert 2 * SPLITTING.sample < first_chunk <= 2 * (SPLITTING.sample + SPLITTING.max_chunk)
     assert all(one.if_range for one in requests[1:])
     assert "connections 4" in (await bench.resources.jobs.history(job.key))[-2].evidence
 
@@ -124,7 +124,7 @@ async def test_a_long_way_to_the_origin_makes_no_crumbs(bench):
     """What comes until the others are there is more than there is: each byte was a request once."""
     job, requests = await bench.fetch(SlowHeaders(0.2))
     assert job.state is JobState.FINISHED
-    assert len(requests) <= 2 + len(bench.content) // SPLITTING.least
+    assert len(requests) <= 2 + len(bench.content) // SPLITTING.min_chunk
 
 
 async def test_where_only_one_connection_is_let_in(bench):
@@ -163,13 +163,13 @@ async def test_an_origin_without_a_strong_validator_is_asked_once(bench):
 
 
 async def test_one_connection_if_the_operator_says_so(bench):
-    bench.local_attempts.use(replace(SPLITTING, connections=1))
+    bench.local_attempts.change_splitting(replace(SPLITTING, connections=1))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 async def test_a_fast_line_needs_one(bench):
-    bench.local_attempts.use(replace(SPLITTING, fast=1.0))
+    bench.local_attempts.change_splitting(replace(SPLITTING, fast_bytes_per_s=1.0))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
@@ -192,9 +192,9 @@ class Part:
     def __init__(self, rest, head):
         self.rest, self.head = rest, head
 
-    async def read_into(self, room):
-        block, self.rest = self.rest[: len(room)], self.rest[len(room) :]
-        room[: len(block)] = block
+    async def read_into(self, buffer):
+        block, self.rest = self.rest[: len(buffer)], self.rest[len(buffer) :]
+        buffer[: len(block)] = block
         return len(block)
 
     def close(self):
@@ -215,7 +215,7 @@ async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_
         first = Part(content, ResponseHead(200, {"etag": '"a"'}))
         await parallel.run(first, SPLITTING, rate=1e9, setup_s=3.0)
         assert await partial.seal() == bench.sha256
-    assert origin.asked <= len(content) // SPLITTING.least + 1
+    assert origin.asked <= len(content) // SPLITTING.min_chunk + 1
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from tests.transfer.http.bodies import body_of
 LIMITS = Limits(
     connect_timeout_s=2, minimum_bytes_per_s=1, stall_window_s=2, rate_limit_bytes_per_s=0
 )
-TRUST = Trust.of("strict", None)
+TRUST = Trust.for_policy("strict", None)
 
 
 @pytest.mark.parametrize(
@@ -43,16 +43,16 @@ TRUST = Trust.of("strict", None)
     ],
 )
 def test_addresses(address, refused):
-    assert (AddressPolicy([]).refuses(address) is not None) is refused
-    assert AddressPolicy(["0.0.0.0/0", "::/0"]).refuses(address) is None
+    assert (AddressPolicy([]).refusal(address) is not None) is refused
+    assert AddressPolicy(["0.0.0.0/0", "::/0"]).refusal(address) is None
 
 
 def test_allow_reaches_no_further():
     policy = AddressPolicy(["127.0.0.5/32", "fe80::/10"])
-    assert policy.refuses("127.0.0.5") is None
-    assert policy.refuses("::ffff:127.0.0.5") is None
-    assert policy.refuses("fe80::1%eth0") is None
-    assert policy.refuses("127.0.0.6") == "a loopback address"
+    assert policy.refusal("127.0.0.5") is None
+    assert policy.refusal("::ffff:127.0.0.5") is None
+    assert policy.refusal("fe80::1%eth0") is None
+    assert policy.refusal("127.0.0.6") == "a loopback address"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ LIMITS = Limits(
 
 
 async def fetched(url):
-    trust = await asyncio.to_thread(Trust.of, "checksum", None)
+    trust = await asyncio.to_thread(Trust.for_policy, "checksum", None)
     policy = AddressPolicy(["127.0.0.0/8"])
     async with (
         open_origin(policy, trust, LIMITS) as origin,

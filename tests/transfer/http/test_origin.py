@@ -33,7 +33,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 async def reads(
     act: Act,
     *,
-    room: int,
+    buffer_bytes: int,
     way: Way = "straight",
     tls: ssl.SSLContext | None = None,
     content: bytes = CONTENT,
@@ -43,8 +43,8 @@ async def reads(
     limits = Limits(
         connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=STALL_S, rate_limit_bytes_per_s=0
     )
-    trust = await asyncio.to_thread(Trust.of, "checksum", None)
-    sizes, got, memory = [], b"", memoryview(bytearray(room))
+    trust = await asyncio.to_thread(Trust.for_policy, "checksum", None)
+    sizes, got, memory = [], b"", memoryview(bytearray(buffer_bytes))
     async with (
         Origin(
             {"/a": content},
@@ -69,19 +69,21 @@ async def reads(
 
 @every_way
 @every_form
-@pytest.mark.parametrize("room", [1000, 4096, 1_000_000])
-async def test_a_room_is_filled(room: int, form: Act, way: Way, tls: ssl.SSLContext) -> None:
-    sizes, error = await reads(form, room=room, way=way, tls=tls)
+@pytest.mark.parametrize("buffer_bytes", [1000, 4096, 1_000_000])
+async def test_a_room_is_filled(
+    buffer_bytes: int, form: Act, way: Way, tls: ssl.SSLContext
+) -> None:
+    sizes, error = await reads(form, buffer_bytes=buffer_bytes, way=way, tls=tls)
     assert error is None
-    full, rest = divmod(len(CONTENT), room)
-    assert sizes == [room] * full + [rest] * (rest > 0)
+    full, rest = divmod(len(CONTENT), buffer_bytes)
+    assert sizes == [buffer_bytes] * full + [rest] * (rest > 0)
 
 
 @every_way
 @every_form
 async def test_every_byte_of_a_long_body_comes(form: Act, way: Way, tls: ssl.SSLContext) -> None:
     """Many rooms, many turns of the loop, and an origin that closes after its last byte."""
-    sizes, error = await reads(form, room=64 * 1024 - 1, way=way, tls=tls, content=LONG)
+    sizes, error = await reads(form, buffer_bytes=64 * 1024 - 1, way=way, tls=tls, content=LONG)
     assert error is None
     assert sum(sizes) == len(LONG)
 
@@ -92,7 +94,7 @@ async def test_what_has_come_is_handed_on_while_the_origin_hangs(
 ) -> None:
     """Else bytes that are here would be neither kept nor counted until it stalls."""
     handed_on: list[float] = []
-    sizes, error = await reads(Hang(1000), room=4096, way=way, tls=tls, when=handed_on)
+    sizes, error = await reads(Hang(1000), buffer_bytes=4096, way=way, tls=tls, when=handed_on)
     ended = asyncio.get_running_loop().time()
     assert sizes == [1000]
     assert error is not None
@@ -102,7 +104,7 @@ async def test_what_has_come_is_handed_on_while_the_origin_hangs(
 
 @every_way
 async def test_a_drip_is_handed_on_in_parts(way: Way, tls: ssl.SSLContext) -> None:
-    sizes, error = await reads(Drip(1024, 0.1), room=1_000_000, way=way, tls=tls)
+    sizes, error = await reads(Drip(1024, 0.1), buffer_bytes=1_000_000, way=way, tls=tls)
     assert error is None
     assert len(sizes) > 1
 
@@ -114,7 +116,7 @@ async def test_what_came_before_a_cut_is_read_before_it_is_told(
     cut: int, reset: bool, way: Way, tls: ssl.SSLContext
 ) -> None:
     sizes, error = await reads(
-        CutAfter(cut, reset=reset), room=1000, way=way, tls=tls, content=LONG
+        CutAfter(cut, reset=reset), buffer_bytes=1000, way=way, tls=tls, content=LONG
     )
     assert error is not None
     assert error.code is FailureCode.CUT_OFF
@@ -128,7 +130,7 @@ async def test_a_cancelled_read_leaves_the_room_alone(tls: ssl.SSLContext) -> No
     limits = Limits(
         connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=60, rate_limit_bytes_per_s=0
     )
-    trust = await asyncio.to_thread(Trust.of, "checksum", None)
+    trust = await asyncio.to_thread(Trust.for_policy, "checksum", None)
     async with (
         Origin({"/a": CONTENT}, [Drip(100, 0.01)]) as server,
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,

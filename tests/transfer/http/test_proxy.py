@@ -42,7 +42,7 @@ def pair(tmp_path_factory):
 
 async def fetched(url, proxy, *, policy=NOTHING, trust=None, direct=(), request=None):
     """The body and the evidence; raises what the origin raises."""
-    trust = trust or await asyncio.to_thread(Trust.of, "checksum", None)
+    trust = trust or await asyncio.to_thread(Trust.for_policy, "checksum", None)
     proxies = ProxySettings(proxy, proxy, tuple(direct))
     async with (
         open_origin(policy, trust, LIMITS, proxies) as origin,
@@ -91,7 +91,7 @@ async def test_a_range_through_the_proxy(squid):
 
 @needs_squid
 async def test_https_by_connect_is_verified(squid, pair):
-    trust = await asyncio.to_thread(Trust.of, "strict", pair[0])
+    trust = await asyncio.to_thread(Trust.for_policy, "strict", pair[0])
     async with serving(pair) as (origin, url):
         body, answer = await fetched(url, squid.url, trust=trust)
         assert body == CONTENT
@@ -105,7 +105,7 @@ async def test_https_by_connect_is_verified(squid, pair):
 @needs_squid
 async def test_tls_policies_hold_through_connect(squid, pair):
     async with serving(pair) as (origin, url):
-        strict = await asyncio.to_thread(Trust.of, "strict", None)
+        strict = await asyncio.to_thread(Trust.for_policy, "strict", None)
         error = await failure(url, squid.url, trust=strict)
         assert error.code is FailureCode.TLS
         assert origin.requests == []

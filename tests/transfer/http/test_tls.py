@@ -39,7 +39,7 @@ async def serving(authority, **settings):
 
 
 async def evidence(url, policy, ca_file=None):
-    trust = await asyncio.to_thread(Trust.of, policy, ca_file)
+    trust = await asyncio.to_thread(Trust.for_policy, policy, ca_file)
     async with (
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, LIMITS) as origin,
         origin.open(url, RangeRequest()) as answer,

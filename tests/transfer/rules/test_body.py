@@ -13,11 +13,11 @@ from spsd.transfer.rules.body import (
     Finished,
     Opening,
     Received,
-    is_page,
+    bytes_within,
+    is_web_page,
     judge_body,
     judge_digest,
     judge_opening,
-    within,
 )
 from spsd.transfer.rules.redirect import REDIRECT_LIMIT, REDIRECTS, Hop
 
@@ -50,7 +50,7 @@ A, B = "a" * 64, "b" * 64
     ],
 )
 def test_what_is_a_page(media_type, beginning, expected):
-    assert is_page(media_type, beginning) is expected
+    assert is_web_page(media_type, beginning) is expected
 
 
 OPENINGS = {
@@ -142,7 +142,7 @@ WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
         ),
         (
             judge_body(Received(100, None, 99)),
-            "disk_full: the image has no end before the disk has (bytes 100). ",
+            "disk_full: the disk is full, and the image has not ended (bytes 100). ",
             False,
         ),
         (
@@ -160,8 +160,8 @@ WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
                 Finished(A, B, 5, False, 0, "", IMAGE, surplus=True, notes={"tls": "none"})
             ),
             (
-                "too_long: more bytes came than announced, and those that were announced are not "
-                f"the image ({WRONG}). "
+                "too_long: the origin sent more bytes than it announced, and the announced bytes "
+                f"are not the image ({WRONG}). "
             ),
             False,
         ),
@@ -192,9 +192,9 @@ LENGTHS = st.integers(0, 40)
 
 
 @given(st.builds(Received, LENGTHS, st.none() | LENGTHS, LENGTHS, st.booleans()))
-def test_no_body_is_taken_that_is_not_what_was_told(received):
+def test_a_body_is_accepted_only_if_it_fits_the_disk_and_its_stated_length(received):
     error = judge_body(received)
-    fits = received.length <= received.room
+    fits = received.length <= received.disk_limit
     known = received.total
     if error is None:
         assert fits
@@ -204,8 +204,8 @@ def test_no_body_is_taken_that_is_not_what_was_told(received):
 
 
 @given(LENGTHS, LENGTHS, st.none() | LENGTHS)
-def test_no_byte_is_taken_past_what_was_told(length, size, total):
-    taken = within(length, size, total)
+def test_no_byte_past_the_stated_total_is_accepted(length, size, total):
+    taken = bytes_within(length, size, total)
     assert 0 <= taken <= size
     if total is None or length + size <= total:
         assert taken == size
@@ -240,6 +240,6 @@ def test_a_page_never_takes_the_place_of_bytes_and_anything_may_where_there_are_
     beginning = (PAGE if doctype else b"") + text
     assert judge_opening(Opening(media_type, beginning, 0)) is None
     error = judge_opening(Opening(media_type, beginning, 9))
-    assert (error is not None) == is_page(media_type, beginning)
+    assert (error is not None) == is_web_page(media_type, beginning)
     if error is not None:
         assert not error.transient

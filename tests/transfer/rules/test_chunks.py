@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spsd.transfer.rules.chunks import (
-    ALONE,
     MIB,
+    ONE_CONNECTION,
     SETUP_S,
     Chunk,
     Sample,
@@ -16,7 +16,7 @@ from spsd.transfer.rules.chunks import (
 )
 from spsd.transfer.rules.messages import Prefix, ResponseHead
 
-FOUR = Splitting(connections=4, least=10, most=100, memory=200)
+FOUR = Splitting(connections=4, min_chunk=10, max_chunk=100, memory=200)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ FOUR = Splitting(connections=4, least=10, most=100, memory=200)
 )
 def test_when_it_pays(rest: int, rate: float, is_worthwhile: bool) -> None:
     assert FOUR.is_worthwhile(rest, rate) is is_worthwhile
-    assert not ALONE.is_worthwhile(rest, rate)
+    assert not ONE_CONNECTION.is_worthwhile(rest, rate)
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_when_it_pays(rest: int, rate: float, is_worthwhile: bool) -> None:
 def test_several_downloads_share_the_line_and_the_memory(
     jobs: int, rate: float, is_worthwhile: bool
 ) -> None:
-    assert FOUR.among(jobs).is_worthwhile(1000, rate) is is_worthwhile
-    assert ALONE.among(jobs) is ALONE
+    assert FOUR.shared_by(jobs).is_worthwhile(1000, rate) is is_worthwhile
+    assert ONE_CONNECTION.shared_by(jobs) is ONE_CONNECTION
 
 
 @pytest.mark.parametrize(("jobs", "size"), [(1, 50), (2, 25), (5, 10)])
 def test_chunks_of_several_downloads_fit_the_memory(jobs: int, size: int) -> None:
-    assert FOUR.among(jobs).chunk(10_000, 1000.0) == size
+    assert FOUR.shared_by(jobs).chunk(10_000, 1000.0) == size
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_what_proves_ranges(
 
 
 def test_the_rate_is_that_of_the_second_read_and_asked_once() -> None:
-    sample, room = Sample(FOUR), memoryview(bytearray(2**20))
-    assert len(sample.room(room)) == FOUR.sample
+    sample, buffer = Sample(FOUR), memoryview(bytearray(2**20))
+    assert len(sample.limited(buffer)) == FOUR.sample
     assert sample.rate(1000, 5.0) is None
-    assert len(sample.room(room)) == FOUR.sample
+    assert len(sample.limited(buffer)) == FOUR.sample
     assert sample.rate(1500, 7.0) == 250.0
-    assert len(sample.room(room)) == len(room)
+    assert len(sample.limited(buffer)) == len(buffer)
     assert sample.rate(9000, 9.0) is None
 
 
@@ -101,21 +101,21 @@ def test_two_reads_at_one_moment_are_fast() -> None:
 
 def test_two_connections_are_several() -> None:
     two = Splitting(2)
-    assert two.among(3).jobs == 3
-    room = memoryview(bytearray(2**20))
-    assert len(Sample(two).room(room)) == two.sample
+    assert two.shared_by(3).jobs == 3
+    buffer = memoryview(bytearray(2**20))
+    assert len(Sample(two).limited(buffer)) == two.sample
 
 
 def test_one_connection_takes_no_sample() -> None:
-    sample, room = Sample(ALONE), memoryview(bytearray(2**20))
-    assert len(sample.room(room)) == len(room)
+    sample, buffer = Sample(ONE_CONNECTION), memoryview(bytearray(2**20))
+    assert len(sample.limited(buffer)) == len(buffer)
     assert [sample.rate(n, float(n)) for n in range(3)] == [None] * 3
 
 
 def test_what_decision_21_tells() -> None:
     mib = 2**20
     told = Splitting(1, mib // 4, 2.0, 100e6, 4.0, mib, 16 * mib, 64 * mib)
-    assert told == Splitting() == ALONE
+    assert told == Splitting() == ONE_CONNECTION
     assert SETUP_S == 0.5
     assert mib == MIB
 
@@ -147,7 +147,7 @@ class Run:
     def comes(self, lane: int, size: int) -> None:
         chunk, _ = self.busy[lane]
         missing = chunk.left
-        chunk.received(min(size, len(chunk.room) + 3))
+        chunk.received(min(size, len(chunk.buffer) + 3))
         assert 0 <= chunk.left <= missing
 
     def ends(self, lane: int) -> None:
@@ -162,7 +162,7 @@ class Run:
         while (head := self.schedule.head) is not None and not head.left:
             assert head.first == self.appended
             self.appended = head.end
-            self.schedule.appended()
+            self.schedule.head_appended()
 
     def check(self) -> None:
         chunks = list(self.schedule._chunks)
@@ -170,8 +170,8 @@ class Run:
         if chunks:
             assert chunks[0].first == self.appended
             assert chunks[-1].end <= self.total
-        assert self.appended <= self.schedule.reached <= self.total
-        # What a split adds was the room of the chunk that it was cut from.
+        assert self.appended <= self.schedule.bytes_present <= self.total
+        # What a split adds was the buffer of the chunk that it was cut from.
         assert sum(one.end - one.first for one in chunks) <= (
             self.splitting.connections * self.size + self.ahead
         )
@@ -210,7 +210,7 @@ def test_whatever_lanes_do(
             run.ends(lane)
         run.append()
         run.check()
-    assert run.schedule.over or run.schedule.has_no_lanes
+    assert run.schedule.is_done or run.schedule.has_no_lanes
     if run.schedule.lanes > 1:
         assert run.appended == total
 
@@ -235,7 +235,7 @@ def test_the_rest_of_a_slow_chunk_goes_to_a_fast_lane() -> None:
     slow.received(30)  # what was under way to the slow one is not needed any more
     assert (slow.filled, slow.left, rest.filled) == (1, 0, 0)
     rest.received(49)
-    assert schedule.reached == 100
+    assert schedule.bytes_present == 100
 
 
 def test_one_that_sends_nothing_is_slow() -> None:
@@ -274,7 +274,7 @@ def test_where_answers_take_long_to_begin_none_is_slow_for_that() -> None:
 def test_which_lane_goes_on(got: int, left: bool, reopens: bool) -> None:
     schedule = Schedule(Splitting(connections=2, sample=10), 0, 100, 50)
     chunk = Chunk(0, 50, filled=49 if left else 50)
-    assert schedule.reopens(chunk, got) is reopens
+    assert schedule.should_reopen(chunk, got) is reopens
 
 
 def test_one_that_is_nearly_done_is_left_alone() -> None:
@@ -294,11 +294,11 @@ def test_a_lone_lane_fills_the_gaps_and_begins_nothing() -> None:
     assert schedule.take(1, 1.0) is first
     first.received(50)
     schedule.release(first, 2.0)
-    schedule.appended()
-    schedule.appended()
+    schedule.head_appended()
+    schedule.head_appended()
     assert schedule.take(1, 2.0) is None
-    assert schedule.over
-    assert schedule.reached == 100
+    assert schedule.is_done
+    assert schedule.bytes_present == 100
 
 
 def test_the_first_chunk_is_longer_by_what_comes_until_the_others_are_there() -> None:
@@ -317,7 +317,7 @@ def test_the_first_chunk_is_longer_by_what_comes_until_the_others_are_there() ->
 def test_all_that_is_under_way_fits_the_memory(
     jobs: int, connections: int, rest: int, rate: float, setup_s: float
 ) -> None:
-    splitting = Splitting(connections).among(jobs)
+    splitting = Splitting(connections).shared_by(jobs)
     size = max(1, splitting.chunk(rest, rate))
     schedule = Schedule(splitting, 0, rest, size, ahead=int(rate * setup_s))
     lanes = range(connections)
@@ -331,25 +331,25 @@ def test_a_fast_line_needs_one_connection() -> None:
 
 
 def test_one_connection_splits_nothing_however_slow_it_is() -> None:
-    assert not Splitting(1, least=10).is_worthwhile(1000, 1)
-    assert Splitting(2, least=10).is_worthwhile(1000, 1)
+    assert not Splitting(1, min_chunk=10).is_worthwhile(1000, 1)
+    assert Splitting(2, min_chunk=10).is_worthwhile(1000, 1)
 
 
 def test_what_is_appended_takes_no_memory_whoever_still_holds_it() -> None:
     schedule = Schedule(Splitting(4), 0, 8 * 2**20, 2**20)
     chunk = schedule.take(0, 0.0)
     assert chunk is not None
-    room = chunk.room
-    room[:] = b"x" * len(room)
-    chunk.received(len(room))
-    schedule.appended()
+    buffer = chunk.buffer
+    buffer[:] = b"x" * len(buffer)
+    chunk.received(len(buffer))
+    schedule.head_appended()
     # Pages that the kernel has taken back are zero when they are looked at again.
-    assert bytes(room) == bytes(len(room))
+    assert bytes(buffer) == bytes(len(buffer))
 
 
 @pytest.mark.parametrize(("rest", "memory", "size"), [(81, 200, 21), (10_000, 203, 50)])
 def test_a_share_is_rounded_up_and_the_memory_down(rest: int, memory: int, size: int) -> None:
-    found = Splitting(4, least=10, most=100, memory=memory).chunk(rest, 1000.0)
+    found = Splitting(4, min_chunk=10, max_chunk=100, memory=memory).chunk(rest, 1000.0)
     assert (found, type(found)) == (size, int)
 
 
@@ -358,10 +358,10 @@ def test_what_a_chunk_tells() -> None:
     assert (chunk.position, chunk.left, len(chunk.memory), chunk.lane) == (5, 4, 4, None)
     assert chunk.seconds_left(2.0) == float("inf")
     chunk.received(1)
-    assert (chunk.position, chunk.left, len(chunk.room)) == (6, 3, 3)
+    assert (chunk.position, chunk.left, len(chunk.buffer)) == (6, 3, 3)
     assert chunk.seconds_left(2.0) == 6.0
     chunk.received(100)
-    assert (chunk.position, chunk.left, len(chunk.room)) == (9, 0, 0)
+    assert (chunk.position, chunk.left, len(chunk.buffer)) == (9, 0, 0)
 
 
 def test_how_long_it_lasts_is_reckoned_from_what_its_lane_has_done() -> None:
@@ -380,18 +380,18 @@ def test_a_lane_begins_with_what_is_there() -> None:
 
 def test_when_it_is_over() -> None:
     schedule = Schedule(Splitting(connections=2), 0, 100, 100)
-    assert not schedule.over, "nothing is begun, and two may"
+    assert not schedule.is_done, "nothing is begun, and two may"
     schedule.lane_lost(0)
-    assert schedule.over, "one alone begins nothing"
+    assert schedule.is_done, "one alone begins nothing"
     schedule = Schedule(Splitting(connections=2), 0, 100, 100)
     whole = schedule.take(0, 0.0)
     assert whole is not None
-    assert not schedule.over
+    assert not schedule.is_done
     schedule.lane_lost(1)
-    assert not schedule.over, "what was begun is not appended"
+    assert not schedule.is_done, "what was begun is not appended"
     whole.received(100)
-    schedule.appended()
-    assert schedule.over
+    schedule.head_appended()
+    assert schedule.is_done
     assert not schedule.has_no_lanes
     schedule.lane_lost(0)
     assert schedule.has_no_lanes

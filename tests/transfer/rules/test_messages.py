@@ -45,15 +45,15 @@ def test_a_strong_etag_is_quoted_on_both_sides(etag, strong):
 
 def test_windows_shrink_by_a_quarter_for_each_break_and_not_below_64():
     whole = Windows()
-    sizes = [whole.after(breaks).size for breaks in (0, 1, 2, 5, 6, 10**6)]
+    sizes = [whole.shrunk(breaks).size for breaks in (0, 1, 2, 5, 6, 10**6)]
     assert sizes == [64 * K, 16 * K, 4 * K, 64, 64, 64]
-    assert whole.after(3).probe_from == whole.probe_from == 256 * K
-    assert Windows(16, 64).after(3) == Windows(16, 64)
+    assert whole.shrunk(3).probe_from == whole.probe_from == 256 * K
+    assert Windows(16, 64).shrunk(3) == Windows(16, 64)
 
 
 @pytest.mark.parametrize(("size", "least"), [(64 * K, 4 * K), (96, 6), (80, 5), (64, 4), (16, 4)])
 def test_so_few_are_fetched_anew(size, least):
-    assert Windows(size).least == least
+    assert Windows(size).refetch_limit == least
 
 
 def test_never_more_than_a_quarter_is_compared():
@@ -106,7 +106,7 @@ def test_a_part_lies_within_its_object(span, possible):
 )
 def test_a_content_range(text, span, size):
     head = ResponseHead(206, {"content-range": text})
-    assert (head.span, head.whole_size) == (span, size)
+    assert (head.span, head.complete_length) == (span, size)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_content_length(text, length):
 
 def test_a_reply_without_header_fields():
     bare = ResponseHead(200, {})
-    assert (bare.length, bare.span, bare.whole_size) == (None, None, None)
+    assert (bare.length, bare.span, bare.complete_length) == (None, None, None)
     assert (bare.coding, bare.media_type) == ("", "")
 
 

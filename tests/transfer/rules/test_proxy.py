@@ -123,7 +123,7 @@ def test_the_settings_count_first():
     [
         ("http://proxy:3128", None),
         ("HTTP://user:word@[::1]:3128/", None),
-        ("socks5://user:word@proxy", "the scheme of the proxy is socks5, and spsd speaks"),
+        ("socks5://user:word@proxy", "the scheme of the proxy is socks5, and spsd supports"),
         ("https://user:word@proxy", "the scheme of the proxy is https, and"),
         ("http://", "the URL of the proxy names no host"),
         ("http://user:wo/rd@proxy", "the URL of the proxy is no valid URL: its port is"),
@@ -162,7 +162,7 @@ def test_exceptions_in_the_settings(text, good):
         ("HTTP://q:2", None),
         ("http://q:2/x", "the URL of the proxy has a path"),
         ("http://q:x", "the URL of the proxy is no valid URL: its port is no number up to 65535"),
-        ("socks5://q", "the scheme of the proxy is socks5, and spsd speaks to http proxies only"),
+        ("socks5://q", "the scheme of the proxy is socks5, and spsd supports http proxies only"),
     ],
 )
 def test_what_is_wrong_with_a_proxy_is_told(proxy, problem):

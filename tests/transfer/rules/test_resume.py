@@ -86,7 +86,7 @@ ROWS = {
     ),
     "part-unverified": (
         seen(RangeRequest(8000, '"a"'), ranged("8000-9999/10000"), Prefix(8000, None, '"a"')),
-        RequestAgain(RangeRequest(8000, overlap=2000), "no strong ETag vouches for the part"),
+        RequestAgain(RangeRequest(8000, overlap=2000), "the part has no strong ETag"),
     ),
     "part": (seen(RANGED, ResponseHead(206, PART)), Append(100, 1000)),
     "past-the-end-complete": (
@@ -260,7 +260,7 @@ def test_a_coded_image_is_rejected_for_good(sent, coding):
     assert not verdict.error.transient
 
 
-def test_an_unasked_part_is_no_http():
+def test_an_unrequested_part_is_a_protocol_error():
     verdict = judge(RangeRequest(), Prefix(), ResponseHead(206, PART), now=NOW)
     assert isinstance(verdict, Reject)
     assert verdict.error.code is FailureCode.PROTOCOL

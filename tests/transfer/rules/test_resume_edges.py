@@ -92,7 +92,7 @@ def test_the_row_of_a_status(name, statuses):
         (seen(RangeRequest(), KEPT, 503, {}), "origin_status: the origin answered 503. Check"),
         (
             seen(RangeRequest(), Prefix(), 206, part("0-9/10")),
-            "protocol: the origin sent a part, unasked (206). Check",
+            "protocol: the origin sent a part, unrequested (206). Check",
         ),
     ],
 )
@@ -113,10 +113,10 @@ def test_what_starts_over_says_why():
 def test_the_edges_of_the_plan():
     assert PLAN.decide(PlanInput(Prefix(1, 1))) == Complete()
     assert PLAN.decide(PlanInput(Prefix(1, 2, '"a"'))) == RangeRequest(1, '"a"')
-    assert comparison_request(PlanInput(Prefix(WINDOWS.least))) == RangeRequest()
-    assert comparison_request(PlanInput(one := Prefix(WINDOWS.least + 1))) == overlap_request(
-        PlanInput(one)
-    )
+    assert comparison_request(PlanInput(Prefix(WINDOWS.refetch_limit))) == RangeRequest()
+    assert comparison_request(
+        PlanInput(one := Prefix(WINDOWS.refetch_limit + 1))
+    ) == overlap_request(PlanInput(one))
     assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from))).probe == WINDOWS.size
     assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from - 1))).probe == 0
 

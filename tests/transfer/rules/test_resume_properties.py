@@ -61,7 +61,7 @@ def proofs(prefix):
     asks = [RangeRequest()]
     if prefix.length:
         asks += [RangeRequest(prefix.length), RangeRequest(prefix.length, '"a"')]
-    if prefix.length > TINY.least:
+    if prefix.length > TINY.refetch_limit:
         asks += [RangeRequest(prefix.length, overlap=TINY.overlap(prefix.length))]
     if prefix.length >= TINY.probe_from:
         asks += [RangeRequest(prefix.length, probe=TINY.size)]

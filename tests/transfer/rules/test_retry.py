@@ -14,7 +14,7 @@ from spsd.transfer.rules.retry import (
     RETRY_AFTER_LIMIT_S,
     RetryPolicy,
     backoff_s,
-    gained,
+    refunds_budget,
     retry_after_seconds,
 )
 
@@ -121,7 +121,7 @@ def test_no_retry_after_can_hurt(value):
     ],
 )
 def test_which_bytes_refund_the_budget(code, new_bytes, expected):
-    assert gained(POLICY, code, new_bytes) is expected
+    assert refunds_budget(POLICY, code, new_bytes) is expected
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_which_bytes_refund_the_budget(code, new_bytes, expected):
 )
 def test_a_drip_refunds_nothing_however_each_attempt_ends(code, new_bytes, expected):
     policy = RetryPolicy(budget=5, initial_s=1.0, limit_s=60.0, stall_floor=1000, cut_floor=100)
-    assert gained(policy, code, new_bytes) is expected
+    assert refunds_budget(policy, code, new_bytes) is expected

@@ -23,13 +23,13 @@ def failed(sources, now=100.0, *, gained=False, retry_after=None):
     return sources.failed(POLICY, gained=gained, retry_after=retry_after, spread=1.0, now=now)
 
 
-def request(sources, now=100.0, *, holding=False):
-    turn = sources.turn(now=now, holding=holding)
+def request(sources, now=100.0, *, has_bytes=False):
+    turn = sources.next_turn(now=now, has_bytes=has_bytes)
     return turn, sources.selected(turn.index)
 
 
 def test_the_url_is_first_and_then_each_mirror_without_a_wait():
-    sources = Sources.of(URLS[:3], spent=1)
+    sources = Sources.at_start(URLS[:3], spent=1)
     for index in range(3):
         turn, sources = request(sources)
         assert (turn.index, turn.wait_s) == (index, 0)
@@ -40,7 +40,7 @@ def test_the_url_is_first_and_then_each_mirror_without_a_wait():
 
 
 def test_one_that_asks_for_time_holds_up_no_other():
-    _, sources = request(Sources.of(URLS[:2], spent=1))
+    _, sources = request(Sources.at_start(URLS[:2], spent=1))
     sources = failed(sources, retry_after=3000)
     for now in (100.0, 200.0, 300.0):
         turn, sources = request(sources, now)
@@ -51,14 +51,14 @@ def test_one_that_asks_for_time_holds_up_no_other():
 
 
 def test_of_those_that_are_ready_the_one_that_failed_least():
-    _, sources = request(Sources.of(URLS[:2], spent=1))
+    _, sources = request(Sources.at_start(URLS[:2], spent=1))
     _, sources = request(failed(sources))
     sources = failed(sources, gained=True)
     assert request(sources, 1000.0)[0].index == 1
 
 
 def test_what_failed_for_good_is_not_asked_again():
-    _, sources = request(Sources.of(URLS[:2], spent=1))
+    _, sources = request(Sources.at_start(URLS[:2], spent=1))
     sources = sources.failed_for_good()
     assert sources.is_any_left
     turn, sources = request(sources, 1e9)
@@ -67,14 +67,14 @@ def test_what_failed_for_good_is_not_asked_again():
 
 
 def test_a_mismatch_of_one_connection_blames_it_though_another_said_so():
-    sources = Sources.of(URLS[:2], spent=1).selected(0).selected(1)
+    sources = Sources.at_start(URLS[:2], spent=1).selected(0).selected(1)
     after = sources.mismatched([0], mixed=False)
     assert [source.excluded for source in after.all] == [True, False]
     assert not after.unmixed
 
 
 def test_a_mismatch_of_several_blames_nobody_once_and_asks_who_had_no_part_in_it():
-    sources = Sources.of(URLS[:3], spent=1).selected(1)
+    sources = Sources.at_start(URLS[:3], spent=1).selected(1)
     after = sources.mismatched([0, 1], mixed=True)
     assert after.unmixed
     assert not any(source.excluded for source in after.all)
@@ -85,35 +85,35 @@ def test_a_mismatch_of_several_blames_nobody_once_and_asks_who_had_no_part_in_it
 
 
 def test_unmixed_bytes_stay_with_their_source_while_there_is_hope():
-    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
+    sources = Sources.at_start(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
     for failures in range(FAILURES_BEFORE_DISCARD):
-        turn, sources = request(sources, 1000.0 * failures, holding=True)
+        turn, sources = request(sources, 1000.0 * failures, has_bytes=True)
         assert (turn.index, turn.discards) == (0, False)
         sources = failed(sources, 1000.0 * failures)
-    turn, _ = request(sources, 1e9, holding=True)
+    turn, _ = request(sources, 1e9, has_bytes=True)
     assert (turn.index, turn.discards) == (1, True)
 
 
 def test_of_unmixed_sources_a_struck_one_takes_its_bytes_along():
-    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
-    turn, _ = request(sources.failed_for_good(), holding=True)
+    sources = Sources.at_start(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
+    turn, _ = request(sources.failed_for_good(), has_bytes=True)
     assert (turn.index, turn.discards) == (1, True)
 
 
 def test_an_empty_object_is_its_senders():
-    after = Sources.of(URLS[:2], spent=1).selected(1).mismatched([], mixed=False)
+    after = Sources.at_start(URLS[:2], spent=1).selected(1).mismatched([], mixed=False)
     assert [source.excluded for source in after.all] == [False, True]
 
 
 @given(st.integers(1, 9), st.lists(st.booleans(), max_size=20))
 def test_a_lone_source_waits_as_its_budget_says(spent, gains):
     """The rule from before there were mirrors: by the attempts that brought nothing."""
-    sources = Sources.of(URLS[:1], spent=spent)
+    sources = Sources.at_start(URLS[:1], spent=spent)
     for gained in gains:
         spent = (0 if gained else spent) + 1
         before = backoff_s(POLICY, max(1, spent - 1), spread=1.0, retry_after=None)
         sources = failed(sources.selected(0), gained=gained)
-        turn = sources.turn(now=100.0, holding=True)
+        turn = sources.next_turn(now=100.0, has_bytes=True)
         assert (turn.index, turn.wait_s, turn.discards) == (0, before, False)
 
 
@@ -170,12 +170,12 @@ class Run:
     selected: list[int] = field(default_factory=list)
 
     def __post_init__(self):
-        self.sources = Sources.of(self.job.sources, spent=self.job.spent)
+        self.sources = Sources.at_start(self.job.sources, spent=self.job.spent)
         self.provenance = Provenance(0)
 
     def to_the_end(self):
         while self.job.state is JobState.DOWNLOADING:
-            turn = self.sources.turn(now=self.now, holding=self.length > 0)
+            turn = self.sources.next_turn(now=self.now, has_bytes=self.length > 0)
             untouched = [s for s in self.sources.all if not s.tried and not s.excluded]
             bound = self.sources.unmixed and self.length > 0
             assert not self.sources.all[turn.index].excluded

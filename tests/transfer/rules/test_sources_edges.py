@@ -23,7 +23,7 @@ def test_a_source_of_which_nothing_is_known():
     [(1, 0, 0), (1, 1, 0), (1, 2, 1), (1, 5, 4), (2, 2, 0), (2, 3, 1), (3, 3, 0), (3, 4, 1)],
 )
 def test_the_budget_that_is_spent_was_spent_on_all(count, spent, failures):
-    made = Sources.of(URLS[:count], spent=spent)
+    made = Sources.at_start(URLS[:count], spent=spent)
     assert [source.url for source in made.all] == list(URLS[:count])
     assert [source.failures for source in made.all] == [failures] * count
     assert made.has_mirrors is (count > 1)
@@ -44,14 +44,14 @@ def test_the_budget_that_is_spent_was_spent_on_all(count, spent, failures):
     ],
 )
 def test_who_is_asked(first, second, index):
-    turn = sources(first, second).turn(now=100.0, holding=False)
+    turn = sources(first, second).next_turn(now=100.0, has_bytes=False)
     assert turn.index == index
     wait = max(0.0, (first, second)[index].get("ready_at", 0.0) - 100)
     assert (turn.wait_s, turn.discards) == (wait, False)
 
 
 def test_mixed_bytes_are_kept_by_whoever_is_next():
-    turn = sources({"failures": 1}, {}).turn(now=100.0, holding=True)
+    turn = sources({"failures": 1}, {}).next_turn(now=100.0, has_bytes=True)
     assert (turn.index, turn.discards) == (1, False)
 
 
@@ -59,9 +59,9 @@ def test_mixed_bytes_are_kept_by_whoever_is_next():
 def test_three_failures_are_the_end_of_patience(failures, index):
     unmixed = sources({"failures": failures}, {}, unmixed=True)
     assert FAILURES_BEFORE_DISCARD == 3
-    assert unmixed.turn(now=100.0, holding=True).index == index
-    assert unmixed.turn(now=100.0, holding=False).index == 1
-    assert not unmixed.turn(now=100.0, holding=False).discards
+    assert unmixed.next_turn(now=100.0, has_bytes=True).index == index
+    assert unmixed.next_turn(now=100.0, has_bytes=False).index == 1
+    assert not unmixed.next_turn(now=100.0, has_bytes=False).discards
 
 
 def test_suspected_is_who_has_a_piece():

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.transfer.rules.stall import RateWatch
+from spsd.transfer.rules.stall import RateMonitor
 
 WINDOW = 10.0
 MINIMUM = 1024
 
 
 def watch(now=100.0):
-    return RateWatch(minimum_bytes_per_s=MINIMUM, window_s=WINDOW, now=now)
+    return RateMonitor(minimum_bytes_per_s=MINIMUM, window_s=WINDOW, now=now)
 
 
 def too_slow_at(steps, limit_s=1000.0):
@@ -69,7 +69,7 @@ def test_our_own_time_is_excused():
 
 
 def test_no_minimum_still_wants_a_byte():
-    seen = RateWatch(minimum_bytes_per_s=0, window_s=WINDOW, now=0.0)
+    seen = RateMonitor(minimum_bytes_per_s=0, window_s=WINDOW, now=0.0)
     seen.count(1, 4.0)
     assert seen.deadline == 14.0
 
@@ -79,7 +79,7 @@ def test_what_comes_within_a_64th_of_the_window_counts_as_one():
     needed, window = 6400, 64.0
 
     def deadline(*came):
-        seen = RateWatch(minimum_bytes_per_s=100, window_s=window, now=100.0)
+        seen = RateMonitor(minimum_bytes_per_s=100, window_s=window, now=100.0)
         for size, now in came:
             seen.count(size, now)
         return seen.deadline - window

@@ -37,10 +37,10 @@ def staging(tmp_path):
 async def test_a_room_outlives_a_clear_whatever_was_appended_before(staging, appended):
     async with staging.open(DIGEST) as partial:
         await partial.append(bytes(appended))
-        room = await partial.room()
-        size = min(len(room), 3000)
-        room[:size] = bytes([7]) * size
-        assert await partial.room() == room
+        buffer = await partial.buffer()
+        size = min(len(buffer), 3000)
+        buffer[:size] = bytes([7]) * size
+        assert await partial.buffer() == buffer
         await partial.clear()
         await partial.describe(URL, REPLY, size)
         partial.commit(size)
@@ -130,9 +130,9 @@ async def put(partial, block):
     """As a download does it: what comes is appended at once, be it ever so short."""
     rest = memoryview(block)
     while rest:
-        room = await partial.room()
-        size = min(len(rest), len(room))
-        room[:size] = rest[:size]
+        buffer = await partial.buffer()
+        size = min(len(rest), len(buffer))
+        buffer[:size] = rest[:size]
         partial.commit(size)
         rest = rest[size:]
 
@@ -163,8 +163,8 @@ async def test_a_room_outlives_what_was_kept(staging, tmp_path):
     """A body that starts over is read before the old bytes go."""
     async with staging.open(DIGEST) as partial:
         await put(partial, b"old" * 1000)
-        room = await partial.room()
-        room[:3] = b"new"
+        buffer = await partial.buffer()
+        buffer[:3] = b"new"
         await partial.clear()
         partial.commit(3)
         await put(partial, b"er" * BLOCK)
