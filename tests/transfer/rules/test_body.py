@@ -1,4 +1,4 @@
-"""TODO."""
+"""The tables for bodies, digests and redirects: a case for each row, and properties."""
 
 import pytest
 from hypothesis import given
@@ -49,7 +49,7 @@ A, B = "a" * 64, "b" * 64
         ("", b" " * (PAGE_BYTES - 5) + b"<html>", False),
     ],
 )
-def test_what_is_a_page(media_type, beginning, expected):
+def test_which_bodies_are_web_pages(media_type, beginning, expected):
     assert is_web_page(media_type, beginning) is expected
 
 
@@ -97,10 +97,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("table", "name", "seen", "expected"), CASES, ids=lambda v: str(v)[:30])
-def test_row(table, name, seen, expected):
-    assert table.row(seen).name == name
-    verdict = table.decide(seen)
+@pytest.mark.parametrize(("table", "name", "value", "expected"), CASES, ids=lambda v: str(v)[:30])
+def test_row(table, name, value, expected):
+    assert table.row(value).name == name
+    verdict = table.decide(value)
     assert verdict == expected or verdict.code is expected
 
 
@@ -113,9 +113,9 @@ def test_the_edges():
     assert PAGE_BYTES == 4096
     assert judge_opening(Opening("text/html", b"<form>", 1)) is not None
     assert judge_body(Received(99, None, 99)) is None
-    called = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
-    assert called is not None
-    assert called.code is FailureCode.PORTAL
+    by_media_type = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
+    assert by_media_type is not None
+    assert by_media_type.code is FailureCode.PORTAL
 
 
 WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
@@ -205,12 +205,12 @@ def test_a_body_is_accepted_only_if_it_fits_the_disk_and_its_stated_length(recei
 
 @given(LENGTHS, LENGTHS, st.none() | LENGTHS)
 def test_no_byte_past_the_stated_total_is_accepted(length, size, total):
-    taken = bytes_within(length, size, total)
-    assert 0 <= taken <= size
+    accepted = bytes_within(length, size, total)
+    assert 0 <= accepted <= size
     if total is None or length + size <= total:
-        assert taken == size
+        assert accepted == size
     else:
-        assert length + taken == max(length, total)
+        assert length + accepted == max(length, total)
 
 
 @given(
@@ -225,7 +225,7 @@ def test_no_byte_past_the_stated_total_is_accepted(length, size, total):
         beginning=st.sampled_from([PAGE, IMAGE, b""]),
     )
 )
-def test_only_the_digest_lets_bytes_in_and_a_wrong_one_is_retried_once(finished):
+def test_only_the_digest_accepts_bytes_and_a_wrong_one_is_retried_once(finished):
     error = judge_digest(finished)
     assert (error is None) == (finished.computed == finished.expected)
     if error is not None:
@@ -234,9 +234,7 @@ def test_only_the_digest_lets_bytes_in_and_a_wrong_one_is_retried_once(finished)
 
 
 @given(st.sampled_from(["", "text/html"]), st.binary(max_size=20), st.booleans())
-def test_a_page_never_takes_the_place_of_bytes_and_anything_may_where_there_are_none(
-    media_type, text, doctype
-):
+def test_a_web_page_never_replaces_bytes_but_may_fill_an_empty_partial(media_type, text, doctype):
     beginning = (PAGE if doctype else b"") + text
     assert judge_opening(Opening(media_type, beginning, 0)) is None
     error = judge_opening(Opening(media_type, beginning, 9))

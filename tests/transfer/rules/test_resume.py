@@ -1,4 +1,4 @@
-"""A reply for each row of the table, and its verdict."""
+"""A response for each row of the table, and its verdict."""
 
 import pytest
 
@@ -109,7 +109,7 @@ ROWS = {
     "refused": (seen(RangeRequest(), status(416, content_range="bytes */0")), Reject),
     "no-object": (seen(RangeRequest(), status(304)), Reject),
 }
-"""For each row a reply that it is the first to hold for, and the verdict."""
+"""For each row a response for which it is the first to hold, and the verdict."""
 
 
 def test_every_row_is_reached():
@@ -165,7 +165,7 @@ def test_plan(name, prefix, expected):
     assert plan(prefix) == expected
 
 
-def test_a_request_says_what_it_asks():
+def test_the_header_fields_of_a_request():
     assert RangeRequest().headers() == {}
     assert RangeRequest(5).headers() == {"Range": "bytes=5-"}
     assert RangeRequest(5, '"a"').headers() == {"Range": "bytes=5-", "If-Range": '"a"'}
@@ -223,14 +223,14 @@ def test_judge(sent, head, expected):
         PART | {"content-type": "multipart/byteranges; boundary=x"},
     ],
 )
-def test_a_part_that_does_not_fit_is_asked_again_from_the_start(headers):
+def test_a_part_that_does_not_fit_leads_to_a_request_for_the_whole_object(headers):
     verdict = judge(RANGED, KEPT, ResponseHead(206, headers), now=NOW)
     assert isinstance(verdict, RequestAgain)
     assert verdict.request == RangeRequest()
     assert verdict.why
 
 
-def test_a_part_that_is_shorter_than_what_is_here_is_another_object():
+def test_a_total_below_the_bytes_on_disk_means_another_object():
     prefix = Prefix(8000, None)
     head = ResponseHead(206, {"content-range": "bytes 6000-6999/7000"})
     assert HEAD.row(seen(RangeRequest(8000, overlap=2000), head, prefix)).name == "part-resized"
@@ -243,7 +243,7 @@ def test_another_urls_validators_say_nothing():
     assert judge(request, prefix, head, now=NOW) == Append(8000, 10_000, 2000)
 
 
-def test_a_416_is_no_proof_of_completeness_where_bytes_that_are_here_were_asked_for():
+def test_a_416_to_an_overlap_does_not_mean_complete():
     prefix = Prefix(8000, None)
     head = ResponseHead(416, {"content-range": "bytes */8000"})
     assert isinstance(judge(RangeRequest(8000, overlap=2000), prefix, head, now=NOW), RequestAgain)

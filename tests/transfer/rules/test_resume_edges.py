@@ -101,12 +101,12 @@ def test_the_sentence_of_a_refusal(exchange, sentence):
     assert error.sentence().startswith(sentence)
 
 
-def test_an_origin_that_tells_when_is_not_asked_before():
+def test_retry_after_is_passed_on():
     error = HEAD.decide(seen(RangeRequest(), Prefix(), 503, {"retry-after": "7"})).error
     assert (error.code, error.retry_after) == (FailureCode.ORIGIN_STATUS, 7)
 
 
-def test_what_starts_over_says_why():
+def test_a_restart_has_a_reason():
     assert HEAD.decide(EDGES[1][1]).why == "the object on the origin has changed"
 
 
@@ -121,8 +121,8 @@ def test_the_edges_of_the_plan():
     assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from - 1))).probe == 0
 
 
-def test_the_size_is_what_the_part_tells_else_what_was_told_before():
-    told = seen(OVERLAPPED, Prefix(8000), 206, part("6000-9999/10000"))
-    assert HEAD.decide(told) == Append(8000, 10_000, 2000)
-    untold = seen(OVERLAPPED, Prefix(8000, 9000), 206, part("6000-8999/*"))
-    assert HEAD.decide(untold) == Append(8000, 9000, 2000)
+def test_the_total_is_that_of_the_part_or_the_one_stated_before():
+    stated = seen(OVERLAPPED, Prefix(8000), 206, part("6000-9999/10000"))
+    assert HEAD.decide(stated) == Append(8000, 10_000, 2000)
+    unstated = seen(OVERLAPPED, Prefix(8000, 9000), 206, part("6000-8999/*"))
+    assert HEAD.decide(unstated) == Append(8000, 9000, 2000)
