@@ -203,7 +203,7 @@ DIGEST: Table[Finished, JobError | None] = Table(
             "another SHA-256, over bytes of several connections, for the first time",
             lambda image: image.mixed and image.clean_retries > 0,
             Outcome(
-                "discard everything, request all of it once more",
+                "discard all bytes, and request the whole object once more",
                 lambda image: _wrong(image, clean_retry=True),
             ),
             "The object may have changed between the connections at a place that was not compared.",

@@ -53,7 +53,7 @@ def retry_after(exchange: Exchange) -> float | None:
 
 def request_whole(why: str) -> HeadOutcome:
     """The outcome that this body is not read, and the whole object requested."""
-    return Outcome("request again, the whole object", lambda _: RequestAgain(RangeRequest(), why))
+    return Outcome("request the whole object", lambda _: RequestAgain(RangeRequest(), why))
 
 
 def restart_with_body(why: str) -> HeadOutcome:
@@ -130,8 +130,7 @@ PART_ROWS = (
         "206 to a request without Range",
         has_status(206, lambda exchange: exchange.request.offset == 0),
         reject_for_now(FailureCode.PROTOCOL, lambda _: "the origin sent a part, unrequested (206)"),
-        "Whether the rest is the same object cannot be known; a 206 answers a range request only "
-        "(section 15.3.7).",
+        "A 206 answers a range request only (section 15.3.7), so it is unknown what its bytes are.",
     ),
     HeadRow(
         "part-coded",
@@ -209,7 +208,7 @@ PART_ROWS = (
         "overlap",
         "206 with the rest and the last bytes on disk",
         _part_where(lambda exchange, _: exchange.request.overlap > 0),
-        Outcome("compare; if equal, append, else request again, the whole object", _append),
+        Outcome("compare; if equal, append, else request the whole object", _append),
         "A changed object is noticed before a byte of it is appended.",
     ),
     HeadRow(
@@ -217,7 +216,7 @@ PART_ROWS = (
         "206 whose ETag is missing or weak",
         _part_where(lambda exchange, _: exchange.validator_match is ValidatorMatch.UNKNOWN),
         Outcome(
-            "request again, with bytes for comparison",
+            "request bytes for comparison",
             lambda exchange: RequestAgain(
                 comparison_request(PlanInput(exchange.prefix, exchange.windows)),
                 "the part has no strong ETag",
@@ -317,7 +316,7 @@ _WHOLE_ROWS = (
             ),
         ),
         Outcome(
-            "request again, without If-Range",
+            "request again without If-Range",
             lambda exchange: RequestAgain(
                 RangeRequest(exchange.request.offset), "the origin ignored a matching If-Range"
             ),

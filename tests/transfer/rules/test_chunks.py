@@ -202,7 +202,7 @@ def test_every_byte_comes_once_and_in_order_for_any_behaviour_of_the_lanes(
                 run.end(lane)
         run.append()
         run.check()
-    # Whoever is left does well from now on.
+    # The lanes that are left work from now on.
     for _ in range(2 * total):
         run.now += 1.0
         for lane in list(run.idle):
