@@ -267,7 +267,7 @@ def _change_of_fetch(limits: Limits, adapters: Adapters, work: _Work, name: str)
 
     async def apply(fetch: FetchSettings) -> None:
         wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
-        await adapters.attempts.use(wanted, Splitting(connections=fetch.connections))
+        await adapters.attempts.change_settings(wanted, Splitting(connections=fetch.connections))
         work.scheduler.use(
             concurrent=fetch.concurrent,
             retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),

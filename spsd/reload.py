@@ -99,7 +99,9 @@ def origin_settings(fetch: FetchSettings, environ: Mapping[str, str]) -> OriginS
     """
     return OriginSettings(
         policy=AddressPolicy(fetch.allow),
-        trust=Trust.of(fetch.tls, Path(fetch.ca_file) if fetch.ca_file is not None else None),
+        trust=Trust.for_policy(
+            fetch.tls, Path(fetch.ca_file) if fetch.ca_file is not None else None
+        ),
         limits=Limits(
             connect_timeout_s=fetch.connect_timeout_s,
             minimum_bytes_per_s=fetch.minimum_bytes_per_s,

@@ -58,13 +58,13 @@ max_filedescriptors 256
 
 @dataclass(frozen=True)
 class Squid:
-    """Where it listens, and what it tells of the requests that are over."""
+    """A running squid: its address, and its log of finished requests."""
 
     open_port: int
     guarded_port: int
     log: int
     """The reading end of the pipe that it writes its log to; each write is a line."""
-    told: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -78,22 +78,22 @@ class Squid:
         userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return f"http://{userinfo}@127.0.0.1:{self.guarded_port}"
 
-    async def tells(self, request: str) -> None:
-        """Return as soon as the log has told of `request`.
+    async def wait_for_log(self, request: str) -> None:
+        """Return as soon as the log has a line with `request`.
 
-        It tells of a tunnel when that is closed, which is later than its last byte.
+        A tunnel is logged when it is closed, which is later than its last byte.
         """
         loop = asyncio.get_running_loop()
         there = asyncio.Event()
         loop.add_reader(self.log, there.set)
         try:
             async with asyncio.timeout(20):
-                while not any(request in line for line in self.told):
+                while not any(request in line for line in self.log_lines):
                     await there.wait()
                     there.clear()
                     # The loop may have seen twice what was read at once.
                     with suppress(BlockingIOError):
-                        self.told.extend(os.read(self.log, 65_536).decode().splitlines())
+                        self.log_lines.extend(os.read(self.log, 65_536).decode().splitlines())
         finally:
             loop.remove_reader(self.log)
 
@@ -126,11 +126,11 @@ def running_squid() -> Iterator[Squid]:
     )
     try:
         assert process.stderr is not None
-        told = []
+        output = []
         # A line for each port.
-        while sum("Accepting" in line for line in told) < 2:
-            told.append(process.stderr.readline())
-            assert told[-1], f"squid ended: {''.join(told)}"
+        while sum("Accepting" in line for line in output) < 2:
+            output.append(process.stderr.readline())
+            assert output[-1], f"squid ended: {''.join(output)}"
         yield Squid(*ports, log)
     finally:
         process.terminate()

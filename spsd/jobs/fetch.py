@@ -16,7 +16,7 @@ from spsd.failures import (
 from spsd.jobs.job import Job
 from spsd.transfer.ports import Attempts, Fetched, Partial, Progress, Report
 from spsd.transfer.rules.body import PAGE_BYTES, Finished, judge_digest
-from spsd.transfer.rules.retry import RetryPolicy, gained
+from spsd.transfer.rules.retry import RetryPolicy, refunds_budget
 from spsd.transfer.rules.sources import Provenance, Sources
 from spsd.transfer.rules.url import authority
 
@@ -54,7 +54,7 @@ class Fetch:
         self._lease = lease
         self._partial = partial
         self._attempts = attempts
-        self._sources = Sources.of(lease.job.sources, spent=lease.job.spent)
+        self._sources = Sources.at_start(lease.job.sources, spent=lease.job.spent)
         self._provenance = Provenance(partial.length)
         self._longest = partial.length
         self._breaks = 0
@@ -89,7 +89,7 @@ class Fetch:
 
     async def _next_source(self) -> str:
         """Wait for the turn of the next source; gives its URL."""
-        turn = self._sources.turn(now=_clock(), holding=self._partial.length > 0)
+        turn = self._sources.next_turn(now=_clock(), has_bytes=self._partial.length > 0)
         await asyncio.sleep(turn.wait_s)
         if turn.discards:
             await self._partial.clear()
@@ -124,7 +124,7 @@ class Fetch:
     async def _failed(self, error: JobError, *, retry_after: float | None = None) -> None:
         """Note it and go on, with what is left; raises if nothing is."""
         policy = self._lease.retry_policy
-        refunds = gained(policy, error.code, self._partial.length - self._longest)
+        refunds = refunds_budget(policy, error.code, self._partial.length - self._longest)
         self._longest = max(self._longest, self._partial.length)
         if refunds:
             self._breaks = 0

@@ -1,6 +1,6 @@
-"""One attempt to fetch an image from one URL: request, judge the response, receive.
+"""One attempt to fetch an image from one URL: request, judge the response, receive the body.
 
-What to do is decided in :mod:`spsd.transfer.rules`; here it is done.
+The decisions are in :mod:`spsd.transfer.rules`; this module carries them out.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from spsd.clock import Now
 from spsd.failures import ApplianceError, FailureCode, JobError
 from spsd.storage.files import SPARE_BYTES
-from spsd.transfer.parallel import LOOK_S, Parallel
+from spsd.transfer.parallel import IDLE_CHECK_S, Parallel
 from spsd.transfer.ports import (
     Evidence,
     Fetched,
@@ -23,8 +23,8 @@ from spsd.transfer.ports import (
     Report,
     Staging,
 )
-from spsd.transfer.rules.body import Opening, Received, judge_body, judge_opening, within
-from spsd.transfer.rules.chunks import ALONE, Sample, Splitting, can_split
+from spsd.transfer.rules.body import Opening, Received, bytes_within, judge_body, judge_opening
+from spsd.transfer.rules.chunks import ONE_CONNECTION, Sample, Splitting, can_split
 from spsd.transfer.rules.messages import (
     Append,
     Compare,
@@ -44,7 +44,11 @@ _DONE = Complete()
 
 
 class LocalAttempts:
-    """Makes attempts in the loop that asks for them; all of them share what is set here."""
+    """Runs attempts in the caller's event loop; they share the connections' settings and memory.
+
+    ``now`` is the wall clock in epoch seconds, ``idle_check_s`` see
+    :data:`~spsd.transfer.parallel.IDLE_CHECK_S`.
+    """
 
     def __init__(
         self,
@@ -53,27 +57,27 @@ class LocalAttempts:
         *,
         now: Now,
         windows: Windows = WINDOWS,
-        splitting: Splitting = ALONE,
-        look_s: float = LOOK_S,
+        splitting: Splitting = ONE_CONNECTION,
+        idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
         self.origin = origin
         self.staging = staging
         self.now = now
         self.windows = windows
-        self.look_s = look_s
+        self.idle_check_s = idle_check_s
         self._splitting = splitting
         self._under_way = 0
 
-    def use(self, splitting: Splitting) -> None:
-        """Split the attempts that begin from now on so."""
+    def change_splitting(self, splitting: Splitting) -> None:
+        """Use other settings for several connections in attempts that begin from now on."""
         self._splitting = splitting
 
     @contextmanager
     def sharing(self) -> Iterator[Splitting]:
-        """One attempt more is under way; gives its share of connections and memory."""
+        """Count one more running attempt, and return its share of the line and the memory."""
         self._under_way += 1
         try:
-            yield self._splitting.among(self._under_way)
+            yield self._splitting.shared_by(self._under_way)
         finally:
             self._under_way -= 1
 
@@ -94,9 +98,9 @@ class Attempt:
         self._url = url
         self._partial = partial
         self._report = report
-        self._windows = shared.windows.after(breaks)
-        self._splitting = ALONE
-        self._sample = Sample(ALONE)
+        self._windows = shared.windows.shrunk(breaks)
+        self._splitting = ONE_CONNECTION
+        self._sample = Sample(ONE_CONNECTION)
         self._parallel = Parallel(
             shared.origin,
             url,
@@ -104,19 +108,19 @@ class Attempt:
             report,
             now=shared.now,
             windows=self._windows,
-            look_s=shared.look_s,
+            idle_check_s=shared.idle_check_s,
         )
-        self._asked_at = self._answered_at = 0.0
+        self._requested_at = self._head_at = 0.0
         self._notes: Evidence = {}
-        """What a person should know of how it went."""
+        """Remarks on the attempt, for the job's history."""
         self._mixed = partial.length > 0
         self._surplus = False
 
     async def run(self) -> Fetched:
-        """Request and receive until the origin has sent all of the object.
+        """Request and receive until the partial has every byte of the object.
 
         Raises:
-            OriginError: the attempt is over; the bytes that have come stay in the partial.
+            OriginError: the attempt failed; the bytes received so far stay in the partial.
             ApplianceError: the disk is full or broken.
         """
         evidence: Evidence = {"resumed": "every byte was on disk already"}
@@ -126,9 +130,9 @@ class Attempt:
             request = plan(self._partial.prefix(self._url), self._windows)
             try:
                 while not isinstance(request, Complete):
-                    self._asked_at = _clock()
+                    self._requested_at = _clock()
                     async with self._shared.origin.open(self._url, request) as response:
-                        self._answered_at = _clock()
+                        self._head_at = _clock()
                         evidence, media_type = dict(response.evidence), response.head.media_type
                         match self._judge(request, response):
                             case Complete():
@@ -138,17 +142,17 @@ class Attempt:
                             case Reject(error=error):
                                 raise error
                             case Compare(length=length, then=then):
-                                found = await self._compare(response, 0, length)
-                                request = then if found is None else self._request_again(found)
+                                changed = await self._compare(response, 0, length)
+                                request = then if changed is None else self._request_again(changed)
                             case Restart(total=total, why=why):
                                 received = await self._restart(response, why)
                                 request = await self._receive(response, total, received)
                             case Append(offset=offset, total=total, overlap=overlap):
-                                found = await self._compare(response, offset - overlap, overlap)
-                                if found is None:
+                                changed = await self._compare(response, offset - overlap, overlap)
+                                if changed is None:
                                     request = await self._receive(response, total)
                                 else:
-                                    request = self._request_again(found)
+                                    request = self._request_again(changed)
                             case verdict:
                                 assert_never(verdict)
             except JobError as error:
@@ -161,7 +165,7 @@ class Attempt:
         return judge(request, prefix, response.head, now=self._shared.now(), windows=self._windows)
 
     def _request_again(self, verdict: RequestAgain) -> RangeRequest:
-        _log.info("asking again: %s", verdict.why)
+        _log.info("requesting again: %s", verdict.why)
         if verdict.request.offset == 0:
             self._note(verdict.why)
         return verdict.request
@@ -173,7 +177,7 @@ class Attempt:
     async def _compare(
         self, response: OriginResponse, first: int, length: int
     ) -> RequestAgain | None:
-        """Compare the body's next bytes with those kept."""
+        """Compare the body's next ``length`` bytes with the partial's from ``first`` on."""
         theirs, received = bytearray(length), 0
         while received < length and (
             size := await response.read_into(memoryview(theirs)[received:])
@@ -183,12 +187,13 @@ class Attempt:
         return difference(first, mine, bytes(theirs[:received]))
 
     async def _restart(self, response: OriginResponse, why: str) -> int:
-        """Clear the partial for this body; gives how many bytes of it are in the room already."""
-        # What is kept goes when there is something better, not when it was only announced.
-        room = self._sample.room(await self._partial.room())
-        size = await response.read_into(room)
+        """Clear the partial for this body; returns how many of its bytes are in the buffer."""
+        # The bytes on disk are discarded only when the first bytes of the new body are here: a
+        # response that announces a body may never send it.
+        buffer = await self._next_buffer()
+        size = await response.read_into(buffer)
         media_type, prefix = response.head.media_type, self._partial.length
-        if (error := judge_opening(Opening(media_type, bytes(room[:size]), prefix))) is not None:
+        if (error := judge_opening(Opening(media_type, bytes(buffer[:size]), prefix))) is not None:
             raise error
         self._note(why)
         await self._partial.clear()
@@ -198,28 +203,31 @@ class Attempt:
     async def _receive(
         self, response: OriginResponse, total: int | None, received: int = 0
     ) -> RangeRequest | Complete:
-        """Append the rest of the body, of which ``come`` bytes are in the partial's room."""
-        room = await self._room(total)
+        """Append the rest of the body, of which ``received`` bytes are in the partial's buffer.
+
+        Returns ``Complete``, or the next request after several connections have fetched a part.
+        """
+        disk_limit = await self._disk_limit(total)
         await self._partial.describe(self._url, response.head, total)
         await self._report(Progress(self._partial.length, total or 0))
-        size = received or await response.read_into(await self._next_room())
+        size = received or await response.read_into(await self._next_buffer())
         while size and not self._surplus:
-            fitting = within(self._partial.length, size, total)
+            fitting = bytes_within(self._partial.length, size, total)
             self._surplus = fitting < size
-            await self._append(fitting, total, room)
+            await self._append(fitting, total, disk_limit)
             rate = self._sample.rate(self._partial.length, _clock())
             if rate is not None and self._should_split(response, rate):
                 return await self._split(response, rate)
             if not self._surplus:
-                size = await response.read_into(await self._next_room())
-        self._check(Received(self._partial.length, total, room, ended=True))
+                size = await response.read_into(await self._next_buffer())
+        self._check(Received(self._partial.length, total, disk_limit, ended=True))
         return _DONE
 
-    async def _next_room(self) -> memoryview:
-        return self._sample.room(await self._partial.room())
+    async def _next_buffer(self) -> memoryview:
+        return self._sample.limited(await self._partial.buffer())
 
     def _should_split(self, response: OriginResponse, rate: float) -> bool:
-        """Whether other connections are to join now."""
+        """Whether other connections join now."""
         prefix = self._partial.prefix(self._url)
         if prefix.total is None or not can_split(response.head, prefix):
             return False
@@ -227,7 +235,7 @@ class Attempt:
 
     async def _split(self, response: OriginResponse, rate: float) -> RangeRequest | Complete:
         self._mixed = True
-        setup_s = self._answered_at - self._asked_at
+        setup_s = self._head_at - self._requested_at
         parallel = self._parallel
         try:
             await parallel.run(response, self._splitting, rate=rate, setup_s=setup_s)
@@ -235,8 +243,8 @@ class Attempt:
             self._notes["connections"] = len(parallel.useful)
         return plan(self._partial.prefix(self._url))
 
-    async def _append(self, size: int, total: int | None, room: int) -> None:
-        self._check(Received(self._partial.length + size, total, room))
+    async def _append(self, size: int, total: int | None, disk_limit: int) -> None:
+        self._check(Received(self._partial.length + size, total, disk_limit))
         self._partial.commit(size)
         await self._report(Progress(self._partial.length, total or 0))
 
@@ -244,11 +252,11 @@ class Attempt:
         if (error := judge_body(received)) is not None:
             raise error
 
-    async def _room(self, total: int | None) -> int:
-        """How long the partial may become on this disk.
+    async def _disk_limit(self, total: int | None) -> int:
+        """The length in bytes up to which the partial can grow on this disk.
 
         Raises:
-            ApplianceError: the object is known not to fit.
+            ApplianceError: the size of the object is known, and it does not fit (`disk_full`).
         """
         length = self._partial.length
         free = await self._shared.staging.room_beyond(length) - SPARE_BYTES

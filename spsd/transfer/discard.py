@@ -1,4 +1,4 @@
-"""The removal of partial files, for every use case: apart from the adapter that removes them."""
+"""The removal of partial files, shared by all use cases; the adapter does the removal itself."""
 
 import logging
 
@@ -9,12 +9,12 @@ _log = logging.getLogger(__name__)
 
 
 async def discard_partial(staging: Staging, key: StagingKey) -> None:
-    """Remove the partial file; a disk that refuses is logged, and the next start tries again.
+    """Remove the partial file. A failure of the disk is logged; the next start tries again.
 
-    The outcome of the job or the upload is settled by then: a failure must neither change it nor
-    keep the daemon from running or from starting.
+    The result of the job or the upload is final by then: a failure must not change it, and must
+    not keep the daemon from starting or running.
     """
     try:
         await staging.discard(key)
     except ApplianceError as error:
-        _log.warning("the partial file %s stays for now: %s", key, error)
+        _log.warning("the partial file %s could not be removed and stays: %s", key, error)

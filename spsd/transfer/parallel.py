@@ -1,7 +1,7 @@
 """One object over several connections, appended in order.
 
-Which connection fetches which chunk is decided in :mod:`spsd.transfer.rules.chunks`; here it is
-done. What is on disk is a plain prefix at every instant, so a resume needs to know nothing of this.
+Which connection fetches which chunk is decided in :mod:`spsd.transfer.rules.chunks`; this module
+carries it out. The file is a plain prefix at every moment, so a resume does not depend on this.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from spsd.transfer.rules.chunks import MIB, Chunk, Schedule, Splitting
 from spsd.transfer.rules.messages import Append, Prefix, RangeRequest, Reject, Windows
 from spsd.transfer.rules.response import judge
 
-LOOK_S = 0.25
-"""How often a lane without work looks whether another has become slow."""
+IDLE_CHECK_S = 0.25
+"""How often a lane without work checks whether another one has become slow, in seconds."""
 
 
 class Parallel:
-    """The rest of an object whose strong ETag and size are known, by several connections."""
+    """Fetches the rest of an object by several connections; its strong ETag and size are known."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class Parallel:
         *,
         now: Now,
         windows: Windows,
-        look_s: float = LOOK_S,
+        idle_check_s: float = IDLE_CHECK_S,
     ) -> None:
-        self._look_s = look_s
+        self._idle_check_s = idle_check_s
         self._origin = origin
         self._url = url
         self._partial = partial
@@ -52,25 +52,27 @@ class Parallel:
         self._error: OriginError | None = None
         self._needs_one_connection = False
         self.useful: set[int] = set()
-        """The connections that have brought bytes, by number."""
+        """The numbers of the connections that received bytes."""
 
     async def run(
         self, response: OriginResponse, splitting: Splitting, *, rate: float, setup_s: float
     ) -> None:
-        """Fetch until all is here, or until one connection had better go on alone.
+        """Fetch until every byte is appended, or until one connection should continue alone.
 
-        ``answer`` is open where the partial ends; it took ``setup_s`` seconds to come, and has
-        come at ``rate`` bytes a second since.
+        ``response`` is open, and its next byte is the first one missing in the partial. Its head
+        took ``setup_s`` seconds to arrive, and its body arrived at ``rate`` bytes per second since.
 
         Raises:
-            OriginError: no connection is left; what could be appended has been.
+            OriginError: no connection is left; all bytes that continue the prefix are appended.
             ApplianceError: the disk is full or broken.
+            AttemptStoppedError: raised by the progress report.
         """
         self._prefix = self._partial.prefix(self._url)
         self._total = self._prefix.total or 0
         first = self._prefix.length
         rest = self._total - first
-        # A line that is slow to begin and fast then would bring it all; the others have a share.
+        # On a line with a long delay and a high rate, the first connection would fetch everything
+        # before the others are connected; half is left for them.
         ahead = min(int(rate * setup_s), rest // 2)
         size = splitting.chunk(rest - ahead, rate)
         schedule = Schedule(splitting, first, self._total, size, ahead=ahead, setup_s=setup_s)
@@ -83,7 +85,7 @@ class Parallel:
             try:
                 await self._append_in_order(schedule)
             except (JobError, AttemptStoppedError) as error:
-                # Not through the group, which would wrap it.
+                # Not raised inside the group, which would wrap it in an ExceptionGroup.
                 failure = error
             for lane in lanes:
                 lane.cancel()
@@ -91,18 +93,18 @@ class Parallel:
             raise failure
 
     async def _append_in_order(self, schedule: Schedule) -> None:
-        done = told = 0
-        while not schedule.over:
+        appended = reported = 0  # of the first chunk; of the object
+        while not schedule.is_done:
             changed, head = self._changed, schedule.head
-            if told < (told := schedule.reached):
-                await self._report(Progress(told, self._total))
-            if head is not None and done < head.filled:
-                ready = memoryview(head.memory)[done : head.filled]
-                done = head.filled
+            if reported < (reported := schedule.bytes_present):
+                await self._report(Progress(reported, self._total))
+            if head is not None and appended < head.filled:
+                ready = memoryview(head.memory)[appended : head.filled]
+                appended = head.filled
                 await self._partial.append(ready)
             elif head is not None and not head.left:
-                schedule.appended()
-                done = 0
+                schedule.head_appended()
+                appended = 0
                 self._announce()
             elif self._needs_one_connection:
                 return
@@ -112,7 +114,7 @@ class Parallel:
                 await changed.wait()
 
     async def _lane(self, schedule: Schedule, number: int, response: OriginResponse | None) -> None:
-        """Fetch chunk after chunk, the first from an ``answer`` that is open already."""
+        """Fetch one chunk after another; the first from ``response`` if it is open already."""
         useful = True
         while useful:
             chunk = await self._next(schedule, number)
@@ -129,20 +131,21 @@ class Parallel:
                     response.close()
                     response = None
                 schedule.release(chunk, _clock())
-            got = chunk.filled - before
-            if got:
+            received = chunk.filled - before
+            if received:
                 self.useful.add(number)
-            # Cut after a few bytes each time, it would be opened for ever, and never waited for.
-            useful = schedule.reopens(chunk, got)
+            # A connection that breaks after a few bytes each time would be opened for ever, without
+            # the wait between two attempts.
+            useful = schedule.should_reopen(chunk, received)
             self._announce()
         schedule.lane_lost(number)
         self._announce()
 
     async def _next(self, schedule: Schedule, number: int) -> Chunk:
         while (chunk := schedule.take(number, _clock())) is None:
-            # Not only by what happens: that nothing happens is what makes another one slow.
+            # The time limit is needed because another lane becomes slow without any event.
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
+                async with asyncio.timeout(self._idle_check_s):
                     await self._changed.wait()
         return chunk
 
@@ -159,19 +162,20 @@ class Parallel:
                 case Reject(error=error):
                     raise error
                 case _:
-                    # Another object, or no ranges: one connection finds out what to do.
+                    # The object has changed, or the origin sends no ranges here: the attempt goes
+                    # back to one connection, whose response decides what follows.
                     self._needs_one_connection = True
 
     async def _fill(self, chunk: Chunk, response: OriginResponse) -> None:
-        while room := chunk.room[:MIB]:
-            size = await response.read_into(room)
+        while buffer := chunk.buffer[:MIB]:
+            size = await response.read_into(buffer)
             if size == 0:
                 return
             chunk.received(size)
             self._announce()
 
     def _announce(self) -> None:
-        """Wake everybody who waits; a new event, so that nobody is woken by what was before."""
+        """Wake every waiting task. The new event is for those that wait for the next change."""
         self._changed.set()
         self._changed = asyncio.Event()
 

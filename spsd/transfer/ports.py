@@ -1,7 +1,7 @@
-"""What a transfer needs from outside, and what it gives: origins, partial files, progress.
+"""The interfaces of a transfer: origins, partial files, progress reports and attempts.
 
-Adapters raise :class:`~spsd.failures.JobError` for what goes wrong outside, and no error of a
-library.
+Adapters turn failures of the network and the disk into :class:`~spsd.failures.JobError`; no error
+of a library passes them.
 """
 
 import re
@@ -19,29 +19,29 @@ from spsd.transfer.rules.messages import (
 )
 
 StagingKey = NewType("StagingKey", str)
-"""A directory name; only the functions below make one."""
+"""The name of a partial's directory; only the functions below create one."""
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEY = re.compile(rf"[0-9a-f]{{64}}|upload-{_UUID}", re.ASCII)
 
 
 def download_key(digest: Sha256) -> StagingKey:
-    """A download's: a mirror, a re-signed URL or a restarted daemon continues it."""
+    """The key of a download: its digest, so that a mirror or a newly signed URL continues it."""
     return StagingKey(digest)
 
 
 def upload_key(upload: UUID) -> StagingKey:
-    """An upload's: its digest is known at the end only, and nobody continues it."""
+    """The key of an upload: its digest is known only at the end, and it is never continued."""
     return StagingKey(f"upload-{upload}")
 
 
 def parse_staging_key(name: str) -> StagingKey | None:
-    """The key that a directory's name is; None: the directory is not ours."""
+    """The directory name as a key; None if it is not the name of a partial."""
     return StagingKey(name) if _KEY.fullmatch(name) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a download is, in bytes; ``total`` is 0 while the origin has not told it."""
+    """How far a download is, in bytes; ``total`` is 0 until the origin has stated it."""
 
     done: int = 0
     total: int = 0
@@ -52,122 +52,123 @@ Evidence = dict[str, str | int]
 
 
 class AttemptStoppedError(Exception):
-    """Raised by a progress report: the attempt is to stop, for a reason that is its caller's."""
+    """Raised by a progress report to stop the attempt, for a reason that only the caller knows."""
 
 
 Report = Callable[[Progress], Awaitable[None]]
 
 
 class OriginResponse(Protocol):
-    """An origin's reply: the head, and the body to be read."""
+    """An origin's response: its head, and its body, which is still to be read."""
 
     @property
     def head(self) -> ResponseHead:
-        """The head."""
+        """Status and header fields."""
 
     @property
     def evidence(self) -> Mapping[str, str | int]:
-        """Facts for the job's history."""
+        """Facts about the connection, for the job's history."""
 
-    async def read_into(self, room: memoryview) -> int:
-        """Read the body's next bytes to the beginning of ``room``; how many, 0 at the body's end.
+    async def read_into(self, buffer: memoryview) -> int:
+        """Read the body's next bytes into ``buffer``; returns how many, 0 at the body's end.
 
-        It fills the room, or returns after a quarter of a second with the bytes that came. One
-        that is cancelled has left the room alone when it is over.
+        The call fills the buffer, or returns after a quarter of a second with the bytes that
+        arrived. After a cancelled call has ended, the buffer is no longer written to.
 
         Raises:
-            OriginError: it ends early, or is slower than the minimum rate. What came before has
-                been returned by earlier calls.
+            OriginError: the body ended early (`cut_off`), or is slower than the minimum rate
+                (`stall`). All bytes before were returned by earlier calls.
         """
 
     def close(self) -> None:
-        """Have no more of it sent; nothing is read after that."""
+        """Close the connection; nothing may be read after that."""
 
 
 class Origin(Protocol):
-    """The network, as far as a download sees it."""
+    """Access to origins over the network."""
 
     def open(self, url: str, request: RangeRequest) -> AbstractAsyncContextManager[OriginResponse]:
-        """Send one GET, follow redirects, give the final answer's head.
+        """Send one GET, follow redirects, and return the final response with its body unread.
 
         Raises:
-            OriginError: there is no answer.
+            OriginError: there is no usable response; its code says why.
         """
 
 
 class Partial(Protocol):
-    """A prefix of an image on disk, and the hash of exactly its bytes."""
+    """A partial image: a prefix of the image on disk, and the SHA-256 of exactly its bytes."""
 
     @property
     def length(self) -> int:
-        """Bytes appended so far."""
+        """The number of bytes appended so far."""
 
     def prefix(self, url: str) -> Prefix:
-        """What resume looks at, for a request to ``url``."""
+        """The values from which a request to ``url`` is planned."""
 
     async def describe(self, url: str, head: ResponseHead, total: int | None) -> None:
-        """Keep what the origin says of the object, before its bytes come."""
+        """Record what the response head states about the object, before its bytes are appended."""
 
     async def clear(self) -> None:
-        """Back to no bytes, and nothing known of the object."""
+        """Remove all bytes, and everything recorded about the object."""
 
-    async def room(self) -> memoryview:
-        """Where to put the next bytes: memory for at least one and at most some MiB.
+    async def buffer(self) -> memoryview:
+        """Memory for the next bytes: at least one byte, at most some MiB.
 
-        It stays the same until something is appended, also after :meth:`clear`.
+        It stays the same until bytes are appended, also after :meth:`clear`.
 
         Raises:
-            ApplianceError: the disk is full or broken; the partial is of no use any more.
+            ApplianceError: the disk is full or broken; the partial cannot be used any more.
         """
 
     def commit(self, size: int) -> None:
-        """Append the first ``size`` bytes of the room."""
+        """Append the first ``size`` bytes of the buffer."""
 
     async def append(self, block: bytes | memoryview) -> None:
-        """Append a copy of the block, which may be written later with what follows.
+        """Append a copy of the block; it may be written later, together with the next ones.
 
         Raises:
-            ApplianceError: the disk is full or broken; the partial is of no use any more.
+            ApplianceError: the disk is full or broken; the partial cannot be used any more.
         """
 
     async def read(self, first: int, length: int) -> bytes:
-        """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
+        """The bytes from position ``first`` on: ``length`` of them, or fewer at the end."""
 
     async def seal(self) -> Sha256:
-        """Write everything out, durably, and give the digest of the file's bytes."""
+        """Make every byte durable, and return the SHA-256 of the file's bytes."""
 
 
 class Room(Protocol):
     """The state directory's file system."""
 
     async def free_bytes(self) -> int:
-        """Room for an unprivileged writer."""
+        """The free space for an unprivileged process, in bytes."""
 
 
 class Staging(Room, Protocol):
-    """Where images lie until they are installed."""
+    """The partial files: images until they are installed."""
 
     def open(self, key: StagingKey) -> AbstractAsyncContextManager[Partial]:
-        """Open or create, cut to what can be trusted, and hash what is there."""
+        """Open or create a partial, truncate it to the bytes that are certain, and hash them."""
 
     async def discard(self, key: StagingKey) -> None:
         """Remove the partial file, if there is one."""
 
     async def keys(self) -> Collection[StagingKey]:
-        """What lies here."""
+        """The keys of all partial files."""
 
     async def room_beyond(self, length: int) -> int:
-        """How many bytes may follow the ``length`` of a partial that are here.
+        """How many bytes a partial of ``length`` bytes can grow by.
 
-        Fewer than nothing if the slots, on a file system of their own, have no room for these.
+        Negative if the slots are on a file system of their own that cannot hold ``length`` bytes.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """All that an origin sent; ``glued`` to what an earlier connection had brought.
+    """The result of an attempt: the partial is complete. ``notes`` are remarks on the attempt.
 
-    ``surplus``: it sent more than it had announced, which was not taken.
+    ``mixed``: its bytes came over several connections, or were on disk before. ``surplus``: the
+    origin sent more bytes than it had announced, and they were discarded.
     """
 
     evidence: Evidence
@@ -178,18 +179,18 @@ class Fetched:
 
 
 class Attempts(Protocol):
-    """Makes attempts, in this loop or in another."""
+    """Runs attempts, in the caller's event loop or in another one."""
 
     async def attempt(
         self, url: str, partial: Partial, report: Report, *, breaks: int = 0
     ) -> Fetched:
-        """Continue the partial until the origin has sent all of the object.
+        """Continue the partial until it has every byte of the object.
 
-        After ``breaks`` broken connections in a row without a new byte, fewer bytes are compared.
-        ``report`` is called with the progress, after the last block at the latest; what it raises
-        ends the attempt.
+        After ``breaks`` broken connections in a row without a new byte, fewer bytes are compared
+        (see :meth:`~spsd.transfer.rules.messages.Windows.shrunk`). ``report`` is called with the
+        progress, at the latest after the last block; an exception that it raises ends the attempt.
 
         Raises:
-            OriginError: the attempt is over; the bytes that have come stay in the partial.
+            OriginError: the attempt failed; the bytes received so far stay in the partial.
             ApplianceError: the disk is full or broken.
         """

@@ -1,7 +1,7 @@
-"""Attempts made in the second event loop; their progress comes back to the first.
+"""Attempts that run in the second event loop and report their progress to the first.
 
-No block of bytes crosses between the loops, and neither waits for the other: progress is passed on
-a few times a second.
+No block of bytes crosses between the loops, and neither waits for the other: progress is passed a
+few times a second.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from spsd.transfer.rules.chunks import Splitting
 
 
 def coalesce(waiting: Sequence[Progress], progress: Progress) -> Sequence[Progress]:
-    """What waits to be told, with ``progress`` after it; of each rise only its two ends.
+    """The reports that wait, and ``progress`` after them; of each rise only the two ends are kept.
 
-    Where a connection began, and that one started over, is not left out: whose bytes a partial has
-    is counted by that.
+    The start of a connection and a restart from 0 are always kept: the source of each byte is
+    derived from them (see :class:`~spsd.transfer.rules.sources.Provenance`).
     """
     if len(waiting) > 1 and waiting[-2].done <= waiting[-1].done <= progress.done:
         return (*waiting[:-1], progress)
@@ -30,11 +30,11 @@ def coalesce(waiting: Sequence[Progress], progress: Progress) -> Sequence[Progre
 
 
 REPORT_EVERY_S = 0.05
-"""Progress crosses between the loops at most so often."""
+"""The least time between two transfers of progress from one loop to the other, in seconds."""
 
 
 class WorkerAttempts:
-    """Attempts in a :class:`LoopThread`, in which their ``origin`` was opened."""
+    """Runs attempts in a :class:`LoopThread`; their ``origin`` was opened in its loop."""
 
     def __init__(
         self,
@@ -49,22 +49,25 @@ class WorkerAttempts:
         self._origin = origin
         self._attempts = attempts
 
-    async def use(self, settings: OriginSettings, splitting: Splitting) -> None:
-        """Go on with other settings: see :meth:`HttpOrigin.use` and :meth:`LocalAttempts.use`."""
-        await self._thread.run(self._use(settings, splitting))
+    async def change_settings(self, settings: OriginSettings, splitting: Splitting) -> None:
+        """Use other settings from now on, for attempts that begin later.
 
-    async def _use(self, settings: OriginSettings, splitting: Splitting) -> None:
-        self._origin.use(settings)
-        self._attempts.use(splitting)
+        See :meth:`HttpOrigin.change_settings` and :meth:`LocalAttempts.change_splitting`.
+        """
+        await self._thread.run(self._change(settings, splitting))
+
+    async def _change(self, settings: OriginSettings, splitting: Splitting) -> None:
+        self._origin.change_settings(settings)
+        self._attempts.change_splitting(splitting)
 
     async def attempt(
         self, url: str, partial: Partial, report: Report, *, breaks: int = 0
     ) -> Fetched:
         """Continue the partial: see :meth:`spsd.transfer.ports.Attempts.attempt`.
 
-        The partial is the other loop's until this is over. ``report`` is called in this loop, some
-        times a second, and with the last progress before this returns; what it raises ends the
-        attempt.
+        The partial belongs to the other loop until this method returns or raises. ``report`` is
+        called in the caller's loop, a few times a second, and with the last progress before the
+        return; an exception that it raises ends the attempt.
         """
         reports = _Reports(self._report_every_s)
         work = self._attempt(url, partial, reports, breaks)
@@ -89,56 +92,61 @@ class WorkerAttempts:
 
 
 async def _end_of(fetching: asyncio.Task[Fetched]) -> None:
-    # What nobody expects of it is raised, even after a report that has failed.
+    # An unexpected error of the attempt is raised even if a report failed before.
     with suppress(asyncio.CancelledError, JobError):
         await fetching
 
 
 class _Reports:
-    """Progress on its way between two loops; each side touches what is its own."""
+    """Progress between two loops: posted in the worker's loop, taken in the caller's loop.
+
+    Each attribute is used by one loop only.
+    """
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
-        self._home = asyncio.get_running_loop()
-        self._here: Sequence[Progress] = ()
-        self._over = False
-        self._news = asyncio.Event()
-        self._there: Sequence[Progress] = ()
+        # Used by the caller's loop.
+        self._caller = asyncio.get_running_loop()
+        self._arrived: Sequence[Progress] = ()
+        self._ended = False
+        self._changed = asyncio.Event()
+        # Used by the worker's loop.
+        self._posted: Sequence[Progress] = ()
         self._pause: asyncio.TimerHandle | None = None
 
     async def arrived(self) -> Sequence[Progress]:
-        """At home: what has come since; nothing once all is told."""
-        while not (self._here or self._over):
-            self._news.clear()
-            await self._news.wait()
-        here, self._here = self._here, ()
-        return here
+        """Caller's loop: wait for new reports and return them; empty after the last one."""
+        while not (self._arrived or self._ended):
+            self._changed.clear()
+            await self._changed.wait()
+        arrived, self._arrived = self._arrived, ()
+        return arrived
 
     def end(self, _: asyncio.Task[Any]) -> None:
-        """At home: nothing more will come."""
-        self._over = True
-        self._news.set()
+        """Caller's loop: the attempt has ended, and no report will follow."""
+        self._ended = True
+        self._changed.set()
 
-    def _arrive(self, told: Sequence[Progress]) -> None:
-        for progress in told:
-            self._here = coalesce(self._here, progress)
-        self._news.set()
+    def _arrive(self, reports: Sequence[Progress]) -> None:
+        for progress in reports:
+            self._arrived = coalesce(self._arrived, progress)
+        self._changed.set()
 
     async def post(self, progress: Progress) -> None:
-        """Over there: have it told soon; waits for nobody."""
-        self._there = coalesce(self._there, progress)
+        """Worker's loop: send the report soon, without waiting for the caller's loop."""
+        self._posted = coalesce(self._posted, progress)
         if self._pause is None:
             self._send()
 
     def flush(self) -> None:
-        """Over there: have all of it told at once; there is no more."""
+        """Worker's loop: send every waiting report now; it was the last one."""
         if self._pause is not None:
             self._pause.cancel()
-        self._home.call_soon_threadsafe(self._arrive, self._there)
+        self._caller.call_soon_threadsafe(self._arrive, self._posted)
 
     def _send(self) -> None:
         self._pause = None
-        if self._there:
-            told, self._there = self._there, ()
-            self._home.call_soon_threadsafe(self._arrive, told)
+        if self._posted:
+            reports, self._posted = self._posted, ()
+            self._caller.call_soon_threadsafe(self._arrive, reports)
             self._pause = asyncio.get_running_loop().call_later(self._every_s, self._send)

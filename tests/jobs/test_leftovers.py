@@ -143,4 +143,4 @@ async def test_a_file_system_that_does_not_answer_fails_the_job_and_not_the_daem
     bench.local_attempts.staging = Mute(bench.root / "staging", boot="this")
     job, _ = await bench.fetch()
     assert job.state is JobState.FAILED
-    assert job.error.startswith("disk: asking for free space failed: No such file")
+    assert job.error.startswith("disk: reading the free space failed: No such file")

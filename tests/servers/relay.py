@@ -1,4 +1,4 @@
-"""A wire that can be cut: a TCP relay on loopback between a client and a server."""
+"""A TCP relay on loopback between a client and a server, which can break connections."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,37 +10,37 @@ _BLOCK = 64 * 1024
 
 
 @dataclass
-class Passed:
-    """What went over one connection: the first of it, and how much came from the server."""
+class Connection:
+    """One connection: the beginning of both directions, and how many bytes the server sent."""
 
-    asked: bytes = b""
-    answered: bytes = b""
+    request: bytes = b""
+    response: bytes = b""
     received: int = 0
 
     @property
     def status(self) -> int:
-        return int(self.answered.split()[1])
+        return int(self.response.split()[1])
 
-    def header(self, name: str) -> str | None:
-        """A field of the request, if it was sent in clear text."""
-        return _field(self.asked, name)
+    def request_header(self, name: str) -> str | None:
+        """A header field of the request, if it was sent in clear text."""
+        return _field(self.request, name)
 
-    def answer_header(self, name: str) -> str | None:
-        return _field(self.answered, name)
+    def response_header(self, name: str) -> str | None:
+        return _field(self.response, name)
 
 
 @dataclass
 class Relay:
-    """Passes bytes on to the server's port on loopback.
+    """Forwards connections to the server's port on loopback.
 
-    The n-th connection ends when the server has sent the n-th of ``cuts`` bytes, head included;
-    ``at_cut`` is called just before. None, and those past the last, are not cut.
+    The n-th connection is closed after the n-th of ``cuts`` bytes from the server, head included;
+    ``at_cut`` is called just before. It is not closed if that is None or missing.
     """
 
     server_port: int
     cuts: list[int | None] = field(default_factory=list)
     at_cut: Callable[[], None] = lambda: None
-    passed: list[Passed] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
     port: int = 0
 
     async def __aenter__(self) -> Self:
@@ -59,17 +59,17 @@ class Relay:
 
     @property
     def received(self) -> int:
-        """Bytes that have come from the server, heads included."""
-        return sum(one.received for one in self.passed)
+        """The bytes received from the server, heads included."""
+        return sum(connection.received for connection in self.connections)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        number = len(self.passed)
-        passed = Passed()
-        self.passed.append(passed)
+        number = len(self.connections)
+        connection = Connection()
+        self.connections.append(connection)
         cut = self.cuts[number] if number < len(self.cuts) else None
         try:
             server = await asyncio.open_connection("127.0.0.1", self.server_port)
@@ -77,10 +77,10 @@ class Relay:
             writer.transport.abort()
             return
         self._transports |= {writer.transport, server[1].transport}
-        upwards = asyncio.create_task(_upwards(reader, server[1], passed))
+        upwards = asyncio.create_task(_upwards(reader, server[1], connection))
         try:
             with suppress(ConnectionError):
-                await self._downwards(server[0], writer, passed, cut)
+                await self._downwards(server[0], writer, connection, cut)
         finally:
             upwards.cancel()
             await asyncio.gather(upwards, return_exceptions=True)
@@ -93,27 +93,27 @@ class Relay:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        passed: Passed,
+        connection: Connection,
         cut: int | None,
     ) -> None:
-        while cut is None or passed.received < cut:
-            want = _BLOCK if cut is None else min(_BLOCK, cut - passed.received)
-            if not (data := await reader.read(want)):
+        while cut is None or connection.received < cut:
+            size = _BLOCK if cut is None else min(_BLOCK, cut - connection.received)
+            if not (data := await reader.read(size)):
                 return
-            passed.answered = (passed.answered + data)[:2000]
-            passed.received += len(data)
-            if passed.received == cut:
+            connection.response = (connection.response + data)[:2000]
+            connection.received += len(data)
+            if connection.received == cut:
                 self.at_cut()
             writer.write(data)
             await writer.drain()
 
 
 async def _upwards(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passed: Passed
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: Connection
 ) -> None:
     with suppress(ConnectionError):
         while data := await reader.read(_BLOCK):
-            passed.asked = (passed.asked + data)[:2000]
+            connection.request = (connection.request + data)[:2000]
             writer.write(data)
             await writer.drain()
 
@@ -121,7 +121,7 @@ async def _upwards(
 def _field(text: bytes, name: str) -> str | None:
     head = text.partition(b"\r\n\r\n")[0].decode("latin-1")
     for line in head.split("\r\n")[1:]:
-        found, _, value = line.partition(":")
-        if found.lower() == name.lower():
+        field_name, _, value = line.partition(":")
+        if field_name.lower() == name.lower():
             return value.strip()
     return None

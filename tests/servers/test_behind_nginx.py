@@ -1,4 +1,4 @@
-"""spsd behind a real nginx, with the configuration that stands in docs/operating.md."""
+"""spsd behind a real nginx, with the configuration in docs/operating.md."""
 
 import re
 import ssl
@@ -36,19 +36,19 @@ class Behind:
 @pytest.fixture
 def behind(tmp_path: Path) -> Iterator[Behind]:
     text = (DOCS / "operating.md").read_text(encoding="utf-8")
-    found = re.search(r"^```nginx\n(server \{.*?^\}\n)```", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    block = found[1]
+    match = re.search(r"^```nginx\n(server \{.*?^\}\n)```", text, re.DOTALL | re.MULTILINE)
+    assert match is not None
+    block = match[1]
     pair = ensure_self_signed(tmp_path, hostname="localhost")
     with DaemonProcess(tmp_path, {"slots": {"accept": "any"}}) as daemon:
-        for there, here in {
+        for documented, actual in {
             "listen 443 ssl": "listen 127.0.0.1:{port} ssl",
             "/etc/nginx/appliance.pem": f"{{directory}}/{pair[0].name}",
             "/etc/nginx/appliance.key": f"{{directory}}/{pair[1].name}",
             "http://127.0.0.1:8443": daemon.url,
         }.items():
-            assert block.count(there) == 1, there
-            block = block.replace(there, f"<<{here}>>")
+            assert block.count(documented) == 1, documented
+            block = block.replace(documented, f"<<{actual}>>")
         block = block.replace("{", "{{").replace("}", "}}")
         block = re.sub(r"<<(.*?)>>", lambda m: m[1].replace("{{", "{").replace("}}", "}"), block)
         before = NGINX.partition("    server {{")[0]
@@ -60,11 +60,11 @@ def behind(tmp_path: Path) -> Iterator[Behind]:
 
 def test_a_session_through_the_proxy(behind: Behind) -> None:
     client = behind.client()
-    order = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
-    submitted = client.call("POST", FETCH, json_body=order, headers={"Origin": behind.url})
-    assert submitted.status == 202, "as a page that came from there would"
+    request = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
+    submitted = client.call("POST", FETCH, json_body=request, headers={"Origin": behind.url})
+    assert submitted.status == 202, "with the Origin of a page of this site"
     elsewhere = {"Origin": "https://elsewhere.example"}
-    assert client.call("POST", FETCH, json_body=order, headers=elsewhere).status == 403
+    assert client.call("POST", FETCH, json_body=request, headers=elsewhere).status == 403
     [item] = client.call("GET", FETCH).document["items"]
     assert item["key"] == submitted.document["key"]
 
@@ -86,30 +86,30 @@ def test_events_are_not_held_back(behind: Behind) -> None:
         stream = connection.getresponse()
         assert stream.status == 200
         assert b"event: snapshot" in until_blank(stream)
-        order = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
-        assert client.call("POST", FETCH, json_body=order).status == 202
+        request = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
+        assert client.call("POST", FETCH, json_body=request).status == 202
         assert b"event: download" in until_blank(stream)
     finally:
         connection.close()
 
 
 def until_blank(stream: object) -> bytes:
-    """The lines of an event."""
+    """The lines of one event."""
     lines = []
     while (line := stream.readline()).strip():
         lines.append(line)
     return b"".join(lines)
 
 
-def test_the_metrics_stay_closed_to_strangers(behind: Behind) -> None:
-    stranger = Client(behind.url, context=behind.context)
-    assert stranger.call("GET", "/metrics").status == 401
+def test_the_metrics_require_authentication(behind: Behind) -> None:
+    anonymous = Client(behind.url, context=behind.context)
+    assert anonymous.call("GET", "/metrics").status == 401
     assert behind.client().call("GET", "/metrics").status == 200
 
 
 def test_the_page_and_its_parts_come_through(behind: Behind) -> None:
-    stranger = Client(behind.url, context=behind.context)
-    page = stranger.call("GET", "/")
+    anonymous = Client(behind.url, context=behind.context)
+    page = anonymous.call("GET", "/")
     assert page.status == 200
     for part in re.findall(r'(?:src|href)="(/ui/[^"]+)"', page.content.decode()):
-        assert stranger.call("GET", part).status == 200, part
+        assert anonymous.call("GET", part).status == 200, part

@@ -1,4 +1,4 @@
-"""Downloads from the servers that images really lie on, over a wire that is cut."""
+"""Downloads from real HTTP servers, over connections that break."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ MIB = 1024 * 1024
 SIZE = 5 * MIB
 CUT = 2 * MIB
 HEAD = 1024
-"""No head of these servers is longer."""
+"""The head of each response of these servers is shorter."""
 FETCH = {"connections": 1}
 
 
@@ -48,16 +48,16 @@ def _kind(name: str) -> Kind:
 
 @pytest.fixture(params=sorted(KINDS))
 def server(request: pytest.FixtureRequest, image: bytes) -> Iterator[Server]:
-    with serving(_kind(request.param)) as one:
-        one.put("image.iso", image)
-        yield one
+    with serving(_kind(request.param)) as running:
+        running.put("image.iso", image)
+        yield running
 
 
 @pytest.fixture
 def nginx(image: bytes) -> Iterator[Server]:
-    with serving(_kind("nginx")) as one:
-        one.put("image.iso", image)
-        yield one
+    with serving(_kind("nginx")) as running:
+        running.put("image.iso", image)
+        yield running
 
 
 async def fetched(daemon: Daemon, url: str, content: bytes) -> None:
@@ -68,7 +68,7 @@ async def fetched(daemon: Daemon, url: str, content: bytes) -> None:
     assert installed == content
 
 
-async def test_after_a_cut_only_the_rest_is_asked_for(
+async def test_after_a_broken_connection_only_the_rest_is_requested(
     server: Server, image: bytes, tmp_path: Path
 ) -> None:
     async with (
@@ -76,23 +76,23 @@ async def test_after_a_cut_only_the_rest_is_asked_for(
         in_loop(tmp_path, fetch=FETCH) as daemon,
     ):
         await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.iso", image)
-    whole, *parts = relay.passed
-    assert whole.header("Range") is None
-    assert whole.header("Accept-Encoding") == "identity"
-    etag = whole.answer_header("ETag")
+    whole, *parts = relay.connections
+    assert whole.request_header("Range") is None
+    assert whole.request_header("Accept-Encoding") == "identity"
+    etag = whole.response_header("ETag")
     assert etag is not None
     assert etag.startswith('"')
-    assert [one.status for one in relay.passed] == [200, 206, 206]
-    assert [one.header("If-Range") for one in parts] == [etag, etag]
-    offsets = [int((one.header("Range") or "").removeprefix("bytes=")[:-1]) for one in parts]
+    assert [connection.status for connection in relay.connections] == [200, 206, 206]
+    assert [part.request_header("If-Range") for part in parts] == [etag, etag]
+    offsets = [
+        int((part.request_header("Range") or "").removeprefix("bytes=")[:-1]) for part in parts
+    ]
     assert CUT - HEAD < offsets[0] < CUT
     assert CUT + MIB - 2 * HEAD < offsets[1] < CUT + MIB
     assert SIZE < relay.received < SIZE + 3 * HEAD  # no byte of the image twice
 
 
-async def test_without_a_validator_the_rest_is_asked_for_as_well(
-    image: bytes, tmp_path: Path
-) -> None:
+async def test_without_a_validator_the_rest_is_requested_too(image: bytes, tmp_path: Path) -> None:
     with serving(_kind("lighttpd")) as lighttpd:
         lighttpd.put("image.of-no-type", image)
         async with (
@@ -100,19 +100,19 @@ async def test_without_a_validator_the_rest_is_asked_for_as_well(
             in_loop(tmp_path, fetch=FETCH) as daemon,
         ):
             await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.of-no-type", image)
-    assert [one.status for one in relay.passed] == [200, 206, 206]
-    assert {one.answer_header("ETag") for one in relay.passed} == {None}
-    assert {one.header("If-Range") for one in relay.passed} == {None}
-    # The beginning and the end of what was here are fetched again, and compared.
+    assert [connection.status for connection in relay.connections] == [200, 206, 206]
+    assert {connection.response_header("ETag") for connection in relay.connections} == {None}
+    assert {connection.request_header("If-Range") for connection in relay.connections} == {None}
+    # The beginning and the end of the prefix are fetched again and compared.
     window = 64 * 1024
-    assert relay.passed[1].header("Range") == f"bytes=0-{window - 1}"
+    assert relay.connections[1].request_header("Range") == f"bytes=0-{window - 1}"
     assert relay.received < SIZE + 2 * window + 3 * HEAD
 
 
-async def test_an_image_replaced_in_mid_download_is_noticed(
+async def test_an_image_replaced_during_a_download_is_noticed(
     server: Server, image: bytes, other: bytes, tmp_path: Path
 ) -> None:
-    """Of the same size, too; whoever wants the new one gets it, and nothing glued."""
+    """The new image has the same size; it is installed without a byte of the old one."""
 
     def replace() -> None:
         server.put("image.iso", other, age_s=60)
@@ -122,12 +122,14 @@ async def test_an_image_replaced_in_mid_download_is_noticed(
         in_loop(tmp_path, fetch=FETCH) as daemon,
     ):
         await fetched(daemon, f"http://127.0.0.1:{relay.port}/image.iso", other)
-    assert [one.status for one in relay.passed] == [200, 200]
-    assert relay.passed[1].header("If-Range") == relay.passed[0].answer_header("ETag")
+    assert [connection.status for connection in relay.connections] == [200, 200]
+    assert relay.connections[1].request_header("If-Range") == relay.connections[0].response_header(
+        "ETag"
+    )
     assert relay.received < CUT + SIZE + 2 * HEAD
 
 
-async def test_a_server_killed_in_mid_download_and_started_again(
+async def test_a_server_killed_and_restarted_during_a_download(
     server: Server, image: bytes, tmp_path: Path
 ) -> None:
     settings = FETCH | {"attempts": 500}
@@ -137,11 +139,11 @@ async def test_a_server_killed_in_mid_download_and_started_again(
     ):
         digest = hashlib.sha256(image).hexdigest()
         key = await daemon.submit(f"http://127.0.0.1:{relay.port}/image.iso", digest)
-        await until(lambda: len(relay.passed) >= 3)  # at least one attempt finds nobody
+        await until(lambda: len(relay.connections) >= 3)  # at least one attempt is refused
         await asyncio.to_thread(server.start)
         body = await daemon.over(key)
         assert body["status"] == "finished", body
-    assert relay.passed[-1].status == 206
+    assert relay.connections[-1].status == 206
     assert relay.received < SIZE + 2 * HEAD
 
 
@@ -160,14 +162,14 @@ async def test_https_with_a_certificate_of_its_own(image: bytes, tmp_path: Path)
                 assert "tls not verified (self-signed certificate)" in rows.fetchone()[0]
         log = nginx.log()
     assert log[0] == '200 "-" "-"'
-    status, asked_range, if_range = log[-1].split()
-    assert (status, if_range[:5]) == ("206", '"\\x22')  # nginx logs the quotes of the tag so
-    # A record of TLS that is not whole cannot be read: up to 16 KiB come twice.
-    assert CUT - 100_000 < int(asked_range.removeprefix('"bytes=').removesuffix('-"')) < CUT
+    status, requested_range, if_range = log[-1].split()
+    assert (status, if_range[:5]) == ("206", '"\\x22')  # nginx escapes quotes in its log
+    # An incomplete TLS record cannot be read: up to 16 KiB are fetched twice.
+    assert CUT - 100_000 < int(requested_range.removeprefix('"bytes=').removesuffix('-"')) < CUT
     assert relay.received < SIZE + 100_000
 
 
-async def test_a_redirect_is_followed_anew_after_the_cut(
+async def test_a_redirect_is_followed_again_after_a_broken_connection(
     nginx: Server, image: bytes, tmp_path: Path
 ) -> None:
     async with (
@@ -175,7 +177,7 @@ async def test_a_redirect_is_followed_anew_after_the_cut(
         in_loop(tmp_path, fetch=FETCH) as daemon,
     ):
         await fetched(daemon, f"http://127.0.0.1:{relay.port}/old.iso", image)
-    assert [one.status for one in relay.passed] == [302, 200, 302, 206]
-    etag = relay.passed[1].answer_header("ETag")
-    assert relay.passed[3].header("If-Range") == etag
+    assert [connection.status for connection in relay.connections] == [302, 200, 302, 206]
+    etag = relay.connections[1].response_header("ETag")
+    assert relay.connections[3].request_header("If-Range") == etag
     assert relay.received < SIZE + 4 * HEAD

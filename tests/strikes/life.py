@@ -55,7 +55,7 @@ FETCH = {
 }
 Request = Callable[[], Coroutine[Any, Any, Any]]
 _whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
-_trust = Trust.of("verify", None)
+_trust = Trust.for_policy("verify", None)
 
 
 @dataclass

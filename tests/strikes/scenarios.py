@@ -41,7 +41,7 @@ class Scenario:
     """
 
     act: Part
-    least: int
+    min_chunk: int
     prepare: Part = nothing
     first: Sequence[Act] = ()
     acts: Sequence[Act] = ()
@@ -62,9 +62,15 @@ async def fetch(life: Life) -> None:
 
 
 async def fetch_in_parts(life: Life) -> None:
-    life.resources.attempts.use(
+    life.resources.attempts.change_splitting(
         Splitting(
-            2, sample=PIECE, worthwhile_s=0, fast=1e12, least=PIECE, most=PIECE, memory=2 * PIECE
+            2,
+            sample=PIECE,
+            worthwhile_s=0,
+            fast_bytes_per_s=1e12,
+            min_chunk=PIECE,
+            max_chunk=PIECE,
+            memory=2 * PIECE,
         )
     )
     await fetch(life)

@@ -1,4 +1,4 @@
-"""An origin in the test's own process, for what no framing of a real answer lets through."""
+"""An origin in the test's own process, for responses that a real HTTP server cannot send."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -8,7 +8,7 @@ from spsd.transfer.rules.messages import RangeRequest, ResponseHead
 
 
 class ScriptedOrigin:
-    """Answers each request with ``reply`` and the blocks that its subclass yields."""
+    """Responds to each request with ``head`` and the blocks that its subclass yields."""
 
     def __init__(self, **headers: str) -> None:
         self.head = ResponseHead(
@@ -26,9 +26,9 @@ class ScriptedOrigin:
         raise NotImplementedError
         yield b""
 
-    async def read_into(self, room: memoryview) -> int:
+    async def read_into(self, buffer: memoryview) -> int:
         block = self._rest or await anext(self._blocks, b"")
-        size = min(len(block), len(room))
-        room[:size] = block[:size]
+        size = min(len(block), len(buffer))
+        buffer[:size] = block[:size]
         self._rest = block[size:]
         return size

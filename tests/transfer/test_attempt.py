@@ -1,4 +1,4 @@
-"""What a scripted answer does that no framing of a real one lets through."""
+"""Attempts with scripted responses that a real HTTP server cannot send."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -17,7 +17,7 @@ DIGEST = Sha256("a" * 64)
 
 
 class Endless(ScriptedOrigin):
-    """Announces what it is told to, and never stops sending."""
+    """Announces the given length, and sends a million bytes whatever it is."""
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         for _ in range(1000):
@@ -25,7 +25,7 @@ class Endless(ScriptedOrigin):
 
 
 class LittleRoom(StagingDirectory):
-    """Says that 10,000 bytes are free beyond the spare ones."""
+    """Reports 10,000 free bytes beyond the spare ones."""
 
     async def room_beyond(self, length: int) -> int:
         return SPARE_BYTES + 10_000
@@ -51,14 +51,14 @@ async def test_no_byte_past_the_announced_length_is_kept(tmp_path: Path) -> None
     assert (tmp_path / DIGEST / "image").stat().st_size == 2500
 
 
-async def test_what_has_no_end_stops_before_the_disk_is_full(tmp_path: Path) -> None:
+async def test_an_endless_body_stops_before_the_disk_is_full(tmp_path: Path) -> None:
     with pytest.raises(ApplianceError) as caught:
         await attempt(tmp_path, Endless())
     assert caught.value.code is FailureCode.DISK_FULL
     assert (tmp_path / DIGEST / "image").stat().st_size == 10_000
 
 
-async def test_what_cannot_fit_is_not_begun(tmp_path: Path) -> None:
+async def test_an_image_that_does_not_fit_is_not_begun(tmp_path: Path) -> None:
     with pytest.raises(ApplianceError) as caught:
         await attempt(tmp_path, Endless(content_length="10001"))
     assert caught.value.evidence == {"needed bytes": 10_001, "free bytes": 10_000}
@@ -82,7 +82,7 @@ class Silent(Endless):
         yield b""
 
 
-async def test_what_was_only_announced_never_costs_the_bytes_that_are_here(tmp_path: Path) -> None:
+async def test_an_announced_body_without_bytes_does_not_discard_the_partial(tmp_path: Path) -> None:
     with pytest.raises(OriginError):
         await attempt(tmp_path, Broken(content_length="10000"))
     with pytest.raises(OriginError) as caught:

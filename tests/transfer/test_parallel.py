@@ -1,4 +1,4 @@
-"""One object over several connections, whatever the origin does to some of them."""
+"""One object over several connections, of which the origin breaks some."""
 
 import asyncio
 import re
@@ -38,29 +38,29 @@ from testbed.waiting import until
 from tests.bench import PATH
 
 KIB = 1024
-# However fast it is: with so little to fetch nothing would be split otherwise.
+# At any rate: with so few bytes nothing would be split otherwise.
 SPLITTING = Splitting(
     connections=4,
     sample=4 * KIB,
     worthwhile_s=0,
-    fast=1e12,
-    least=16 * KIB,
-    most=24 * KIB,
+    fast_bytes_per_s=1e12,
+    min_chunk=16 * KIB,
+    max_chunk=24 * KIB,
     memory=96 * KIB,
 )
 
 
 @pytest.fixture
 def bench(bench):
-    bench.local_attempts.use(SPLITTING)
+    bench.local_attempts.change_splitting(SPLITTING)
     return bench
 
 
 def spans(requests):
     """The first and the last byte of each request's Range, None where there is none."""
-    for one in requests:
-        found = re.fullmatch("bytes=([0-9]+)-([0-9]*)", one.range or "")
-        yield found and (int(found[1]), int(found[2]) if found[2] else None)
+    for request in requests:
+        match = re.fullmatch("bytes=([0-9]+)-([0-9]*)", request.range or "")
+        yield match and (int(match[1]), int(match[2]) if match[2] else None)
 
 
 async def test_every_byte_comes_once(bench):
@@ -72,11 +72,11 @@ async def test_every_byte_comes_once(bench):
     edges = sorted(parts)
     assert len(edges) >= 4
     assert edges[-1][1] == len(bench.content) - 1
-    # One begins where the one before ended, and the first where the first answer was cut.
+    # Each begins where the one before ended, and the first where the first response was closed.
     assert [first for first, _ in edges[1:]] == [last + 1 for _, last in edges[:-1]]
     first_chunk = edges[0][0]
-    assert 2 * SPLITTING.sample < first_chunk <= 2 * (SPLITTING.sample + SPLITTING.most)
-    assert all(one.if_range for one in requests[1:])
+    assert 2 * SPLITTING.sample < first_chunk <= 2 * (SPLITTING.sample + SPLITTING.max_chunk)
+    assert all(request.if_range for request in requests[1:])
     assert "connections 4" in (await bench.resources.jobs.history(job.key))[-2].evidence
 
 
@@ -104,7 +104,7 @@ async def test_every_byte_comes_once(bench):
 )
 @pytest.mark.parametrize("which", [[1], [1, 2, 3, 4], [4, 6, 8]], ids=str)
 async def test_some_connections_go_wrong(bench, act, which):
-    """All but those that are named by number do well, the first of all among them."""
+    """All connections work but those with the numbers in ``which``; number 0 works too."""
     acts = [act if number in which else Whole() for number in range(max(which) + 1)]
     async with asyncio.timeout(20):
         job, _ = await bench.fetch(*acts)
@@ -120,21 +120,25 @@ async def test_the_first_connection_goes_wrong(bench, act):
     assert bench.installed() == bench.content
 
 
-async def test_a_long_way_to_the_origin_makes_no_crumbs(bench):
-    """What comes until the others are there is more than there is: each byte was a request once."""
+async def test_a_long_delay_to_the_origin_makes_no_tiny_chunks(bench):
+    """More bytes than the object has are expected before the others are connected."""
     job, requests = await bench.fetch(SlowHeaders(0.2))
     assert job.state is JobState.FINISHED
-    assert len(requests) <= 2 + len(bench.content) // SPLITTING.least
+    assert len(requests) <= 2 + len(bench.content) // SPLITTING.min_chunk
 
 
-async def test_where_only_one_connection_is_let_in(bench):
-    """It goes on alone, and none of its bytes is fetched twice."""
+async def test_an_origin_that_accepts_only_one_connection(bench):
+    """The one connection continues alone, and no byte is fetched twice."""
     async with asyncio.timeout(20):
         job, requests = await bench.fetch(Whole(), *[Status(503)] * 3, send_buffer=4 * KIB)
     assert job.state is JobState.FINISHED
-    assert job.spent == 0, "that others were refused is no failed attempt"
-    asked = [span for one, span in zip(requests, spans(requests), strict=True) if one.status == 206]
-    assert asked[-1][1] is None, "the rest in one piece"
+    assert job.spent == 0, "refused further connections are no failed attempt"
+    parts = [
+        span
+        for request, span in zip(requests, spans(requests), strict=True)
+        if request.status == 206
+    ]
+    assert parts[-1][1] is None, "the rest in one piece"
 
 
 async def test_connections_that_always_break_end_at_the_budget(bench):
@@ -144,7 +148,7 @@ async def test_connections_that_always_break_end_at_the_budget(bench):
 
 
 @pytest.mark.parametrize("keep_etag", [False, True])
-async def test_an_object_that_is_swapped_is_never_glued(bench, keep_etag):
+async def test_bytes_of_a_changed_object_are_never_installed(bench, keep_etag):
     other = bytes(len(bench.content))
     job, _ = await bench.fetch(Whole(), Whole(), Swap(other, keep_etag=keep_etag))
     assert job.state is JobState.FAILED
@@ -157,32 +161,32 @@ async def test_a_flipped_byte_costs_one_clean_retry(bench):
     assert bench.installed() == bench.content
 
 
-async def test_an_origin_without_a_strong_validator_is_asked_once(bench):
+async def test_an_origin_without_a_strong_validator_gets_one_request(bench):
     job, requests = await bench.fetch(validators=False)
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 async def test_one_connection_if_the_operator_says_so(bench):
-    bench.local_attempts.use(replace(SPLITTING, connections=1))
+    bench.local_attempts.change_splitting(replace(SPLITTING, connections=1))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 async def test_a_fast_line_needs_one(bench):
-    bench.local_attempts.use(replace(SPLITTING, fast=1.0))
+    bench.local_attempts.change_splitting(replace(SPLITTING, fast_bytes_per_s=1.0))
     job, requests = await bench.fetch()
     assert (job.state, len(requests)) == (JobState.FINISHED, 1)
 
 
 class Ranges:
-    """Sends each part that is asked for, whole."""
+    """Sends each requested part completely."""
 
     def __init__(self, content):
-        self.content, self.asked, self.evidence = content, 0, {}
+        self.content, self.requests, self.evidence = content, 0, {}
 
     @asynccontextmanager
     async def open(self, url, request):
-        self.asked += 1
+        self.requests += 1
         part = self.content[request.offset : request.stop or None]
         span = f"bytes {request.offset}-{request.offset + len(part) - 1}/{len(self.content)}"
         yield Part(part, ResponseHead(206, {"etag": '"a"', "content-range": span}))
@@ -192,17 +196,17 @@ class Part:
     def __init__(self, rest, head):
         self.rest, self.head = rest, head
 
-    async def read_into(self, room):
-        block, self.rest = self.rest[: len(room)], self.rest[len(room) :]
-        room[: len(block)] = block
+    async def read_into(self, buffer):
+        block, self.rest = self.rest[: len(buffer)], self.rest[len(buffer) :]
+        buffer[: len(block)] = block
         return len(block)
 
     def close(self):
         self.rest = b""
 
 
-async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_byte(bench):
-    """What comes over the first one before the others begin would be more than there is."""
+async def test_a_line_with_a_long_delay_and_a_high_rate_gets_few_requests(bench):
+    """The first connection alone would fetch everything before the others are connected."""
     content = bench.content
     origin = Ranges(content)
 
@@ -215,7 +219,7 @@ async def test_a_line_that_is_slow_to_begin_and_fast_then_is_not_asked_for_each_
         first = Part(content, ResponseHead(200, {"etag": '"a"'}))
         await parallel.run(first, SPLITTING, rate=1e9, setup_s=3.0)
         assert await partial.seal() == bench.sha256
-    assert origin.asked <= len(content) // SPLITTING.least + 1
+    assert origin.requests <= len(content) // SPLITTING.min_chunk + 1
 
 
 @asynccontextmanager
@@ -231,7 +235,7 @@ async def under_way(bench, origin):
 
 @pytest.mark.parametrize("hung", [1, 2, 3])
 async def test_a_stop_keeps_a_plain_prefix(bench, hung):
-    """Lanes hang with bytes in their chunks; what is kept is where the next run goes on."""
+    """Lanes hang with bytes in their chunks; the next run continues after the prefix on disk."""
     acts = [Whole(), *[Hang(9000)] * hung]
     async with Origin({PATH: bench.content}, acts, always=Hang(9000)) as origin:
         async with under_way(bench, origin) as (job, _):
@@ -251,28 +255,30 @@ async def test_a_stop_keeps_a_plain_prefix(bench, hung):
     assert bench.installed() == bench.content
 
 
-async def test_progress_never_goes_back_and_ends_at_the_whole(bench, monkeypatch):
-    seen: list[Progress] = []
+async def test_progress_never_decreases_and_ends_at_the_whole_size(bench, monkeypatch):
+    posted: list[Progress] = []
     post = bench.resources.board.post
     monkeypatch.setattr(
-        bench.resources.board, "post", lambda key, one: (seen.append(one), post(key, one))
+        bench.resources.board,
+        "post",
+        lambda key, progress: (posted.append(progress), post(key, progress)),
     )
     await bench.fetch()
-    done = [one.done for one in seen]
+    done = [progress.done for progress in posted]
     assert done == sorted(done)
     assert done[-1] == len(bench.content)
 
 
-async def test_crumbs_are_paid_for(bench):
-    """An origin that cuts after a few bytes each time is not asked for ever."""
+async def test_a_few_bytes_at_a_time_end_at_the_budget(bench):
+    """An origin that breaks off after a few bytes each time is not requested for ever."""
     job, requests = await bench.fetch(Whole(), always=CutAfter(5))
     assert job.state is JobState.FAILED
     assert job.error.startswith("cut_off"), job.error
     assert len(requests) < 100
 
 
-async def test_answers_that_are_slow_to_begin_lose_no_connection(bench):
-    # Slower than what a connection that is set up is taken to need: half a second.
+async def test_responses_that_are_slow_to_begin_lose_no_connection(bench):
+    # Slower than the assumed set-up time of a connection, half a second.
     acts = [SlowHeaders(0.8 if number % 2 == 0 else 0.0) for number in range(60)]
     job, _ = await bench.fetch(*acts, send_buffer=4 * KIB)
     assert job.state is JobState.FINISHED

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The names of partials' directories."""
 
 from uuid import UUID
 
@@ -16,7 +16,7 @@ def test_a_download_is_named_by_its_digest_and_an_upload_by_itself():
 
 
 @pytest.mark.parametrize("name", [DIGEST, f"upload-{UPLOAD}"])
-def test_what_is_ours(name):
+def test_names_of_partials(name):
     assert parse_staging_key(name) == name
 
 
@@ -38,5 +38,5 @@ def test_what_is_ours(name):
         "\uff10" * 64,
     ],
 )
-def test_what_is_not(name):
+def test_names_of_other_directories(name):
     assert parse_staging_key(name) is None

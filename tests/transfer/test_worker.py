@@ -1,4 +1,4 @@
-"""Attempts in the second loop: what crosses between the two, and what does not."""
+"""Attempts in the second event loop: reports, cancellation and errors across the two loops."""
 
 import asyncio
 import os
@@ -26,14 +26,14 @@ async def partial(bench):
         yield opened
 
 
-async def tasks_over_there(bench):
+async def tasks_in_worker(bench):
     async def count():
         return len(asyncio.all_tasks() - {asyncio.current_task()})
 
     return await bench.resources.attempts._thread.run(count())
 
 
-async def quiet(_):
+async def ignore_report(_):
     pass
 
 
@@ -49,7 +49,7 @@ async def test_a_report_that_fails_ends_the_attempt(bench, partial, error):
             await bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         assert caught.value is error
         assert 0 < partial.length < len(bench.content)
-    assert await tasks_over_there(bench) == 1
+    assert await tasks_in_worker(bench) == 1
 
 
 async def test_a_report_that_fails_at_once_does_not_wait_for_the_body(bench, partial):
@@ -59,16 +59,16 @@ async def test_a_report_that_fails_at_once_does_not_wait_for_the_body(bench, par
     async with Origin({PATH: bench.content}, always=Hang(1000)) as origin:
         with pytest.raises(AttemptStoppedError):
             await bench.resources.attempts.attempt(origin.url(PATH), partial, report)
-        # The stall would have been an error of its own.
-    assert await tasks_over_there(bench) == 1
+        # A stall would have raised another error.
+    assert await tasks_in_worker(bench) == 1
 
 
 @pytest.mark.parametrize("act", [None, CutAfter(200_000)], ids=["whole", "cut off"])
-async def test_the_last_progress_is_told_before_the_end(bench, partial, act):
-    told = []
+async def test_the_last_progress_is_reported_before_the_end(bench, partial, act):
+    reported = []
 
     async def report(progress):
-        told.append(progress.done)
+        reported.append(progress.done)
 
     acts = [] if act is None else [act]
     async with Origin({PATH: bench.content}, acts) as origin:
@@ -79,31 +79,31 @@ async def test_the_last_progress_is_told_before_the_end(bench, partial, act):
             with pytest.raises(OriginError) as caught:
                 await attempt
             assert caught.value.code is FailureCode.CUT_OFF
-    assert told[0] == 0
-    assert told[-1] == partial.length > 0
-    assert told == sorted(told)
+    assert reported[0] == 0
+    assert reported[-1] == partial.length > 0
+    assert reported == sorted(reported)
 
 
 async def test_no_block_waits_for_a_report(bench, partial):
-    """A row that cannot be written just now holds no download up."""
+    """A job row that cannot be written at the moment delays no download."""
     written = asyncio.Event()
-    told = []
+    reported = []
 
     async def report(progress):
         await written.wait()
-        told.append(progress.done)
+        reported.append(progress.done)
 
     async with Origin({PATH: bench.content}) as origin:
         attempt = asyncio.create_task(
             bench.resources.attempts.attempt(origin.url(PATH), partial, report)
         )
         await until(lambda: partial.length >= len(bench.content))
-        assert told == []
+        assert reported == []
         assert not attempt.done()
         written.set()
         await attempt
-    assert told[0] == 0
-    assert told[-1] == len(bench.content)
+    assert reported[0] == 0
+    assert reported[-1] == len(bench.content)
 
 
 BLOCKS = 2000
@@ -116,10 +116,10 @@ class Crumbs(ScriptedOrigin):
 
 
 async def test_many_blocks_are_few_reports(bench, partial):
-    told = []
+    reported = []
 
     async def report(progress):
-        told.append(progress.done)
+        reported.append(progress.done)
 
     loop = asyncio.get_running_loop()
     thread, staging = bench.resources.attempts._thread, bench.resources.staging
@@ -127,8 +127,8 @@ async def test_many_blocks_are_few_reports(bench, partial):
     begun = loop.time()
     await WorkerAttempts(thread, None, quick).attempt("http://a/", partial, report)
     periods = (loop.time() - begun) / 0.05
-    assert told[-1] == 1000 * BLOCKS
-    assert len(told) <= 2 * (periods + 2) < BLOCKS / 10
+    assert reported[-1] == 1000 * BLOCKS
+    assert len(reported) <= 2 * (periods + 2) < BLOCKS / 10
 
 
 @pytest.mark.parametrize("after", range(7))
@@ -136,7 +136,7 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
     content = os.urandom(8 * MIB)
     async with Origin({PATH: content}, [Drip(256 * 1024, 0.005)]) as origin:
         attempt = asyncio.create_task(
-            bench.resources.attempts.attempt(origin.url(PATH), partial, quiet)
+            bench.resources.attempts.attempt(origin.url(PATH), partial, ignore_report)
         )
         await origin.asked(1)
         await until(lambda: partial.length >= after * MIB)
@@ -144,11 +144,11 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
         with pytest.raises(asyncio.CancelledError):
             await attempt
         prefix = partial.length
-        assert await tasks_over_there(bench) == 1
+        assert await tasks_in_worker(bench) == 1
         await bench.resources.attempts._thread.wait_for_iteration()
         assert after * MIB <= prefix == partial.length < len(content)
-        # Another attempt goes on from there, with the same partial.
-        await bench.resources.attempts.attempt(origin.url(PATH), partial, quiet)
+        # Another attempt continues from there, with the same partial.
+        await bench.resources.attempts.attempt(origin.url(PATH), partial, ignore_report)
     assert await partial.read(0, len(content)) == content
 
 
@@ -167,4 +167,4 @@ async def test_a_cancel_while_a_report_is_written(bench, partial):
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
-    assert await tasks_over_there(bench) == 1
+    assert await tasks_in_worker(bench) == 1

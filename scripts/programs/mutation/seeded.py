@@ -120,14 +120,14 @@ MUTANTS = (
     Mutant(
         "a part of another object is glued on",
         "spsd/transfer/rules/response.py",
-        "_part(lambda seen, _: seen.validator_match is ValidatorMatch.NO)",
-        "_part(lambda seen, _: seen.validator_match is None)",
+        "_part_where(lambda exchange, _: exchange.validator_match is ValidatorMatch.NO)",
+        "_part_where(lambda exchange, _: exchange.validator_match is None)",
         OF_RESUME,
     ),
     Mutant(
         "all of the object is taken for the rest of it",
         "spsd/transfer/rules/response.py",
-        'restart_with_body("the origin sent all of the object, not a part")',
+        'restart_with_body("the origin sent the whole object, not a part")',
         'reject_permanently(FailureCode.PROTOCOL, lambda _: "all of it")',
         OF_RESUME,
     ),

@@ -1,7 +1,8 @@
-"""Which addresses spsd connects to, and the name look-ups that lead there.
+"""Which addresses spsd connects to, and the look-up of names.
 
-A URL comes from a client, and the appliance stands where the client may not: so the address is
-judged at the moment of connecting, whatever name or literal led to it, on every redirect.
+A URL comes from a client, and the appliance may reach hosts that the client cannot reach (server-
+side request forgery). So the address is judged when the connection is made, for each redirect
+again, and whatever name or spelling led to it: a name may have another address at each look-up.
 """
 
 import asyncio
@@ -20,18 +21,22 @@ Network = IPv4Network | IPv6Network
 
 
 class AddressRefusedError(OSError):
-    """The connection was not tried."""
+    """The policy refuses the address; no connection was tried."""
 
 
 class AddressPolicy:
-    """Refuses loopback, link-local, multicast and unspecified addresses unless allowed."""
+    """Refuses special addresses, unless one of the networks in ``allow`` contains them.
+
+    Special are loopback (127.0.0.0/8, ::1), link-local (169.254.0.0/16, fe80::/10), multicast
+    (224.0.0.0/4, ff00::/8) and unspecified addresses (0.0.0.0, ::); see RFC 6890 and RFC 4291.
+    """
 
     def __init__(self, allow: Sequence[str]) -> None:
         self._allow: list[Network] = [ip_network(text, strict=False) for text in allow]
 
-    def refuses(self, text: str) -> str | None:
-        """Why the address is refused, None if it is not."""
-        address = _plain(ip_address(text.partition("%")[0]))
+    def refusal(self, text: str) -> str | None:
+        """Why the address is refused, for example "a loopback address"; None if it is allowed."""
+        address = _unmapped(ip_address(text.partition("%")[0]))
         if any(address in network for network in self._allow):
             return None
         kinds = {
@@ -42,87 +47,95 @@ class AddressPolicy:
         }
         return next((kind for kind, holds in kinds.items() if holds), None)
 
-    def refuses_host(self, host: str) -> str | None:
-        """Why a host must not be asked of a proxy, None if it may: judged is what is an address.
+    def host_refusal(self, host: str) -> str | None:
+        """Why a proxy must not be asked to connect to ``host``; None if it may be.
 
-        In every spelling that ``inet_aton`` takes: ``2130706433``, ``0177.0.0.1``, ``0x7f.1``.
+        Only a host that is an address is judged, in every spelling that ``inet_aton`` accepts
+        (``2130706433``, ``0177.0.0.1``, ``0x7f.1``), and ``localhost``.
         """
         address = _literal(host)
-        return None if address is None else self.refuses(address)
+        return None if address is None else self.refusal(address)
 
     def socket(self, info: AddrInfoType) -> socket.socket:
-        """A socket for one connection; the connector calls it with the very address it dials.
+        """A socket for one connection; the connector calls it with the address it connects to.
 
         Raises:
             AddressRefusedError: the policy refuses the address.
         """
         family, kind, protocol, _, target = info
-        if (why := self.refuses(str(target[0]))) is not None:
+        if (why := self.refusal(str(target[0]))) is not None:
             raise AddressRefusedError(errno.EPERM, f"{target[0]} is {why}")
         return socket.socket(family, kind, protocol)
 
 
-def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """What is really dialled: the IPv4 address inside an IPv4-mapped IPv6 one."""
+def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The address that is connected to: for an IPv4-mapped one (RFC 4291 2.5.5.2) the IPv4 one."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def _literal(host: str) -> str | None:
-    """The address that a host in a URL is or, being ``localhost`` (RFC 6761 section 6.3), has."""
+    """The address that a URL's host is in any spelling; None if it is a name to look up."""
+    # Step 1: decode the host as the proxy would: percent-encoding (RFC 3986 section 3.2.2), and
+    # full-width digits and dots (RFC 3490 sections 3.1 and 4).
     try:
-        # What the proxy would make of it: full-width digits and dots are mapped (RFC 3490).
         name = unquote(host).encode("idna").decode() if ":" not in host else host
     except UnicodeError:
         name = host
+    # Step 2: ``localhost`` and the names below it are loopback (RFC 6761 section 6.3).
     name = name.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         return "127.0.0.1"
+    # Step 3: an IPv6 or IPv4 address in its usual form (RFC 3986 section 3.2.2).
     try:
         return str(ip_address(name.strip("[]").partition("%")[0]))
     except ValueError:
         pass
+    # Step 4: the other forms of IPv4 that ``inet_aton`` accepts (RFC 3986 section 7.4).
     try:
         return socket.inet_ntoa(socket.inet_aton(name))
     except (OSError, ValueError):
         return None
 
 
-_Found = list[ResolveResult] | OSError
+_LookUpResult = list[ResolveResult] | OSError
 
 
 class InterruptibleResolver(AbstractResolver):
-    """Asks libc, and lets the one who asked go whenever they like."""
+    """Looks up names with libc, in a thread, so that a waiting task can be cancelled at any time.
+
+    ``getaddrinfo`` itself cannot be interrupted: the thread ends by itself later.
+    """
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The host's addresses, numeric, in libc's order.
+        """The host's numeric addresses, in the order of libc (RFC 6724).
 
         Raises:
-            OSError: it has none, or nobody knows.
+            OSError: the host has no address, or the look-up failed.
         """
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[_Found] = loop.create_future()
+        future: asyncio.Future[_LookUpResult] = loop.create_future()
 
-        def request() -> None:
-            found = _look_up(host, port, family)
-            # The loop is closed if the daemon has ended meanwhile: nobody is there to be told.
+        def look_up() -> None:
+            result = _look_up(host, port, family)
+            # RuntimeError: the daemon has ended meanwhile, and its loop is closed.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_tell, answered, found)
+                loop.call_soon_threadsafe(_set_result, future, result)
 
-        threading.Thread(target=request, name=f"resolve {host}", daemon=True).start()
-        found = await answered
-        if isinstance(found, OSError):
-            raise found
-        return found
+        threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
+        result = await future
+        if isinstance(result, OSError):
+            raise result
+        return result
 
     async def close(self) -> None:
-        """Nothing is held between look-ups."""
+        """No resource is held between look-ups."""
 
 
-def _look_up(host: str, port: int, family: socket.AddressFamily) -> _Found:
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> _LookUpResult:
     try:
         infos = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, family=family, flags=socket.AI_ADDRCONFIG
@@ -143,6 +156,6 @@ def _look_up(host: str, port: int, family: socket.AddressFamily) -> _Found:
     ]
 
 
-def _tell(answered: "asyncio.Future[_Found]", found: _Found) -> None:
-    if not answered.done():
-        answered.set_result(found)
+def _set_result(future: "asyncio.Future[_LookUpResult]", result: _LookUpResult) -> None:
+    if not future.done():
+        future.set_result(result)

@@ -1,10 +1,11 @@
 """A response's body, read into the caller's memory.
 
-aiohttp reads and parses the head. A body of a known length over plain TCP needs no parser after
-that, so its transport is taken over, and the kernel writes into the caller's buffers: no copy, no
-bytes object for each read. All else stays with aiohttp's stream. Chunks have to be parsed; and to a
-protocol with buffers of its own asyncio's TLS (3.11) can lose the end of a body: once the peer has
-closed it reads what one buffer takes, and no more. (docs/decisions/0015 tells what was measured.)
+aiohttp reads and parses the head. A body of known length over plain TCP needs no parser after that
+(RFC 9112 section 6.3, rule 6), so its transport is taken over, and the kernel writes into the
+caller's buffers: no copy, and no bytes object for each read. Every other body stays with aiohttp's
+stream: chunks have to be parsed (RFC 9112 section 7.1), and with a protocol that has buffers of its
+own, asyncio's TLS (3.11) can lose the end of a body: once the peer has closed the connection, it
+reads one more buffer and no further. docs/decisions/0015 has the measurements.
 """
 
 import asyncio
@@ -20,22 +21,25 @@ class Body(Protocol):
     """The bytes that follow a response's head; one task reads them."""
 
     @property
-    def over(self) -> bool:
-        """Whether all has been given: nothing more will come."""
+    def is_exhausted(self) -> bool:
+        """Whether every byte that arrived has been returned, and none will follow."""
 
-    async def fill(self, room: memoryview, *, least: int, until: float) -> int:
-        """Read into the beginning of ``room``; how many bytes.
+    async def fill(self, buffer: memoryview, *, minimum: int, until: float) -> int:
+        """Read into the beginning of ``buffer``; returns how many bytes.
 
-        Returns when at least ``least`` bytes are there, at the body's end, or at the loop's time
-        ``until``. Once cancelled it leaves the room alone.
+        Returns when at least ``minimum`` bytes are read, at the body's end, or at the time
+        ``until`` of the event loop's clock. After a cancelled call has ended, the buffer is no
+        longer written to.
 
         Raises:
-            OriginError: the body has broken off; what came before was given by earlier calls.
+            OriginError: the body ended early (`cut_off`); earlier calls returned every byte before.
         """
 
 
-def body_of(response: aiohttp.ClientResponse) -> Body:
-    """The body of a response of which nothing has been read."""
+def open_body(response: aiohttp.ClientResponse) -> Body:
+    """The body of a response, of which nothing has been read yet."""
+    # Step 1: only a body of known length over plain TCP can be read from the transport: with
+    # Transfer-Encoding the length is that of the chunks (RFC 9112 section 6.3, rules 3 and 4).
     connection, length = response.connection, response.content_length
     transport = None if connection is None else connection.transport
     if (
@@ -45,16 +49,18 @@ def body_of(response: aiohttp.ClientResponse) -> Body:
         or "Transfer-Encoding" in response.headers
     ):
         return StreamBody(response)
+    # Step 2: the bytes that arrived with the head are in aiohttp's buffer.
     early = _drained(response.content)
     if len(early) == length:
         return StreamBody(response, early)
-    # Only now: aiohttp lets it read again as its buffer empties.
+    # Step 3: take over the transport. It is paused after the buffer was emptied, because aiohttp
+    # resumes reading as its buffer empties.
     transport.pause_reading()
     return TransportBody(transport, early, length, str(response.url))
 
 
 def _drained(content: aiohttp.StreamReader) -> bytes:
-    """What aiohttp has read beyond the head; what its parser holds back comes piece by piece."""
+    """The bytes that aiohttp has read after the head; its parser returns them in pieces."""
     pieces = []
     while piece := content.read_nowait():
         pieces.append(piece)
@@ -62,7 +68,7 @@ def _drained(content: aiohttp.StreamReader) -> bytes:
 
 
 class StreamBody:
-    """A body that aiohttp parses, or has parsed the beginning of."""
+    """A body that aiohttp reads and parses; ``early`` are bytes that it has returned already."""
 
     def __init__(self, response: aiohttp.ClientResponse, early: bytes = b"") -> None:
         self._response = response
@@ -71,20 +77,20 @@ class StreamBody:
         self._failure: OriginError | None = None
 
     @property
-    def over(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether all has been given: nothing more will come."""
         return self._ended and not self._rest
 
-    async def fill(self, room: memoryview, *, least: int, until: float) -> int:
-        """Read into the beginning of ``room``: see :class:`Body`."""
+    async def fill(self, buffer: memoryview, *, minimum: int, until: float) -> int:
+        """Read into the beginning of ``buffer``: see :class:`Body`."""
         size = 0
-        while size < least:
+        while size < minimum:
             if not self._rest:
                 self._rest = memoryview(await self._next(until))
                 if not self._rest:
                     break
-            part = self._rest[: len(room) - size]
-            room[size : size + len(part)] = part
+            part = self._rest[: len(buffer) - size]
+            buffer[size : size + len(part)] = part
             size += len(part)
             self._rest = self._rest[len(part) :]
         if size == 0 and self._failure is not None:
@@ -92,7 +98,7 @@ class StreamBody:
         return size
 
     async def _next(self, until: float) -> bytes:
-        """More bytes; none at the end, when it has failed, or if it is time before."""
+        """The next bytes; none at the body's end, after a failure, or if ``until`` is reached."""
         if self._ended:
             return b""
         content = self._response.content
@@ -104,8 +110,8 @@ class StreamBody:
                 except TimeoutError:
                     return b""
         except OriginError as error:
-            # What has come is worth keeping: the next attempt goes on from there. aiohttp (3.14)
-            # raises before it hands out what its buffer holds, and has no public way to it.
+            # The bytes that arrived are worth keeping: the next attempt continues after them.
+            # aiohttp (3.14) raises before it returns its buffer, and has no public method for it.
             self._failure = error
             part = content._read_nowait(-1)
         self._ended = self._failure is not None or not part
@@ -113,9 +119,9 @@ class StreamBody:
 
 
 class TransportBody(asyncio.BufferedProtocol):
-    """A body of ``length`` bytes straight off a transport, of which aiohttp has read ``early``.
+    """A body of ``length`` bytes from a transport; aiohttp has read the first ones, ``early``.
 
-    The transport is paused whenever nobody waits for bytes, so none comes that has no room.
+    The transport is paused unless a call waits for bytes, so no byte arrives without a buffer.
     """
 
     def __init__(self, transport: asyncio.Transport, early: bytes, length: int, url: str) -> None:
@@ -123,32 +129,32 @@ class TransportBody(asyncio.BufferedProtocol):
         self._missing = length - len(early)
         self._url = url
         self._lost = False
-        self._room = memoryview(b"")
-        self._size = self._least = 0
+        self._buffer = memoryview(b"")
+        self._size = self._minimum = 0
         self._waiter: asyncio.Future[None] | None = None
         self._transport = transport
-        # It keeps the connection's books, and wants to know when that is gone.
+        # aiohttp's protocol manages the connection, and is notified when that is lost.
         self._former = transport.get_protocol()
         transport.set_protocol(self)
 
     @property
-    def over(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether all has been given: nothing more will come."""
         return not self._early and (self._lost or self._missing == 0)
 
-    async def fill(self, room: memoryview, *, least: int, until: float) -> int:
-        """Read into the beginning of ``room``: see :class:`Body`."""
-        size = min(len(self._early), len(room))
-        room[:size], self._early = self._early[:size], self._early[size:]
-        self._room, self._size, self._least = room, size, least
-        if size < least and not self.over:
-            await self._arrival(until)
+    async def fill(self, buffer: memoryview, *, minimum: int, until: float) -> int:
+        """Read into the beginning of ``buffer``: see :class:`Body`."""
+        size = min(len(self._early), len(buffer))
+        buffer[:size], self._early = self._early[:size], self._early[size:]
+        self._buffer, self._size, self._minimum = buffer, size, minimum
+        if size < minimum and not self.is_exhausted:
+            await self._wait_for_bytes(until)
         if self._size == 0 and self._missing and self._lost:
             raise cut_off(self._url)
         return self._size
 
-    async def _arrival(self, until: float) -> None:
-        """Let the transport write into the room, until that is enough or it is time."""
+    async def _wait_for_bytes(self, until: float) -> None:
+        """Let the transport write into the buffer until it has enough bytes, or until ``until``."""
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.resume_reading()
         try:
@@ -161,20 +167,20 @@ class TransportBody(asyncio.BufferedProtocol):
             self._waiter = None
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        """What is left of the room, and nothing beyond the body's end."""
-        return self._room[self._size : self._size + self._missing]
+        """The free part of the buffer, not beyond the body's end (see asyncio.BufferedProtocol)."""
+        return self._buffer[self._size : self._size + self._missing]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes are in the room."""
+        """``nbytes`` bytes were written to the buffer."""
         self._size += nbytes
         self._missing -= nbytes
-        if self._size >= self._least or self._missing == 0:
-            # At once: another read of this turn of the loop would find no room.
+        if self._size >= self._minimum or self._missing == 0:
+            # At once: another read in this iteration of the event loop would find no free buffer.
             self._transport.pause_reading()
             self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more comes, whether the body is whole or not."""
+        """The connection ended, whether the body is complete or not."""
         self._lost = True
         self._wake()
         self._former.connection_lost(exc)

@@ -1,9 +1,9 @@
-"""Sends one request, straight to the origin or through the proxy, and renames what goes wrong.
+"""Sends one request, directly to the origin or through the proxy.
 
-Two connectors: the one that dials origins has the address policy where sockets are made; the
-other dials nothing but the proxy, which the operator has named and which may therefore stand on
-loopback. Credentials are taken out of both URLs before the client library sees them, so that
-none of its messages can show them.
+There are two connectors. The one for origins applies the address policy where sockets are created.
+The other connects to the proxy only; the operator has named it, so it may be on loopback.
+Credentials are removed from both URLs before the client library gets them, so that no message of
+the library can contain them. Sections are those of RFC 9110.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,7 +29,7 @@ Policy = Callable[[], AddressPolicy]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How one request is sent: the proxy's URL if there is one, TLS, and the wait to connect."""
+    """How one request is sent: the proxy's URL or None, TLS, and the time limit to connect."""
 
     proxy: str | None
     context: SSLContext
@@ -37,31 +37,39 @@ class Route:
 
 
 class OriginClient:
-    """Two client sessions; :func:`open_client` owns them."""
+    """Two client sessions, for origins and for the proxy; :func:`open_client` owns them."""
 
     def __init__(
-        self, straight: aiohttp.ClientSession, proxied: aiohttp.ClientSession, policy: Policy
+        self, direct: aiohttp.ClientSession, proxied: aiohttp.ClientSession, policy: Policy
     ) -> None:
-        self._straight = straight
+        self._direct = direct
         self._proxied = proxied
         self._policy = policy
 
     async def send(
         self, method: Literal["GET", "HEAD"], url: str, fields: Mapping[str, str], route: Route
     ) -> aiohttp.ClientResponse:
-        """The answer's head. Credentials in ``url`` are sent as Basic.
+        """Send one request and return its response, of which only the head is read.
+
+        ``fields`` are sent as header fields. Redirects are not followed.
 
         Raises:
-            OriginError: proxy and target are not to be used.
-            aiohttp.ClientError, OSError, ValueError: it cannot be had.
+            OriginError: the proxy cannot be used (`proxy`), or the policy refuses the address that
+                the proxy would connect to (`policy`).
+            aiohttp.ClientError, OSError, ValueError: there is no response;
+                :func:`~spsd.transfer.http.errors.as_origin_errors` translates them.
         """
+        # Step 1: the credentials in the URL become Authorization (section 11.6.2); userinfo must
+        # not be sent in the target URI (section 4.2.4).
         headers = dict(fields)
         if (credentials := authorization(url)) is not None:
             headers[hdrs.AUTHORIZATION] = credentials
+        # The path is sent as it was written: a signature is over exactly these bytes.
         target = URL(without_credentials(url), encoded=True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=route.connect_timeout_s)
+        # Step 2: without a proxy the request goes to the origin (section 7.3.3).
         if route.proxy is None:
-            return await self._straight.request(
+            return await self._direct.request(
                 method,
                 target,
                 headers=headers,
@@ -69,8 +77,11 @@ class OriginClient:
                 timeout=timeout,
                 allow_redirects=False,
             )
-        self._judge(route.proxy, target)
-        # A plain request is the proxy's own to read; through a tunnel goes nothing meant for it.
+        # Step 3: through a proxy (section 7.3.2), only if both may be used.
+        self._check(route.proxy, target)
+        # Proxy-Authorization (section 11.7.2) is part of the request if the proxy forwards it, for
+        # http. For https it is part of CONNECT (section 9.3.6) only: inside the tunnel it would
+        # show the proxy's password to the origin.
         password = authorization(route.proxy)
         for_proxy = {} if password is None else {hdrs.PROXY_AUTHORIZATION: password}
         plain = target.scheme != "https"
@@ -85,12 +96,13 @@ class OriginClient:
             allow_redirects=False,
         )
 
-    def _judge(self, proxy: str, target: URL) -> None:
+    def _check(self, proxy: str, target: URL) -> None:
         if (problem := proxy_problem(proxy)) is not None:
             raise OriginError(FailureCode.PROXY, problem, transient=False)
-        # Names are the proxy's to look up; an address is one whoever dials it.
+        # The proxy looks up names, so their addresses are unknown here. A host that is an address
+        # is judged before the proxy could connect to it.
         host = target.raw_host or ""
-        if (why := self._policy().refuses_host(host)) is not None:
+        if (why := self._policy().host_refusal(host)) is not None:
             what = f"connecting to {host} is not allowed: it is {why}"
             raise OriginError(FailureCode.POLICY, what, {"host": host}, transient=False)
 
@@ -99,15 +111,19 @@ class OriginClient:
 async def open_client(
     policy: Policy, resolver: AbstractResolver | None = None
 ) -> AsyncIterator[OriginClient]:
-    """The sessions of the daemon. ``policy`` is asked whenever an origin is dialled."""
-    looking_up = InterruptibleResolver() if resolver is None else resolver
+    """Open the client's sessions, and close them at the end.
+
+    ``policy`` is called for each connection to an origin, so that a change applies at once.
+    ``resolver`` looks up the names of origins; None uses libc.
+    """
+    origin_resolver = InterruptibleResolver() if resolver is None else resolver
     async with AsyncExitStack() as stack:
-        straight = await stack.enter_async_context(
+        direct = await stack.enter_async_context(
             _session(
                 aiohttp.TCPConnector(
                     limit=0,
                     force_close=True,
-                    resolver=looking_up,
+                    resolver=origin_resolver,
                     socket_factory=lambda info: policy().socket(info),
                     use_dns_cache=False,
                 )
@@ -120,11 +136,15 @@ async def open_client(
                 )
             )
         )
-        yield OriginClient(straight, proxied, policy)
+        yield OriginClient(direct, proxied, policy)
 
 
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    """Leaves everything alone: no content coding, no cookies, no proxies of its own accord."""
+    """A session that changes nothing: no content coding, no cookies, no proxy by environment.
+
+    ``Accept-Encoding: identity`` (section 12.5.3) requests the plain bytes, over which the digest
+    is.
+    """
     return aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,

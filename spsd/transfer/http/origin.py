@@ -1,8 +1,8 @@
 """Origins over HTTP: a request with its redirects, proxy and TLS, and the response's body.
 
-aiohttp's client is told to leave everything alone: no content coding (the digest is over the
-object's own bytes), no cookies, no total time limit, and no redirects of its own, since each hop
-has to be judged.
+aiohttp's client is configured to change nothing: no content coding (the digest is over the object's
+own bytes), no cookies, no total time limit, and no redirects of its own, because each redirect has
+to be judged. Sections are those of RFC 9110.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from aiohttp.abc import AbstractResolver
 
 from spsd.failures import FailureCode, OriginError
 from spsd.transfer.http.addresses import AddressPolicy
-from spsd.transfer.http.body import body_of
+from spsd.transfer.http.body import open_body
 from spsd.transfer.http.client import OriginClient, Route, open_client
-from spsd.transfer.http.errors import address_of, as_origin_errors, proxy_refusal
+from spsd.transfer.http.errors import as_origin_errors, proxy_refusal
 from spsd.transfer.http.tls import (
     Trust,
     expired_or_not_yet_valid,
@@ -34,16 +34,21 @@ from spsd.transfer.http.token_bucket import TokenBucket
 from spsd.transfer.rules import redirect
 from spsd.transfer.rules.messages import RangeRequest, ResponseHead
 from spsd.transfer.rules.proxy import NO_PROXIES, ProxySettings, proxy_for
-from spsd.transfer.rules.stall import RateWatch
-from spsd.transfer.rules.url import without_credentials
+from spsd.transfer.rules.stall import RateMonitor
+from spsd.transfer.rules.url import authority, without_credentials
 
 ConnectionEvidence = dict[str, str | int]
-"""Evidence of the way: what TLS proved, and the proxy."""
+"""Facts about the connection: what TLS verified, and the proxy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long an origin may take, and how fast it may be."""
+    """The time limits and rates of a transfer.
+
+    ``connect_timeout_s`` applies to each connection. A body slower than ``minimum_bytes_per_s``,
+    averaged over ``stall_window_s``, is a stall. ``rate_limit_bytes_per_s`` is shared by all
+    downloads; 0 means no limit.
+    """
 
     connect_timeout_s: float
     minimum_bytes_per_s: int
@@ -53,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class OriginSettings:
-    """All that decides how origins are asked."""
+    """All settings of requests to origins."""
 
     policy: AddressPolicy
     trust: Trust
@@ -62,7 +67,7 @@ class OriginSettings:
 
 
 class RedirectChain:
-    """One request with all its redirects, under the settings of the moment it began."""
+    """One request with all its redirects, under the settings at the time it began."""
 
     def __init__(
         self, client: OriginClient, settings: OriginSettings, request: RangeRequest
@@ -72,31 +77,40 @@ class RedirectChain:
         self._request = request
 
     async def follow(self, url: str) -> tuple[aiohttp.ClientResponse, ConnectionEvidence]:
-        """The final answer's head, and the evidence of the way to it.
+        """Send the request to ``url``, and follow redirects.
+
+        Returns the final response, of which the head is read, and the facts about its connection.
 
         Raises:
-            OriginError: there is no answer.
+            OriginError: there is no usable response; its code says why.
         """
         hops = 0
         strict = self._settings.trust.digest_only is None
         while True:
+            # Step 1: send the request, with its Range fields (section 14.2), to the current URL.
             response, evidence = await self._get(url)
+            # Step 2: any status but a redirect (section 15.4) is the final response.
             if response.status not in redirect.STATUSES:
                 return response, evidence
+            # Step 3: Location is resolved and judged (sections 10.2.2 and 15.4). The content of a
+            # redirect is a note for people, and is not read.
             response.close()
             url = redirect.follow(url, fields_of(response), hops=hops, secure_only=strict)
             hops += 1
 
     async def _get(self, url: str) -> tuple[aiohttp.ClientResponse, ConnectionEvidence]:
+        # Step 1: select the proxy, by the URL's scheme and the exceptions.
         limits = self._settings.limits
         proxy = proxy_for(url, self._settings.proxies)
+        # Step 2: connect, send, and wait for the head, within the time limits.
         with as_origin_errors(url, proxy):
             async with asyncio.timeout(limits.connect_timeout_s + limits.stall_window_s):
                 response, evidence = await self._with_evidence(url, proxy)
         if proxy is None:
             return response, evidence
-        name = address_of(proxy)
-        # What comes through a tunnel is the origin's own, whatever it says.
+        # Step 3: a 407 is the proxy's own response (section 15.5.8), unless it came through a
+        # tunnel (CONNECT, section 9.3.6): the bytes of a tunnel are the origin's.
+        name = authority(proxy)
         if response.status == 407 and not _is_secure(url):
             response.close()
             raise proxy_refusal(407, {"host": urlsplit(url).hostname or "", "proxy": name})
@@ -105,6 +119,7 @@ class RedirectChain:
     async def _with_evidence(
         self, url: str, proxy: str | None
     ) -> tuple[aiohttp.ClientResponse, ConnectionEvidence]:
+        # Step 1: send the request with certificate verification (section 4.3.4).
         trust = self._settings.trust
         try:
             response = await self._send("GET", url, proxy, trust.verifying)
@@ -113,22 +128,25 @@ class RedirectChain:
             ) else {}
         except aiohttp.ClientConnectorCertificateError as error:
             failure = error
-        reason, on_time = tls_reason(failure), expired_or_not_yet_valid(failure)
+        reason, is_date_error = tls_reason(failure), expired_or_not_yet_valid(failure)
+        # Step 2: under `[fetch] tls = "strict"` a certificate that is not accepted is a failure.
         if trust.digest_only is None:
             host = urlsplit(url).hostname or ""
             evidence = {"host": host} | (
-                await self._certificate_dates(url, proxy) if on_time else {}
+                await self._certificate_dates(url, proxy) if is_date_error else {}
             )
             what = f"TLS with {host} failed: {reason}"
             raise OriginError(FailureCode.TLS, what, evidence) from failure
+        # Step 3: otherwise the request is sent without verification; the digest verifies the bytes.
         response = await self._send("GET", url, proxy, trust.digest_only)
-        dates = _dates(response) if on_time else {}
+        dates = _dates(response) if is_date_error else {}
         return response, {"tls": f"not verified ({reason})", **tls_evidence(response), **dates}
 
     async def _certificate_dates(self, url: str, proxy: str | None) -> ConnectionEvidence:
-        """The dates of a certificate that is not trusted: nothing is asked of that origin.
+        """The dates of a certificate that is not accepted, from a HEAD request for ``/``.
 
-        Neither path nor query nor credentials go there, and what it says is only told.
+        Path, query and credentials of ``url`` are not sent to that origin, and its response is used
+        for nothing but the evidence.
         """
         try:
             root = urlunsplit(
@@ -149,7 +167,7 @@ class RedirectChain:
 
 
 def fields_of(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """The header fields of an answer, by names in lower case."""
+    """The header fields of a response, with names in lower case (names: section 5.1)."""
     return {name.lower(): value for name, value in response.headers.items()}
 
 
@@ -163,11 +181,14 @@ def _is_secure(url: str) -> bool:
 
 
 _FLUSH_S = 0.25
-"""A slow origin's bytes are handed on after this long, so that they are counted and kept."""
+"""After this time a slow origin's bytes are returned, so that they are counted and written."""
 
 
 class HttpResponse:
-    """An open response; its connection goes when the context that gave it ends."""
+    """An open response: see :class:`spsd.transfer.ports.OriginResponse`.
+
+    Its connection is closed when the context of :meth:`HttpOrigin.open` ends.
+    """
 
     def __init__(
         self,
@@ -181,43 +202,48 @@ class HttpResponse:
         self._limits = limits
         self._bucket = bucket
         self._clock = asyncio.get_running_loop().time
-        self._left = self._clock()
-        self._watch = RateWatch(
+        self._returned_at = self._clock()
+        self._monitor = RateMonitor(
             minimum_bytes_per_s=limits.minimum_bytes_per_s,
             window_s=limits.stall_window_s,
-            now=self._left,
+            now=self._returned_at,
         )
-        self._owed = 0
+        self._unpaid = 0
         self._response = response
-        self._body = body_of(response)
+        self._body = open_body(response)
 
-    async def read_into(self, room: memoryview) -> int:
-        """Read the body's next bytes to the beginning of ``room``; how many, 0 at the body's end.
+    async def read_into(self, buffer: memoryview) -> int:
+        """Read the body's next bytes into ``buffer``; returns how many, 0 at the body's end.
 
-        It fills the room, or returns after a quarter of a second with the bytes that came.
+        The call fills the buffer, or returns after a quarter of a second with the bytes that
+        arrived.
 
         Raises:
-            OriginError: it ends early, or is slower than the minimum rate. What came before has
-                been returned by earlier calls.
+            OriginError: the body ended early (`cut_off`), or is slower than the minimum rate
+                (`stall`). All bytes before were returned by earlier calls.
         """
-        # What has come is with the caller already, who keeps it while we wait for our share.
-        await self._bucket.take(self._owed)
+        # Step 1: wait until the rate limit allows the bytes of the previous call. They are not
+        # delayed by this: the caller has them already.
+        await self._bucket.take(self._unpaid)
+        # Step 2: the time since the previous call was ours, and not the origin's.
         entered = self._clock()
-        self._watch.exclude_time(entered - self._left)
-        stalls_at = self._watch.deadline
+        self._monitor.exclude_time(entered - self._returned_at)
+        # Step 3: read until the buffer is full or the flush time is over.
+        stalls_at = self._monitor.deadline
         size = await self._body.fill(
-            room, least=len(room), until=min(entered + _FLUSH_S, stalls_at)
+            buffer, minimum=len(buffer), until=min(entered + _FLUSH_S, stalls_at)
         )
-        if size == 0 and not self._body.over:
-            size = await self._body.fill(room, least=1, until=stalls_at)
-        if size == 0 and not self._body.over:
+        # Step 4: if nothing has arrived by then, wait for the first byte, up to the stall deadline.
+        if size == 0 and not self._body.is_exhausted:
+            size = await self._body.fill(buffer, minimum=1, until=stalls_at)
+        if size == 0 and not self._body.is_exhausted:
             raise self._stalled()
-        self._left, self._owed = self._clock(), size
-        self._watch.count(size, self._left)
+        self._returned_at, self._unpaid = self._clock(), size
+        self._monitor.count(size, self._returned_at)
         return size
 
     def close(self) -> None:
-        """Have no more of it sent; nothing is read after that."""
+        """Close the connection; nothing may be read after that."""
         self._response.close()
 
     def _stalled(self) -> OriginError:
@@ -230,10 +256,10 @@ class HttpResponse:
 
 
 class HttpOrigin:
-    """Asks origins through one client, which :func:`open_origin` owns.
+    """Sends requests to origins through one client, which :func:`open_origin` owns.
 
-    What :meth:`use` is given holds from the next attempt on. Two things change at once: the rate,
-    under the downloads that run, and what may be dialled.
+    Settings of :meth:`change_settings` apply from the next request on. Two of them apply at once,
+    also to running downloads: the rate limit, and the addresses that may be connected to.
     """
 
     def __init__(self, client: OriginClient, settings: OriginSettings) -> None:
@@ -243,20 +269,20 @@ class HttpOrigin:
 
     @property
     def policy(self) -> AddressPolicy:
-        """What may be dialled now."""
+        """The addresses that may be connected to now."""
         return self._settings.policy
 
-    def use(self, settings: OriginSettings) -> None:
-        """Go on with other settings."""
+    def change_settings(self, settings: OriginSettings) -> None:
+        """Use other settings from now on."""
         self._settings = settings
         self._bucket.change(settings.limits.rate_limit_bytes_per_s)
 
     @asynccontextmanager
     async def open(self, url: str, request: RangeRequest) -> AsyncIterator[HttpResponse]:
-        """Send one GET, follow redirects, give the final answer's head.
+        """Send one GET, follow redirects, and return the final response with its body unread.
 
         Raises:
-            OriginError: there is no answer.
+            OriginError: there is no usable response; its code says why.
         """
         settings = self._settings
         response, evidence = await RedirectChain(self._client, settings, request).follow(url)
@@ -275,7 +301,10 @@ async def open_origin(
     *,
     resolver: AbstractResolver | None = None,
 ) -> AsyncIterator[HttpOrigin]:
-    """The daemon's way to every origin; ``resolver`` looks their names up."""
+    """Open the client for all origins, and close it at the end.
+
+    ``resolver`` looks up the names of origins; None uses libc.
+    """
     settings = OriginSettings(policy, trust, limits, proxies)
     async with open_client(lambda: origin.policy, resolver) as client:
         origin = HttpOrigin(client, settings)

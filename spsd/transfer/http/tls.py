@@ -1,7 +1,9 @@
-"""TLS with origins: which certificates are trusted, and what was verified of them.
+"""TLS with origins: which certificates are accepted, and the evidence of the verification.
 
-Fingerprints are SHA-256 over the certificates as they were sent, in the form of ``openssl x509
--fingerprint``. Before Python 3.13 only the origin's own certificate can be had by public means.
+Certificates are verified by OpenSSL (RFC 5280 section 6), host names by RFC 9110 section 4.3.4.
+Fingerprints are SHA-256 over the certificates as they were sent (DER), in the form of ``openssl
+x509 -fingerprint``. Before Python 3.13 the public interface returns the origin's own certificate
+only.
 """
 
 import hashlib
@@ -20,7 +22,7 @@ from spsd.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """From when to when a certificate holds, UTC."""
+    """The validity period of a certificate, UTC (RFC 5280 section 4.1.2.5)."""
 
     begins: datetime
     ends: datetime
@@ -29,10 +31,11 @@ class Validity:
 def time_evidence(
     validity: Validity | None, *, ours: datetime, date: str | None
 ) -> dict[str, str | int]:
-    """What a person needs to tell an old certificate from a wrong clock.
+    """The evidence that distinguishes an outdated certificate from a wrong clock.
 
-    ``date`` is the origin's Date (RFC 9110 section 6.6.1), None if it sent none. The offset is in
-    seconds: how far our clock is ahead of the origin's, negative if it is behind.
+    ``ours`` is the appliance's time, ``date`` the origin's Date (RFC 9110 section 6.6.1), None if
+    it sent none. The offset in the evidence is in seconds: how far the appliance's clock is ahead
+    of the origin's, negative if it is behind.
     """
     dates: dict[str, str | int] = {}
     if validity is not None:
@@ -56,20 +59,22 @@ def _parsed(date: str | None) -> datetime | None:
         return None
     try:
         parsed = parsedate_to_datetime(date)
-    except (ValueError, OverflowError):  # a time zone may be any number
+    except (ValueError, OverflowError):  # OverflowError: the time zone may be any number
         return None
     return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
 
 
-_ON_TIME = (9, 10)
+_VALIDITY_ERRORS = (9, 10)
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """TLS contexts: one that verifies, one for where the digest is proof enough, if it is.
+    """The TLS contexts for requests to origins.
 
-    ``looking`` verifies nothing and is for looking at a certificate: no secret goes that way.
+    ``verifying`` verifies the certificate. ``digest_only`` does not, for the case that the digest
+    of the image is sufficient; None under ``[fetch] tls = "strict"``. ``inspecting`` does not
+    verify either, and is used only to read a certificate's dates: no secret is sent over it.
     """
 
     verifying: ssl.SSLContext
@@ -77,28 +82,32 @@ class Trust:
     inspecting: ssl.SSLContext
 
     @classmethod
-    def of(cls, policy: str, ca_file: Path | None) -> "Trust":
-        """For ``[fetch] tls``: ``strict`` never goes on without verification.
+    def for_policy(cls, policy: str, ca_file: Path | None) -> "Trust":
+        """The contexts for ``[fetch] tls`` and ``[fetch] ca_file``.
+
+        Under the policy ``strict`` no image is fetched without verification.
 
         Raises:
-            ConfigurationError: the authorities cannot be read.
+            ConfigurationError: the file with the certificate authorities cannot be read.
         """
         try:
-            verifying = _as_everywhere(ssl.create_default_context(cafile=ca_file))
+            verifying = _same_for_every_python(ssl.create_default_context(cafile=ca_file))
         except OSError as error:
             raise ConfigurationError(f"fetch.ca_file: {ca_file} cannot be used: {error}") from error
-        # No default context: it would read the system's authorities, which takes 30 ms, for nobody.
+        # Not the default context: that reads the system's authorities, which takes 30 ms and is not
+        # needed here.
         unverified = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         unverified.check_hostname = False
         unverified.verify_mode = ssl.CERT_NONE
         return cls(verifying, None if policy == "strict" else unverified, unverified)
 
 
-def _as_everywhere(context: ssl.SSLContext) -> ssl.SSLContext:
-    """The same certificates hold under every Python: see docs/decisions/0027.
+def _same_for_every_python(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Make ``context`` accept the same certificates under every Python: see docs/decisions/0027.
 
-    From 3.13 on Python refuses what RFC 5280 wants otherwise, such as an authority without key
-    identifiers, and trusts whatever stands among the authorities, be it self-signed or not.
+    Since 3.13 Python's default context is strict about RFC 5280: it refuses, for example, an
+    authority without key identifiers. It also trusts every certificate among the authorities,
+    self-signed or not. The first is switched off here, the second on.
     """
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -106,12 +115,12 @@ def _as_everywhere(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 class TlsResponse(aiohttp.ClientResponse):
-    """A response that remembers the certificates of its connection, which may be gone by now."""
+    """A response that stores the certificates of its connection, which may be closed early."""
 
     chain: tuple[bytes, ...] = ()
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        """As the client calls it, when the connection is there and the answer is not."""
+        """Called by the client when the connection is open, before the response arrives."""
         transport = connection.transport
         if transport is not None:
             self.chain = _chain(transport.get_extra_info("ssl_object"))
@@ -119,7 +128,7 @@ class TlsResponse(aiohttp.ClientResponse):
 
 
 def _chain(connection: ssl.SSLObject | None) -> tuple[bytes, ...]:
-    """The certificates that the origin sent, DER, its own first."""
+    """The certificates that the origin sent, as DER, its own first (RFC 8446 section 4.4.2)."""
     if connection is None:
         return ()
     whole = getattr(connection, "get_unverified_chain", None)  # public from 3.13 on
@@ -134,12 +143,12 @@ def tls_evidence(response: aiohttp.ClientResponse) -> dict[str, str | int]:
     chain = response.chain if isinstance(response, TlsResponse) else ()
     if not chain:
         return {}
-    shown = (hashlib.sha256(one).digest().hex(":").upper() for one in chain)
-    return {"certificate sha256": " ".join(shown)}
+    fingerprints = (hashlib.sha256(der).digest().hex(":").upper() for der in chain)
+    return {"certificate sha256": " ".join(fingerprints)}
 
 
 def validity(response: aiohttp.ClientResponse) -> Validity | None:
-    """When the origin's certificate holds; None if nobody can tell."""
+    """The validity period of the origin's certificate; None without TLS, or if it is unreadable."""
     if not isinstance(response, TlsResponse) or not response.chain:
         return None
     try:
@@ -150,13 +159,13 @@ def validity(response: aiohttp.ClientResponse) -> Validity | None:
 
 
 def expired_or_not_yet_valid(error: aiohttp.ClientConnectorCertificateError) -> bool:
-    """Whether the certificate would be good at another time."""
+    """Whether the certificate was refused for its validity period only."""
     inner = error.certificate_error
-    return isinstance(inner, ssl.SSLCertVerificationError) and inner.verify_code in _ON_TIME
+    return isinstance(inner, ssl.SSLCertVerificationError) and inner.verify_code in _VALIDITY_ERRORS
 
 
 def tls_reason(error: BaseException) -> str:
-    """Why a handshake failed or a certificate was not accepted, in OpenSSL's words."""
+    """The reason for a failed handshake or a refused certificate, as OpenSSL states it."""
     inner = getattr(error, "certificate_error", getattr(error, "os_error", error))
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message

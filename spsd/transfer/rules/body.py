@@ -1,4 +1,4 @@
-"""What the bytes of a body mean: as they begin, as they come, and when all are here."""
+"""What the bytes of a body mean: the first ones, those that follow, and the finished object."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,15 +8,16 @@ from spsd.digest import Sha256
 from spsd.failures import ApplianceError, Evidence, FailureCode, ImageError, JobError, OriginError
 
 PAGE_BYTES = 4096
-"""Enough of the beginning to tell a web page."""
+"""How many of a body's first bytes are inspected to recognize a web page."""
 _HTML = frozenset({"text/html", "application/xhtml+xml"})
 _MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)[\s>]", re.IGNORECASE)
 
 
-def is_page(media_type: str, beginning: bytes) -> bool:
-    """Whether this is a web page: it looks like one, or is called one and may be one.
+def is_web_page(media_type: str, beginning: bytes) -> bool:
+    """Whether a body is a web page: it begins like one, or its media type is HTML.
 
-    A zero byte is in every disk image's first block and in no web page.
+    An HTML media type does not count if the first 4 KiB contain a zero byte: every disk image has
+    zero bytes in its first block, and no web page has any.
     """
     if media_type in _HTML:
         return b"\0" not in beginning[:PAGE_BYTES]
@@ -25,7 +26,7 @@ def is_page(media_type: str, beginning: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first bytes of a body that is to take the place of ``kept`` bytes."""
+    """The first bytes of a body that would replace the ``bytes_on_disk`` bytes of a partial."""
 
     media_type: str
     beginning: bytes
@@ -34,20 +35,24 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How long the object is so far, of ``total`` bytes told, with room for ``room`` here."""
+    """The state of a body: ``length`` bytes of the object, of ``total`` if the origin stated it.
+
+    ``disk_limit`` is the length up to which the partial can grow on this disk. ``ended`` is true
+    once the body has ended.
+    """
 
     length: int
     total: int | None
-    room: int
+    disk_limit: int
     ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """All bytes are here; ``glued`` tells whether they came over several connections.
+    """A complete download. ``mixed``: its bytes came over several connections, or may have.
 
-    ``surplus``: more came than was announced, and was not taken. ``notes`` tell how the last
-    attempt went.
+    ``surplus``: the origin sent more bytes than it had announced, and they were discarded.
+    ``notes`` are remarks on the last attempt, for the evidence.
     """
 
     expected: Sha256
@@ -61,23 +66,23 @@ class Finished:
     notes: Evidence = field(default_factory=dict)
 
 
-def within(length: int, size: int, total: int | None) -> int:
+def bytes_within(length: int, size: int, total: int | None) -> int:
     """How many of the next ``size`` bytes belong to an object of ``total``, after ``length``."""
     return size if total is None else min(size, max(0, total - length))
 
 
 def judge_opening(opening: Opening) -> JobError | None:
-    """Whether the body may take the place of what is kept; None: it may."""
+    """The error if the body must not replace the partial; None if it may."""
     return OPENING.decide(opening)
 
 
 def judge_body(received: Received) -> JobError | None:
-    """Whether the body is what was told of it; None: so far it is."""
+    """The error if the body is too long for the disk or too short; None if neither so far."""
     return BODY.decide(received)
 
 
 def judge_digest(finished: Finished) -> JobError | None:
-    """Whether these are the bytes that were asked for; None: they are."""
+    """The error if the bytes do not have the requested SHA-256; None if they have."""
     return DIGEST.decide(finished)
 
 
@@ -91,7 +96,7 @@ def _portal(opening: Opening) -> JobError:
 
 
 def _no_room(received: Received) -> JobError:
-    what = "the image has no end before the disk has"
+    what = "the disk is full, and the image has not ended"
     return ApplianceError(FailureCode.DISK_FULL, what, {"bytes": received.length})
 
 
@@ -109,14 +114,14 @@ def _wrong(finished: Finished, *, clean_retry: bool) -> JobError:
 
 
 def _surplus(finished: Finished) -> JobError:
-    what = "more bytes came than announced, and those that were announced are not the image"
+    what = "the origin sent more bytes than it announced, and the announced bytes are not the image"
     return ImageError(FailureCode.TOO_LONG, what, _digests(finished))
 
 
 def _page(finished: Finished) -> JobError:
     what = "the origin sent a web page instead of an image"
-    called = {"content type": finished.media_type or "none"}
-    return ImageError(FailureCode.PORTAL, what, called | _digests(finished))
+    media_type = {"content type": finished.media_type or "none"}
+    return ImageError(FailureCode.PORTAL, what, media_type | _digests(finished))
 
 
 def _digests(finished: Finished) -> dict[str, str | int]:
@@ -132,97 +137,99 @@ OPENING: Table[Opening, JobError | None] = Table(
     (
         Row(
             "page-over-bytes",
-            "a web page, where bytes of an image are kept: it begins like one "
-            "(`<!doctype html`, `<html`), or is called one and has no zero byte",
-            lambda seen: seen.bytes_on_disk > 0 and is_page(seen.media_type, seen.beginning),
+            "a web page, while the partial has bytes: it begins like one "
+            "(`<!doctype html`, `<html`), or its media type is HTML and it has no zero byte",
+            lambda body: body.bytes_on_disk > 0 and is_web_page(body.media_type, body.beginning),
             Outcome("fail for good: `portal`", _portal),
-            "A log-in page with status 200 must not cost the bytes that are here.",
+            "A log-in page with status 200 must not replace the bytes on disk.",
         ),
         Row(
             "first-bytes",
-            "anything else, a page with nothing kept too",
+            "anything else, or a web page while the partial is empty",
             lambda _: True,
-            Outcome("take it, and drop what is kept", lambda _: None),
-            "An image may be called text/html. The digest has the last word; a page is given its "
-            "name then.",
+            Outcome("accept it, and discard the partial", lambda _: None),
+            "An image may be sent as text/html, so only the digest decides. If it does not match, "
+            "a web page is reported as one.",
         ),
     )
 )
-"""The first bytes of a body that starts over."""
+"""The first bytes of a body that replaces the partial."""
 BODY: Table[Received, JobError | None] = Table(
     (
         Row(
             "no-room",
-            "more bytes than the disk has room for",
-            lambda seen: seen.length > seen.room,
+            "more bytes than fit on the disk",
+            lambda body: body.length > body.disk_limit,
             Outcome("fail for good: `disk_full`", _no_room),
-            "A body without a told length may have no end.",
+            "A body without a stated length may be endless.",
         ),
         Row(
             "under-way",
             "the body has not ended",
-            lambda seen: not seen.ended,
-            Outcome("go on", lambda _: None),
-            "Slower than the minimum is `stall`, a broken connection `cut_off`; both try later, "
-            "from where they are.",
+            lambda body: not body.ended,
+            Outcome("continue", lambda _: None),
+            "A rate below the minimum is `stall`, a broken connection `cut_off`; the next attempt "
+            "continues after the bytes on disk.",
         ),
         Row(
             "too-short",
-            "the end, before all that was told is here",
-            lambda seen: seen.total is not None and seen.length < seen.total,
+            "the body ended before the stated total",
+            lambda body: body.total is not None and body.length < body.total,
             Outcome("try later: `cut_off`", _cut_off),
-            "What has come is kept, and the next attempt goes on from there.",
+            "The received bytes stay on disk, and the next attempt continues after them.",
         ),
         Row(
             "ended",
-            "the end, where it was told or where none was told",
+            "the body ended at the stated total, or no total was stated",
             lambda _: True,
-            Outcome("look at the digest", lambda _: None),
-            "Where no length was told, a cut looks like the end; the digest tells.",
+            Outcome("compare the digest", lambda _: None),
+            "Without a stated total a broken connection looks like the end; only the digest shows "
+            "the difference.",
         ),
     )
 )
-"""The body as it comes, and its end."""
+"""The body while it is received, and its end."""
 DIGEST: Table[Finished, JobError | None] = Table(
     (
         Row(
             "verified",
-            "the SHA-256 that was asked for",
-            lambda seen: seen.computed == seen.expected,
+            "the requested SHA-256",
+            lambda image: image.computed == image.expected,
             Outcome("install", lambda _: None),
-            "Whatever the origin called it.",
+            "Neither the media type nor the length matters then.",
         ),
         Row(
             "mixed",
-            "another, over bytes of several connections, for the first time",
-            lambda seen: seen.mixed and seen.clean_retries > 0,
+            "another SHA-256, over bytes of several connections, for the first time",
+            lambda image: image.mixed and image.clean_retries > 0,
             Outcome(
-                "drop everything, ask for all of it once more",
-                lambda seen: _wrong(seen, clean_retry=True),
+                "discard all bytes, and request the whole object once more",
+                lambda image: _wrong(image, clean_retry=True),
             ),
-            "The object may have been swapped between them where no comparison looked.",
+            "The object may have changed between the connections at a place that was not compared.",
         ),
         Row(
             "surplus",
-            "another, and more bytes came than were told",
-            lambda seen: seen.surplus,
+            "another SHA-256, and the origin sent more bytes than it announced",
+            lambda image: image.surplus,
             Outcome("fail for good: `too_long`", _surplus),
-            "What was told is taken and the rest is not: a part may be too long and right.",
+            "The announced bytes are used and the rest is discarded: a response can be too long "
+            "and its first bytes still right.",
         ),
         Row(
             "page",
-            "another, and the bytes are a web page",
-            lambda seen: is_page(seen.media_type, seen.beginning),
+            "another SHA-256, and the bytes are a web page",
+            lambda image: is_web_page(image.media_type, image.beginning),
             Outcome("fail for good: `portal`", _page),
-            "Whoever reads it learns more than from two digests.",
+            "This error says more than two different digests.",
         ),
         Row(
             "wrong",
-            "another",
+            "another SHA-256",
             lambda _: True,
-            Outcome("fail for good: `digest`", lambda seen: _wrong(seen, clean_retry=False)),
-            "The object is not what the client was told, or not intact on the origin.",
+            Outcome("fail for good: `digest`", lambda image: _wrong(image, clean_retry=False)),
+            "The object on the origin is damaged, or it is not the one that the client requested.",
         ),
     )
 )
-"""The digest, when everything is here."""
+"""The digest of the complete download."""

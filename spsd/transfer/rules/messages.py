@@ -1,6 +1,6 @@
-"""The values of resume: what is kept, what is asked, what is answered, and the verdicts on it.
+"""The values of resuming a download: the prefix on disk, requests, response heads and verdicts.
 
-References are to RFC 9110.
+Sections are those of RFC 9110.
 """
 
 import re
@@ -17,9 +17,11 @@ _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What an earlier attempt left: a plain prefix, and what its origin said of the object.
+    """The bytes on disk, a plain prefix of the object, and what their origin stated about it.
 
-    The validators count only for ``same_url``: a mirror names the same bytes differently.
+    ``length`` and ``total`` are bytes; ``total`` is None if the origin did not state the size.
+    ``same_url`` is true if the ETag came from the URL that is requested now. An ETag of another
+    URL is ignored: a mirror may name the same bytes differently, or other bytes alike.
     """
 
     length: int = 0
@@ -29,9 +31,10 @@ class Prefix:
 
     @property
     def validator(self) -> str | None:
-        """What If-Range may carry to this URL: a strong ETag only.
+        """The validator for If-Range: a strong ETag of this URL, or None.
 
-        A date could serve too if it were known to be strong (section 8.8.2.2); it rarely is.
+        If-Range must not carry a weak ETag (section 13.1.5). It may carry a date that is known to
+        be strong (section 8.8.2.2); that is rarely known, so dates are not used.
         """
         strong = self.same_url and self.etag is not None and is_strong(self.etag)
         return self.etag if strong else None
@@ -39,42 +42,43 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """How much of what is kept is compared with the origin where no validator vouches for it.
+    """How many bytes of the prefix are compared with the origin if there is no validator.
 
-    ``size`` bytes at each of at most two places, and never more than a quarter of what is kept at
-    one. The first 64 KiB of an ISO 9660 image hold its volume descriptor, with the time at which
-    the image was made.
+    A window is ``size`` bytes. At most two are compared, one at the beginning and one at the end of
+    the prefix, and neither is longer than a quarter of the prefix. The first 64 KiB of an ISO 9660
+    image contain its volume descriptor, with the time at which the image was made.
     """
 
     size: int = 64 * 1024
     probe_from: int = 256 * 1024
-    """From so many bytes on a request of its own for the beginning is worth its while."""
+    """From this prefix length on, the beginning is compared too, with a request of its own."""
 
-    def after(self, breaks: int) -> "Windows":
-        """Smaller ones after ``breaks`` of the line in a row without a new byte.
+    def shrunk(self, breaks: int) -> "Windows":
+        """The windows after ``breaks`` broken connections in a row without a new byte.
 
-        A line that always breaks before it has sent a window must not be asked for one for ever.
+        Each broken connection divides the size by four, down to 64 bytes. Otherwise a line that
+        always breaks before a whole window has arrived would never get past the comparison.
         """
         size = max(min(self.size, 64), self.size >> 2 * breaks)
         return Windows(size, self.probe_from)
 
     @property
-    def least(self) -> int:
-        """Up to so many bytes are fetched anew rather than compared."""
+    def refetch_limit(self) -> int:
+        """Up to this prefix length the object is fetched again rather than compared."""
         return max(4, self.size // 16)
 
     def overlap(self, length: int) -> int:
-        """How much of the end of ``length`` bytes is asked for again."""
+        """How many bytes at the end of a prefix of ``length`` bytes are requested again."""
         return min(self.size, length // 4)
 
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """A GET. The bytes that are wanted begin at ``offset``; 0: the whole object, without Range.
+    """A GET. The missing bytes begin at ``offset``; 0 requests the whole object, without Range.
 
-    ``if_range`` is a condition on it; ``overlap`` bytes before ``offset`` are asked for with it,
-    to be compared; ``probe`` asks for that many bytes of the beginning alone, to be compared.
-    ``stop``: the bytes from there on are not wanted; 0: all are.
+    ``if_range`` is the validator in If-Range. ``overlap``: so many bytes before ``offset`` are
+    requested too, for comparison. ``probe``: only so many bytes of the object's beginning are
+    requested, for comparison. ``stop`` is the position after the last byte; 0: up to the end.
     """
 
     offset: int = 0
@@ -85,12 +89,15 @@ class RangeRequest:
 
     @property
     def first(self) -> int:
-        """The position of the first byte that is asked for."""
+        """The position of the first requested byte."""
         return 0 if self.probe else self.offset - self.overlap
 
     @property
     def strength(self) -> int:
-        """How much the ask takes for granted; another ask in its place takes less."""
+        """How much the request relies on, from 0 (nothing) to 4 (the origin honours If-Range).
+
+        Each further request of an attempt has a lower strength, so an attempt has at most five.
+        """
         if self.offset == 0:
             return 0
         if self.overlap or self.probe:
@@ -98,7 +105,7 @@ class RangeRequest:
         return 3 if self.if_range is None else 4
 
     def headers(self) -> dict[str, str]:
-        """The request header fields (sections 14.2 and 13.1.5)."""
+        """Range and If-Range (sections 14.2 and 13.1.5); none for the whole object."""
         if self.offset == 0:
             return {}
         stop = self.probe or self.stop
@@ -110,7 +117,7 @@ class RangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A Content-Range: from ``first`` to ``last``, of ``total`` bytes if that is said."""
+    """A Content-Range: the bytes ``first`` to ``last``, both included, of ``total`` if stated."""
 
     first: int
     last: int
@@ -118,63 +125,66 @@ class Span:
 
     @property
     def is_possible(self) -> bool:
-        """Whether there can be such a part (section 14.4)."""
+        """Whether the range is valid: it is not empty and ends within the object (section 14.4)."""
         return self.first <= self.last and (self.total is None or self.last < self.total)
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The head of an answer; header names are in lower case."""
+    """The head of a response; header field names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
 
     @property
     def length(self) -> int | None:
-        """Content-Length, where it is a number that a file may have."""
-        found = _LENGTH.fullmatch(self.headers.get("content-length", ""))
-        return int(found[0]) if found is not None else None
+        """Content-Length in bytes (section 8.6); None if absent or no number of up to 18 digits."""
+        match = _LENGTH.fullmatch(self.headers.get("content-length", ""))
+        return int(match[0]) if match is not None else None
 
     @property
     def span(self) -> Span | None:
-        """Content-Range, where it names bytes."""
-        found = _CONTENT_RANGE.fullmatch(self.headers.get("content-range", "").strip())
-        if found is None:
+        """Content-Range of a 206 (section 14.4); None if absent, unreadable or not in bytes."""
+        match = _CONTENT_RANGE.fullmatch(self.headers.get("content-range", "").strip())
+        if match is None:
             return None
-        return Span(int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3]))
+        return Span(int(match[1]), int(match[2]), None if match[3] == "*" else int(match[3]))
 
     @property
-    def whole_size(self) -> int | None:
-        """The size that a 416 tells (section 15.5.17)."""
-        found = _UNSATISFIED.fullmatch(self.headers.get("content-range", "").strip())
-        return int(found[1]) if found is not None else None
+    def complete_length(self) -> int | None:
+        """The object's size in the Content-Range of a 416, ``bytes */size`` (section 15.5.17)."""
+        match = _UNSATISFIED.fullmatch(self.headers.get("content-range", "").strip())
+        return int(match[1]) if match is not None else None
 
     @property
     def coding(self) -> str:
-        """Content-Encoding in lower case; empty: none."""
+        """Content-Encoding in lower case (section 8.4); empty if there is none, or "identity"."""
         coding = self.headers.get("content-encoding", "").strip().lower()
         return "" if coding == "identity" else coding
 
     @property
     def media_type(self) -> str:
-        """Content-Type in lower case, without parameters."""
+        """Content-Type in lower case, without parameters (section 8.3); empty if there is none."""
         return self.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 class ValidatorMatch(Enum):
-    """What the ETags say of the kept object and the one on the origin."""
+    """Whether the ETags show that the prefix and the response belong to one object."""
 
     YES = auto()
-    """Both strong and equal (section 8.8.3.2)."""
+    """Both are strong, and equal (strong comparison, section 8.8.3.2)."""
     NO = auto()
-    """Different, even if they are compared weakly."""
+    """They differ even by weak comparison (section 8.8.3.2)."""
     UNKNOWN = auto()
-    """One is missing or weak, or they come from two URLs."""
+    """One is missing or weak, or they come from two URLs: nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Everything that a verdict on a reply is made from; ``now`` is epoch seconds."""
+    """All that decides what a response means: its request, the prefix and its head.
+
+    ``now`` is in seconds since the epoch, for a date in Retry-After.
+    """
 
     request: RangeRequest
     prefix: Prefix
@@ -184,7 +194,7 @@ class Exchange:
 
     @property
     def validator_match(self) -> ValidatorMatch:
-        """Compare the ETags."""
+        """The result of comparing the prefix's ETag with the response's (section 8.8.3.2)."""
         ours, theirs = self.prefix.etag, self.head.headers.get("etag", "").strip()
         if not self.prefix.same_url or not ours or not theirs:
             return ValidatorMatch.UNKNOWN
@@ -199,14 +209,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """Every byte is here already; what is left is the proof."""
+    """Every byte of the object is on disk; only its digest is still to be compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """The body continues the prefix at ``offset``; the object has ``total`` bytes.
+    """The body continues the prefix at ``offset``; the object has ``total`` bytes, if known.
 
-    Its first ``overlap`` bytes are those before ``offset``: they are compared, not appended.
+    The body's first ``overlap`` bytes lie before ``offset``: they are compared, not appended.
     """
 
     offset: int
@@ -216,7 +226,10 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """The body is the whole object, of ``total`` bytes; the prefix goes."""
+    """The body is the whole object, of ``total`` bytes if known, and replaces the prefix.
+
+    ``why`` is the reason, for the log and the job's history.
+    """
 
     total: int | None
     why: str = field(default="", compare=False)
@@ -224,7 +237,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """The body is the object's first ``length`` bytes; if they are those kept, ask ``then``."""
+    """The body is the object's first ``length`` bytes; ``then`` follows if the prefix has them."""
 
     length: int
     then: RangeRequest
@@ -232,7 +245,10 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class RequestAgain:
-    """This reply is of no use, but the same origin may have a better one to ``ask``."""
+    """This response cannot be used; ``request`` may get a usable one from the same origin.
+
+    ``why`` is the reason, for the log and the job's history.
+    """
 
     request: RangeRequest
     why: str
@@ -240,7 +256,7 @@ class RequestAgain:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Nothing to be had now; ``error`` says whether a later attempt may do better."""
+    """The attempt fails with ``error``, which states whether a later attempt may succeed."""
 
     error: OriginError
 
@@ -249,5 +265,5 @@ ResponseDecision = Append | Restart | Complete | Compare | RequestAgain | Reject
 
 
 def is_strong(etag: str) -> bool:
-    """Whether the ETag is a strong validator (section 8.8.3)."""
+    """Whether the ETag is a strong validator: quoted, without the prefix W/ (section 8.8.3)."""
     return len(etag) >= 2 and etag.startswith('"') and etag.endswith('"')

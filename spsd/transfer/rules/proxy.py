@@ -1,4 +1,7 @@
-"""Which proxy a request goes through, as curl decides it."""
+"""Which proxy a request is sent through: by the rules of curl and its environment variables. Pure.
+
+There is no RFC for ``http_proxy`` and ``no_proxy``; the rules are those of curl's manual.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,12 +12,15 @@ from urllib.parse import urlsplit
 from spsd.errors import InvalidRequestBodyError
 from spsd.transfer.rules.url import parse_source_url
 
-_BETWEEN = re.compile(r"[\s,]+")
+_SEPARATOR = re.compile(r"[\s,]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """A proxy for each scheme, None where there is none; and the hosts that need none."""
+    """The proxy's URL for each scheme, None for no proxy.
+
+    ``direct`` lists the hosts, domains and networks that are requested without a proxy.
+    """
 
     http: str | None = None
     https: str | None = None
@@ -27,35 +33,38 @@ NO_PROXIES = ProxySettings()
 def proxy_settings(
     proxy: str | None, no_proxy: Sequence[str] | None, environ: Mapping[str, str]
 ) -> ProxySettings:
-    """What the operator wants: the settings count, then the environment, as for curl.
+    """The proxies in effect: the settings have priority over the environment, as in curl.
 
-    ``proxy`` None leaves the choice to ``http_proxy``, ``https_proxy`` and ``all_proxy``, ``""``
-    means none. ``no_proxy`` None leaves the exceptions to ``no_proxy``, whoever named the proxy.
-    Upper case counts where lower case is not set, but for HTTP_PROXY: where a CGI program is
-    started, a client's own ``Proxy:`` field would be found under that name.
+    ``proxy`` is the setting; None leaves the choice to the variables ``http_proxy``,
+    ``https_proxy`` and ``all_proxy``, and ``""`` means no proxy. ``no_proxy`` is the setting; None
+    leaves the exceptions to the variable ``no_proxy``, also if the proxy is a setting. A variable
+    in upper case counts if the one in lower case is not set, except HTTP_PROXY: in a CGI program
+    that variable contains the request field ``Proxy:`` of a client.
     """
-    direct = _BETWEEN.split(_variable(environ, "no_proxy")) if no_proxy is None else no_proxy
+    direct = _SEPARATOR.split(_variable(environ, "no_proxy")) if no_proxy is None else no_proxy
     if proxy is not None:
         http = https = proxy
     else:
-        every = _variable(environ, "all_proxy")
-        http = environ.get("http_proxy") or every
-        https = _variable(environ, "https_proxy") or every
-    named = tuple(text for text in direct if text)
-    return ProxySettings(_with_scheme(http), _with_scheme(https), named)
+        all_proxy = _variable(environ, "all_proxy")
+        http = environ.get("http_proxy") or all_proxy
+        https = _variable(environ, "https_proxy") or all_proxy
+    exceptions = tuple(text for text in direct if text)
+    return ProxySettings(_with_scheme(http), _with_scheme(https), exceptions)
 
 
 def proxy_for(url: str, settings: ProxySettings) -> str | None:
-    """The URL of the proxy for a request to ``url``, None if it goes straight to the origin."""
+    """The URL of the proxy for a request to ``url``; None if the origin is connected directly."""
+    # Step 1: the scheme of the requested URL selects the proxy.
     parts = urlsplit(url)
     proxy = settings.https if parts.scheme == "https" else settings.http
+    # Step 2: an exception that covers the host overrides it.
     host = (parts.hostname or "").removesuffix(".")
     return None if any(_covers(text, host) for text in settings.direct) else proxy
 
 
 def exception_problem(text: str) -> str | None:
-    """What is wrong with an item of ``[fetch] no_proxy``; None if nothing is."""
-    if not text or _BETWEEN.search(text):
+    """Why an item of ``[fetch] no_proxy`` is not valid; None if it is."""
+    if not text or _SEPARATOR.search(text):
         return f"{text!r} is no host, no domain and no network"
     if "/" in text and _network(text) is None:
         return f"{text!r} is no network"
@@ -63,10 +72,10 @@ def exception_problem(text: str) -> str | None:
 
 
 def proxy_problem(proxy: str) -> str | None:
-    """Why spsd cannot use the proxy; None if it can. Never shows a password."""
+    """Why spsd cannot use the proxy; None if it can. The text contains no password."""
     scheme = proxy.partition("://")[0].lower()
     if scheme != "http":
-        return f"the scheme of the proxy is {scheme}, and spsd speaks to http proxies only"
+        return f"the scheme of the proxy is {scheme}, and spsd supports http proxies only"
     try:
         parse_source_url(proxy)
     except InvalidRequestBodyError as error:
@@ -87,9 +96,16 @@ def _with_scheme(proxy: str) -> str | None:
 
 
 def _covers(text: str, host: str) -> bool:
-    """Whether an exception names the host: ``*``, itself, a domain above it, or its network."""
+    """Whether an exception covers the host.
+
+    An exception is ``*``, the host itself, a domain above it (with or without a leading dot), or a
+    network that contains its address.
+    """
+    # Rule 1: "*" covers every host.
     if text == "*":
         return True
+    # Rule 2: a name covers itself and the names below it; it is compared without case and dots at
+    # the ends. Rule 3: an address or a network covers addresses only.
     network = _network(text)
     try:
         address = ip_address(host)

@@ -1,4 +1,7 @@
-"""Where a redirect leads, and whether to follow it (RFC 9110 section 15.4)."""
+"""Where a redirect leads, and whether it is followed, as a decision table. Pure.
+
+Sections are those of RFC 9110; redirects are section 15.4. docs/resume.md is printed from the rows.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +13,17 @@ from spsd.failures import FailureCode, OriginError
 from spsd.transfer.rules.url import parse_source_url, redacted, same_origin, with_credentials_of
 
 REDIRECT_LIMIT = 10
+"""The most redirects that one request follows."""
 STATUSES = frozenset({301, 302, 303, 307, 308})
+"""The statuses with a Location to follow (sections 15.4.2 to 15.4.4, 15.4.8, 15.4.9)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A redirect from ``url`` after ``hops`` others; ``location`` None: it has none."""
+    """A redirect from ``url``, after ``hops`` others; ``location`` is None if the field is absent.
+
+    ``secure_only``: a redirect from https to http is not allowed.
+    """
 
     url: str
     location: str | None
@@ -24,42 +32,45 @@ class Hop:
 
     @property
     def target(self) -> str:
-        """The URL that it leads to.
+        """The URL that the redirect leads to.
 
         Raises:
-            InvalidRequestBodyError: it is none that can be fetched.
+            InvalidRequestBodyError: it is not an http or https URL that spsd accepts.
         """
+        # Location is a URI reference, resolved against the requested URL (section 10.2.2).
         try:
             joined = urljoin(self.url.partition("#")[0], (self.location or "").strip())
         except ValueError as error:
-            # urljoin's own words repeat the target, credentials and all.
+            # urljoin's own message contains the target, with its credentials.
             raise InvalidRequestBodyError("it is no URL") from error
         return parse_source_url(joined)
 
     @property
     def problem(self) -> str | None:
-        """Why the target cannot be fetched; None: it can."""
+        """Why the target cannot be fetched; None if it can."""
         try:
-            self.target  # noqa: B018 - the check is in the reading
+            self.target  # noqa: B018 - reading the property performs the check
         except InvalidRequestBodyError as error:
             return str(error)
         return None
 
     @property
     def is_downgrade(self) -> bool:
-        """Whether it leads from https to http."""
+        """Whether the redirect leads from https to http."""
         return urlsplit(self.url).scheme == "https" and urlsplit(self.target).scheme == "http"
 
 
 def follow(url: str, headers: Mapping[str, str], *, hops: int, secure_only: bool) -> str:
     """The URL that a redirect from ``url`` leads to, after ``hops`` others.
 
-    Credentials stay with the origin they were given for: they go on to another path of it, and
-    not to another scheme, host or port, as with curl. ``secure_only`` refuses the way from https
-    down to http, where nothing but the digest would protect the bytes.
+    ``headers`` are the response's fields, with names in lower case. Credentials in ``url`` are kept
+    for another path of the same origin, and dropped for another scheme, host or port, as curl does
+    (section 15.4 names Authorization among the fields to remove). ``secure_only``
+    refuses a redirect from https to http, where only the digest would protect the bytes.
 
     Raises:
-        OriginError: it leads nowhere, too far, or where it must not.
+        OriginError: the redirect has no usable target (`redirect`), exceeds the limit
+            (`redirect`), or is a forbidden downgrade (`policy`).
     """
     verdict = REDIRECTS.decide(Hop(url, headers.get("location"), hops, secure_only))
     if isinstance(verdict, OriginError):
@@ -100,44 +111,44 @@ REDIRECTS: Table[Hop, OriginError | str] = Table(
             "no Location",
             lambda hop: hop.location is None,
             Outcome("fail for good: `redirect`", _nowhere),
-            "There is nowhere to go.",
+            "There is no URL to request.",
         ),
         Row(
             "unusable",
             "a target that is no http or https URL",
             lambda hop: hop.problem is not None,
             Outcome("fail for good: `redirect`", _unusable),
-            "What a request may not name, a redirect may not either.",
+            "A redirect may not name what a request may not name.",
         ),
         Row(
             "too-many",
-            f"the one after {REDIRECT_LIMIT} others: a loop, or as good as one",
+            f"a redirect after {REDIRECT_LIMIT} others",
             lambda hop: hop.hops >= REDIRECT_LIMIT,
             Outcome("fail for good: `redirect`", _too_far),
-            "Each attempt starts at the URL of the request, so a loop stays one.",
+            "It is probably a loop (section 15.4), and each attempt would run into it again.",
         ),
         Row(
             "down-to-http",
             'from https to http, with `[fetch] tls = "strict"`',
             lambda hop: hop.secure_only and hop.is_downgrade,
             Outcome("fail for good: `policy`", _downgrade),
-            "Nothing but the digest would protect the bytes. With `checksum` that is enough.",
+            "Only the digest would protect the bytes. With `checksum` that is enough.",
         ),
         Row(
             "same-origin",
             "the same scheme, host and port",
             lambda hop: same_origin(hop.url, hop.target),
             Outcome("follow, with the credentials in the URL", _with_credentials),
-            "It stays with the origin that they were given for.",
+            "The credentials were given for this origin (RFC 6454 section 5).",
         ),
         Row(
             "elsewhere",
-            "anywhere else",
+            "another scheme, host or port",
             lambda _: True,
-            Outcome("follow, without them", lambda hop: hop.target),
-            "Credentials go along only if the target names them itself, as with curl. Its address "
-            "is judged when it is connected to, as that of the request is (`policy`).",
+            Outcome("follow, without the credentials", lambda hop: hop.target),
+            "Only credentials in the target itself are sent, as curl does. The target's address is "
+            "checked when the connection is made, like that of the request (`policy`).",
         ),
     )
 )
-"""Whether to follow a redirect."""
+"""Whether a redirect is followed."""

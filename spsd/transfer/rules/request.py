@@ -1,7 +1,7 @@
-"""What to ask an origin for, as a decision table. Pure; references are to RFC 9110.
+"""The first request of an attempt, as a decision table. Pure; sections are those of RFC 9110.
 
-``plan`` looks at the bytes on disk and at what their origin said of the object. docs/resume.md is
-printed from the rows.
+``plan`` decides from the bytes on disk and from what their origin stated about the object.
+docs/resume.md is printed from the rows.
 """
 
 from dataclasses import dataclass
@@ -19,91 +19,97 @@ WINDOWS = Windows()
 
 @dataclass(frozen=True, slots=True)
 class PlanInput:
-    """What a plan is made from."""
+    """All that decides which request is sent."""
 
     prefix: Prefix
     windows: Windows = WINDOWS
 
 
-def comparison_request(prefix: PlanInput) -> RangeRequest:
-    """What to ask where no validator vouches for the prefix."""
-    length, windows = prefix.prefix.length, prefix.windows
-    if length <= windows.least:
+def comparison_request(plan_input: PlanInput) -> RangeRequest:
+    """The request if no validator shows that the prefix belongs to the origin's object.
+
+    A short prefix is fetched again; a longer one is compared by its end (``overlap``), and a long
+    one by its beginning first (``probe``).
+    """
+    length, windows = plan_input.prefix.length, plan_input.windows
+    if length <= windows.refetch_limit:
         return RangeRequest()
     if length < windows.probe_from:
-        return overlap_request(prefix)
+        return overlap_request(plan_input)
     return RangeRequest(length, probe=windows.size)
 
 
-def overlap_request(prefix: PlanInput) -> RangeRequest:
-    """The rest, and enough before it to see whether it belongs to what is kept."""
-    length = prefix.prefix.length
-    return RangeRequest(length, overlap=prefix.windows.overlap(length))
+def overlap_request(plan_input: PlanInput) -> RangeRequest:
+    """The request for the missing bytes and the last window of the prefix, for comparison."""
+    length = plan_input.prefix.length
+    return RangeRequest(length, overlap=plan_input.windows.overlap(length))
 
 
 _Plan = Row[PlanInput, RangeRequest | Complete]
-_ASK_WHOLE = Outcome[PlanInput, RangeRequest | Complete](
-    "ask for all of it", lambda _: RangeRequest()
+_REQUEST_WHOLE = Outcome[PlanInput, RangeRequest | Complete](
+    "request the whole object", lambda _: RangeRequest()
 )
 PLAN: Table[PlanInput, RangeRequest | Complete] = Table(
     (
         _Plan(
             "all-on-disk",
-            "as many bytes as the origin told",
+            "exactly as many bytes as the origin stated",
             lambda p: 0 < p.prefix.length == p.prefix.total,
             Outcome("complete, no request", lambda _: Complete()),
-            "The digest is all that is missing.",
+            "Only the digest is still to be compared.",
         ),
         _Plan(
             "no-bytes",
-            "no byte",
+            "no bytes",
             lambda p: p.prefix.length == 0,
-            _ASK_WHOLE,
-            "There is nothing to go on with.",
+            _REQUEST_WHOLE,
+            "There is nothing to continue.",
         ),
         _Plan(
             "too-many-bytes",
-            "more bytes than the origin told",
+            "more bytes than the origin stated",
             lambda p: p.prefix.total is not None and p.prefix.length > p.prefix.total,
-            _ASK_WHOLE,
-            "What is kept cannot be a prefix of that object.",
+            _REQUEST_WHOLE,
+            "They cannot be a prefix of that object.",
         ),
         _Plan(
             "strong-etag",
             "bytes with a strong ETag of this URL",
             lambda p: p.prefix.validator is not None,
             Outcome(
-                "ask for the rest, with If-Range",
+                "request the rest, with If-Range",
                 lambda p: RangeRequest(p.prefix.length, p.prefix.validator),
             ),
-            "The origin itself tells whether the object is the same (section 13.1.5).",
+            "The origin compares the ETag: it sends the rest of the same object, or the whole "
+            "changed one (section 13.1.5).",
         ),
         _Plan(
             "too-few-to-compare",
-            f"at most {WINDOWS.least} bytes, and no strong ETag of this URL",
-            lambda p: p.prefix.length <= p.windows.least,
-            _ASK_WHOLE,
-            "So few are fetched sooner than compared.",
+            f"at most {WINDOWS.refetch_limit} bytes, and no strong ETag of this URL",
+            lambda p: p.prefix.length <= p.windows.refetch_limit,
+            _REQUEST_WHOLE,
+            "To fetch so few again is faster than to compare them.",
         ),
         _Plan(
             "some-to-compare",
             f"fewer than {WINDOWS.probe_from} bytes, and no strong ETag of this URL",
             lambda p: p.prefix.length < p.windows.probe_from,
-            Outcome("ask for the rest and the last quarter of what is here", overlap_request),
-            "Only the bytes can tell whether the object is the same. It costs no request.",
+            Outcome("request the rest and the last quarter of the bytes on disk", overlap_request),
+            "Only the bytes show whether the object is the same. This needs no further request.",
         ),
         _Plan(
             "much-to-compare",
-            "more, and no strong ETag of this URL (none, a weak one, or one of another URL)",
+            "more bytes, and no strong ETag of this URL (none, a weak one, or one of another URL)",
             lambda _: True,
-            Outcome(f"ask for the first {WINDOWS.size} bytes, to compare them", comparison_request),
-            "Another image has another volume descriptor. Bytes and requests are bounded.",
+            Outcome(f"request the first {WINDOWS.size} bytes, to compare them", comparison_request),
+            "Another image has another volume descriptor. One request more, and a fixed number of "
+            "bytes.",
         ),
     )
 )
-"""What to ask first, for what is kept."""
+"""The first request of an attempt, by the bytes on disk."""
 
 
 def plan(prefix: Prefix, windows: Windows = WINDOWS) -> RangeRequest | Complete:
-    """What to ask for first."""
+    """The first request of an attempt, or ``Complete`` if no byte is missing."""
     return PLAN.decide(PlanInput(prefix, windows))

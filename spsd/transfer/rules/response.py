@@ -1,9 +1,16 @@
-"""What the head of a response means, as a decision table. Pure; references are to RFC 9110.
+"""What the head of a response means, as a decision table. Pure; sections are those of RFC 9110.
 
-``judge`` looks at what was asked and at the response's head; the first row that holds gives the
-verdict, and docs/resume.md is printed from the same rows. The body is judged in
-:mod:`spsd.transfer.rules.body`. Only the digest verifies bytes; the rules keep spsd from wasting or
-mixing them.
+``judge`` decides from the request, the prefix on disk and the response's head: the first row that
+holds gives the verdict, and docs/resume.md is printed from the same rows. The body is judged in
+:mod:`spsd.transfer.rules.body`. Only the digest verifies bytes; these rules avoid that bytes of two
+objects are mixed, or fetched twice without need.
+
+The rows are ordered by status:
+
+1. 200, the whole object (section 15.3.1): its coding first, then why it came instead of a part.
+2. 206, a part (section 15.3.7): is it readable, is it the requested range, is the object the same?
+3. 416, no bytes at that offset (section 15.5.17): is the object complete, or another one?
+4. Any other status is an error: transient, permanent, or no response to a GET of an object.
 """
 
 from collections.abc import Callable
@@ -30,353 +37,383 @@ from spsd.transfer.rules.request import WINDOWS, PlanInput, comparison_request, 
 from spsd.transfer.rules.retry import retry_after_seconds
 
 HeadRow = Row[Exchange, ResponseDecision]
-Then = Outcome[Exchange, ResponseDecision]
-Test = Callable[[Exchange], bool]
+HeadOutcome = Outcome[Exchange, ResponseDecision]
+Predicate = Callable[[Exchange], bool]
 
 
-def status(status: int, test: Test = lambda _: True) -> Test:
-    """Whether the reply has that status, and passes the test."""
-    return lambda seen: seen.head.status == status and test(seen)
+def has_status(status: int, test: Predicate = lambda _: True) -> Predicate:
+    """A predicate: the response has that status, and ``test`` holds."""
+    return lambda exchange: exchange.head.status == status and test(exchange)
 
 
-def retry_after(seen: Exchange) -> float | None:
-    """Retry-After in seconds, if it can be read."""
-    return retry_after_seconds(seen.head.headers.get("retry-after"), now=seen.now)
+def retry_after(exchange: Exchange) -> float | None:
+    """Retry-After in seconds from now (section 10.2.3); None if absent or unreadable."""
+    return retry_after_seconds(exchange.head.headers.get("retry-after"), now=exchange.now)
 
 
-def request_whole(why: str) -> Then:
-    """Not this body, but all of the object."""
-    return Outcome("ask again, for all of it", lambda _: RequestAgain(RangeRequest(), why))
+def request_whole(why: str) -> HeadOutcome:
+    """The outcome that this body is not read, and the whole object requested."""
+    return Outcome("request the whole object", lambda _: RequestAgain(RangeRequest(), why))
 
 
-def restart_with_body(why: str) -> Then:
-    """This body, from byte 0."""
-    return Outcome("start over with this body", lambda seen: Restart(seen.head.length, why))
+def restart_with_body(why: str) -> HeadOutcome:
+    """The outcome that this body, the whole object, replaces the prefix."""
+    return Outcome("start over with this body", lambda exchange: Restart(exchange.head.length, why))
 
 
-def reject_permanently(code: FailureCode, what: Callable[[Exchange], str]) -> Then:
-    """No attempt will do better."""
+def reject_permanently(code: FailureCode, what: Callable[[Exchange], str]) -> HeadOutcome:
+    """The outcome that the attempt fails, and no later attempt can succeed."""
 
-    def verdict(seen: Exchange) -> ResponseDecision:
-        evidence = {"bytes on disk": seen.prefix.length} if seen.prefix.length else {}
-        return Reject(OriginError(code, what(seen), evidence, transient=False))
+    def verdict(exchange: Exchange) -> ResponseDecision:
+        evidence = {"bytes on disk": exchange.prefix.length} if exchange.prefix.length else {}
+        return Reject(OriginError(code, what(exchange), evidence, transient=False))
 
     return Outcome(f"fail for good: `{code}`", verdict)
 
 
-def reject_for_now(code: FailureCode, what: Callable[[Exchange], str]) -> Then:
-    """A later attempt may do better."""
+def reject_for_now(code: FailureCode, what: Callable[[Exchange], str]) -> HeadOutcome:
+    """The outcome that the attempt fails, and a later attempt may succeed."""
     return Outcome(
         f"try later: `{code}`",
-        lambda seen: Reject(OriginError(code, what(seen), retry_after=retry_after(seen))),
+        lambda exchange: Reject(
+            OriginError(code, what(exchange), retry_after=retry_after(exchange))
+        ),
     )
 
 
-def _part(test: Callable[[Exchange, Span], bool]) -> Test:
-    """For a 206 that says which part it is."""
+def _part_where(test: Callable[[Exchange, Span], bool]) -> Predicate:
+    """A predicate: the response is a 206 with a readable Content-Range, and ``test`` holds."""
 
-    def holds(seen: Exchange) -> bool:
-        span = seen.head.span
-        return seen.head.status == 206 and span is not None and test(seen, span)
+    def holds(exchange: Exchange) -> bool:
+        span = exchange.head.span
+        return exchange.head.status == 206 and span is not None and test(exchange, span)
 
     return holds
 
 
-def _past_the_end(test: Callable[[Exchange, int | None], bool]) -> Test:
-    return status(416, lambda seen: seen.request.offset > 0 and test(seen, seen.head.whole_size))
+def _past_the_end_where(test: Callable[[Exchange, int | None], bool]) -> Predicate:
+    """A predicate: the response is a 416 to a range, and ``test`` holds for the stated size."""
+    return has_status(
+        416,
+        lambda exchange: (
+            exchange.request.offset > 0 and test(exchange, exchange.head.complete_length)
+        ),
+    )
 
 
-def _is_resized(seen: Exchange, span: Span) -> bool:
-    if span.total is None or span.total == seen.prefix.length:
+def _is_resized(exchange: Exchange, span: Span) -> bool:
+    if span.total is None or span.total == exchange.prefix.length:
         return False
-    known = seen.prefix.total
-    return span.total < seen.prefix.length if known is None else span.total != known
+    known = exchange.prefix.total
+    return span.total < exchange.prefix.length if known is None else span.total != known
 
 
-def _is_too_little_to_compare(seen: Exchange, span: Span) -> bool:
-    if seen.request.probe:
-        return span.last != seen.request.probe - 1
-    return span.last < seen.request.offset - 1
+def _is_too_little_to_compare(exchange: Exchange, span: Span) -> bool:
+    if exchange.request.probe:
+        return span.last != exchange.request.probe - 1
+    return span.last < exchange.request.offset - 1
 
 
-def _append(seen: Exchange) -> ResponseDecision:
-    told = seen.head.span.total if seen.head.span is not None else None
-    total = told if told is not None else seen.prefix.total
-    return Append(seen.request.offset, total, seen.request.overlap)
+def _append(exchange: Exchange) -> ResponseDecision:
+    # The complete length may be unknown to the origin, "*" (section 14.4): then that of before.
+    stated = exchange.head.span.total if exchange.head.span is not None else None
+    total = stated if stated is not None else exchange.prefix.total
+    return Append(exchange.request.offset, total, exchange.request.overlap)
 
 
+# Step 2: 206, a part (section 15.3.7). First what makes its bytes unusable (rows up to
+# part-elsewhere), then signs of another object (part-resized, part-changed), then the comparisons
+# that take the place of a strong ETag; the part that is simply appended comes last.
 PART_ROWS = (
     HeadRow(
         "part-unrequested",
         "206 to a request without Range",
-        status(206, lambda seen: seen.request.offset == 0),
-        reject_for_now(FailureCode.PROTOCOL, lambda _: "the origin sent a part, unasked (206)"),
-        "Nobody knows what is missing (section 15.3.7).",
+        has_status(206, lambda exchange: exchange.request.offset == 0),
+        reject_for_now(FailureCode.PROTOCOL, lambda _: "the origin sent a part, unrequested (206)"),
+        "A 206 answers a range request only (section 15.3.7), so it is unknown what its bytes are.",
     ),
     HeadRow(
         "part-coded",
         "206 with a Content-Encoding",
-        status(206, lambda seen: seen.head.coding != ""),
-        request_whole("the origin coded a part"),
-        "Positions in coded bytes are others.",
+        has_status(206, lambda exchange: exchange.head.coding != ""),
+        request_whole("the origin sent a part with a content coding"),
+        "The range is one of the coded bytes, at other positions than in the object.",
     ),
     HeadRow(
         "part-multipart",
         "206 as multipart/byteranges",
-        status(206, lambda seen: seen.head.media_type == "multipart/byteranges"),
+        has_status(206, lambda exchange: exchange.head.media_type == "multipart/byteranges"),
         request_whole("the origin sent a multipart range"),
-        "One range must not be answered so (section 15.3.7.2).",
+        "A request for one range must not get several parts (section 15.3.7.2).",
     ),
     HeadRow(
         "part-without-content-range",
-        "206 without a Content-Range that can be read",
-        status(206, lambda seen: seen.head.span is None),
-        request_whole("the origin sent a part without saying which"),
-        "Where the bytes belong is not to be guessed.",
+        "206 without a readable Content-Range",
+        has_status(206, lambda exchange: exchange.head.span is None),
+        request_whole("the origin sent a part without a readable Content-Range"),
+        "The position of the bytes is unknown.",
     ),
     HeadRow(
         "part-elsewhere",
-        "206 of another offset, or of a range that cannot be",
-        _part(lambda seen, span: span.first != seen.request.first or not span.is_possible),
-        request_whole("the origin sent another part than the one asked for"),
-        "Its bytes would be glued to the wrong place.",
+        "206 with another offset, or with an invalid range",
+        _part_where(
+            lambda exchange, span: span.first != exchange.request.first or not span.is_possible
+        ),
+        request_whole("the origin sent another part than the requested one"),
+        "Its bytes would be written to the wrong position.",
     ),
     HeadRow(
         "part-resized",
-        "206 of an object of another total, or shorter than what is here, but not just as long",
-        _part(_is_resized),
+        "206 with another total than stated before, or with a smaller one than the bytes on disk; "
+        "not if the total equals them",
+        _part_where(_is_resized),
         request_whole("the object on the origin has another size now"),
         "Another size is another object.",
     ),
     HeadRow(
         "part-changed",
-        "206 with another ETag",
-        _part(lambda seen, _: seen.validator_match is ValidatorMatch.NO),
+        "206 with another ETag than the prefix has",
+        _part_where(lambda exchange, _: exchange.validator_match is ValidatorMatch.NO),
         request_whole("the object on the origin has changed"),
-        "Servers that ignore If-Range answer so for a changed object (section 13.1.5).",
+        "Servers that ignore If-Range send this for a changed object (section 13.1.5).",
     ),
     HeadRow(
         "part-of-complete",
-        "206 of an object that has as many bytes as are here",
-        _part(lambda seen, span: span.total == seen.prefix.length),
+        "206 with a total that equals the bytes on disk",
+        _part_where(lambda exchange, span: span.total == exchange.prefix.length),
         Outcome("complete", lambda _: Complete()),
-        "Nothing of it is missing. The digest has the last word.",
+        "No byte is missing. The digest decides.",
     ),
     HeadRow(
         "part-too-short-to-compare",
-        "206 with fewer (or other) bytes than are to be compared",
-        _part(_is_too_little_to_compare),
+        "206 with fewer (or other) bytes than requested for comparison",
+        _part_where(_is_too_little_to_compare),
         request_whole("the origin sent too little to compare"),
-        "What cannot be compared is not proven.",
+        "Without the comparison nothing shows that the object is the same.",
     ),
     HeadRow(
         "probe",
-        "206 with the first bytes, asked for to be compared",
-        _part(lambda seen, _: seen.request.probe > 0),
+        "206 with the first bytes, requested for comparison",
+        _part_where(lambda exchange, _: exchange.request.probe > 0),
         Outcome(
-            "compare; if equal, ask for the rest and the last bytes of what is here, else for all",
-            lambda seen: Compare(
-                seen.request.probe, overlap_request(PlanInput(seen.prefix, seen.windows))
+            "compare; if equal, request the rest and the last bytes on disk, else the whole object",
+            lambda exchange: Compare(
+                exchange.request.probe,
+                overlap_request(PlanInput(exchange.prefix, exchange.windows)),
             ),
         ),
-        "No validator vouches for what is here, so the bytes have to.",
+        "There is no strong ETag, so the bytes themselves are compared.",
     ),
     HeadRow(
         "overlap",
-        "206 with the rest and the last bytes of what is here",
-        _part(lambda seen, _: seen.request.overlap > 0),
-        Outcome("compare; if equal, append, else ask again for all of it", _append),
-        "A swapped object is noticed before a byte of it is appended.",
+        "206 with the rest and the last bytes on disk",
+        _part_where(lambda exchange, _: exchange.request.overlap > 0),
+        Outcome("compare; if equal, append, else request the whole object", _append),
+        "A changed object is noticed before a byte of it is appended.",
     ),
     HeadRow(
         "part-unverified",
         "206 whose ETag is missing or weak",
-        _part(lambda seen, _: seen.validator_match is ValidatorMatch.UNKNOWN),
+        _part_where(lambda exchange, _: exchange.validator_match is ValidatorMatch.UNKNOWN),
         Outcome(
-            "ask again, for bytes to compare",
-            lambda seen: RequestAgain(
-                comparison_request(PlanInput(seen.prefix, seen.windows)),
-                "no strong ETag vouches for the part",
+            "request bytes for comparison",
+            lambda exchange: RequestAgain(
+                comparison_request(PlanInput(exchange.prefix, exchange.windows)),
+                "the part has no strong ETag",
             ),
         ),
-        "A 206 has the ETag that a 200 would have (section 15.3.7); without it If-Range may have "
-        "been ignored.",
+        "A 206 must have the ETag that a 200 would have (section 15.3.7); without it, the origin "
+        "may have ignored If-Range.",
     ),
     HeadRow(
         "part",
-        "206 at the offset asked for, with the same strong ETag",
-        status(206),
+        "206 at the requested offset, with the same strong ETag",
+        has_status(206),
         Outcome("append", _append),
-        "It continues what is here. It may be shorter than asked for: then the next attempt goes "
-        "on.",
+        "It continues the bytes on disk. If it is shorter than requested, the next attempt "
+        "requests the rest.",
     ),
 )
+# Step 3: 416 to a range (section 15.5.17). Its Content-Range states the object's size, or should.
 PAST_THE_END_ROWS = (
     HeadRow(
         "past-the-end-complete",
-        "416 that tells as many bytes as are here",
-        _past_the_end(
-            lambda seen, size: (
-                size == seen.prefix.length and seen.request.first == seen.request.offset
+        "416 with a size that equals the bytes on disk",
+        _past_the_end_where(
+            lambda exchange, size: (
+                size == exchange.prefix.length and exchange.request.first == exchange.request.offset
             )
         ),
         Outcome("complete", lambda _: Complete()),
-        "The end was not known, and is here (section 15.5.17). The digest has the last word.",
+        "The size was unknown, and every byte is on disk (section 15.5.17). The digest decides.",
     ),
     HeadRow(
         "past-the-end-shorter",
-        "416 that tells fewer bytes than are here",
-        _past_the_end(lambda seen, size: size is not None and size < seen.prefix.length),
+        "416 with a smaller size than the bytes on disk",
+        _past_the_end_where(
+            lambda exchange, size: size is not None and size < exchange.prefix.length
+        ),
         request_whole("the object on the origin is shorter now"),
         "Another size is another object.",
     ),
     HeadRow(
         "past-the-end-longer",
-        "416 that tells at least as many bytes as were asked for",
-        _past_the_end(lambda _, size: size is not None),
-        request_whole("the origin has the bytes, and says that it has not (416)"),
-        "It contradicts itself; without Range it has nothing to contradict.",
+        "416 with any other size",
+        _past_the_end_where(lambda _, size: size is not None),
+        request_whole("the origin refuses a range within the object (416)"),
+        "The response contradicts itself; without Range it cannot.",
     ),
     HeadRow(
         "past-the-end-without-size",
-        "416 that tells no size",
-        _past_the_end(lambda _, size: size is None),
+        "416 without a size",
+        _past_the_end_where(lambda _, size: size is None),
         request_whole("the origin has no bytes there (416)"),
-        "Nothing says whether what is here is complete.",
+        "It is unknown whether the bytes on disk are complete.",
     ),
 )
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
-"""Worth another attempt, besides every 5xx (sections 15.5.9 and 15.6, RFC 8470, RFC 6585)."""
+"""Transient besides every 5xx (section 15.6): 408 Request Timeout (section 15.5.9), 425 Too Early
+(RFC 8470 section 5.2) and 429 Too Many Requests (RFC 6585 section 4)."""
 
 
-def _is_part_of_whole(seen: Exchange) -> bool:
-    span = seen.head.span
-    return seen.request.offset > 0 and span is not None and span.first > 0
+def _is_part_of_whole(exchange: Exchange) -> bool:
+    span = exchange.head.span
+    return exchange.request.offset > 0 and span is not None and span.first > 0
 
 
-def _is_transient(seen: Exchange) -> bool:
-    return seen.head.status in TRANSIENT_STATUSES or 500 <= seen.head.status < 600
+def _is_transient(exchange: Exchange) -> bool:
+    return exchange.head.status in TRANSIENT_STATUSES or 500 <= exchange.head.status < 600
 
 
-def _status_sentence(seen: Exchange) -> str:
-    return f"the origin answered {seen.head.status}"
+def _status_sentence(exchange: Exchange) -> str:
+    return f"the origin answered {exchange.head.status}"
 
 
+# Step 1: 200, the whole object (section 15.3.1), whether a part was requested or not: a server may
+# ignore Range (section 14.2), and If-Range makes it send the whole object if that has changed.
 _WHOLE_ROWS = (
     HeadRow(
         "whole-coded",
         "200 with a Content-Encoding",
-        status(200, lambda seen: seen.head.coding != ""),
+        has_status(200, lambda exchange: exchange.head.coding != ""),
         reject_permanently(
             FailureCode.CODED,
-            lambda seen: f"the origin sent the image with content coding {seen.head.coding!r}",
+            lambda exchange: (
+                f"the origin sent the image with content coding {exchange.head.coding!r}"
+            ),
         ),
-        "Only identity was asked for; the digest is over the plain bytes.",
+        "Only the coding identity was requested (section 12.5.3); the digest is over the plain "
+        "bytes.",
     ),
     HeadRow(
         "if-range-ignored",
-        "200 to If-Range, with the very ETag that was sent",
-        status(
+        "200 to If-Range, with the same ETag that was sent",
+        has_status(
             200,
-            lambda seen: (
-                seen.request.if_range is not None and seen.validator_match is ValidatorMatch.YES
+            lambda exchange: (
+                exchange.request.if_range is not None
+                and exchange.validator_match is ValidatorMatch.YES
             ),
         ),
         Outcome(
-            "ask again, without If-Range",
-            lambda seen: RequestAgain(
-                RangeRequest(seen.request.offset), "the origin ignored a matching If-Range"
+            "request again without If-Range",
+            lambda exchange: RequestAgain(
+                RangeRequest(exchange.request.offset), "the origin ignored a matching If-Range"
             ),
         ),
-        "Some CDNs do so for ever; the ETag of a 206 is compared anyway.",
+        "Some CDNs always do so; the ETag of a 206 is compared anyway.",
     ),
     HeadRow(
         "whole-called-part",
         "200 to a range, with the Content-Range of a later part",
-        status(200, _is_part_of_whole),
+        has_status(200, _is_part_of_whole),
         request_whole("the origin sent a part as a whole"),
-        "In a 200 Content-Range means nothing (section 14.4), so the body is not to be trusted.",
+        "Content-Range has no meaning in a 200 (section 14.4), so it is unknown what the body is.",
     ),
     HeadRow(
         "whole-changed",
         "200 to a range, with another ETag",
-        status(
-            200, lambda seen: seen.request.offset > 0 and seen.validator_match is ValidatorMatch.NO
+        has_status(
+            200,
+            lambda exchange: (
+                exchange.request.offset > 0 and exchange.validator_match is ValidatorMatch.NO
+            ),
         ),
         restart_with_body("the object on the origin has changed"),
-        "This is what If-Range is for (section 13.1.5).",
+        "If-Range requests exactly this (section 13.1.5).",
     ),
     HeadRow(
         "whole-to-range",
         "any other 200 to a range",
-        status(200, lambda seen: seen.request.offset > 0),
-        restart_with_body("the origin sent all of the object, not a part"),
+        has_status(200, lambda exchange: exchange.request.offset > 0),
+        restart_with_body("the origin sent the whole object, not a part"),
         "A server may ignore Range (section 14.2).",
     ),
     HeadRow(
         "whole-without-length",
-        "200 without a Content-Length: chunked, or as long as the connection",
-        status(200, lambda seen: seen.head.length is None),
+        "200 without a Content-Length: chunked, or ended by the end of the connection",
+        has_status(200, lambda exchange: exchange.head.length is None),
         restart_with_body("the origin sent the object"),
-        "The end of the body is the end of the object; the digest has the last word.",
+        "The end of the body is the end of the object (RFC 9112 section 6.3); the digest decides.",
     ),
     HeadRow(
         "whole",
         "200 with a Content-Length",
-        status(200),
+        has_status(200),
         restart_with_body("the origin sent the object"),
-        "It is what was asked for. A web page is told by its first bytes, below.",
+        "It is what was requested. A web page is recognized by its first bytes, below.",
     ),
 )
+# Step 4: any other status is an error.
 _STATUS_ROWS = (
     HeadRow(
         "busy-until",
         "408, 425, 429 or 5xx with a Retry-After, as seconds or a date",
-        lambda seen: _is_transient(seen) and retry_after(seen) is not None,
+        lambda exchange: _is_transient(exchange) and retry_after(exchange) is not None,
         reject_for_now(FailureCode.ORIGIN_STATUS, _status_sentence),
-        "Not before that time, or an hour (section 10.2.3).",
+        "The next attempt waits that long, at most an hour (section 10.2.3).",
     ),
     HeadRow(
         "busy",
-        "408, 425, 429 or 5xx without one that can be read",
+        "408, 425, 429 or 5xx without a readable Retry-After",
         _is_transient,
         reject_for_now(FailureCode.ORIGIN_STATUS, _status_sentence),
-        "After the usual wait, while the budget of attempts lasts.",
+        "The next attempt follows after the usual wait, while the budget of attempts lasts.",
     ),
     HeadRow(
         "denied",
         "401, 403 or 407",
-        lambda seen: seen.head.status in {401, 403, 407},
+        lambda exchange: exchange.head.status in {401, 403, 407},
         reject_permanently(FailureCode.ORIGIN_STATUS, _status_sentence),
-        "Credentials or a signature do not get better by themselves. The bytes stay: a newly "
-        "signed URL goes on.",
+        "Wrong credentials or an expired signature stay so. The bytes stay on disk: a newly signed "
+        "URL continues after them.",
     ),
     HeadRow(
         "gone",
-        "404 or 410, in the middle of a download too",
-        lambda seen: seen.head.status in {404, 410},
+        "404 or 410, also in the middle of a download",
+        lambda exchange: exchange.head.status in {404, 410},
         reject_permanently(FailureCode.ORIGIN_STATUS, _status_sentence),
-        "It was taken away or moved. The bytes stay: a mirror goes on.",
+        "The object was removed or moved. The bytes stay on disk: a mirror continues after them.",
     ),
     HeadRow(
         "refused",
         "any other 4xx",
-        lambda seen: seen.head.status // 100 == 4,
+        lambda exchange: exchange.head.status // 100 == 4,
         reject_permanently(FailureCode.ORIGIN_STATUS, _status_sentence),
-        "The same request gets the same answer (section 15.5).",
+        "The same request would get the same response (section 15.5).",
     ),
     HeadRow(
         "no-object",
         "anything else: 1xx, another 2xx, 300, 304",
         lambda _: True,
         reject_permanently(FailureCode.ORIGIN_STATUS, _status_sentence),
-        "None of these has the object, and nobody asked for them.",
+        "None of these carries the object, and the request did not ask for any of them.",
     ),
 )
 HEAD: Table[Exchange, ResponseDecision] = Table(
     (*_WHOLE_ROWS, *PART_ROWS, *PAST_THE_END_ROWS, *_STATUS_ROWS)
 )
-"""What the head of a reply means; the body is judged as it comes, in spsd.transfer.rules.body."""
+"""What the head of a response means; its body is judged in spsd.transfer.rules.body."""
 
 
 def judge(
@@ -387,12 +424,18 @@ def judge(
     now: int,
     windows: Windows = WINDOWS,
 ) -> ResponseDecision:
-    """What the reply to ``ask`` means; ``now`` (epoch seconds) is for dates in Retry-After."""
+    """What the response to ``request`` means; ``now`` (epoch seconds) is for dates in Retry-After.
+
+    ``prefix`` is what was on disk when the request was sent.
+    """
     return HEAD.decide(Exchange(request, prefix, head, now, windows))
 
 
 def difference(first: int, mine: bytes, theirs: bytes) -> RequestAgain | None:
-    """What a comparison from position ``first`` on means; None: it speaks for one object."""
+    """Compare the prefix's bytes from position ``first`` on with the origin's.
+
+    None if they are equal, else the request for the whole object, with the reason.
+    """
     if mine == theirs:
         return None
     if mine.startswith(theirs):

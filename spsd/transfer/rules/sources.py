@@ -1,14 +1,17 @@
-"""Which source of a job is asked next, and which are left for good: pure.
+"""Which source of a job is requested next, and which are excluded. Pure.
 
-The sources are the job's URL and its mirrors; what is known of them is of one run. Each waits by
-itself after a failure, so a dead one, or one that sends Retry-After, holds up no other. A source
-that can never deliver is struck out: after a failure for good, or after it has led to a wrong
-digest. It ends: each mismatch but one strikes a source out, and every other failure is charged to
-the job's budget.
+The sources are the job's URL and its mirrors; their state is kept for one run of the job.
 
-Bytes of several connections that together are wrong prove nothing against any of them. They get
-one clean retry, and from then on sources are not mixed: leaving one drops its bytes, and so the
-next mismatch is somebody's. With a single source that is: one clean retry, then the end.
+* Each source has its own wait after a failure, so an unreachable source, or one that sends
+  Retry-After, delays no other.
+* A source is excluded for the rest of the run after a permanent failure, and after its bytes had
+  the wrong digest.
+* If bytes of several connections have the wrong digest, it is unknown which source sent the wrong
+  ones. So no source is excluded, and the download starts again once (the clean retry). From then on
+  sources are not mixed: a change of source discards the bytes, and the next wrong digest belongs to
+  one source. With a single source this means one clean retry, then failure.
+* A run ends: each wrong digest except one excludes a source, and each other failure is charged to
+  the job's budget of attempts.
 """
 
 import math
@@ -19,14 +22,15 @@ from functools import partial
 from spsd.transfer.rules.retry import RetryPolicy, backoff_s
 
 FAILURES_BEFORE_DISCARD = 3
-"""After so many failures in a row without a new byte, unmixed bytes are given up."""
+"""After so many failures in a row without a new byte, unmixed bytes are discarded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One URL, and what came of it; ``failures`` are those in a row without a new byte.
+    """One URL and its state in this run. ``failures`` counts those in a row without a new byte.
 
-    ``ready_at`` is on the caller's clock, in seconds: it is not asked before.
+    ``ready_at``, in seconds on the caller's clock, is the earliest time of the next request.
+    ``suspected``: it sent some of the bytes that together had the wrong digest.
     """
 
     url: str
@@ -39,7 +43,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Ask source number ``index`` after ``wait_s`` seconds; ``drops``: from byte 0."""
+    """The next request goes to source ``index``, after ``wait_s`` seconds.
+
+    ``discards``: the bytes on disk are discarded before.
+    """
 
     index: int
     wait_s: float
@@ -48,9 +55,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All sources of a job in the order of preference, struck ones too; ``current`` was asked last.
+    """All sources of a job in order of preference, with the excluded ones.
 
-    ``unmixed`` says that the clean retry is spent.
+    ``current`` is the index of the source that was requested last. ``unmixed``: the clean retry is
+    used, and bytes of several sources are no longer mixed.
     """
 
     all: tuple[Source, ...]
@@ -58,46 +66,51 @@ class Sources:
     unmixed: bool = False
 
     @classmethod
-    def of(cls, urls: Sequence[str], *, spent: int) -> "Sources":
-        """At the beginning of a run, with ``spent`` attempts of the budget charged already."""
+    def at_start(cls, urls: Sequence[str], *, spent: int) -> "Sources":
+        """The state at the start of a run; ``spent`` attempts of the budget are used already.
+
+        They are counted as failures, spread evenly over all sources: what each of them did in an
+        earlier run is unknown.
+        """
         earlier = max(0, spent - 1) // len(urls)
         return cls(tuple(Source(url, failures=earlier) for url in urls))
 
     @property
     def has_mirrors(self) -> bool:
-        """The job has mirrors."""
+        """Whether the job has mirrors."""
         return len(self.all) > 1
 
     @property
     def is_any_left(self) -> bool:
-        """There is a source that is not struck out."""
+        """Whether there is a source that is not excluded."""
         return any(not source.excluded for source in self.all)
 
     @property
     def tried(self) -> int:
-        """How many sources have been asked."""
+        """How many sources were requested in this run."""
         return sum(source.tried for source in self.all)
 
-    def turn(self, *, now: float, holding: bool) -> Turn:
-        """Whom to ask next; ``holding`` says that there are bytes. At least one source is left.
+    def next_turn(self, *, now: float, has_bytes: bool) -> Turn:
+        """The source that is requested next; at least one must be left.
 
-        Of those that need not wait, the one without suspicion and with the fewest failures; of
-        equals, the first. If all have to wait, the one that waits least.
+        It is the one with the shortest wait; of several that need not wait, one that is not
+        suspected, with the fewest failures; of equals, the first. ``has_bytes``: the partial is not
+        empty. Then unmixed bytes stay with their source until it has failed too often.
         """
-        selected = self.all[self.current]
+        current = self.all[self.current]
         stays = (
             self.unmixed
-            and holding
-            and not selected.excluded
-            and selected.failures < FAILURES_BEFORE_DISCARD
+            and has_bytes
+            and not current.excluded
+            and current.failures < FAILURES_BEFORE_DISCARD
         )
-        live = [i for i, source in enumerate(self.all) if not source.excluded]
-        index = self.current if stays else min(live, key=partial(self._rank, now))
-        discards = self.unmixed and holding and index != self.current
+        usable = [i for i, source in enumerate(self.all) if not source.excluded]
+        index = self.current if stays else min(usable, key=partial(self._rank, now))
+        discards = self.unmixed and has_bytes and index != self.current
         return Turn(index, self._wait_s(now, index), discards)
 
     def selected(self, index: int) -> "Sources":
-        """Source ``index`` is being asked."""
+        """The state once source ``index`` is requested."""
         marked = self._put(index, replace(self.all[index], tried=True))
         return replace(marked, current=index)
 
@@ -110,7 +123,11 @@ class Sources:
         spread: float,
         now: float,
     ) -> "Sources":
-        """The current one failed, and may do better later; it waits as a lone source would."""
+        """The state after the current source failed, but may succeed later.
+
+        It waits as it would without mirrors: see :func:`~spsd.transfer.rules.retry.backoff_s`.
+        ``gained``: the attempt brought bytes that refund the budget.
+        """
         source = self.all[self.current]
         failures = 0 if gained else source.failures + 1
         wait_s = backoff_s(policy, max(1, failures), spread=spread, retry_after=retry_after)
@@ -118,19 +135,20 @@ class Sources:
         return self._put(self.current, waiting)
 
     def failed_for_good(self) -> "Sources":
-        """The current one will never do better."""
+        """The state after a permanent failure of the current source: it is excluded."""
         return self._exclude(self.current)
 
     def mismatched(self, pieces: Sequence[int | None], *, mixed: bool) -> "Sources":
-        """The whole has the wrong digest; ``pieces`` says whose bytes they are, in order.
+        """The state after a complete download had the wrong digest.
 
-        None stands for an earlier run. ``glued`` says that they came over several connections.
+        ``pieces`` names the source of each piece of the bytes, in order; None is an earlier run.
+        ``mixed``: they came over several connections.
         """
         if mixed and not self.unmixed:
-            named = set(pieces)
-            marked = (replace(source, suspected=i in named) for i, source in enumerate(self.all))
+            involved = set(pieces)
+            marked = (replace(source, suspected=i in involved) for i, source in enumerate(self.all))
             return replace(self, all=tuple(marked), unmixed=True)
-        last = pieces[-1] if pieces else None  # an empty object is no piece
+        last = pieces[-1] if pieces else None  # an empty object has no pieces
         return self._exclude(self.current if last is None else last)
 
     def _rank(self, now: float, index: int) -> tuple[float, bool, int]:
@@ -148,20 +166,23 @@ class Sources:
 
 
 class Provenance:
-    """Whose bytes a partial has: a piece for each connection that brought some, in order."""
+    """Which source sent which bytes of a partial: a piece for each connection, in order.
+
+    ``pieces`` has the number of each piece's source; None stands for the bytes of an earlier run.
+    """
 
     def __init__(self, length: int) -> None:
-        """``length`` bytes are here from an earlier run."""
+        """``length`` bytes are on disk from an earlier run."""
         self.pieces: list[int | None] = [None]
         self.begin(0, length)
 
     @property
     def mixed(self) -> bool:
-        """The bytes came over several connections, or may have."""
+        """Whether the bytes came over several connections, or may have."""
         return len(self.pieces) > 1 or None in self.pieces
 
     def begin(self, source: int, length: int) -> None:
-        """A connection to ``source`` begins, with ``length`` bytes here."""
+        """A connection to ``source`` begins while ``length`` bytes are on disk."""
         self._source = source
         self._base: int | None = None
         self._noted = False
@@ -169,7 +190,10 @@ class Provenance:
             self.pieces = []
 
     def reached(self, done: int) -> None:
-        """That many bytes are here now; the first call tells where the connection goes on."""
+        """``done`` bytes are on disk now; the first call states where the connection continues.
+
+        A call with 0 means that the connection started over: the earlier pieces are gone.
+        """
         if done == 0:
             self.pieces = []
             self._base = 0

@@ -1,4 +1,8 @@
-"""Where an image comes from: the URL of a request, and what of it may be shown again."""
+"""The URL of an image: which URLs are accepted, and which parts of one may be shown. Pure.
+
+The syntax is that of RFC 3986 (authority and userinfo: section 3.2) with the schemes of RFC 9110
+section 4.2.
+"""
 
 import re
 from base64 import b64encode
@@ -8,18 +12,19 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from spsd.errors import InvalidRequestBodyError
 
 URL_LIMIT = 8 * 1024
-"""Longest accepted URL in bytes; RFC 9110 section 4.1 asks for 8,000 at least."""
+"""The longest accepted URL in bytes; RFC 9110 section 4.1 recommends at least 8,000."""
 MIRROR_LIMIT = 16
-"""Most mirrors that a request may name."""
+"""The most mirrors that a request may name."""
 _SCHEMES = frozenset({"http", "https"})
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 
 
 def parse_source_url(text: str, *, field: str = "url") -> str:
-    """Accept an absolute http or https URL with a host; give it back as it was sent.
+    """Check that ``text`` is an absolute http or https URL with a host, and return it unchanged.
 
     Raises:
-        InvalidRequestBodyError: anything else; the error names ``field``.
+        InvalidRequestBodyError: it is not; the error names ``field``, and shows no part of the URL
+            that may be a password.
     """
     if (problem := _problem(text)) is not None:
         raise InvalidRequestBodyError(f"`{field}` {problem}.", field=field)
@@ -27,7 +32,7 @@ def parse_source_url(text: str, *, field: str = "url") -> str:
 
 
 def distinct_mirrors(url: str, mirrors: Sequence[str]) -> tuple[str, ...]:
-    """The mirrors in their order, without what is named twice or is ``url`` itself."""
+    """The mirrors in their order, without duplicates and without ``url`` itself."""
     return tuple(mirror for mirror in dict.fromkeys(mirrors) if mirror != url)
 
 
@@ -36,19 +41,23 @@ def _problem(text: str) -> str | None:
         return f"is longer than {URL_LIMIT} bytes"
     if _FORBIDDEN.search(text):
         return "contains a space or a control character; write it percent-encoded"
-    # What the library says of a bad URL repeats a part of it, which may be the password.
+    # Step 1: it can be split into components. The library's own message is not used: it repeats a
+    # part of the URL, which may be the password.
     try:
         parts = urlsplit(text)
         host = parts.hostname
         text.encode()
-    except ValueError:  # or a UnicodeError, which is one
+    except ValueError:  # UnicodeError is a subclass
         return "is no valid URL"
+    # Step 2: the port is a number up to 65535 (RFC 3986 section 3.2.3).
     try:
         _ = parts.port
     except ValueError:
         return "is no valid URL: its port is no number up to 65535"
+    # Step 3: the scheme is http or https (RFC 9110 sections 4.2.1 and 4.2.2).
     if parts.scheme not in _SCHEMES:
         return f"must begin with http:// or https://, not {parts.scheme or 'nothing'}"
+    # Step 4: the host is not empty (RFC 9110 section 4.2.1), and can be looked up.
     if not host:
         return "names no host"
     return _host_problem(host)
@@ -63,23 +72,27 @@ def _host_problem(host: str) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """The URL as it may be shown again to whoever asked for it: without credentials."""
+    """The URL as it may be shown to the client that sent it: without user and password."""
     scheme, slashes, rest = url.partition("//")
-    authority, after = _split(rest)
+    authority, after = _split_authority(rest)
     return f"{scheme}{slashes}{authority.rpartition('@')[2]}{after}"
 
 
 def redacted(url: str) -> str:
-    """The URL as it may stand in a log or an error: without credentials, query and fragment.
+    """The URL as it may appear in a log or an error: without credentials, query and fragment.
 
-    The query of a signed URL lets whoever reads it fetch.
+    The query of a signed URL is a secret: it permits the download.
     """
     return re.split("[?#]", without_credentials(url), maxsplit=1)[0]
 
 
 def authorization(url: str) -> str | None:
-    """The credentials in the URL as Basic (RFC 7617), in UTF-8; None if there are none."""
-    userinfo = _split(url.partition("//")[2])[0].rpartition("@")[0]
+    """The Authorization value for the credentials in the URL; None if there are none.
+
+    The scheme is Basic (RFC 7617 section 2). User and password are percent-decoded and sent as
+    UTF-8 (section 2.1).
+    """
+    userinfo = _split_authority(url.partition("//")[2])[0].rpartition("@")[0]
     user, _, password = userinfo.partition(":")
     if not (user or password):
         return None
@@ -87,31 +100,32 @@ def authorization(url: str) -> str | None:
     return f"Basic {b64encode(pair).decode()}"
 
 
-def same_origin(one: str, other: str) -> bool:
+def same_origin(url: str, other: str) -> bool:
     """Whether scheme, host and port are the same (RFC 6454 section 5)."""
-    return _origin(one) == _origin(other)
+    return _origin(url) == _origin(other)
 
 
 def with_credentials_of(source: str, url: str) -> str:
-    """``url`` with the user and password in ``source``, unless it has its own."""
-    userinfo, at, _ = _split(source.partition("//")[2])[0].rpartition("@")
+    """``url`` with the user and password of ``source``, unless it has its own."""
+    userinfo, at, _ = _split_authority(source.partition("//")[2])[0].rpartition("@")
     scheme, slashes, rest = url.partition("//")
-    if not at or "@" in _split(rest)[0]:
+    if not at or "@" in _split_authority(rest)[0]:
         return url
     return f"{scheme}{slashes}{userinfo}@{rest}"
 
 
 def authority(url: str) -> str:
-    """The URL's host, and port if it names one: enough to tell mirrors apart, and no secret."""
+    """The URL's host, and its port if it names one: it identifies a mirror and is no secret."""
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def _split(rest: str) -> tuple[str, str]:
-    """What stands before the path, query or fragment, and those."""
-    end = next((at for at, sign in enumerate(rest) if sign in "/?#"), len(rest))
+def _split_authority(rest: str) -> tuple[str, str]:
+    """The authority, and what follows it: path, query and fragment (RFC 3986 section 3.2)."""
+    end = next((n for n, character in enumerate(rest) if character in "/?#"), len(rest))
     return rest[:end], rest[end:]
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
+    # RFC 6454 section 4: the scheme, the host in lower case, and the port or the scheme's default.
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

@@ -1,9 +1,9 @@
-"""The bytes of an image on their way to the disk, past the page cache where that can be had.
+"""Writing an image past the page cache, where the file system supports that.
 
-An image is written once and read by nobody soon. In the page cache it would push out what the
-appliance lives on, and come to the disk in one long stall at the sync. So whole pages are written
-with O_DIRECT; where that is not to be had, the write-back is begun at once and clean pages are let
-go at each sync.
+An image is written once and not read soon. In the page cache it would displace the files that the
+appliance uses, and be written in one long stall at the sync. So whole pages are written with
+O_DIRECT. Where that is not supported, the write-back is started at once, and clean pages are
+dropped from the cache at each sync.
 """
 
 import ctypes
@@ -18,13 +18,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def buffers(count: int, size: int) -> list[memoryview]:
-    """Page-aligned memory, as O_DIRECT wants it; it goes with the last of the views."""
+    """Page-aligned memory, as O_DIRECT requires it; it is freed with the last of the views."""
     memory = memoryview(mmap.mmap(-1, count * size))
     return [memory[n * size : (n + 1) * size] for n in range(count)]
 
 
 class ImageFile:
-    """An open image file; every method blocks, and raises OSError as the system does."""
+    """An open image file; every method blocks, and raises the system's OSError."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -32,49 +32,53 @@ class ImageFile:
 
     @property
     def is_direct(self) -> bool:
-        """Whether whole pages go past the page cache."""
+        """Whether whole pages are written past the page cache."""
         return self._direct is not None
 
     def write(self, block: memoryview, offset: int) -> int:
-        """Write some of the block there, or all of it; how many bytes."""
+        """Write the block at ``offset``, or a part of it; returns how many bytes."""
         if self._direct is not None and offset % PAGE == 0 and len(block) % PAGE == 0:
             try:
                 return os.pwrite(self._direct, block, offset)
             except OSError as error:
-                # Opening is no promise: a file system may want coarser borders than pages.
+                # A successful open does not mean that every write is possible: a file system may
+                # require a coarser alignment than pages.
                 if error.errno != errno.EINVAL:
                     raise
-                self._forgo_direct()
+                self._close_direct()
         size = os.pwrite(self._descriptor, block, offset)
         if self._direct is None:
             self._begin_write_back(offset, size)
         return size
 
     def read(self, size: int, offset: int) -> bytes:
-        """As many bytes from there as there are, up to ``size``."""
+        """The bytes from ``offset`` on: ``size`` of them, or fewer at the end of the file."""
         return os.pread(self._descriptor, size, offset)
 
     def truncate(self, length: int) -> None:
-        """Cut the file, or lengthen it with zeros."""
+        """Set the file's length; zeros are added if it was shorter."""
         os.ftruncate(self._descriptor, length)
 
     def sync(self) -> None:
-        """Return when all that was written is durable, with the file's length."""
+        """Return when every written byte and the file's length are durable."""
+        # fdatasync also writes the length, as the data could not be read back without it. It covers
+        # the writes of both descriptors, because they have the same inode.
         os.fdatasync(self._descriptor)
+        # After the sync, because only clean pages are dropped.
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        """Nothing can be done with it any more."""
-        self._forgo_direct()
+        """Close the file; no other method may be called after this."""
+        self._close_direct()
         os.close(self._descriptor)
 
-    def _forgo_direct(self) -> None:
+    def _close_direct(self) -> None:
         if self._direct is not None:
             os.close(self._direct)
             self._direct = None
 
     def _begin_write_back(self, offset: int, size: int) -> None:
-        # A hint: what it cannot begin now, the sync does.
+        # Only a hint, so errors are ignored: the sync writes what is not written by then.
         _libc.sync_file_range(
             self._descriptor,
             ctypes.c_int64(offset),
@@ -87,4 +91,4 @@ def _opened_direct(path: Path) -> int | None:
     try:
         return os.open(path, os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
     except OSError:
-        return None  # whatever the reason, the page cache will do
+        return None  # for any reason: writing through the page cache works too

@@ -1,4 +1,4 @@
-"""The staging directory: partial images, a directory each."""
+"""The staging directory: one directory for each partial image."""
 
 import asyncio
 import os
@@ -21,7 +21,10 @@ from spsd.transfer.staging.partial_file import (
 
 
 class StagingDirectory:
-    """Staging under ``root``; an installation takes a directory of it away, into ``slots``."""
+    """The partial files under ``root``: see :class:`spsd.transfer.ports.Staging`.
+
+    An installation moves a partial's directory into ``slots``. ``boot`` is the boot ID.
+    """
 
     def __init__(
         self,
@@ -40,21 +43,25 @@ class StagingDirectory:
 
     @asynccontextmanager
     async def open(self, key: StagingKey) -> AsyncIterator[PartialFile]:
-        """Open or create, cut to what can be trusted, and hash what is there.
+        """Open or create a partial, truncate it to the bytes that are certain, and hash them.
 
-        Within one boot the file's length is the truth: the page cache outlives a killed process.
-        After a reboot only what was synced is.
+        Within one boot these are all bytes of the file: the page cache survives a killed process.
+        After a reboot they are the bytes that were synced, by the record.
+
+        Raises:
+            ApplianceError: the disk is full or broken.
         """
         async with AsyncExitStack() as stack:
-            # A cancel does not stop the thread: who discards afterwards must find it at rest.
-            partial, trusted = await to_completion(self._opened(stack, key))
-            await partial.trust(trusted)
+            # A cancellation does not stop the thread, so it is waited for: a discard that follows
+            # must not run at the same time.
+            partial, certain = await to_completion(self._opened(stack, key))
+            await partial.restore(certain)
             yield partial
 
     async def _opened(self, stack: AsyncExitStack, key: StagingKey) -> tuple[PartialFile, int]:
-        partial, trusted = await asyncio.to_thread(self._open, key)
+        partial, certain = await asyncio.to_thread(self._open, key)
         stack.push_async_callback(partial.close)
-        return partial, trusted
+        return partial, certain
 
     def _open(self, key: StagingKey) -> tuple[PartialFile, int]:
         directory = self.directory(key)
@@ -63,10 +70,10 @@ class StagingDirectory:
             image = directory / IMAGE
             length = image.stat().st_size if image.exists() else 0
             if length:
-                # An installation that was cut has made it read-only already.
+                # An interrupted installation may have made it read-only already.
                 image.chmod(0o600)
             same_boot = record.boot_id == self._boot
-            trusted = length if same_boot else min(length, record.synced)
+            certain = length if same_boot else min(length, record.synced)
             partial = PartialFile(
                 directory,
                 record,
@@ -74,10 +81,14 @@ class StagingDirectory:
                 sync_window=self._sync_window,
                 block=self._block,
             )
-            return partial, trusted
+            return partial, certain
 
     async def discard(self, key: StagingKey) -> None:
-        """Remove the partial file, if there is one."""
+        """Remove the partial file, if there is one.
+
+        Raises:
+            ApplianceError: the disk refused it.
+        """
         await asyncio.to_thread(self._discard, key)
 
     def _discard(self, key: StagingKey) -> None:
@@ -88,27 +99,27 @@ class StagingDirectory:
                 sync_directory(self._root)
 
     async def keys(self) -> Collection[StagingKey]:
-        """What lies here."""
+        """The keys of all partial files."""
         names = await asyncio.to_thread(os.listdir, self._root)
         return [key for name in names if (key := parse_staging_key(name)) is not None]
 
     async def free_bytes(self) -> int:
-        """Room on the file system, for an unprivileged writer."""
-        with as_appliance_errors("asking for free space"):
+        """The free space for an unprivileged process, in bytes."""
+        with as_appliance_errors("reading the free space"):
             return await asyncio.to_thread(room, self._root)
 
     async def room_beyond(self, length: int) -> int:
-        """How many bytes may follow the ``length`` of a partial that are here."""
-        with as_appliance_errors("asking for free space"):
+        """How many bytes a partial of ``length`` bytes can grow by; negative: see the port."""
+        with as_appliance_errors("reading the free space"):
             return await asyncio.to_thread(self._room_beyond, length)
 
     def _room_beyond(self, length: int) -> int:
         free = room(self._root)
         if self._slots is None or self._slots.stat().st_dev == self._root.stat().st_dev:
             return free
-        # There the whole image is needed once more, not a rename.
+        # The slots have a file system of their own: the image is copied there, not renamed.
         return min(free, room(self._slots) - length)
 
     def directory(self, key: StagingKey) -> Path:
-        """Where that partial lies."""
+        """The partial's directory."""
         return self._root / key

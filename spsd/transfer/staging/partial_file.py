@@ -1,11 +1,26 @@
-"""A partial image on disk: a plain prefix, the hash of exactly its bytes, and a durable mark.
+"""A partial image on disk: a plain prefix, the hash of exactly its bytes, and a durable record.
 
-Bytes come into a ring of ``DEPTH`` page-aligned buffers of a block each: one is being filled, the
-others are with two threads, one that hashes and one that writes. Both release the interpreter lock,
-so they run side by side with the event loop. Each buffer ends at a block's border in the file,
-whatever a resume or a slow origin has left before it, so that whole pages are written from the
-second one on. Every sync window the writer makes them durable and moves the mark: a power cut takes
-less than one window. What the origin said of the object is in a small record beside the image.
+Bytes are collected in a ring of ``DEPTH`` page-aligned buffers of one block each. One buffer is
+being filled; two threads work on the others, one hashes and one writes. Both release the
+interpreter lock, so they run in parallel with the event loop. Each buffer ends at a block boundary
+of the file, wherever a resume or a slow origin made it begin, so that whole pages are written from
+the second buffer on. What the origin stated about the object is in a small record beside the image.
+
+The order of durability, by which a power cut never leaves a record that promises missing bytes:
+
+1. The partial's directory is created, then its parent is synced (:func:`open_directory`): otherwise
+   the directory could be lost together with everything in it.
+2. The record is written before the first byte of a body (:meth:`PartialFile.describe`): bytes
+   without a record of their origin could not be continued.
+3. Every sync window, first the image is synced, then the record's ``synced`` is raised to its
+   length (:meth:`PartialFile._sync`). A power cut between the two leaves a record that promises
+   fewer bytes than are on disk, which is safe. So a power cut costs less than one window.
+4. To clear the partial, first the record's ``synced`` is set to 0, then the image is truncated
+   (:meth:`PartialFile.clear`): the opposite order, because now the record promises more.
+
+A record is replaced atomically: a new file is written and synced, renamed over the old one, and the
+directory is synced (:func:`spsd.storage.files.write_durably`), which also makes the image's name
+durable.
 """
 
 import asyncio
@@ -31,13 +46,15 @@ from spsd.transfer.staging.direct_io import ImageFile, buffers
 
 RECORD = "partial.json"
 RECORD_ROOM = 4096
-"""More than a record ever takes, in bytes."""
+"""An upper bound for the size of a record, in bytes."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What is known of the object, beside the partial file.
+    """What is known about the object: a JSON file beside the image.
 
-    ``origin`` is a hash of the URL the validators came from: a signed URL is a secret.
+    ``origin`` is a hash of the URL that the ETag came from, because a signed URL is a secret.
+    ``synced`` is the number of bytes that a power cut cannot take. ``boot_id`` is the boot in which
+    the record was written: only after a reboot is ``synced`` the limit of what can be used.
     """
 
     origin: str = ""
@@ -48,12 +65,15 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def origin_of(url: str) -> str:
-    """The URL's fingerprint, as kept in a record."""
+    """The hash of the URL, as it is stored in a record."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
 def open_directory(directory: Path) -> Record:
-    """Make the partial's directory, durably, and read its record; an unreadable one is none."""
+    """Create the partial's directory durably, and read its record.
+
+    A record that is absent or unreadable counts as an empty one.
+    """
     if not directory.is_dir():
         directory.mkdir(mode=0o700)
         sync_directory(directory.parent)
@@ -64,20 +84,25 @@ def open_directory(directory: Path) -> Record:
 
 
 def write_record(directory: Path, record: Record) -> None:
-    """Replace the record, durably."""
+    """Replace the record durably and atomically."""
     write_durably(directory / RECORD, msgspec.json.encode(record))
 
 
 T = TypeVar("T")
 SYNC_WINDOW = 32 * 1024 * 1024
+"""After so many written bytes the image is synced."""
 BLOCK = 1024 * 1024
-"""A multiple of the page: whole pages are written past the page cache."""
+"""A multiple of the page size: whole pages are written past the page cache."""
 DEPTH = 4
+"""The number of buffers."""
 IMAGE = "image"
 
 
 class PartialFile:
-    """An open partial; made by the staging adapter, used by one job at a time."""
+    """An open partial; the staging adapter creates it, and one job at a time uses it.
+
+    See :class:`spsd.transfer.ports.Partial`. The durability order is in the module's docstring.
+    """
 
     def __init__(
         self,
@@ -107,16 +132,16 @@ class PartialFile:
 
     @property
     def length(self) -> int:
-        """Bytes appended so far."""
+        """The number of bytes appended so far."""
         return self._length
 
     @property
     def synced(self) -> int:
-        """Bytes of which a power cut can take none."""
+        """The number of bytes that a power cut cannot take."""
         return self._synced
 
     def prefix(self, url: str) -> Prefix:
-        """What resume looks at, for a request to ``url``."""
+        """The values from which a request to ``url`` is planned."""
         record = self._record
         return Prefix(
             length=self._length,
@@ -125,20 +150,24 @@ class PartialFile:
             same_url=record.origin == origin_of(url),
         )
 
-    async def trust(self, length: int) -> None:
-        """Cut to ``length`` bytes and hash them; cancelled between two reads."""
+    async def restore(self, length: int) -> None:
+        """Truncate the image to ``length`` bytes and hash them; can be cancelled between reads.
+
+        Raises:
+            ApplianceError: the disk is broken, or the file is shorter than ``length``.
+        """
         await self._on(self._writer, lambda: self._file.truncate(length))
         while self._length < length:
-            want = min(self._block, length - self._length)
-            got = await self._on(self._hasher, partial(self._hash_from_disk, want))
-            self._length += got
+            size = min(self._block, length - self._length)
+            self._length += await self._on(self._hasher, partial(self._hash_from_disk, size))
         self._written = length
         self._synced = min(self._record.synced, length)
 
     async def describe(self, url: str, head: ResponseHead, total: int | None) -> None:
-        """Keep what the origin says of the object, before its bytes come."""
+        """Record what the response head states about the object, before its bytes are appended."""
         await self._drain()
-        # A 206 answers for the same object, and may leave out what is known (RFC 9110, 15.3.7).
+        # A 206 belongs to the same object, and may omit fields that the client has already (RFC
+        # 9110 section 15.3.7): then the recorded ETag stays.
         same = head.status == 206 and self.prefix(url).same_url
         known = self._record if same else Record()
         self._record = replace(
@@ -150,46 +179,48 @@ class PartialFile:
         await self._on(self._writer, self._write_record)
 
     async def clear(self) -> None:
-        """Back to no bytes, and nothing known of the object."""
+        """Remove all bytes, and everything recorded about the object."""
         await self._drain()
         self._record = Record(boot_id=self._record.boot_id)
         self._hash = hashlib.sha256()
         self._length = self._written = self._synced = 0
-        # The mark goes first: it must never promise bytes that are gone.
+        # Durability, step 4: first the record, because it must never promise bytes that are gone.
         await self._on(self._writer, self._write_record)
+        # Then the image; until it is truncated it has only bytes that no record promises.
         await self._on(self._writer, lambda: self._file.truncate(0))
 
-    async def room(self) -> memoryview:
-        """Where the next bytes go, at least one and at most a block; waits for a free buffer.
+    async def buffer(self) -> memoryview:
+        """Memory for the next bytes, at least one and at most a block; waits for a free buffer.
 
         Raises:
-            ApplianceError: the disk is full or broken; the partial is of no use any more.
+            ApplianceError: the disk is full or broken; the partial cannot be used any more.
         """
-        self._submit_buffer()  # what was gathered before: whoever has this room is to keep it
-        return await self._gathering()
+        # Bytes collected by ``append`` are submitted first: the returned memory must stay the same.
+        self._submit_buffer()
+        return await self._free_memory()
 
-    async def _gathering(self) -> memoryview:
-        """The room behind what is gathered already."""
+    async def _free_memory(self) -> memoryview:
+        """The free part of the buffer that is being filled, up to the next block boundary."""
         if self._filling is None:
             while not self._free:
                 await self._settle_oldest()
             self._filling, self._filled = self._free.pop(), 0
-        border = self._filled + self._block - self._length % self._block
-        return self._filling[self._filled : min(border, self._block)]
+        boundary = self._filled + self._block - self._length % self._block
+        return self._filling[self._filled : min(boundary, self._block)]
 
     def commit(self, size: int) -> None:
-        """Append the first ``size`` bytes of the room: they are hashed and written from now on."""
+        """Append the first ``size`` bytes of the buffer: the threads hash and write them."""
         self._filled += size
         self._length += size
         self._submit_buffer()
 
     async def append(self, block: bytes | memoryview) -> None:
-        """Append a copy of the block; small ones are gathered before they are written."""
+        """Append a copy of the block; small ones are collected before they are written."""
         rest = memoryview(block)
         while rest:
-            room = await self._gathering()
-            size = min(len(rest), len(room))
-            room[:size] = rest[:size]
+            memory = await self._free_memory()
+            size = min(len(rest), len(memory))
+            memory[:size] = rest[:size]
             rest = rest[size:]
             self._filled += size
             self._length += size
@@ -197,32 +228,37 @@ class PartialFile:
                 self._submit_buffer()
 
     async def read(self, first: int, length: int) -> bytes:
-        """The bytes from position ``first`` on, ``length`` of them or as many as there are."""
+        """The bytes from position ``first`` on: ``length`` of them, or fewer at the end."""
         await self._drain()
         if length == 0:
             return b""
         return await self._on(self._writer, lambda: self._file.read(length, first))
 
     async def seal(self) -> Sha256:
-        """Write everything out, durably, and give the digest of the file's bytes."""
+        """Make every byte durable, and return the SHA-256 of the file's bytes.
+
+        Raises:
+            ApplianceError: the disk is full or broken.
+        """
+        # All blocks are written and hashed before the sync, so it covers all of them.
         await self._drain()
         await self._on(self._writer, self._sync)
         return Sha256(self._hash.hexdigest())
 
     async def close(self) -> None:
-        """Wait for both threads and close the file; what they failed at was told or is moot."""
-        # A cancel that comes just now would leave both threads and the file for ever.
-        await to_completion(asyncio.to_thread(self._shut))
+        """Wait for both threads and close the file; their errors are not raised here."""
+        # Without this a cancellation at this moment would leave both threads and the file open.
+        await to_completion(asyncio.to_thread(self._close_now))
 
-    def _shut(self) -> None:
-        # What was appended is written: it counts as here, and a gap would shift what follows.
+    def _close_now(self) -> None:
+        # Bytes that were appended are written: they count as on disk within this boot.
         self._submit_buffer()
         self._writer.shutdown(wait=True)
         self._hasher.shutdown(wait=True, cancel_futures=True)
         self._file.close()
 
     def _submit_buffer(self) -> None:
-        # A room that nothing was committed of keeps its buffer, and what was read into that.
+        # A buffer without committed bytes stays: the caller may have read into it already.
         if self._filling is None or self._filled == 0:
             return
         buffer, self._filling = self._filling, None
@@ -238,8 +274,8 @@ class PartialFile:
     async def _settle_oldest(self) -> None:
         buffer, written, hashed = self._under_way[0]
         for work in (written, hashed):
-            if not work.done():  # mostly it is: waiting for it would cost a turn of the loop
-                # Shielded: a cancel would reach through and drop a block that waits for its turn.
+            if not work.done():  # usually it is; waiting would cost an iteration of the event loop
+                # Shielded: a cancellation would remove a block that still waits to be written.
                 await asyncio.shield(asyncio.wrap_future(work))
             work.result()
         self._under_way.popleft()
@@ -254,7 +290,7 @@ class PartialFile:
 
     def _write(self, block: memoryview) -> None:
         if self._failure is not None:
-            raise self._failure  # a later block must not take the failed one's place
+            raise self._failure  # a later block must not be written at the failed block's position
         try:
             self._write_all(block)
         except ApplianceError as error:
@@ -271,11 +307,12 @@ class PartialFile:
                 self._sync()
 
     def _as_errors(self) -> AbstractContextManager[None]:
-        # All that is still to come, where that is known, and the record beside it at least.
+        # The space still needed: the missing bytes if the size is known, and at least a record.
         need = max(RECORD_ROOM, (self._record.total or 0) - self._written)
         return as_appliance_errors("writing the partial file", into=self._directory, need=need)
 
     def _sync(self) -> None:
+        # Durability, step 3: first the bytes, then the record that promises them.
         self._file.sync()
         self._synced = self._written
         self._write_record()
@@ -293,5 +330,5 @@ class PartialFile:
 
 
 def _thread(name: str) -> ThreadPoolExecutor:
-    # Whoever starts it: the loop that answers, or the one that downloads.
+    # At lower priority than the loop that serves requests, whichever loop starts the thread.
     return ThreadPoolExecutor(1, thread_name_prefix=name, initializer=lower_priority)

@@ -22,7 +22,7 @@ from spsd.errors import (
 from spsd.slots.model import InstalledImage
 from spsd.slots.service import Slots
 from spsd.slots.upload import Uploads
-from spsd.transfer.rules.stall import RateWatch
+from spsd.transfer.rules.stall import RateMonitor
 from spsd.web.api.digest_fields import REPR_DIGEST, X_CHECKSUM, expected_digest
 from spsd.web.api.multipart import FormParser, PartBegins, PartData
 from spsd.web.api.slot_json import Running, SlotBody, empty_slots, image_body
@@ -89,7 +89,7 @@ async def _body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
     idle_s = request.app[LIMITS].upload_idle_s
     try:
         await send_continue(request)
-        watch = RateWatch(
+        watch = RateMonitor(
             minimum_bytes_per_s=SLOWEST_BYTES_PER_S, window_s=idle_s, now=time.monotonic()
         )
         while True:

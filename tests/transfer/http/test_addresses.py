@@ -1,4 +1,4 @@
-"""TODO."""
+"""The address policy, for direct connections, redirects and names with several addresses."""
 
 import socket
 
@@ -17,7 +17,7 @@ from tests.transfer.http.bodies import body_of
 LIMITS = Limits(
     connect_timeout_s=2, minimum_bytes_per_s=1, stall_window_s=2, rate_limit_bytes_per_s=0
 )
-TRUST = Trust.of("strict", None)
+TRUST = Trust.for_policy("strict", None)
 
 
 @pytest.mark.parametrize(
@@ -43,16 +43,16 @@ TRUST = Trust.of("strict", None)
     ],
 )
 def test_addresses(address, refused):
-    assert (AddressPolicy([]).refuses(address) is not None) is refused
-    assert AddressPolicy(["0.0.0.0/0", "::/0"]).refuses(address) is None
+    assert (AddressPolicy([]).refusal(address) is not None) is refused
+    assert AddressPolicy(["0.0.0.0/0", "::/0"]).refusal(address) is None
 
 
 def test_allow_reaches_no_further():
     policy = AddressPolicy(["127.0.0.5/32", "fe80::/10"])
-    assert policy.refuses("127.0.0.5") is None
-    assert policy.refuses("::ffff:127.0.0.5") is None
-    assert policy.refuses("fe80::1%eth0") is None
-    assert policy.refuses("127.0.0.6") == "a loopback address"
+    assert policy.refusal("127.0.0.5") is None
+    assert policy.refusal("::ffff:127.0.0.5") is None
+    assert policy.refusal("fe80::1%eth0") is None
+    assert policy.refusal("127.0.0.6") == "a loopback address"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_no_spelling_gets_past_the_connector(host, code):
 
 
 class Names(AbstractResolver):
-    """Answers with what the script says, one list of addresses for each look-up."""
+    """A resolver that returns the next list of addresses of the script for each look-up."""
 
     def __init__(self, *script):
         self.script = list(script)
@@ -101,7 +101,7 @@ class Names(AbstractResolver):
         ]
 
     async def close(self):
-        """Nothing is held."""
+        """There is nothing to close."""
 
 
 GOOD, BAD = "127.0.0.5", "127.0.0.6"
@@ -121,9 +121,9 @@ async def both():
 async def fetched(url, *script):
     async with (
         open_origin(ONLY_GOOD, TRUST, LIMITS, resolver=Names(*script)) as origin,
-        origin.open(url, RangeRequest()) as answer,
+        origin.open(url, RangeRequest()) as response,
     ):
-        return await body_of(answer)
+        return await body_of(response)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ async def test_a_name_with_bad_addresses_only(both, addresses):
 
 
 async def test_a_name_that_changes_between_two_look_ups(both):
-    """A redirect back to the name that was good a moment ago: it is judged by what it is now."""
+    """A redirect to the same name is judged by the address of its second look-up."""
     good, bad = both
     url = f"http://rebound.test:{good.port}/a"
     good.script(Redirect(url))
@@ -168,12 +168,12 @@ async def test_no_redirect_leads_to_a_bad_address(both, host):
 
 
 async def test_a_proxy_may_stand_where_no_origin_may(both):
-    """The operator named it; the origin's address is judged all the same."""
+    """The operator named the proxy; the origin's address is judged nevertheless."""
     good, bad = both
     proxies = ProxySettings(http=f"http://{BAD}:{bad.port}")
     async with open_origin(AddressPolicy([]), TRUST, LIMITS, proxies) as origin:
-        async with origin.open("http://name.test/a", RangeRequest()) as answer:
-            assert await body_of(answer) == b"bad"
+        async with origin.open("http://name.test/a", RangeRequest()) as response:
+            assert await body_of(response) == b"bad"
         with pytest.raises(OriginError) as caught:
             async with origin.open(f"http://{GOOD}:{good.port}/a", RangeRequest()):
                 pass

@@ -1,4 +1,4 @@
-"""Credentials reach the origin they were given for, and nobody else."""
+"""Credentials are sent to the origin that they were given for, and to no other server."""
 
 import asyncio
 from base64 import b64decode
@@ -20,18 +20,18 @@ LIMITS = Limits(
 
 
 async def fetched(url):
-    trust = await asyncio.to_thread(Trust.of, "checksum", None)
+    trust = await asyncio.to_thread(Trust.for_policy, "checksum", None)
     policy = AddressPolicy(["127.0.0.0/8"])
     async with (
         open_origin(policy, trust, LIMITS) as origin,
-        origin.open(url, RangeRequest()) as answer,
+        origin.open(url, RangeRequest()) as response,
     ):
-        return answer.head.status
+        return response.head.status
 
 
 def given(origin):
     """The credentials in each request, decoded; None for a request without any."""
-    fields = [one.headers.get("authorization") for one in origin.requests]
+    fields = [request.headers.get("authorization") for request in origin.requests]
     return [field and b64decode(field.removeprefix("Basic ")).decode() for field in fields]
 
 
@@ -51,7 +51,7 @@ def given(origin):
         ("a:b+c%2B", "a:b+c+"),
     ],
 )
-async def test_what_the_origin_gets(userinfo, sent):
+async def test_the_credentials_that_the_origin_receives(userinfo, sent):
     async with Origin({"/a": b"a"}) as origin:
         assert await fetched(f"http://{userinfo}@127.0.0.1:{origin.port}/a") == 200
         assert given(origin) == [sent]
@@ -84,19 +84,19 @@ async def two(tmp_path):
         ("plain", "http://localhost:{plain}/a", "plain", None),
     ],
 )
-async def test_what_follows_a_redirect(two, first, location, second, sent):
+async def test_credentials_after_a_redirect(two, first, location, second, sent):
     ports = {name: origin.port for name, origin in two.items()}
     two[first].script(Redirect(location.format(**ports)))
     url = two[first].url("/a").replace("//", "//ann:word@")
     assert await fetched(url) == 200
-    asked = given(two[second])
-    assert asked == (["ann:word", sent] if first == second else [sent])
+    received = given(two[second])
+    assert received == (["ann:word", sent] if first == second else [sent])
     assert given(two[first])[0] == "ann:word"
-    everything = [str(one.headers) for origin in two.values() for one in origin.requests]
+    everything = [str(request.headers) for origin in two.values() for request in origin.requests]
     assert not [text for text in everything if "cookie" in text or "referer" in text]
 
 
-async def test_credentials_do_not_come_back_after_a_detour(two):
+async def test_credentials_are_not_sent_again_after_a_redirect_away_and_back(two):
     plain, other = two["plain"], two["other"]
     plain.script(Redirect(other.url("/a")))
     other.script(Redirect(plain.url("/a")))
@@ -118,12 +118,12 @@ async def test_credentials_do_not_come_back_after_a_detour(two):
     ],
 )
 @pytest.mark.parametrize("hops", [1, 11])
-async def test_a_bad_redirect_shows_nothing_of_it(location, hops):
+async def test_the_error_of_a_bad_redirect_contains_no_secret(location, hops):
     async with Origin({"/a": b"a"}) as origin:
         loop = Redirect(origin.url("/a"))
         origin.script(*[loop] * (hops - 1), Redirect(location.encode().decode("latin-1")))
         with pytest.raises(OriginError) as caught:
             await fetched(origin.url("/a"))
-    told = caught.value.sentence()
-    assert "word" not in told.replace("password", "")
-    assert "signed" not in told
+    sentence = caught.value.sentence()
+    assert "word" not in sentence.replace("password", "")
+    assert "signed" not in sentence

@@ -1,4 +1,4 @@
-"""Bodies as they are read, from an origin on a real wire: straight off it, parsed, over TLS."""
+"""Reading bodies from an origin over a real connection: from the transport, parsed, over TLS."""
 
 import asyncio
 import ssl
@@ -33,18 +33,18 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
 async def reads(
     act: Act,
     *,
-    room: int,
+    buffer_bytes: int,
     way: Way = "straight",
     tls: ssl.SSLContext | None = None,
     content: bytes = CONTENT,
     when: list[float] | None = None,
 ) -> tuple[list[int], OriginError | None]:
-    """How many bytes each read gave, and what ended them; ``when`` is told the time of each."""
+    """The bytes of each read and the error at the end; the times are added to ``when``."""
     limits = Limits(
         connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=STALL_S, rate_limit_bytes_per_s=0
     )
-    trust = await asyncio.to_thread(Trust.of, "checksum", None)
-    sizes, got, memory = [], b"", memoryview(bytearray(room))
+    trust = await asyncio.to_thread(Trust.for_policy, "checksum", None)
+    sizes, got, memory = [], b"", memoryview(bytearray(buffer_bytes))
     async with (
         Origin(
             {"/a": content},
@@ -52,10 +52,10 @@ async def reads(
             ssl_context=tls if way == "TLS" else None,
         ) as server,
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,
-        origin.open(server.url("/a"), RangeRequest()) as answer,
+        origin.open(server.url("/a"), RangeRequest()) as response,
     ):
         try:
-            while size := await answer.read_into(memory):
+            while size := await response.read_into(memory):
                 sizes.append(size)
                 if when is not None:
                     when.append(asyncio.get_running_loop().time())
@@ -69,40 +69,42 @@ async def reads(
 
 @every_way
 @every_form
-@pytest.mark.parametrize("room", [1000, 4096, 1_000_000])
-async def test_a_room_is_filled(room: int, form: Act, way: Way, tls: ssl.SSLContext) -> None:
-    sizes, error = await reads(form, room=room, way=way, tls=tls)
+@pytest.mark.parametrize("buffer_bytes", [1000, 4096, 1_000_000])
+async def test_a_buffer_is_filled(
+    buffer_bytes: int, form: Act, way: Way, tls: ssl.SSLContext
+) -> None:
+    sizes, error = await reads(form, buffer_bytes=buffer_bytes, way=way, tls=tls)
     assert error is None
-    full, rest = divmod(len(CONTENT), room)
-    assert sizes == [room] * full + [rest] * (rest > 0)
+    full, rest = divmod(len(CONTENT), buffer_bytes)
+    assert sizes == [buffer_bytes] * full + [rest] * (rest > 0)
 
 
 @every_way
 @every_form
 async def test_every_byte_of_a_long_body_comes(form: Act, way: Way, tls: ssl.SSLContext) -> None:
-    """Many rooms, many turns of the loop, and an origin that closes after its last byte."""
-    sizes, error = await reads(form, room=64 * 1024 - 1, way=way, tls=tls, content=LONG)
+    """Many buffers, many iterations of the loop, and an origin that closes after its last byte."""
+    sizes, error = await reads(form, buffer_bytes=64 * 1024 - 1, way=way, tls=tls, content=LONG)
     assert error is None
     assert sum(sizes) == len(LONG)
 
 
 @every_way
-async def test_what_has_come_is_handed_on_while_the_origin_hangs(
+async def test_received_bytes_are_returned_while_the_origin_hangs(
     way: Way, tls: ssl.SSLContext
 ) -> None:
-    """Else bytes that are here would be neither kept nor counted until it stalls."""
-    handed_on: list[float] = []
-    sizes, error = await reads(Hang(1000), room=4096, way=way, tls=tls, when=handed_on)
+    """Otherwise received bytes would be neither written nor counted until the stall."""
+    returned_at: list[float] = []
+    sizes, error = await reads(Hang(1000), buffer_bytes=4096, way=way, tls=tls, when=returned_at)
     ended = asyncio.get_running_loop().time()
     assert sizes == [1000]
     assert error is not None
     assert error.code is FailureCode.STALL
-    assert ended - handed_on[0] > STALL_S / 2
+    assert ended - returned_at[0] > STALL_S / 2
 
 
 @every_way
-async def test_a_drip_is_handed_on_in_parts(way: Way, tls: ssl.SSLContext) -> None:
-    sizes, error = await reads(Drip(1024, 0.1), room=1_000_000, way=way, tls=tls)
+async def test_a_drip_is_returned_in_parts(way: Way, tls: ssl.SSLContext) -> None:
+    sizes, error = await reads(Drip(1024, 0.1), buffer_bytes=1_000_000, way=way, tls=tls)
     assert error is None
     assert len(sizes) > 1
 
@@ -110,32 +112,32 @@ async def test_a_drip_is_handed_on_in_parts(way: Way, tls: ssl.SSLContext) -> No
 @every_way
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("cut", [0, 1500, 200_000])
-async def test_what_came_before_a_cut_is_read_before_it_is_told(
+async def test_bytes_before_a_broken_connection_are_returned_before_its_error(
     cut: int, reset: bool, way: Way, tls: ssl.SSLContext
 ) -> None:
     sizes, error = await reads(
-        CutAfter(cut, reset=reset), room=1000, way=way, tls=tls, content=LONG
+        CutAfter(cut, reset=reset), buffer_bytes=1000, way=way, tls=tls, content=LONG
     )
     assert error is not None
     assert error.code is FailureCode.CUT_OFF
-    # A reset may overtake what is under way: TCP promises no more.
+    # A reset may discard bytes in transit: TCP does not promise more.
     assert sum(sizes) == cut or (reset and sum(sizes) < cut)
 
 
-async def test_a_cancelled_read_leaves_the_room_alone(tls: ssl.SSLContext) -> None:
-    """Whoever has cancelled may give the memory to somebody else."""
+async def test_a_cancelled_read_does_not_write_to_the_buffer(tls: ssl.SSLContext) -> None:
+    """After a cancellation the caller may use the memory for something else."""
     memory = bytearray(1_000_000)
     limits = Limits(
         connect_timeout_s=5, minimum_bytes_per_s=1, stall_window_s=60, rate_limit_bytes_per_s=0
     )
-    trust = await asyncio.to_thread(Trust.of, "checksum", None)
+    trust = await asyncio.to_thread(Trust.for_policy, "checksum", None)
     async with (
         Origin({"/a": CONTENT}, [Drip(100, 0.01)]) as server,
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, limits) as origin,
-        origin.open(server.url("/a"), RangeRequest()) as answer,
+        origin.open(server.url("/a"), RangeRequest()) as response,
     ):
-        first = await answer.read_into(memoryview(memory)[:100])
-        reading = asyncio.create_task(answer.read_into(memoryview(memory)))
+        first = await response.read_into(memoryview(memory)[:100])
+        reading = asyncio.create_task(response.read_into(memoryview(memory)))
         while not memory[first + 100]:
             await asyncio.sleep(0)
         reading.cancel()

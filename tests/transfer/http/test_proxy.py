@@ -1,4 +1,4 @@
-"""Proxies: a real squid, and some that are none."""
+"""Proxies: a real squid, and servers that are not proxies."""
 
 import asyncio
 import socket
@@ -42,14 +42,14 @@ def pair(tmp_path_factory):
 
 async def fetched(url, proxy, *, policy=NOTHING, trust=None, direct=(), request=None):
     """The body and the evidence; raises what the origin raises."""
-    trust = trust or await asyncio.to_thread(Trust.of, "checksum", None)
+    trust = trust or await asyncio.to_thread(Trust.for_policy, "checksum", None)
     proxies = ProxySettings(proxy, proxy, tuple(direct))
     async with (
         open_origin(policy, trust, LIMITS, proxies) as origin,
-        origin.open(url, request or RangeRequest()) as answer,
+        origin.open(url, request or RangeRequest()) as response,
     ):
-        body = await body_of(answer)
-        return body, answer
+        body = await body_of(response)
+        return body, response
 
 
 async def failure(url, proxy, **settings):
@@ -61,9 +61,9 @@ async def failure(url, proxy, **settings):
 
 @asynccontextmanager
 async def serving(pair=None, **objects):
-    """An origin, and its address by the name that only the proxy knows.
+    """An origin, and its URL with the name that only the proxy can look up.
 
-    No other has the path: squid's log is that of all tests here, and a port may come again.
+    The path is unique: all tests share the log of squid, and a port may be used again.
     """
     path = f"/{uuid4().hex}"
     context = await asyncio.to_thread(server_context, *pair) if pair is not None else None
@@ -75,53 +75,53 @@ async def serving(pair=None, **objects):
 @needs_squid
 async def test_plain_http_in_absolute_form(squid):
     async with serving() as (origin, url):
-        body, answer = await fetched(url, squid.url)
+        body, response = await fetched(url, squid.url)
         assert body == CONTENT
-        assert answer.evidence == {"status": 200, "proxy": squid.address}
+        assert response.evidence == {"status": 200, "proxy": squid.address}
         assert "squid" in origin.requests[0].headers["via"]
-        await squid.tells(f"GET {url}")
+        await squid.wait_for_log(f"GET {url}")
 
 
 @needs_squid
 async def test_a_range_through_the_proxy(squid):
     async with serving() as (_, url):
-        body, answer = await fetched(url, squid.url, request=RangeRequest(70_000))
-        assert (answer.head.status, body) == (206, CONTENT[70_000:])
+        body, response = await fetched(url, squid.url, request=RangeRequest(70_000))
+        assert (response.head.status, body) == (206, CONTENT[70_000:])
 
 
 @needs_squid
 async def test_https_by_connect_is_verified(squid, pair):
-    trust = await asyncio.to_thread(Trust.of, "strict", pair[0])
+    trust = await asyncio.to_thread(Trust.for_policy, "strict", pair[0])
     async with serving(pair) as (origin, url):
-        body, answer = await fetched(url, squid.url, trust=trust)
+        body, response = await fetched(url, squid.url, trust=trust)
         assert body == CONTENT
-        assert answer.evidence["tls"] == "verified"
-        assert answer.evidence["proxy"] == squid.address
+        assert response.evidence["tls"] == "verified"
+        assert response.evidence["proxy"] == squid.address
         assert "via" not in origin.requests[0].headers
         assert "proxy-authorization" not in origin.requests[0].headers
-        await squid.tells(f"CONNECT {NAME}:{origin.port}")
+        await squid.wait_for_log(f"CONNECT {NAME}:{origin.port}")
 
 
 @needs_squid
 async def test_tls_policies_hold_through_connect(squid, pair):
     async with serving(pair) as (origin, url):
-        strict = await asyncio.to_thread(Trust.of, "strict", None)
+        strict = await asyncio.to_thread(Trust.for_policy, "strict", None)
         error = await failure(url, squid.url, trust=strict)
         assert error.code is FailureCode.TLS
         assert origin.requests == []
-        body, answer = await fetched(url, squid.url)
+        body, response = await fetched(url, squid.url)
         assert body == CONTENT
-        assert answer.evidence["tls"] == "not verified (self-signed certificate)"
+        assert response.evidence["tls"] == "not verified (self-signed certificate)"
 
 
 @needs_squid
 @pytest.mark.parametrize("secure", [False, True])
 async def test_a_proxy_that_asks_for_a_password(squid, pair, secure):
     async with serving(pair if secure else None) as (origin, url):
-        body, answer = await fetched(url, squid.guarded())
+        body, response = await fetched(url, squid.guarded())
         assert body == CONTENT
         assert "proxy-authorization" not in origin.requests[0].headers
-        assert PASSWORD not in str(answer.evidence)
+        assert PASSWORD not in str(response.evidence)
         for wrong in (
             squid.guarded(password="another"),
             squid.guarded()
@@ -139,8 +139,8 @@ async def test_a_proxy_that_asks_for_a_password(squid, pair, secure):
 @needs_squid
 async def test_a_407_through_the_tunnel_is_the_origins(squid, pair):
     async with serving(pair, always=Status(407)) as (_, url):
-        _, answer = await fetched(url, squid.url)
-        assert answer.head.status == 407
+        _, response = await fetched(url, squid.url)
+        assert response.head.status == 407
 
 
 @needs_squid
@@ -155,8 +155,8 @@ async def test_credentials_for_the_origin_and_for_the_proxy_do_not_mix(squid):
 async def test_an_exception_goes_direct(squid):
     async with serving() as (origin, known):
         url = known.replace(NAME, "127.0.0.1")
-        _, answer = await fetched(url, squid.url, policy=LOOPBACK, direct=["127.0.0.0/8"])
-        assert "proxy" not in answer.evidence
+        _, response = await fetched(url, squid.url, policy=LOOPBACK, direct=["127.0.0.0/8"])
+        assert "proxy" not in response.evidence
         assert "via" not in origin.requests[0].headers
         error = await failure(url, squid.url, direct=["127.0.0.0/8"])
         assert error.code is FailureCode.POLICY
@@ -191,8 +191,8 @@ async def test_an_address_is_refused_although_the_proxy_would_dial_it(squid, hos
         assert error.code is FailureCode.POLICY, error
         assert origin.requests == []
         await fetched(known, squid.url)
-        await squid.tells(f"GET {known}")
-        assert len([line for line in squid.told if urlsplit(known).path in line]) == 1
+        await squid.wait_for_log(f"GET {known}")
+        assert len([line for line in squid.log_lines if urlsplit(known).path in line]) == 1
 
 
 @needs_squid
@@ -206,16 +206,16 @@ async def test_a_redirect_to_an_address_is_judged_too(squid):
 
 @needs_squid
 @pytest.mark.parametrize(
-    ("host", "transient", "told"),
+    ("host", "transient", "status"),
     [(NAME, True, "503"), (CLOSED, False, "403")],
 )
-async def test_what_connect_is_refused(squid, host, transient, told):
+async def test_the_proxy_refuses_connect(squid, host, transient, status):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     error = await failure(f"https://{host}:{port}/a", squid.url)
     assert error.code is FailureCode.PROXY
     assert error.transient is transient
-    assert told in error.what
+    assert status in error.what
     assert error.evidence == {"host": host, "proxy": squid.address}
 
 
@@ -246,25 +246,25 @@ async def test_a_proxy_of_another_kind():
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("reply", "code"),
     [
         (b"220 mail.test ESMTP\r\n", "proxy"),
         (b"HTTP/1.1 502 Bad\r\n\r\n", "proxy"),
         (b"", "cut_off"),
     ],
 )
-async def test_what_is_no_proxy(scheme, said, code):
-    async def answer(reader, writer):
+async def test_a_server_that_is_not_a_proxy(scheme, reply, code):
+    async def response(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(said)
+        writer.write(reply)
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(response, "127.0.0.1", 0)
     async with server:
         proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        if scheme == "http" and said.startswith(b"HTTP"):
+        if scheme == "http" and reply.startswith(b"HTTP"):
             _, got = await fetched(f"{scheme}://a.test/", proxy)
-            assert got.head.status == 502  # whose it is, nobody can tell
+            assert got.head.status == 502  # the sender of the status is unknown
             return
         error = await failure(f"{scheme}://a.test/", proxy)
         assert error.code == code

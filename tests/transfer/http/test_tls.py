@@ -1,4 +1,4 @@
-"""What TLS proved of an origin, and what is told when it proved nothing."""
+"""Verification of origins, and the evidence of verified and unverified connections."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ LIMITS = Limits(
 )
 every_policy = pytest.mark.parametrize("policy", ["checksum", "strict"])
 every_python = pytest.mark.parametrize("python", ["3.12", "3.13"])
-"""How contexts come about there, simulated where another one runs."""
+"""The defaults of these Python versions, simulated if another one runs."""
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ async def serving(authority, **settings):
 
 
 async def evidence(url, policy, ca_file=None):
-    trust = await asyncio.to_thread(Trust.of, policy, ca_file)
+    trust = await asyncio.to_thread(Trust.for_policy, policy, ca_file)
     async with (
         open_origin(AddressPolicy(["127.0.0.0/8"]), trust, LIMITS) as origin,
-        origin.open(url, RangeRequest()) as answer,
+        origin.open(url, RangeRequest()) as response,
     ):
-        assert await body_of(answer) == b"a"
-        return answer.evidence
+        assert await body_of(response) == b"a"
+        return response.evidence
 
 
 async def failure(url, policy, ca_file=None):
@@ -57,9 +57,9 @@ async def failure(url, policy, ca_file=None):
 @every_policy
 async def test_verified_with_the_configured_authorities(authority, policy):
     async with serving(authority) as (origin, fingerprint):
-        told = await evidence(origin.url("/a"), policy, authority.file)
-        shown = told.pop("certificate sha256").split()
-        assert told == {"status": 200, "tls": "verified"}
+        facts = await evidence(origin.url("/a"), policy, authority.file)
+        shown = facts.pop("certificate sha256").split()
+        assert facts == {"status": 200, "tls": "verified"}
         assert shown[0] == fingerprint
         # Before 3.13 there is no public way to the rest of the chain.
         assert len(shown) == (2 if sys.version_info >= (3, 13) else 1)
@@ -70,14 +70,14 @@ async def test_verified_with_the_configured_authorities(authority, policy):
 async def test_an_authority_without_key_identifiers_is_one(authority, policy, python, monkeypatch):
     as_python_does(python, monkeypatch)
     async with serving(authority) as (origin, _):
-        told = await evidence(origin.url("/a"), policy, authority.file)
-        assert told["tls"] == "verified"
+        facts = await evidence(origin.url("/a"), policy, authority.file)
+        assert facts["tls"] == "verified"
 
 
 @every_policy
 @every_python
 @pytest.mark.parametrize("named", ["the intermediate", "the origin itself"])
-async def test_what_the_operator_names_is_trusted_for_itself(
+async def test_a_certificate_in_ca_file_is_accepted_without_its_issuer(
     authority, policy, python, named, monkeypatch
 ):
     as_python_does(python, monkeypatch)
@@ -86,12 +86,12 @@ async def test_what_the_operator_names_is_trusted_for_itself(
     if named == "the origin itself":
         lower.file.write_text(ssl.DER_cert_to_PEM_cert(der))
     async with Origin({"/a": b"a"}, ssl_context=context) as origin:
-        told = await evidence(origin.url("/a"), policy, lower.file)
-        assert told["tls"] == "verified"
+        facts = await evidence(origin.url("/a"), policy, lower.file)
+        assert facts["tls"] == "verified"
 
 
 @every_python
-async def test_who_is_no_authority_signs_for_nobody(authority, python, monkeypatch):
+async def test_a_certificate_signed_by_a_non_authority_is_refused(authority, python, monkeypatch):
     as_python_does(python, monkeypatch)
     context, _ = await asyncio.to_thread(lambda: authority.under(is_authority=False).context())
     async with Origin({"/a": b"a"}, ssl_context=context) as origin:
@@ -102,14 +102,14 @@ async def test_who_is_no_authority_signs_for_nobody(authority, python, monkeypat
 
 async def test_another_authority_is_not_enough(authority):
     async with serving(authority) as (origin, fingerprint):
-        told = await evidence(origin.url("/a"), "checksum")
-        assert told["tls"].startswith("not verified (")
-        assert told["certificate sha256"].split()[0] == fingerprint
-        assert "our clock" not in told
-        seen = len(origin.requests)
+        facts = await evidence(origin.url("/a"), "checksum")
+        assert facts["tls"].startswith("not verified (")
+        assert facts["certificate sha256"].split()[0] == fingerprint
+        assert "our clock" not in facts
+        requests_before = len(origin.requests)
         error = await failure(origin.url("/a"), "strict")
         assert error.code is FailureCode.TLS
-        assert len(origin.requests) == seen
+        assert len(origin.requests) == requests_before
 
 
 async def test_the_wrong_host(authority):
@@ -125,42 +125,44 @@ TIMES = [
 ]
 
 
-def told_of_time(begins, ends):
+def validity_evidence(begins, ends):
     form = "%Y-%m-%dT%H:%M:%SZ"
     return {"certificate valid from": begins.strftime(form), "until": ends.strftime(form)}
 
 
 @pytest.mark.parametrize(("begins", "ends", "reason"), TIMES)
-async def test_a_certificate_of_another_time_is_told_with_both_clocks(
+async def test_a_certificate_of_another_time_is_reported_with_both_clocks(
     authority, begins, ends, reason
 ):
     async with serving(authority, begins=begins, ends=ends) as (origin, _):
-        told = await evidence(origin.url("/a"), "checksum", authority.file)
-        assert told["tls"] == f"not verified ({reason})"
-        assert told.items() >= told_of_time(begins, ends).items()
-        assert abs(datetime.fromisoformat(told["our clock"]) - NOW) < DAY
-        assert abs(told["ahead of the origin's by seconds"]) < 5
+        facts = await evidence(origin.url("/a"), "checksum", authority.file)
+        assert facts["tls"] == f"not verified ({reason})"
+        assert facts.items() >= validity_evidence(begins, ends).items()
+        assert abs(datetime.fromisoformat(facts["our clock"]) - NOW) < DAY
+        assert abs(facts["ahead of the origin's by seconds"]) < 5
 
 
 @pytest.mark.parametrize(("begins", "ends", "reason"), TIMES)
-async def test_strict_looks_without_giving_anything_away(authority, begins, ends, reason):
+async def test_strict_inspects_the_certificate_without_sending_a_secret(
+    authority, begins, ends, reason
+):
     async with serving(authority, begins=begins, ends=ends) as (origin, _):
         url = origin.url("/secret/a").replace("//", "//ann:word@") + "?signed"
         error = await failure(url, "strict", authority.file)
         assert error.code is FailureCode.TLS
         assert error.what.endswith(reason)
-        assert error.evidence.items() >= told_of_time(begins, ends).items()
+        assert error.evidence.items() >= validity_evidence(begins, ends).items()
         assert abs(error.evidence["ahead of the origin's by seconds"]) < 5
         assert "word" not in error.sentence()
         assert "signed" not in error.sentence()
-        [asked] = origin.requests
-        assert (asked.method, asked.path) == ("HEAD", "/")
-        assert "authorization" not in asked.headers
-        assert "signed" not in str(asked)
+        [request] = origin.requests
+        assert (request.method, request.path) == ("HEAD", "/")
+        assert "authorization" not in request.headers
+        assert "signed" not in str(request)
 
 
-async def test_strict_without_a_second_answer_tells_our_clock(authority):
-    """The origin is gone by the time of the second look."""
+async def test_strict_without_a_second_response_reports_the_own_clock(authority):
+    """The origin is no longer there when its certificate is inspected."""
     context, _ = await asyncio.to_thread(
         lambda: authority.context(begins=NOW - 3 * DAY, ends=NOW - DAY)
     )

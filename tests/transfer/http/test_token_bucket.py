@@ -1,4 +1,4 @@
-"""TODO."""
+"""The shared rate limit, in real time."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ async def test_idle_time_is_not_saved_up():
 
 
 @pytest.mark.parametrize("rate", [0, 10**9])
-async def test_a_faster_rate_wakes_whoever_waits(rate):
+async def test_a_faster_rate_wakes_waiting_calls(rate):
     bucket = TokenBucket(1)
     waiting = [asyncio.create_task(bucket.take(1_000_000)) for _ in range(3)]
     await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_a_faster_rate_wakes_whoever_waits(rate):
     assert await seconds(asyncio.gather(*waiting)) < 1
 
 
-async def test_a_slower_rate_holds_for_what_has_not_passed():
+async def test_a_slower_rate_applies_to_waiting_calls():
     bucket = TokenBucket(1000)
     waiting = asyncio.create_task(bucket.take(100))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The tables for bodies, digests and redirects: a case for each row, and properties."""
 
 import pytest
 from hypothesis import given
@@ -13,11 +13,11 @@ from spsd.transfer.rules.body import (
     Finished,
     Opening,
     Received,
-    is_page,
+    bytes_within,
+    is_web_page,
     judge_body,
     judge_digest,
     judge_opening,
-    within,
 )
 from spsd.transfer.rules.redirect import REDIRECT_LIMIT, REDIRECTS, Hop
 
@@ -49,8 +49,8 @@ A, B = "a" * 64, "b" * 64
         ("", b" " * (PAGE_BYTES - 5) + b"<html>", False),
     ],
 )
-def test_what_is_a_page(media_type, beginning, expected):
-    assert is_page(media_type, beginning) is expected
+def test_which_bodies_are_web_pages(media_type, beginning, expected):
+    assert is_web_page(media_type, beginning) is expected
 
 
 OPENINGS = {
@@ -97,10 +97,10 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("table", "name", "seen", "expected"), CASES, ids=lambda v: str(v)[:30])
-def test_row(table, name, seen, expected):
-    assert table.row(seen).name == name
-    verdict = table.decide(seen)
+@pytest.mark.parametrize(("table", "name", "value", "expected"), CASES, ids=lambda v: str(v)[:30])
+def test_row(table, name, value, expected):
+    assert table.row(value).name == name
+    verdict = table.decide(value)
     assert verdict == expected or verdict.code is expected
 
 
@@ -113,9 +113,9 @@ def test_the_edges():
     assert PAGE_BYTES == 4096
     assert judge_opening(Opening("text/html", b"<form>", 1)) is not None
     assert judge_body(Received(99, None, 99)) is None
-    called = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
-    assert called is not None
-    assert called.code is FailureCode.PORTAL
+    by_media_type = judge_digest(Finished(A, B, 5, False, 1, "text/html", b"log in"))
+    assert by_media_type is not None
+    assert by_media_type.code is FailureCode.PORTAL
 
 
 WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
@@ -142,7 +142,7 @@ WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
         ),
         (
             judge_body(Received(100, None, 99)),
-            "disk_full: the image has no end before the disk has (bytes 100). ",
+            "disk_full: the disk is full, and the image has not ended (bytes 100). ",
             False,
         ),
         (
@@ -160,8 +160,8 @@ WRONG = f"expected {A}, computed {B}, bytes 5, tls none"
                 Finished(A, B, 5, False, 0, "", IMAGE, surplus=True, notes={"tls": "none"})
             ),
             (
-                "too_long: more bytes came than announced, and those that were announced are not "
-                f"the image ({WRONG}). "
+                "too_long: the origin sent more bytes than it announced, and the announced bytes "
+                f"are not the image ({WRONG}). "
             ),
             False,
         ),
@@ -192,9 +192,9 @@ LENGTHS = st.integers(0, 40)
 
 
 @given(st.builds(Received, LENGTHS, st.none() | LENGTHS, LENGTHS, st.booleans()))
-def test_no_body_is_taken_that_is_not_what_was_told(received):
+def test_a_body_is_accepted_only_if_it_fits_the_disk_and_its_stated_length(received):
     error = judge_body(received)
-    fits = received.length <= received.room
+    fits = received.length <= received.disk_limit
     known = received.total
     if error is None:
         assert fits
@@ -204,13 +204,13 @@ def test_no_body_is_taken_that_is_not_what_was_told(received):
 
 
 @given(LENGTHS, LENGTHS, st.none() | LENGTHS)
-def test_no_byte_is_taken_past_what_was_told(length, size, total):
-    taken = within(length, size, total)
-    assert 0 <= taken <= size
+def test_no_byte_past_the_stated_total_is_accepted(length, size, total):
+    accepted = bytes_within(length, size, total)
+    assert 0 <= accepted <= size
     if total is None or length + size <= total:
-        assert taken == size
+        assert accepted == size
     else:
-        assert length + taken == max(length, total)
+        assert length + accepted == max(length, total)
 
 
 @given(
@@ -225,7 +225,7 @@ def test_no_byte_is_taken_past_what_was_told(length, size, total):
         beginning=st.sampled_from([PAGE, IMAGE, b""]),
     )
 )
-def test_only_the_digest_lets_bytes_in_and_a_wrong_one_is_retried_once(finished):
+def test_only_the_digest_accepts_bytes_and_a_wrong_one_is_retried_once(finished):
     error = judge_digest(finished)
     assert (error is None) == (finished.computed == finished.expected)
     if error is not None:
@@ -234,12 +234,10 @@ def test_only_the_digest_lets_bytes_in_and_a_wrong_one_is_retried_once(finished)
 
 
 @given(st.sampled_from(["", "text/html"]), st.binary(max_size=20), st.booleans())
-def test_a_page_never_takes_the_place_of_bytes_and_anything_may_where_there_are_none(
-    media_type, text, doctype
-):
+def test_a_web_page_never_replaces_bytes_but_may_fill_an_empty_partial(media_type, text, doctype):
     beginning = (PAGE if doctype else b"") + text
     assert judge_opening(Opening(media_type, beginning, 0)) is None
     error = judge_opening(Opening(media_type, beginning, 9))
-    assert (error is not None) == is_page(media_type, beginning)
+    assert (error is not None) == is_web_page(media_type, beginning)
     if error is not None:
         assert not error.transient

@@ -1,4 +1,4 @@
-"""The values of resume, each by a table of its edges."""
+"""The values of resuming a download, each with a table of edge cases."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from spsd.transfer.rules.messages import (
 K = 1024
 
 
-def test_nothing_kept_says_nothing():
+def test_an_empty_prefix_has_no_validator():
     assert Prefix() == Prefix(length=0, total=None, etag=None, same_url=True)
     assert Prefix().validator is None
 
@@ -45,31 +45,31 @@ def test_a_strong_etag_is_quoted_on_both_sides(etag, strong):
 
 def test_windows_shrink_by_a_quarter_for_each_break_and_not_below_64():
     whole = Windows()
-    sizes = [whole.after(breaks).size for breaks in (0, 1, 2, 5, 6, 10**6)]
+    sizes = [whole.shrunk(breaks).size for breaks in (0, 1, 2, 5, 6, 10**6)]
     assert sizes == [64 * K, 16 * K, 4 * K, 64, 64, 64]
-    assert whole.after(3).probe_from == whole.probe_from == 256 * K
-    assert Windows(16, 64).after(3) == Windows(16, 64)
+    assert whole.shrunk(3).probe_from == whole.probe_from == 256 * K
+    assert Windows(16, 64).shrunk(3) == Windows(16, 64)
 
 
 @pytest.mark.parametrize(("size", "least"), [(64 * K, 4 * K), (96, 6), (80, 5), (64, 4), (16, 4)])
-def test_so_few_are_fetched_anew(size, least):
-    assert Windows(size).least == least
+def test_the_length_up_to_which_bytes_are_fetched_again(size, least):
+    assert Windows(size).refetch_limit == least
 
 
 def test_never_more_than_a_quarter_is_compared():
     assert [Windows(10).overlap(length) for length in (3, 4, 39, 40, 99)] == [0, 1, 9, 10, 10]
 
 
-def test_asks_in_the_order_of_what_they_take_for_granted():
-    asks = [
+def test_the_strength_of_requests():
+    requests = [
         RangeRequest(),
         RangeRequest(9, overlap=2),
         RangeRequest(9, probe=2),
         RangeRequest(9),
         RangeRequest(9, '"a"'),
     ]
-    assert [request.strength for request in asks] == [0, 1, 2, 3, 4]
-    assert [request.first for request in asks] == [0, 7, 0, 9, 9]
+    assert [request.strength for request in requests] == [0, 1, 2, 3, 4]
+    assert [request.first for request in requests] == [0, 7, 0, 9, 9]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_part_lies_within_its_object(span, possible):
 )
 def test_a_content_range(text, span, size):
     head = ResponseHead(206, {"content-range": text})
-    assert (head.span, head.whole_size) == (span, size)
+    assert (head.span, head.complete_length) == (span, size)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_a_content_length(text, length):
     assert ResponseHead(200, {"content-length": text}).length == length
 
 
-def test_a_reply_without_header_fields():
+def test_a_response_without_header_fields():
     bare = ResponseHead(200, {})
-    assert (bare.length, bare.span, bare.whole_size) == (None, None, None)
+    assert (bare.length, bare.span, bare.complete_length) == (None, None, None)
     assert (bare.coding, bare.media_type) == ("", "")
 
 
@@ -153,7 +153,7 @@ def test_a_media_type_is_without_parameters():
         ('"a"', None, ValidatorMatch.UNKNOWN),
     ],
 )
-def test_what_two_etags_say(ours, theirs, same):
+def test_the_comparison_of_two_etags(ours, theirs, same):
     headers = {} if theirs is None else {"etag": theirs}
     here = Exchange(RangeRequest(), Prefix(1, etag=ours), ResponseHead(200, headers), 0)
     assert here.validator_match is same
@@ -163,6 +163,6 @@ def test_what_two_etags_say(ours, theirs, same):
     assert elsewhere.validator_match is ValidatorMatch.UNKNOWN
 
 
-def test_why_is_no_part_of_what_is_done():
+def test_the_reason_does_not_count_in_a_comparison():
     assert Restart(1) == Restart(1, "because")
     assert Restart(1).why == ""

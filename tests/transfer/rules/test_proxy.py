@@ -1,4 +1,4 @@
-"""TODO."""
+"""Which proxy a request uses: settings, environment and exceptions."""
 
 import ipaddress
 
@@ -58,14 +58,14 @@ NAME = st.lists(LABEL, min_size=1, max_size=4).map(".".join)
 
 
 @given(NAME, NAME, st.booleans())
-def test_a_domain_covers_itself_and_what_is_below_it(domain, below, dotted):
+def test_a_domain_covers_itself_and_the_names_below_it(domain, below, dotted):
     exception = f".{domain}" if dotted else domain
     assert goes_direct(domain, exception)
     assert goes_direct(f"{below}.{domain}", exception)
 
 
 @given(NAME, NAME)
-def test_and_nothing_else(domain, other):
+def test_a_domain_covers_no_other_name(domain, other):
     covered = other == domain or other.split(".")[-len(domain.split(".")) :] == domain.split(".")
     assert goes_direct(other, domain) is covered
     assert not goes_direct(f"x{domain}", domain)
@@ -75,9 +75,9 @@ def test_and_nothing_else(domain, other):
 def test_a_network_covers_its_addresses(address, other, data):
     length = data.draw(st.integers(0, address.max_prefixlen))
     network = ipaddress.ip_network(f"{address}/{length}", strict=False)
-    for one in (address, other):
-        host = f"[{one}]" if one.version == 6 else str(one)
-        assert goes_direct(host, str(network)) is (one in network)
+    for candidate in (address, other):
+        host = f"[{candidate}]" if candidate.version == 6 else str(candidate)
+        assert goes_direct(host, str(network)) is (candidate in network)
 
 
 @given(NAME, st.booleans())
@@ -123,17 +123,19 @@ def test_the_settings_count_first():
     [
         ("http://proxy:3128", None),
         ("HTTP://user:word@[::1]:3128/", None),
-        ("socks5://user:word@proxy", "the scheme of the proxy is socks5, and spsd speaks"),
+        ("socks5://user:word@proxy", "the scheme of the proxy is socks5, and spsd supports"),
         ("https://user:word@proxy", "the scheme of the proxy is https, and"),
         ("http://", "the URL of the proxy names no host"),
         ("http://user:wo/rd@proxy", "the URL of the proxy is no valid URL: its port is"),
         ("http://proxy/word", "the URL of the proxy has a path"),
     ],
 )
-def test_a_proxy_that_is_of_no_use_is_told_without_its_password(proxy, problem):
-    told = proxy_problem(proxy)
-    assert (told is None) == (problem is None)
-    assert told is None or (told.startswith(problem) and "wo" not in told.removeprefix(problem))
+def test_the_problem_of_a_proxy_contains_no_password(proxy, problem):
+    actual = proxy_problem(proxy)
+    assert (actual is None) == (problem is None)
+    assert actual is None or (
+        actual.startswith(problem) and "wo" not in actual.removeprefix(problem)
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,8 +164,8 @@ def test_exceptions_in_the_settings(text, good):
         ("HTTP://q:2", None),
         ("http://q:2/x", "the URL of the proxy has a path"),
         ("http://q:x", "the URL of the proxy is no valid URL: its port is no number up to 65535"),
-        ("socks5://q", "the scheme of the proxy is socks5, and spsd speaks to http proxies only"),
+        ("socks5://q", "the scheme of the proxy is socks5, and spsd supports http proxies only"),
     ],
 )
-def test_what_is_wrong_with_a_proxy_is_told(proxy, problem):
+def test_the_problem_of_a_proxy(proxy, problem):
     assert proxy_problem(proxy) == problem

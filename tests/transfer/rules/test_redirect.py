@@ -1,4 +1,4 @@
-"""TODO."""
+"""Targets of redirects, and redirects that are refused."""
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_targets(location, expected):
         ({"location": "http://b.example/a b"}, 0),
     ],
 )
-def test_what_leads_nowhere(headers, hops):
+def test_redirects_that_cannot_be_followed(headers, hops):
     with pytest.raises(OriginError) as caught:
         follow(BASE, headers, hops=hops, secure_only=False)
     assert caught.value.code is FailureCode.REDIRECT
@@ -47,7 +47,7 @@ def test_which_statuses_redirect():
     assert [status for status in range(300, 400) if status in STATUSES] == [301, 302, 303, 307, 308]
 
 
-def test_no_location_leads_back():
+def test_the_target_without_a_location_is_the_url_itself():
     assert Hop("http://a.example/x#y", None, 0, secure_only=False).target == "http://a.example/x"
 
 
@@ -83,7 +83,7 @@ def test_the_sentence_of_a_refusal(location, hops, sentence):
     assert caught.value.transient is False
 
 
-def test_the_tenth_is_still_followed():
+def test_the_tenth_redirect_is_followed():
     follow(BASE, {"location": "/x"}, hops=REDIRECT_LIMIT - 1, secure_only=False)
 
 

@@ -1,4 +1,4 @@
-"""A reply for each row of the table, and its verdict."""
+"""A response for each row of the table, and its verdict."""
 
 import pytest
 
@@ -25,7 +25,7 @@ PART = {"content-range": "bytes 100-999/1000", "etag": '"a"'}
 K = 1024
 
 
-def seen(request, head, prefix=KEPT):
+def exchanged(request, head, prefix=KEPT):
     return Exchange(request, prefix, head, NOW)
 
 
@@ -40,76 +40,76 @@ def ranged(text, **more):
 OVERLAPPED = (RangeRequest(8000, overlap=2000), Prefix(8000, 10_000))
 PROBED = (RangeRequest(300 * K, probe=64 * K), Prefix(300 * K, 400 * K))
 ROWS = {
-    "whole-coded": (seen(RANGED, status(200, content_encoding="gzip")), Reject),
+    "whole-coded": (exchanged(RANGED, status(200, content_encoding="gzip")), Reject),
     "if-range-ignored": (
-        seen(RANGED, status(200, etag='"a"')),
+        exchanged(RANGED, status(200, etag='"a"')),
         RequestAgain(RangeRequest(100), "the origin ignored a matching If-Range"),
     ),
     "whole-called-part": (
-        seen(RangeRequest(100), status(200, **{"content-range": PART["content-range"]})),
+        exchanged(RangeRequest(100), status(200, **{"content-range": PART["content-range"]})),
         RequestAgain,
     ),
-    "whole-changed": (seen(RANGED, status(200, etag='"b"', content_length="9")), Restart(9)),
-    "whole-to-range": (seen(RANGED, status(200, content_length="9")), Restart(9)),
-    "whole-without-length": (seen(RangeRequest(), status(200)), Restart(None)),
-    "whole": (seen(RangeRequest(), status(200, content_length="1000")), Restart(1000)),
-    "part-unrequested": (seen(RangeRequest(), ranged("0-9/10")), Reject),
+    "whole-changed": (exchanged(RANGED, status(200, etag='"b"', content_length="9")), Restart(9)),
+    "whole-to-range": (exchanged(RANGED, status(200, content_length="9")), Restart(9)),
+    "whole-without-length": (exchanged(RangeRequest(), status(200)), Restart(None)),
+    "whole": (exchanged(RangeRequest(), status(200, content_length="1000")), Restart(1000)),
+    "part-unrequested": (exchanged(RangeRequest(), ranged("0-9/10")), Reject),
     "part-coded": (
-        seen(RANGED, ResponseHead(206, PART | {"content-encoding": "gzip"})),
+        exchanged(RANGED, ResponseHead(206, PART | {"content-encoding": "gzip"})),
         RequestAgain,
     ),
     "part-multipart": (
-        seen(
+        exchanged(
             RANGED, ResponseHead(206, PART | {"content-type": "Multipart/Byteranges; boundary=x"})
         ),
         RequestAgain,
     ),
-    "part-without-content-range": (seen(RANGED, status(206)), RequestAgain),
-    "part-elsewhere": (seen(RANGED, ranged("101-999/1000")), RequestAgain),
-    "part-resized": (seen(RANGED, ranged("100-999/1001")), RequestAgain),
-    "part-changed": (seen(RANGED, ranged("100-999/1000", etag='"b"')), RequestAgain),
+    "part-without-content-range": (exchanged(RANGED, status(206)), RequestAgain),
+    "part-elsewhere": (exchanged(RANGED, ranged("101-999/1000")), RequestAgain),
+    "part-resized": (exchanged(RANGED, ranged("100-999/1001")), RequestAgain),
+    "part-changed": (exchanged(RANGED, ranged("100-999/1000", etag='"b"')), RequestAgain),
     "part-of-complete": (
-        seen(RangeRequest(8000, overlap=2000), ranged("6000-7999/8000"), Prefix(8000, 9000)),
+        exchanged(RangeRequest(8000, overlap=2000), ranged("6000-7999/8000"), Prefix(8000, 9000)),
         Complete(),
     ),
     "part-too-short-to-compare": (
-        seen(OVERLAPPED[0], ranged("6000-7998/10000"), OVERLAPPED[1]),
+        exchanged(OVERLAPPED[0], ranged("6000-7998/10000"), OVERLAPPED[1]),
         RequestAgain,
     ),
     "probe": (
-        seen(PROBED[0], ranged(f"0-{64 * K - 1}/{400 * K}"), PROBED[1]),
+        exchanged(PROBED[0], ranged(f"0-{64 * K - 1}/{400 * K}"), PROBED[1]),
         Compare(64 * K, RangeRequest(300 * K, overlap=64 * K)),
     ),
     "overlap": (
-        seen(OVERLAPPED[0], ranged("6000-9999/10000"), OVERLAPPED[1]),
+        exchanged(OVERLAPPED[0], ranged("6000-9999/10000"), OVERLAPPED[1]),
         Append(8000, 10_000, 2000),
     ),
     "part-unverified": (
-        seen(RangeRequest(8000, '"a"'), ranged("8000-9999/10000"), Prefix(8000, None, '"a"')),
-        RequestAgain(RangeRequest(8000, overlap=2000), "no strong ETag vouches for the part"),
+        exchanged(RangeRequest(8000, '"a"'), ranged("8000-9999/10000"), Prefix(8000, None, '"a"')),
+        RequestAgain(RangeRequest(8000, overlap=2000), "the part has no strong ETag"),
     ),
-    "part": (seen(RANGED, ResponseHead(206, PART)), Append(100, 1000)),
+    "part": (exchanged(RANGED, ResponseHead(206, PART)), Append(100, 1000)),
     "past-the-end-complete": (
-        seen(RangeRequest(100), status(416, content_range="bytes */100"), Prefix(100)),
+        exchanged(RangeRequest(100), status(416, content_range="bytes */100"), Prefix(100)),
         Complete(),
     ),
     "past-the-end-shorter": (
-        seen(RangeRequest(100), status(416, content_range="bytes */99")),
+        exchanged(RangeRequest(100), status(416, content_range="bytes */99")),
         RequestAgain,
     ),
     "past-the-end-longer": (
-        seen(RangeRequest(100), status(416, content_range="bytes */101")),
+        exchanged(RangeRequest(100), status(416, content_range="bytes */101")),
         RequestAgain,
     ),
-    "past-the-end-without-size": (seen(RangeRequest(100), status(416)), RequestAgain),
-    "busy-until": (seen(RangeRequest(), status(503, retry_after="7")), Reject),
-    "busy": (seen(RangeRequest(), status(429, retry_after="soon")), Reject),
-    "denied": (seen(RANGED, status(403)), Reject),
-    "gone": (seen(RANGED, status(404)), Reject),
-    "refused": (seen(RangeRequest(), status(416, content_range="bytes */0")), Reject),
-    "no-object": (seen(RangeRequest(), status(304)), Reject),
+    "past-the-end-without-size": (exchanged(RangeRequest(100), status(416)), RequestAgain),
+    "busy-until": (exchanged(RangeRequest(), status(503, retry_after="7")), Reject),
+    "busy": (exchanged(RangeRequest(), status(429, retry_after="soon")), Reject),
+    "denied": (exchanged(RANGED, status(403)), Reject),
+    "gone": (exchanged(RANGED, status(404)), Reject),
+    "refused": (exchanged(RangeRequest(), status(416, content_range="bytes */0")), Reject),
+    "no-object": (exchanged(RangeRequest(), status(304)), Reject),
 }
-"""For each row a reply that it is the first to hold for, and the verdict."""
+"""For each row a response for which it is the first to hold, and the verdict."""
 
 
 def test_every_row_is_reached():
@@ -165,7 +165,7 @@ def test_plan(name, prefix, expected):
     assert plan(prefix) == expected
 
 
-def test_a_request_says_what_it_asks():
+def test_the_header_fields_of_a_request():
     assert RangeRequest().headers() == {}
     assert RangeRequest(5).headers() == {"Range": "bytes=5-"}
     assert RangeRequest(5, '"a"').headers() == {"Range": "bytes=5-", "If-Range": '"a"'}
@@ -183,15 +183,15 @@ def test_a_request_says_what_it_asks():
             ResponseHead(206, PART | {"content-range": "bytes 100-200/1000"}),
             Append(100, 1000),
         ),
-        # that it is called something else does not matter: a validator vouches for it
+        # the media type does not matter: the ETag identifies the object
         (RANGED, ResponseHead(206, PART | {"content-type": "text/html"}), Append(100, 1000)),
-        # a 200 to a plain range, from a CDN that has ignored If-Range already
+        # a 200 to a range without If-Range, from a CDN that has ignored If-Range before
         (
             RangeRequest(100),
             ResponseHead(200, {"content-length": "1000", "etag": '"a"'}),
             Restart(1000),
         ),
-        # the Content-Range of a 200 means nothing, as long as it does not say "part"
+        # the Content-Range of a 200 has no meaning, unless it names a later part
         (
             RangeRequest(100),
             ResponseHead(200, {"content-range": "bytes 0-999/1000", "content-length": "1000"}),
@@ -218,32 +218,34 @@ def test_judge(sent, head, expected):
         {},
         PART | {"etag": '"b"'},
         PART | {"etag": 'W/"b"'},
-        PART | {"etag": 'W/"a"'},  # too few bytes here to compare
+        PART | {"etag": 'W/"a"'},  # too few bytes on disk to compare
         PART | {"content-encoding": "gzip"},
         PART | {"content-type": "multipart/byteranges; boundary=x"},
     ],
 )
-def test_a_part_that_does_not_fit_is_asked_again_from_the_start(headers):
+def test_a_part_that_does_not_fit_leads_to_a_request_for_the_whole_object(headers):
     verdict = judge(RANGED, KEPT, ResponseHead(206, headers), now=NOW)
     assert isinstance(verdict, RequestAgain)
     assert verdict.request == RangeRequest()
     assert verdict.why
 
 
-def test_a_part_that_is_shorter_than_what_is_here_is_another_object():
+def test_a_total_below_the_bytes_on_disk_means_another_object():
     prefix = Prefix(8000, None)
     head = ResponseHead(206, {"content-range": "bytes 6000-6999/7000"})
-    assert HEAD.row(seen(RangeRequest(8000, overlap=2000), head, prefix)).name == "part-resized"
+    assert (
+        HEAD.row(exchanged(RangeRequest(8000, overlap=2000), head, prefix)).name == "part-resized"
+    )
 
 
-def test_another_urls_validators_say_nothing():
+def test_the_etag_of_another_url_is_ignored():
     prefix = Prefix(8000, 10_000, '"a"', same_url=False)
     request = plan(prefix)
     head = ResponseHead(206, {"content-range": "bytes 6000-9999/10000", "etag": '"other"'})
     assert judge(request, prefix, head, now=NOW) == Append(8000, 10_000, 2000)
 
 
-def test_a_416_is_no_proof_of_completeness_where_bytes_that_are_here_were_asked_for():
+def test_a_416_to_an_overlap_does_not_mean_complete():
     prefix = Prefix(8000, None)
     head = ResponseHead(416, {"content-range": "bytes */8000"})
     assert isinstance(judge(RangeRequest(8000, overlap=2000), prefix, head, now=NOW), RequestAgain)
@@ -260,7 +262,7 @@ def test_a_coded_image_is_rejected_for_good(sent, coding):
     assert not verdict.error.transient
 
 
-def test_an_unasked_part_is_no_http():
+def test_an_unrequested_part_is_a_protocol_error():
     verdict = judge(RangeRequest(), Prefix(), ResponseHead(206, PART), now=NOW)
     assert isinstance(verdict, Reject)
     assert verdict.error.code is FailureCode.PROTOCOL
@@ -285,7 +287,7 @@ def test_statuses(sent, status, transient):
 
 @pytest.mark.parametrize("status", [408, 425, 429, 503])
 @pytest.mark.parametrize("value", ["7", "Tue, 14 Nov 2023 22:13:27 GMT"])
-def test_retry_after_is_heard_in_both_forms(status, value):
+def test_retry_after_is_read_in_both_forms(status, value):
     verdict = judge(RangeRequest(), Prefix(), ResponseHead(status, {"retry-after": value}), now=NOW)
     assert isinstance(verdict, Reject)
     assert verdict.error.retry_after == 7

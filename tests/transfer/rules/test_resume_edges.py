@@ -29,7 +29,7 @@ OVERLAPPED = RangeRequest(8000, overlap=2000)
 LENGTH = {"content-length": "9"}
 
 
-def seen(request, prefix, status, headers, windows=WINDOWS):
+def exchanged(request, prefix, status, headers, windows=WINDOWS):
     return Exchange(request, prefix, ResponseHead(status, headers), NOW, windows)
 
 
@@ -38,24 +38,30 @@ def part(text, **headers):
 
 
 EDGES = [
-    ("whole", seen(RangeRequest(), KEPT, 200, LENGTH | {"etag": '"b"'})),
-    ("whole-changed", seen(RangeRequest(1), ONE, 200, LENGTH | {"etag": '"b"'})),
-    ("whole-to-range", seen(RangeRequest(1), ONE, 200, LENGTH)),
-    ("whole-called-part", seen(RangeRequest(1), ONE, 200, part("1-999/1000"))),
-    ("part-elsewhere", seen(RANGED, KEPT, 206, part("100-99/1000", etag='"a"'))),
-    ("part-elsewhere", seen(RANGED, KEPT, 206, part("100-1000/1000", etag='"a"'))),
-    ("part", seen(RANGED, KEPT, 206, part("100-100/1000", etag='"a"'))),
-    ("part", seen(RANGED, KEPT, 206, part("100-999/1000", etag='"a"'))),
-    ("part", seen(RangeRequest(1), Prefix(1, None, '"a"'), 206, part("1-1/2", etag='"a"'))),
-    ("overlap", seen(OVERLAPPED, Prefix(8000), 206, part("6000-7999/10000"))),
-    ("overlap", seen(RangeRequest(8, overlap=1), Prefix(8), 206, part("7-99/100"))),
-    ("part-too-short-to-compare", seen(OVERLAPPED, Prefix(8000), 206, part("6000-7998/10000"))),
-    ("part-too-short-to-compare", seen(RangeRequest(8, probe=4), Prefix(8), 206, part("0-4/100"))),
-    ("probe", seen(RangeRequest(8, probe=1), Prefix(8), 206, part("0-0/100"), Windows(1, 4))),
-    ("past-the-end-complete", seen(RangeRequest(1), Prefix(1), 416, part("*/1"))),
-    ("past-the-end-longer", seen(OVERLAPPED, Prefix(8000), 416, part("*/8000"))),
-    ("past-the-end-shorter", seen(OVERLAPPED, Prefix(8000), 416, part("*/7999"))),
-    ("refused", seen(RangeRequest(), Prefix(), 416, part("*/7999"))),
+    ("whole", exchanged(RangeRequest(), KEPT, 200, LENGTH | {"etag": '"b"'})),
+    ("whole-changed", exchanged(RangeRequest(1), ONE, 200, LENGTH | {"etag": '"b"'})),
+    ("whole-to-range", exchanged(RangeRequest(1), ONE, 200, LENGTH)),
+    ("whole-called-part", exchanged(RangeRequest(1), ONE, 200, part("1-999/1000"))),
+    ("part-elsewhere", exchanged(RANGED, KEPT, 206, part("100-99/1000", etag='"a"'))),
+    ("part-elsewhere", exchanged(RANGED, KEPT, 206, part("100-1000/1000", etag='"a"'))),
+    ("part", exchanged(RANGED, KEPT, 206, part("100-100/1000", etag='"a"'))),
+    ("part", exchanged(RANGED, KEPT, 206, part("100-999/1000", etag='"a"'))),
+    ("part", exchanged(RangeRequest(1), Prefix(1, None, '"a"'), 206, part("1-1/2", etag='"a"'))),
+    ("overlap", exchanged(OVERLAPPED, Prefix(8000), 206, part("6000-7999/10000"))),
+    ("overlap", exchanged(RangeRequest(8, overlap=1), Prefix(8), 206, part("7-99/100"))),
+    (
+        "part-too-short-to-compare",
+        exchanged(OVERLAPPED, Prefix(8000), 206, part("6000-7998/10000")),
+    ),
+    (
+        "part-too-short-to-compare",
+        exchanged(RangeRequest(8, probe=4), Prefix(8), 206, part("0-4/100")),
+    ),
+    ("probe", exchanged(RangeRequest(8, probe=1), Prefix(8), 206, part("0-0/100"), Windows(1, 4))),
+    ("past-the-end-complete", exchanged(RangeRequest(1), Prefix(1), 416, part("*/1"))),
+    ("past-the-end-longer", exchanged(OVERLAPPED, Prefix(8000), 416, part("*/8000"))),
+    ("past-the-end-shorter", exchanged(OVERLAPPED, Prefix(8000), 416, part("*/7999"))),
+    ("refused", exchanged(RangeRequest(), Prefix(), 416, part("*/7999"))),
 ]
 
 
@@ -76,7 +82,8 @@ def test_the_edge_belongs_to(name, exchange):
 )
 def test_the_row_of_a_status(name, statuses):
     rows = {
-        status: HEAD.row(seen(RangeRequest(), Prefix(), status, {})).name for status in statuses
+        status: HEAD.row(exchanged(RangeRequest(), Prefix(), status, {})).name
+        for status in statuses
     }
     assert rows == dict.fromkeys(statuses, name)
 
@@ -85,14 +92,17 @@ def test_the_row_of_a_status(name, statuses):
     ("exchange", "sentence"),
     [
         (
-            seen(RANGED, KEPT, 200, {"content-encoding": "gzip"}),
+            exchanged(RANGED, KEPT, 200, {"content-encoding": "gzip"}),
             "coded: the origin sent the image with content coding 'gzip' (bytes on disk 100). Turn",
         ),
-        (seen(RangeRequest(), Prefix(), 404, {}), "origin_status: the origin answered 404. Check"),
-        (seen(RangeRequest(), KEPT, 503, {}), "origin_status: the origin answered 503. Check"),
         (
-            seen(RangeRequest(), Prefix(), 206, part("0-9/10")),
-            "protocol: the origin sent a part, unasked (206). Check",
+            exchanged(RangeRequest(), Prefix(), 404, {}),
+            "origin_status: the origin answered 404. Check",
+        ),
+        (exchanged(RangeRequest(), KEPT, 503, {}), "origin_status: the origin answered 503. Check"),
+        (
+            exchanged(RangeRequest(), Prefix(), 206, part("0-9/10")),
+            "protocol: the origin sent a part, unrequested (206). Check",
         ),
     ],
 )
@@ -101,28 +111,28 @@ def test_the_sentence_of_a_refusal(exchange, sentence):
     assert error.sentence().startswith(sentence)
 
 
-def test_an_origin_that_tells_when_is_not_asked_before():
-    error = HEAD.decide(seen(RangeRequest(), Prefix(), 503, {"retry-after": "7"})).error
+def test_retry_after_is_passed_on():
+    error = HEAD.decide(exchanged(RangeRequest(), Prefix(), 503, {"retry-after": "7"})).error
     assert (error.code, error.retry_after) == (FailureCode.ORIGIN_STATUS, 7)
 
 
-def test_what_starts_over_says_why():
+def test_a_restart_has_a_reason():
     assert HEAD.decide(EDGES[1][1]).why == "the object on the origin has changed"
 
 
 def test_the_edges_of_the_plan():
     assert PLAN.decide(PlanInput(Prefix(1, 1))) == Complete()
     assert PLAN.decide(PlanInput(Prefix(1, 2, '"a"'))) == RangeRequest(1, '"a"')
-    assert comparison_request(PlanInput(Prefix(WINDOWS.least))) == RangeRequest()
-    assert comparison_request(PlanInput(one := Prefix(WINDOWS.least + 1))) == overlap_request(
-        PlanInput(one)
-    )
+    assert comparison_request(PlanInput(Prefix(WINDOWS.refetch_limit))) == RangeRequest()
+    assert comparison_request(
+        PlanInput(one := Prefix(WINDOWS.refetch_limit + 1))
+    ) == overlap_request(PlanInput(one))
     assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from))).probe == WINDOWS.size
     assert comparison_request(PlanInput(Prefix(WINDOWS.probe_from - 1))).probe == 0
 
 
-def test_the_size_is_what_the_part_tells_else_what_was_told_before():
-    told = seen(OVERLAPPED, Prefix(8000), 206, part("6000-9999/10000"))
-    assert HEAD.decide(told) == Append(8000, 10_000, 2000)
-    untold = seen(OVERLAPPED, Prefix(8000, 9000), 206, part("6000-8999/*"))
-    assert HEAD.decide(untold) == Append(8000, 9000, 2000)
+def test_the_total_is_that_of_the_part_or_the_one_stated_before():
+    stated = exchanged(OVERLAPPED, Prefix(8000), 206, part("6000-9999/10000"))
+    assert HEAD.decide(stated) == Append(8000, 10_000, 2000)
+    unstated = exchanged(OVERLAPPED, Prefix(8000, 9000), 206, part("6000-8999/*"))
+    assert HEAD.decide(unstated) == Append(8000, 9000, 2000)

@@ -1,4 +1,4 @@
-"""What holds for every reply to every ask, whatever the origin makes up."""
+"""Properties that hold for every response to every request."""
 
 import re
 
@@ -28,7 +28,7 @@ TINY = Windows(16, 64)
 K = 1024
 SIZES = st.integers(0, 30)
 ETAGS = st.sampled_from([None, '"a"', '"b"', 'W/"a"', "a", '"', ""])
-KEPTS = st.builds(
+PREFIXES = st.builds(
     Prefix, length=SIZES | st.integers(30, 200), total=st.none() | SIZES, etag=ETAGS,
     same_url=st.booleans(),
 )  # fmt: skip
@@ -53,56 +53,56 @@ HEADERS = st.fixed_dictionaries(
 STATUSES = st.sampled_from([200, 204, 206, 304, 404, 408, 416, 429, 500, 503]) | st.integers(
     100, 599
 )
-ANY_REPLIES = st.builds(ResponseHead, STATUSES, HEADERS)
+ANY_RESPONSES = st.builds(ResponseHead, STATUSES, HEADERS)
 
 
-def proofs(prefix):
-    """Every ask that can ever be made with so much kept."""
-    asks = [RangeRequest()]
+def possible_requests(prefix):
+    """Every request that is possible with this prefix."""
+    requests = [RangeRequest()]
     if prefix.length:
-        asks += [RangeRequest(prefix.length), RangeRequest(prefix.length, '"a"')]
-    if prefix.length > TINY.least:
-        asks += [RangeRequest(prefix.length, overlap=TINY.overlap(prefix.length))]
+        requests += [RangeRequest(prefix.length), RangeRequest(prefix.length, '"a"')]
+    if prefix.length > TINY.refetch_limit:
+        requests += [RangeRequest(prefix.length, overlap=TINY.overlap(prefix.length))]
     if prefix.length >= TINY.probe_from:
-        asks += [RangeRequest(prefix.length, probe=TINY.size)]
-    return asks
+        requests += [RangeRequest(prefix.length, probe=TINY.size)]
+    return requests
 
 
 @st.composite
 def exchanges(draw):
-    """Any reply, or one that is nearly right: those reach the rows that matter."""
-    prefix = draw(KEPTS)
-    request = draw(st.sampled_from(proofs(prefix)))
-    head = draw(ANY_REPLIES)
+    """Any response, or one that is nearly right: these reach the rows that matter."""
+    prefix = draw(PREFIXES)
+    request = draw(st.sampled_from(possible_requests(prefix)))
+    head = draw(ANY_RESPONSES)
     if draw(st.booleans()):
         total = draw(st.sampled_from([prefix.total or 250, 250]))
         last = request.probe - 1 if request.probe else total - 1
-        wanted = {"content-range": f"bytes {request.first}-{last}/{total}"}
-        head = ResponseHead(206, draw(st.sampled_from([wanted, head.headers | wanted])))
+        right = {"content-range": f"bytes {request.first}-{last}/{total}"}
+        head = ResponseHead(206, draw(st.sampled_from([right, head.headers | right])))
     return Exchange(request, prefix, head, NOW, TINY)
 
 
 @given(exchanges())
-def test_every_reply_has_one_verdict_and_it_is_that_of_the_first_row_that_holds(seen):
-    holding = [row for row in HEAD.rows if row.holds(seen)]
-    verdict = judge(seen.request, seen.prefix, seen.head, now=NOW, windows=TINY)
-    assert str(HEAD.row(seen).outcome.of(seen)) == str(verdict)
-    assert holding[0] is HEAD.row(seen)
+def test_every_response_gets_the_verdict_of_the_first_row_that_holds(exchange):
+    holding = [row for row in HEAD.rows if row.holds(exchange)]
+    verdict = judge(exchange.request, exchange.prefix, exchange.head, now=NOW, windows=TINY)
+    assert str(HEAD.row(exchange).outcome.of(exchange)) == str(verdict)
+    assert holding[0] is HEAD.row(exchange)
     assert isinstance(verdict, Append | RequestAgain | Compare | Complete | Reject | Restart)
 
 
 @given(exchanges())
-def test_another_ask_takes_less_for_granted(seen):
-    match HEAD.decide(seen):
+def test_each_further_request_has_a_lower_strength(exchange):
+    match HEAD.decide(exchange):
         case RequestAgain(request=better) | Compare(then=better):
-            assert better.strength < seen.request.strength
-            assert better in proofs(seen.prefix)
+            assert better.strength < exchange.request.strength
+            assert better in possible_requests(exchange.prefix)
 
 
 @given(exchanges())
-def test_bytes_are_only_appended_where_they_belong(seen):
-    request, prefix, head = seen.request, seen.prefix, seen.head
-    verdict = HEAD.decide(seen)
+def test_bytes_are_only_appended_where_they_belong(exchange):
+    request, prefix, head = exchange.request, exchange.prefix, exchange.head
+    verdict = HEAD.decide(exchange)
     if not isinstance(verdict, Append):
         return
     assert head.status == 206
@@ -121,8 +121,8 @@ def test_bytes_are_only_appended_where_they_belong(seen):
     else:
         assert verdict.total == prefix.total
     theirs = head.headers.get("etag", "")
-    vouched = prefix.same_url and theirs and theirs == prefix.etag and is_strong(theirs)
-    assert vouched or verdict.overlap > 0, "either a validator vouches for it or the bytes do"
+    validated = prefix.same_url and theirs and theirs == prefix.etag and is_strong(theirs)
+    assert validated or verdict.overlap > 0, "a validator or a comparison is needed"
     if prefix.same_url and theirs and prefix.etag:
         assert theirs.removeprefix("W/") == prefix.etag.removeprefix("W/")
     assert "multipart" not in head.headers.get("content-type", "")
@@ -130,28 +130,28 @@ def test_bytes_are_only_appended_where_they_belong(seen):
 
 
 @given(exchanges())
-def test_bytes_are_only_compared_where_they_are_here(seen):
-    verdict = HEAD.decide(seen)
+def test_only_bytes_on_disk_are_compared(exchange):
+    verdict = HEAD.decide(exchange)
     if isinstance(verdict, Compare):
-        assert 0 < verdict.length <= seen.prefix.length
-        assert verdict.then.overlap <= seen.prefix.length // 4
+        assert 0 < verdict.length <= exchange.prefix.length
+        assert verdict.then.overlap <= exchange.prefix.length // 4
 
 
 @given(exchanges())
-def test_what_fails_for_good_is_never_worth_another_attempt(seen):
-    verdict = HEAD.decide(seen)
+def test_only_transient_failures_lead_to_another_attempt(exchange):
+    verdict = HEAD.decide(exchange)
     if not isinstance(verdict, Reject):
         return
-    status = seen.head.status
+    status = exchange.head.status
     waits = status in (408, 425, 429) or 500 <= status < 600
     assert verdict.error.transient == (waits or status == 206)
     assert verdict.error.retry_after is None or waits or status == 206
 
 
-@given(KEPTS, st.lists(ANY_REPLIES, min_size=5, max_size=5))
-def test_an_attempt_never_needs_more_than_five_requests(prefix, replies):
+@given(PREFIXES, st.lists(ANY_RESPONSES, min_size=5, max_size=5))
+def test_an_attempt_never_needs_more_than_five_requests(prefix, heads):
     request = plan(prefix, TINY)
-    for head in replies:
+    for head in heads:
         if isinstance(request, Complete):
             return
         verdict = judge(request, prefix, head, now=NOW, windows=TINY)
@@ -165,46 +165,46 @@ def test_an_attempt_never_needs_more_than_five_requests(prefix, replies):
     pytest.fail("a sixth request would be sent")
 
 
-@given(KEPTS, ANY_REPLIES)
-def test_who_asks_for_everything_is_never_sent_back(prefix, head):
+@given(PREFIXES, ANY_RESPONSES)
+def test_a_request_for_the_whole_object_is_never_repeated(prefix, head):
     verdict = judge(RangeRequest(), prefix, head, now=NOW)
     assert isinstance(verdict, Restart | Reject)
     assert not isinstance(verdict, Restart) or head.status == 200
 
 
-@given(KEPTS)
-def test_a_plan_asks_for_what_is_missing(prefix):
+@given(PREFIXES)
+def test_a_plan_requests_the_missing_bytes(prefix):
     match plan(prefix, TINY):
         case Complete():
             assert prefix.length == prefix.total > 0
         case RangeRequest() as request:
-            assert request in proofs(prefix) or request.if_range == prefix.etag
+            assert request in possible_requests(prefix) or request.if_range == prefix.etag
             assert prefix.total is None or request.offset <= prefix.total
             if request.if_range is not None:
                 assert prefix.same_url
                 assert is_strong(request.if_range)
             elif request.offset:
-                assert request.overlap or request.probe, "no validator: the bytes have to vouch"
+                assert request.overlap or request.probe, "without a validator bytes are compared"
 
 
 @given(st.integers(1, 10**12), st.booleans())
-def test_what_is_compared_is_bounded(length, same_url):
+def test_the_compared_bytes_are_bounded(length, same_url):
     request = plan(Prefix(length, etag='W/"a"', same_url=same_url))
     head = {"content-range": f"bytes 0-{64 * K - 1}/{length + 5}"}
-    found = HEAD.decide(Exchange(request, Prefix(length), ResponseHead(206, head), NOW))
-    then = found.then if request.probe else request
+    verdict = HEAD.decide(Exchange(request, Prefix(length), ResponseHead(206, head), NOW))
+    then = verdict.then if request.probe else request
     compared = request.probe + then.overlap
     assert compared <= min(2 * WINDOWS.size, length // 2)
     assert compared > 0 or request == RangeRequest()
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30), st.integers(0, 10**9))
-def test_a_comparison_speaks_for_one_object_only_if_all_bytes_are_equal(mine, theirs, first):
-    found = difference(first, mine, theirs)
-    assert (found is None) == (mine == theirs)
-    if found is not None:
-        assert found.request == RangeRequest()
-        if named := re.search(r"byte (\d+)", found.why):
-            at = int(named[1]) - first
+def test_a_comparison_succeeds_only_if_all_bytes_are_equal(mine, theirs, first):
+    mismatch = difference(first, mine, theirs)
+    assert (mismatch is None) == (mine == theirs)
+    if mismatch is not None:
+        assert mismatch.request == RangeRequest()
+        if match := re.search(r"byte (\d+)", mismatch.why):
+            at = int(match[1]) - first
             assert mine[:at] == theirs[:at]
             assert mine[at : at + 1] != theirs[at : at + 1]

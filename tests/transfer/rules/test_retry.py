@@ -1,4 +1,4 @@
-"""TODO."""
+"""The wait between attempts, Retry-After, and which bytes refund the budget."""
 
 import math
 import time
@@ -14,7 +14,7 @@ from spsd.transfer.rules.retry import (
     RETRY_AFTER_LIMIT_S,
     RetryPolicy,
     backoff_s,
-    gained,
+    refunds_budget,
     retry_after_seconds,
 )
 
@@ -42,16 +42,16 @@ def test_the_wait_doubles_up_to_the_limit():
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_the_wait_of_one_who_never_gives_up_is_a_number():
-    patient = RetryPolicy(budget=5, initial_s=1.0, limit_s=math.inf, stall_floor=1000)
-    waits = [backoff_s(patient, n, spread=1.0, retry_after=None) for n in (33, 34, 10**6)]
+def test_the_wait_without_a_limit_is_a_number():
+    unlimited = RetryPolicy(budget=5, initial_s=1.0, limit_s=math.inf, stall_floor=1000)
+    waits = [backoff_s(unlimited, n, spread=1.0, retry_after=None) for n in (33, 34, 10**6)]
     assert waits == [2.0**32] * 3
 
 
-def test_nobody_waits_for_an_origin_that_asked_for_nothing():
-    hasty = RetryPolicy(budget=5, initial_s=0.125, limit_s=60.0, stall_floor=1000)
-    assert backoff_s(hasty, 1, spread=0.0, retry_after=None) == 0.0625
-    assert backoff_s(hasty, 1, spread=0.0, retry_after=1e9) == RETRY_AFTER_LIMIT_S == 3600
+def test_without_retry_after_the_wait_is_not_extended():
+    quick = RetryPolicy(budget=5, initial_s=0.125, limit_s=60.0, stall_floor=1000)
+    assert backoff_s(quick, 1, spread=0.0, retry_after=None) == 0.0625
+    assert backoff_s(quick, 1, spread=0.0, retry_after=1e9) == RETRY_AFTER_LIMIT_S == 3600
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ DATES = st.builds(
 
 
 @given(st.text() | DATES)
-def test_no_retry_after_can_hurt(value):
+def test_any_retry_after_gives_no_negative_wait(value):
     seconds = retry_after_seconds(value, now=NOW)
     assert seconds is None or seconds >= 0
 
@@ -121,7 +121,7 @@ def test_no_retry_after_can_hurt(value):
     ],
 )
 def test_which_bytes_refund_the_budget(code, new_bytes, expected):
-    assert gained(POLICY, code, new_bytes) is expected
+    assert refunds_budget(POLICY, code, new_bytes) is expected
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_which_bytes_refund_the_budget(code, new_bytes, expected):
 )
 def test_a_drip_refunds_nothing_however_each_attempt_ends(code, new_bytes, expected):
     policy = RetryPolicy(budget=5, initial_s=1.0, limit_s=60.0, stall_floor=1000, cut_floor=100)
-    assert gained(policy, code, new_bytes) is expected
+    assert refunds_budget(policy, code, new_bytes) is expected

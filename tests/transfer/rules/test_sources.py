@@ -1,4 +1,4 @@
-"""Which source is next, over histories that nobody would write down."""
+"""Which source is requested next: single steps, and random runs of a job."""
 
 import math
 from dataclasses import dataclass, field
@@ -23,13 +23,13 @@ def failed(sources, now=100.0, *, gained=False, retry_after=None):
     return sources.failed(POLICY, gained=gained, retry_after=retry_after, spread=1.0, now=now)
 
 
-def request(sources, now=100.0, *, holding=False):
-    turn = sources.turn(now=now, holding=holding)
+def request(sources, now=100.0, *, has_bytes=False):
+    turn = sources.next_turn(now=now, has_bytes=has_bytes)
     return turn, sources.selected(turn.index)
 
 
 def test_the_url_is_first_and_then_each_mirror_without_a_wait():
-    sources = Sources.of(URLS[:3], spent=1)
+    sources = Sources.at_start(URLS[:3], spent=1)
     for index in range(3):
         turn, sources = request(sources)
         assert (turn.index, turn.wait_s) == (index, 0)
@@ -39,8 +39,8 @@ def test_the_url_is_first_and_then_each_mirror_without_a_wait():
     assert sources.tried == 3
 
 
-def test_one_that_asks_for_time_holds_up_no_other():
-    _, sources = request(Sources.of(URLS[:2], spent=1))
+def test_retry_after_of_one_source_delays_no_other():
+    _, sources = request(Sources.at_start(URLS[:2], spent=1))
     sources = failed(sources, retry_after=3000)
     for now in (100.0, 200.0, 300.0):
         turn, sources = request(sources, now)
@@ -50,15 +50,15 @@ def test_one_that_asks_for_time_holds_up_no_other():
     assert (turn.index, turn.wait_s) == (0, 0)
 
 
-def test_of_those_that_are_ready_the_one_that_failed_least():
-    _, sources = request(Sources.of(URLS[:2], spent=1))
+def test_the_ready_source_with_the_fewest_failures_is_next():
+    _, sources = request(Sources.at_start(URLS[:2], spent=1))
     _, sources = request(failed(sources))
     sources = failed(sources, gained=True)
     assert request(sources, 1000.0)[0].index == 1
 
 
-def test_what_failed_for_good_is_not_asked_again():
-    _, sources = request(Sources.of(URLS[:2], spent=1))
+def test_a_source_that_failed_permanently_is_not_requested_again():
+    _, sources = request(Sources.at_start(URLS[:2], spent=1))
     sources = sources.failed_for_good()
     assert sources.is_any_left
     turn, sources = request(sources, 1e9)
@@ -66,15 +66,15 @@ def test_what_failed_for_good_is_not_asked_again():
     assert not sources.failed_for_good().is_any_left
 
 
-def test_a_mismatch_of_one_connection_blames_it_though_another_said_so():
-    sources = Sources.of(URLS[:2], spent=1).selected(0).selected(1)
+def test_a_mismatch_of_one_connection_excludes_the_source_of_its_bytes():
+    sources = Sources.at_start(URLS[:2], spent=1).selected(0).selected(1)
     after = sources.mismatched([0], mixed=False)
     assert [source.excluded for source in after.all] == [True, False]
     assert not after.unmixed
 
 
-def test_a_mismatch_of_several_blames_nobody_once_and_asks_who_had_no_part_in_it():
-    sources = Sources.of(URLS[:3], spent=1).selected(1)
+def test_a_mixed_mismatch_excludes_no_source_once_and_prefers_an_uninvolved_one():
+    sources = Sources.at_start(URLS[:3], spent=1).selected(1)
     after = sources.mismatched([0, 1], mixed=True)
     assert after.unmixed
     assert not any(source.excluded for source in after.all)
@@ -84,63 +84,63 @@ def test_a_mismatch_of_several_blames_nobody_once_and_asks_who_had_no_part_in_it
     assert [source.excluded for source in again.all] == [False, False, True]
 
 
-def test_unmixed_bytes_stay_with_their_source_while_there_is_hope():
-    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
+def test_unmixed_bytes_stay_with_their_source_until_it_failed_too_often():
+    sources = Sources.at_start(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
     for failures in range(FAILURES_BEFORE_DISCARD):
-        turn, sources = request(sources, 1000.0 * failures, holding=True)
+        turn, sources = request(sources, 1000.0 * failures, has_bytes=True)
         assert (turn.index, turn.discards) == (0, False)
         sources = failed(sources, 1000.0 * failures)
-    turn, _ = request(sources, 1e9, holding=True)
+    turn, _ = request(sources, 1e9, has_bytes=True)
     assert (turn.index, turn.discards) == (1, True)
 
 
-def test_of_unmixed_sources_a_struck_one_takes_its_bytes_along():
-    sources = Sources.of(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
-    turn, _ = request(sources.failed_for_good(), holding=True)
+def test_excluding_an_unmixed_source_discards_its_bytes():
+    sources = Sources.at_start(URLS[:2], spent=1).mismatched([0, 1], mixed=True).selected(0)
+    turn, _ = request(sources.failed_for_good(), has_bytes=True)
     assert (turn.index, turn.discards) == (1, True)
 
 
-def test_an_empty_object_is_its_senders():
-    after = Sources.of(URLS[:2], spent=1).selected(1).mismatched([], mixed=False)
+def test_a_mismatch_of_an_empty_object_excludes_its_source():
+    after = Sources.at_start(URLS[:2], spent=1).selected(1).mismatched([], mixed=False)
     assert [source.excluded for source in after.all] == [False, True]
 
 
 @given(st.integers(1, 9), st.lists(st.booleans(), max_size=20))
-def test_a_lone_source_waits_as_its_budget_says(spent, gains):
-    """The rule from before there were mirrors: by the attempts that brought nothing."""
-    sources = Sources.of(URLS[:1], spent=spent)
+def test_a_single_source_waits_by_its_failed_attempts(spent, gains):
+    """Without mirrors the wait depends on the attempts in a row without a new byte."""
+    sources = Sources.at_start(URLS[:1], spent=spent)
     for gained in gains:
         spent = (0 if gained else spent) + 1
         before = backoff_s(POLICY, max(1, spent - 1), spread=1.0, retry_after=None)
         sources = failed(sources.selected(0), gained=gained)
-        turn = sources.turn(now=100.0, holding=True)
+        turn = sources.next_turn(now=100.0, has_bytes=True)
         assert (turn.index, turn.wait_s, turn.discards) == (0, before, False)
 
 
-def test_a_piece_is_a_connection_that_brought_bytes():
-    made = Provenance(0)
-    made.begin(0, 0)
-    made.reached(0)
-    assert made.pieces == []
+def test_a_piece_is_a_connection_that_received_bytes():
+    provenance = Provenance(0)
+    provenance.begin(0, 0)
+    provenance.reached(0)
+    assert provenance.pieces == []
     for done in (2, 3):
-        made.reached(done)
-    assert (made.pieces, made.mixed) == ([0], False)
-    made.begin(1, 3)
-    made.reached(3)
-    assert made.pieces == [0]
-    made.reached(5)
-    assert (made.pieces, made.mixed) == ([0, 1], True)
+        provenance.reached(done)
+    assert (provenance.pieces, provenance.mixed) == ([0], False)
+    provenance.begin(1, 3)
+    provenance.reached(3)
+    assert provenance.pieces == [0]
+    provenance.reached(5)
+    assert (provenance.pieces, provenance.mixed) == ([0, 1], True)
 
 
-def test_who_starts_over_has_all_the_bytes():
-    made = Provenance(5)
-    assert (made.pieces, made.mixed) == ([None], True)
-    made.begin(1, 5)
+def test_a_connection_that_starts_over_has_all_pieces():
+    provenance = Provenance(5)
+    assert (provenance.pieces, provenance.mixed) == ([None], True)
+    provenance.begin(1, 5)
     for done in (0, 5):
-        made.reached(done)
-    assert (made.pieces, made.mixed) == ([1], False)
-    made.begin(0, 0)
-    assert made.pieces == []
+        provenance.reached(done)
+    assert (provenance.pieces, provenance.mixed) == ([1], False)
+    provenance.begin(0, 0)
+    assert provenance.pieces == []
 
 
 @pytest.mark.parametrize(("mirrors", "state"), [(2, JobState.QUEUED), (0, JobState.FAILED)])
@@ -149,15 +149,15 @@ def test_a_crash_leaves_an_attempt_for_each_source(mirrors, state):
     assert job.start(1, now=0).interrupted(budget=1, now=0).state is state
 
 
-# What a source does when it is asked, of an object of SIZE bytes: the bytes that it sends before
-# it breaks off (as many as there are: it is through), or that it is of no use at all; and whether
-# it goes on where the prefix ends or starts over.
+# What a source does on a request for an object of SIZE bytes: the number of bytes that it sends
+# before it breaks off (all of them: the download is complete), or None for a permanent failure; and
+# whether it continues after the prefix or starts over.
 ACTS = st.tuples(st.integers(0, SIZE) | st.none(), st.booleans())
 
 
 @dataclass
 class Run:
-    """One job over sources that do as drawn, with the row and the rules that the daemon has."""
+    """One job over sources that behave as drawn, with the job row and the rules of the daemon."""
 
     draw: st.DataObject
     job: Job
@@ -170,12 +170,12 @@ class Run:
     selected: list[int] = field(default_factory=list)
 
     def __post_init__(self):
-        self.sources = Sources.of(self.job.sources, spent=self.job.spent)
+        self.sources = Sources.at_start(self.job.sources, spent=self.job.spent)
         self.provenance = Provenance(0)
 
     def to_the_end(self):
         while self.job.state is JobState.DOWNLOADING:
-            turn = self.sources.turn(now=self.now, holding=self.length > 0)
+            turn = self.sources.next_turn(now=self.now, has_bytes=self.length > 0)
             untouched = [s for s in self.sources.all if not s.tried and not s.excluded]
             bound = self.sources.unmixed and self.length > 0
             assert not self.sources.all[turn.index].excluded
@@ -189,11 +189,11 @@ class Run:
             self.selected.append(turn.index)
             self.attempt(turn.index, *self.draw.draw(ACTS))
 
-    def attempt(self, index, sends, goes_on):
+    def attempt(self, index, sends, continues):
         if sends is None:
             return self.fail(OriginError(FailureCode.PORTAL, "no", transient=False))
         if self.length < SIZE:
-            self.length = self.length if goes_on else 0
+            self.length = self.length if continues else 0
             self.provenance.reached(self.length)
             for _ in range(min(sends, SIZE - self.length)):
                 self.length += 1
@@ -203,7 +203,7 @@ class Run:
         if self.length < SIZE:
             return self.fail(OriginError(FailureCode.CUT_OFF, "cut"))
         if self.right.issuperset(self.provenance.pieces):
-            self.job = self.job.verified(SIZE, "proof", now=0)
+            self.job = self.job.verified(SIZE, "evidence", now=0)
             return None
         return self.mismatch()
 
@@ -219,11 +219,11 @@ class Run:
         self.mismatches += 1
         pieces = self.provenance.pieces
         left = self.sources.mismatched(pieces, mixed=self.provenance.mixed)
-        blamed = {
+        excluded = {
             i for i, s in enumerate(left.all) if s.excluded and not self.sources.all[i].excluded
         }
-        assert len(blamed) <= 1
-        assert not blamed & self.right, "a source is blamed for what is not its own"
+        assert len(excluded) <= 1
+        assert not excluded & self.right, "a source is excluded for bytes of another one"
         self.move(ImageError(FailureCode.DIGEST, "no", transient=left.is_any_left), gained=True)
         self.sources = left
         self.length = self.longest = 0
@@ -234,7 +234,7 @@ class Run:
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @given(data=st.data())
-def test_whatever_the_sources_do_it_ends_and_no_right_one_is_blamed(count, data):
+def test_every_run_ends_and_excludes_no_right_source_for_wrong_bytes(count, data):
     right = data.draw(st.frozensets(st.integers(0, count - 1)))
     job = Job.submitted(JobKey("k"), URLS[0], "0" * 64, mirrors=URLS[1:count], now=0)
     run = Run(data, job.start(1, now=0), right)
@@ -245,13 +245,13 @@ def test_whatever_the_sources_do_it_ends_and_no_right_one_is_blamed(count, data)
     assert run.gains <= SIZE * (run.mismatches + 1)
     assert len(run.selected) <= (refunds + 1) * (max(POLICY.budget, count) + 1)
     if run.job.state is JobState.FAILED and run.job.spent <= 1 and run.sources.is_any_left:
-        pytest.fail("given up with somebody left to ask and a whole budget")
+        pytest.fail("failed with a usable source and a whole budget left")
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize("last", [True, False])
-def test_wrong_ones_that_answer_are_asked_once_each_until_the_right_one(count, last):
-    """All answer at once and in one go; one of them is right."""
+def test_each_wrong_source_is_requested_once_until_the_right_one(count, last):
+    """Each sends all bytes over one connection; one of them has the right ones."""
     right = count - 1 if last else 1
 
     class Whole:

@@ -1,4 +1,4 @@
-"""What decides between sources, one thing at a time."""
+"""The choice between sources, one criterion at a time."""
 
 import math
 from dataclasses import replace
@@ -11,10 +11,10 @@ URLS = ("http://a.example/", "http://b.example/", "http://c.example/")
 
 
 def sources(*each, **more):
-    return Sources(tuple(replace(Source(URLS[0]), **known) for known in each), **more)
+    return Sources(tuple(replace(Source(URLS[0]), **state) for state in each), **more)
 
 
-def test_a_source_of_which_nothing_is_known():
+def test_the_state_of_a_new_source():
     assert Source("u") == Source("u", 0, -math.inf, tried=False, excluded=False, suspected=False)
 
 
@@ -22,8 +22,8 @@ def test_a_source_of_which_nothing_is_known():
     ("count", "spent", "failures"),
     [(1, 0, 0), (1, 1, 0), (1, 2, 1), (1, 5, 4), (2, 2, 0), (2, 3, 1), (3, 3, 0), (3, 4, 1)],
 )
-def test_the_budget_that_is_spent_was_spent_on_all(count, spent, failures):
-    made = Sources.of(URLS[:count], spent=spent)
+def test_the_spent_budget_is_spread_over_all_sources(count, spent, failures):
+    made = Sources.at_start(URLS[:count], spent=spent)
     assert [source.url for source in made.all] == list(URLS[:count])
     assert [source.failures for source in made.all] == [failures] * count
     assert made.has_mirrors is (count > 1)
@@ -43,52 +43,52 @@ def test_the_budget_that_is_spent_was_spent_on_all(count, spent, failures):
         ({"excluded": True}, {"ready_at": 101.0}, 1),
     ],
 )
-def test_who_is_asked(first, second, index):
-    turn = sources(first, second).turn(now=100.0, holding=False)
+def test_which_source_is_next(first, second, index):
+    turn = sources(first, second).next_turn(now=100.0, has_bytes=False)
     assert turn.index == index
     wait = max(0.0, (first, second)[index].get("ready_at", 0.0) - 100)
     assert (turn.wait_s, turn.discards) == (wait, False)
 
 
-def test_mixed_bytes_are_kept_by_whoever_is_next():
-    turn = sources({"failures": 1}, {}).turn(now=100.0, holding=True)
+def test_a_change_of_source_keeps_mixed_bytes():
+    turn = sources({"failures": 1}, {}).next_turn(now=100.0, has_bytes=True)
     assert (turn.index, turn.discards) == (1, False)
 
 
 @pytest.mark.parametrize(("failures", "index"), [(2, 0), (3, 1)])
-def test_three_failures_are_the_end_of_patience(failures, index):
+def test_unmixed_bytes_are_discarded_after_three_failures(failures, index):
     unmixed = sources({"failures": failures}, {}, unmixed=True)
     assert FAILURES_BEFORE_DISCARD == 3
-    assert unmixed.turn(now=100.0, holding=True).index == index
-    assert unmixed.turn(now=100.0, holding=False).index == 1
-    assert not unmixed.turn(now=100.0, holding=False).discards
+    assert unmixed.next_turn(now=100.0, has_bytes=True).index == index
+    assert unmixed.next_turn(now=100.0, has_bytes=False).index == 1
+    assert not unmixed.next_turn(now=100.0, has_bytes=False).discards
 
 
-def test_suspected_is_who_has_a_piece():
+def test_every_source_with_a_piece_is_suspected():
     after = sources({}, {}, {}).mismatched([None, 2, 0], mixed=True)
     assert [source.suspected for source in after.all] == [True, False, True]
 
 
-def test_a_new_partial_is_nobodys_and_an_old_one_is_of_an_earlier_run():
+def test_the_pieces_of_a_new_and_an_old_partial():
     assert (Provenance(0).pieces, Provenance(1).pieces) == ([], [None])
 
 
 def test_a_connection_has_a_piece_from_its_first_byte_on():
-    made = Provenance(0)
-    made.begin(1, 0)
-    made.reached(0)
-    made.reached(0)
-    assert made.pieces == []
-    made.reached(1)
-    assert made.pieces == [1]
-    made.reached(0)
-    assert made.pieces == []
-    made.reached(1)
-    assert made.pieces == [1]
-    made.begin(2, 1)
+    provenance = Provenance(0)
+    provenance.begin(1, 0)
+    provenance.reached(0)
+    provenance.reached(0)
+    assert provenance.pieces == []
+    provenance.reached(1)
+    assert provenance.pieces == [1]
+    provenance.reached(0)
+    assert provenance.pieces == []
+    provenance.reached(1)
+    assert provenance.pieces == [1]
+    provenance.begin(2, 1)
     for _ in range(2):
-        made.reached(1)
-        assert made.pieces == [1]
+        provenance.reached(1)
+        assert provenance.pieces == [1]
     for done in (2, 3):
-        made.reached(done)
-        assert made.pieces == [1, 2]
+        provenance.reached(done)
+        assert provenance.pieces == [1, 2]

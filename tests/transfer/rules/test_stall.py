@@ -1,4 +1,4 @@
-"""TODO."""
+"""The deadline of a feed that is too slow."""
 
 import itertools
 
@@ -6,26 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.transfer.rules.stall import RateWatch
+from spsd.transfer.rules.stall import RateMonitor
 
 WINDOW = 10.0
 MINIMUM = 1024
 
 
 def watch(now=100.0):
-    return RateWatch(minimum_bytes_per_s=MINIMUM, window_s=WINDOW, now=now)
+    return RateMonitor(minimum_bytes_per_s=MINIMUM, window_s=WINDOW, now=now)
 
 
 def too_slow_at(steps, limit_s=1000.0):
-    """When a feed of (pause, size) is found too slow; None: never, before ``limit_s``."""
-    seen, now = watch(0.0), 0.0
+    """The time at which a feed of (pause, size) is too slow; None if not before ``limit_s``."""
+    monitor, now = watch(0.0), 0.0
     for pause, size in steps:
         now += pause
-        if now > seen.deadline:
-            return seen.deadline
+        if now > monitor.deadline:
+            return monitor.deadline
         if now > limit_s:
             return None
-        seen.count(size, now)
+        monitor.count(size, now)
     return None
 
 
@@ -55,34 +55,34 @@ def test_a_bit_faster_is_fast_enough():
 
 
 def test_one_burst_counts_for_one_window_only():
-    seen = watch(0.0)
-    seen.count(10**9, 3.0)
-    assert seen.deadline == pytest.approx(13.0)
+    monitor = watch(0.0)
+    monitor.count(10**9, 3.0)
+    assert monitor.deadline == pytest.approx(13.0)
 
 
 def test_our_own_time_is_excused():
-    seen = watch(0.0)
-    seen.count(1, 1.0)
-    before = seen.deadline
-    seen.exclude_time(7.5)
-    assert seen.deadline == before + 7.5
+    monitor = watch(0.0)
+    monitor.count(1, 1.0)
+    before = monitor.deadline
+    monitor.exclude_time(7.5)
+    assert monitor.deadline == before + 7.5
 
 
 def test_no_minimum_still_wants_a_byte():
-    seen = RateWatch(minimum_bytes_per_s=0, window_s=WINDOW, now=0.0)
-    seen.count(1, 4.0)
-    assert seen.deadline == 14.0
+    monitor = RateMonitor(minimum_bytes_per_s=0, window_s=WINDOW, now=0.0)
+    monitor.count(1, 4.0)
+    assert monitor.deadline == 14.0
 
 
-def test_what_comes_within_a_64th_of_the_window_counts_as_one():
+def test_bytes_within_a_64th_of_the_window_count_as_one():
     """Memory is bounded, however small the pieces are; the credit is no such piece."""
     needed, window = 6400, 64.0
 
     def deadline(*came):
-        seen = RateWatch(minimum_bytes_per_s=100, window_s=window, now=100.0)
+        monitor = RateMonitor(minimum_bytes_per_s=100, window_s=window, now=100.0)
         for size, now in came:
-            seen.count(size, now)
-        return seen.deadline - window
+            monitor.count(size, now)
+        return monitor.deadline - window
 
     assert deadline((needed, 100.5)) == 100.5
     half = needed // 2
@@ -92,10 +92,10 @@ def test_what_comes_within_a_64th_of_the_window_counts_as_one():
 
 
 def test_bytes_count_after_an_excuse_too():
-    seen = watch(0.0)
-    seen.exclude_time(7.5)
-    seen.count(MINIMUM * 10, 8.0)
-    assert seen.deadline == 8.0 + WINDOW
+    monitor = watch(0.0)
+    monitor.exclude_time(7.5)
+    monitor.count(MINIMUM * 10, 8.0)
+    assert monitor.deadline == 8.0 + WINDOW
 
 
 FEED = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 50_000)), max_size=60)
@@ -103,24 +103,24 @@ FEED = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 50_000)), max_size=60)
 
 @given(FEED)
 def test_the_deadline_never_moves_back_nor_past_a_window_from_now(feed):
-    seen, now, before = watch(0.0), 0.0, WINDOW
+    monitor, now, before = watch(0.0), 0.0, WINDOW
     for pause, size in feed:
         now += pause
-        seen.count(size, now)
-        assert before <= seen.deadline <= now + WINDOW
-        assert seen.deadline >= WINDOW
-        before = seen.deadline
+        monitor.count(size, now)
+        assert before <= monitor.deadline <= now + WINDOW
+        assert monitor.deadline >= WINDOW
+        before = monitor.deadline
 
 
 @given(FEED)
-def test_who_is_fast_enough_in_the_last_window_is_let_go_on(feed):
-    seen, now, came = watch(0.0), 0.0, []
+def test_a_feed_that_was_fast_enough_in_the_last_window_continues(feed):
+    monitor, now, came = watch(0.0), 0.0, []
     for pause, size in feed:
         now += pause
-        seen.count(size, now)
+        monitor.count(size, now)
         came.append((now, size))
     # Bytes of one bucket count from its first: the verdict may be early by that much.
     slack = WINDOW / 64
     recent = sum(size for at, size in came if at > now - WINDOW + slack)
     if recent >= MINIMUM * WINDOW:
-        assert seen.deadline >= now
+        assert monitor.deadline >= now

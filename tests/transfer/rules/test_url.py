@@ -1,4 +1,4 @@
-"""What is told of a URL, and what of it may be used."""
+"""Accepted URLs, their displayed parts, and their credentials."""
 
 import pytest
 from hypothesis import given
@@ -116,7 +116,7 @@ def test_credentials_are_taken_out_and_nothing_else(userinfo, host, rest):
     "url",
     ["http://u:word@h\u2100st/", "http://u:wo/word@h/", "http://u:word@[::1/"],
 )
-def test_what_is_wrong_with_a_url_is_told_without_it(url):
+def test_the_problem_of_a_url_contains_no_secret(url):
     with pytest.raises(InvalidRequestBodyError) as caught:
         parse_source_url(url)
     assert "word" not in str(caught.value)
@@ -138,7 +138,7 @@ def test_what_is_wrong_with_a_url_is_told_without_it(url):
         ("http://a..b/", "has a host name that cannot be looked up: "),
     ],
 )
-def test_what_is_wrong_is_told(url, problem):
+def test_the_problem_of_a_url(url, problem):
     with pytest.raises(InvalidRequestBodyError) as caught:
         parse_source_url(url)
     assert str(caught.value).startswith(f"`url` {problem}")
@@ -150,7 +150,7 @@ def test_what_is_wrong_is_told(url, problem):
     "url",
     ["http://[2001:db8::" + "f" * 4 + "]/", "http://" + "a" * 63 + ".example./", "http://a:0/"],
 )
-def test_what_is_right(url):
+def test_accepted_urls(url):
     assert parse_source_url(url) == url
 
 
@@ -163,7 +163,7 @@ def test_mirrors_are_taken_once_and_never_the_url_itself():
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("url", "other", "same"),
     [
         ("http://a/x", "http://A:80/y", True),
         ("https://a/x", "https://u:p@a:443/", True),
@@ -174,8 +174,8 @@ def test_mirrors_are_taken_once_and_never_the_url_itself():
         ("http://a/", "http://b/", False),
     ],
 )
-def test_which_origins_are_the_same(one, other, same):
-    assert same_origin(one, other) is same
+def test_which_origins_are_the_same(url, other, same):
+    assert same_origin(url, other) is same
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_credentials_as_basic(url, value):
         ("http://p@q:r@a/", "http://b//c", "http://p@q:r@b//c"),
     ],
 )
-def test_credentials_go_along(source, url, expected):
+def test_credentials_are_copied_to_a_url_without_its_own(source, url, expected):
     assert with_credentials_of(source, url) == expected
 
 
@@ -222,5 +222,5 @@ def test_credentials_go_along(source, url, expected):
         ("http://a?q?r", "http://a?q?r", "http://a", "a"),
     ],
 )
-def test_what_is_shown(url, shown, logged, host):
+def test_the_displayed_parts_of_a_url(url, shown, logged, host):
     assert (without_credentials(url), redacted(url), authority(url)) == (shown, logged, host)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Partial files on disk: appending, durability, cancellation and full disks."""
 
 import asyncio
 import errno
@@ -25,7 +25,7 @@ from tests.disk import small_disk
 DIGEST = "d" * 64
 UPLOAD = upload_key(UUID(int=7))
 URL = "http://x/y"
-REPLY = ResponseHead(200, {"etag": '"a"'})
+HEAD = ResponseHead(200, {"etag": '"a"'})
 
 
 @pytest.fixture
@@ -34,15 +34,15 @@ def staging(tmp_path):
 
 
 @pytest.mark.parametrize("appended", [0, 1, 5000, BLOCK - 1, BLOCK])
-async def test_a_room_outlives_a_clear_whatever_was_appended_before(staging, appended):
+async def test_a_buffer_survives_a_clear(staging, appended):
     async with staging.open(DIGEST) as partial:
         await partial.append(bytes(appended))
-        room = await partial.room()
-        size = min(len(room), 3000)
-        room[:size] = bytes([7]) * size
-        assert await partial.room() == room
+        buffer = await partial.buffer()
+        size = min(len(buffer), 3000)
+        buffer[:size] = bytes([7]) * size
+        assert await partial.buffer() == buffer
         await partial.clear()
-        await partial.describe(URL, REPLY, size)
+        await partial.describe(URL, HEAD, size)
         partial.commit(size)
         assert await partial.seal() == hashlib.sha256(bytes([7]) * size).hexdigest()
         assert partial.length == size
@@ -51,7 +51,7 @@ async def test_a_room_outlives_a_clear_whatever_was_appended_before(staging, app
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.binary(max_size=3000), max_size=12))
-async def test_chunk_borders_never_change_the_digest(blocks):
+async def test_block_boundaries_never_change_the_digest(blocks):
     root = await asyncio.to_thread(tempfile.mkdtemp)
     async with StagingDirectory(Path(root), boot="this").open(DIGEST) as partial:
         for block in blocks:
@@ -62,9 +62,9 @@ async def test_chunk_borders_never_change_the_digest(blocks):
     assert (Path(root) / DIGEST / "image").read_bytes() == whole
 
 
-async def test_what_was_there_is_hashed_again(staging):
+async def test_a_reopened_partial_is_hashed_again(staging):
     async with staging.open(DIGEST) as partial:
-        await partial.describe(URL, REPLY, 8)
+        await partial.describe(URL, HEAD, 8)
         await partial.append(b"abcd")
     async with staging.open(DIGEST) as partial:
         assert partial.prefix(URL) == Prefix(4, 8, '"a"', same_url=True)
@@ -73,7 +73,7 @@ async def test_what_was_there_is_hashed_again(staging):
         assert await partial.seal() == hashlib.sha256(b"abcdefgh").hexdigest()
 
 
-async def test_what_was_appended_can_be_read_at_once(staging):
+async def test_appended_bytes_can_be_read_at_once(staging):
     async with staging.open(DIGEST) as partial:
         for _ in range(2 * DEPTH):
             await partial.append(b"abcd")
@@ -84,7 +84,7 @@ async def test_what_was_appended_can_be_read_at_once(staging):
         assert await partial.seal() == hashlib.sha256(b"abcd" * 2 * DEPTH + b"e").hexdigest()
 
 
-async def test_after_a_reboot_only_what_was_synced_counts(staging, tmp_path):
+async def test_after_a_reboot_only_synced_bytes_count(staging, tmp_path):
     async with staging.open(DIGEST) as partial:
         await partial.append(b"abcd")
         await partial.seal()
@@ -94,9 +94,9 @@ async def test_after_a_reboot_only_what_was_synced_counts(staging, tmp_path):
         assert await partial.seal() == hashlib.sha256(b"abcd").hexdigest()
 
 
-async def test_clear_forgets_everything(staging):
+async def test_clear_removes_bytes_and_record(staging):
     async with staging.open(DIGEST) as partial:
-        await partial.describe(URL, REPLY, 8)
+        await partial.describe(URL, HEAD, 8)
         await partial.append(b"abcd")
         await partial.clear()
         assert partial.prefix(URL) == Prefix(same_url=False)
@@ -116,7 +116,7 @@ async def test_discard_and_keys(staging, tmp_path):
     assert list(await staging.keys()) == []
 
 
-async def test_a_full_disk_is_said_so(tmp_path):
+async def test_a_full_disk_is_reported(tmp_path):
     with small_disk(tmp_path, 2):
         with pytest.raises(ApplianceError) as caught:  # noqa: PT012 - the disk fills at any of them
             async with StagingDirectory(tmp_path, boot="this").open(DIGEST) as partial:
@@ -126,13 +126,13 @@ async def test_a_full_disk_is_said_so(tmp_path):
         assert caught.value.code is FailureCode.DISK_FULL
 
 
-async def put(partial, block):
-    """As a download does it: what comes is appended at once, be it ever so short."""
+async def receive(partial, block):
+    """Append as a download does: received bytes are appended at once, however few."""
     rest = memoryview(block)
     while rest:
-        room = await partial.room()
-        size = min(len(rest), len(room))
-        room[:size] = rest[:size]
+        buffer = await partial.buffer()
+        size = min(len(rest), len(buffer))
+        buffer[:size] = rest[:size]
         partial.commit(size)
         rest = rest[size:]
 
@@ -151,7 +151,7 @@ async def test_whole_pages_and_odd_ends_make_one_prefix(steps):
         async with StagingDirectory(Path(root), boot="this").open(DIGEST) as partial:
             for at_once, size in steps:
                 block = random.Random(size).randbytes(size)
-                await (put(partial, block) if at_once else partial.append(block))
+                await (receive(partial, block) if at_once else partial.append(block))
                 whole += block
             assert await partial.seal() == hashlib.sha256(whole).hexdigest()
         assert (Path(root) / DIGEST / "image").read_bytes() == whole
@@ -159,15 +159,15 @@ async def test_whole_pages_and_odd_ends_make_one_prefix(steps):
         await asyncio.to_thread(shutil.rmtree, root)
 
 
-async def test_a_room_outlives_what_was_kept(staging, tmp_path):
-    """A body that starts over is read before the old bytes go."""
+async def test_a_buffer_survives_the_removal_of_the_old_bytes(staging, tmp_path):
+    """A body that starts over is read before the old bytes are removed."""
     async with staging.open(DIGEST) as partial:
-        await put(partial, b"old" * 1000)
-        room = await partial.room()
-        room[:3] = b"new"
+        await receive(partial, b"old" * 1000)
+        buffer = await partial.buffer()
+        buffer[:3] = b"new"
         await partial.clear()
         partial.commit(3)
-        await put(partial, b"er" * BLOCK)
+        await receive(partial, b"er" * BLOCK)
         assert await partial.seal() == hashlib.sha256(b"new" + b"er" * BLOCK).hexdigest()
     assert (tmp_path / DIGEST / "image").read_bytes() == b"new" + b"er" * BLOCK
 
@@ -197,22 +197,22 @@ async def test_with_and_without_the_page_cache(tmp_path, monkeypatch, refuses):
     monkeypatch.setattr(os, "pwrite", pwrite)
     whole = random.Random(7).randbytes(3 * BLOCK + 17)
     async with StagingDirectory(tmp_path, boot="this boot").open(DIGEST) as partial:
-        await put(partial, whole)
+        await receive(partial, whole)
         assert await partial.seal() == hashlib.sha256(whole).hexdigest()
     assert (tmp_path / DIGEST / "image").read_bytes() == whole
     assert lengths == ([BLOCK] * 3 if refuses is None else [])
 
 
 async def test_a_cancel_while_the_ring_is_full_leaves_a_plain_prefix(tmp_path):
-    """The oldest block still waits for the disk when the cancel comes."""
+    """The oldest block still waits for the disk at the time of the cancellation."""
     staging = StagingDirectory(tmp_path, boot="this boot")
     blocks = [bytes([n]) * 1000 for n in range(DEPTH + 1)]
     disk = threading.Event()
     async with staging.open(DIGEST) as partial:
         partial._writer.submit(disk.wait)
         for block in blocks[:-1]:
-            await put(partial, block)
-        waiting = asyncio.create_task(put(partial, blocks[-1]))
+            await receive(partial, block)
+        waiting = asyncio.create_task(receive(partial, blocks[-1]))
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -223,7 +223,7 @@ async def test_a_cancel_while_the_ring_is_full_leaves_a_plain_prefix(tmp_path):
 
 
 async def test_after_a_failed_write_nothing_more_is_written(tmp_path, monkeypatch):
-    """Else a later block would stand where the failed one belongs."""
+    """Otherwise a later block would be written at the position of the failed one."""
     staging = StagingDirectory(tmp_path, boot="this boot")
     real, calls = os.pwrite, []
 
@@ -236,7 +236,7 @@ async def test_after_a_failed_write_nothing_more_is_written(tmp_path, monkeypatc
     monkeypatch.setattr(os, "pwrite", pwrite)
     async with staging.open(DIGEST) as partial:
         for n in range(DEPTH):
-            await put(partial, bytes([n]) * 1000)
+            await receive(partial, bytes([n]) * 1000)
         with pytest.raises(ApplianceError) as caught:
             await partial.seal()
     assert caught.value.code is FailureCode.DISK
@@ -253,8 +253,8 @@ class SlowToOpen(StagingDirectory):
         return super()._open(key)
 
 
-async def test_a_cancelled_open_leaves_nothing_to_come(tmp_path):
-    """Else the directory is made while it is discarded, or after."""
+async def test_a_cancelled_open_creates_nothing_later(tmp_path):
+    """Otherwise the directory would be created during or after its removal."""
     staging = SlowToOpen(tmp_path, boot="this boot")
 
     async def opened():
@@ -274,7 +274,7 @@ async def test_a_cancelled_open_leaves_nothing_to_come(tmp_path):
 
 
 async def test_a_cancel_while_it_is_closed_leaves_no_thread(tmp_path):
-    """The alarm for threads that survive a test is what fails."""
+    """The check for threads that are left after a test would fail."""
     staging = StagingDirectory(tmp_path, boot="this boot")
     closing = asyncio.Event()
 
