@@ -15,7 +15,7 @@ import pytest
 from spsd.testing.origin import Origin
 from testbed import needs
 from testbed.driver import FETCH, Daemon, running
-from tests.daemon.databases import ran
+from tests.daemon.databases import run_spsd
 
 DATABASE = "spsd.sqlite"
 IMAGES = 52
@@ -140,7 +140,7 @@ async def test_a_restore_goes_on_and_tells_no_lies(tmp_path: Path) -> None:
         await daemon.kill()
         await moved_away(daemon)
         await asyncio.to_thread(shutil.copyfile, copy, daemon.state / DATABASE)
-        assert (await ran(daemon, "doctor", "--deep"))[0] == 0
+        assert (await run_spsd(daemon, "doctor", "--deep"))[0] == 0
         sent = origin.bytes_sent
         await daemon.start()
         # What was under way is found in its slot, and not fetched again.
@@ -154,7 +154,7 @@ async def test_a_restore_goes_on_and_tells_no_lies(tmp_path: Path) -> None:
         assert [daemon.image(slot).read_bytes() for slot in daemon.filled()] == contents
         # A job of the past says where its image went; the doctor, that it is there no more.
         assert (await daemon.job(first))["status"] == "finished"
-        code, told = await ran(daemon, "doctor", "--deep")
-        assert code == 0, told
-        assert "jobs_past: what finished jobs put into slot 1 is there no more" in told
+        code, output = await run_spsd(daemon, "doctor", "--deep")
+        assert code == 0, output
+        assert "jobs_past: images of finished jobs are no longer in their slots: 1" in output
         assert daemon.staged() == []

@@ -13,7 +13,12 @@ import pytest
 from spsd.testing.origin import Origin
 from testbed.driver import FETCH, PASSWORD, POLL_S, USER, Daemon, running
 from testbed.iso import build_iso
-from tests.daemon.databases import execute, garbage_in_pages, held, refused
+from tests.daemon.databases import (
+    execute,
+    locked_by_another_program,
+    output_of_refused_start,
+    write_garbage_into_pages,
+)
 from tests.daemon.test_crash import sha256
 from tests.disk import FILLER, failing_disk, fill, needs_root, small_disk
 
@@ -75,7 +80,7 @@ async def test_damage_while_it_runs_is_told_and_never_guessed_around(tmp_path: P
         keys = [await daemon.submit(NEVER, os.urandom(32).hex()) for _ in range(40)]
         database = daemon.state / DATABASE
         execute(database, "PRAGMA wal_checkpoint(TRUNCATE)")
-        garbage_in_pages(database)
+        write_garbage_into_pages(database)
         # Another writer makes the daemon's own memory of the pages void.
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
             connection.execute("PRAGMA user_version = 2")
@@ -89,12 +94,12 @@ async def test_damage_while_it_runs_is_told_and_never_guessed_around(tmp_path: P
         except OSError:  # it has ended, and refuses to start again
             pass
         await daemon.kill()
-        assert "database_corrupt" in await refused(daemon)
+        assert "database_corrupt" in await output_of_refused_start(daemon)
 
 
 async def test_a_lock_while_it_runs(iso: Path, tmp_path: Path) -> None:
     async with Origin({"/image.iso": iso}) as origin, running(tmp_path) as daemon:
-        async with held(daemon.state / DATABASE) as pid:
+        async with locked_by_another_program(daemon.state / DATABASE) as pid:
             writing = asyncio.create_task(
                 daemon.call("POST", FETCH, json={"url": NEVER, "checksum": {"sha256": "0" * 64}})
             )
@@ -125,7 +130,7 @@ async def test_a_running_job_waits_for_a_lock(tmp_path: Path) -> None:
     async with Origin({"/image.iso": iso}) as origin, running(tmp_path, **settings) as daemon:
         key = await daemon.submit(origin.url("/image.iso"), sha256(iso))
         await daemon.until(key, lambda body: body["status"] == "in-progress")
-        async with held(daemon.state / DATABASE):
+        async with locked_by_another_program(daemon.state / DATABASE):
             await asyncio.sleep(6)  # longer than the busy time, five seconds: that is what is tried
             assert (await daemon.job(key))["status"] == "in-progress"
         assert (await daemon.over(key))["status"] == "finished"
@@ -136,12 +141,12 @@ async def test_a_lock_at_start(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         key = await daemon.submit(NEVER, "0" * 64)
         assert await daemon.stop() == 0
-        async with held(daemon.state / DATABASE) as pid:
-            line = await refused(daemon)
+        async with locked_by_another_program(daemon.state / DATABASE) as pid:
+            line = await output_of_refused_start(daemon)
         assert "database_locked" in line
         assert f"held by process {pid} (python" in line
         assert line.count("\n") == 1
-        async with held(daemon.state / DATABASE):
+        async with locked_by_another_program(daemon.state / DATABASE):
             starting = asyncio.create_task(daemon.start())
             await asyncio.sleep(0.5)  # it waits inside SQLite, where nobody sees it
         await starting  # shorter than the busy time
@@ -150,7 +155,7 @@ async def test_a_lock_at_start(tmp_path: Path) -> None:
 
 async def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
-        line = await refused(daemon)
+        line = await output_of_refused_start(daemon)
         assert line == (
             f"spsd: {daemon.state}: another spsd already works in this state directory\n"
         )
@@ -164,7 +169,7 @@ async def test_a_read_only_file_system_at_start(disk: Path) -> None:
         assert await daemon.stop() == 0
         remounted(disk, "ro")
         try:
-            line = await refused(daemon)
+            line = await output_of_refused_start(daemon)
         finally:
             remounted(disk, "rw")
         assert line == (
@@ -193,7 +198,7 @@ async def test_a_file_system_that_the_kernel_makes_read_only(iso: Path, tmp_path
             assert (await daemon.job(key))["status"] == "finished"
             assert (await daemon.call("GET", f"{FETCH}/x"))[0] == 404
             await daemon.kill()
-            assert "cannot be used: Read-only file system" in await refused(daemon)
+            assert "cannot be used: Read-only file system" in await output_of_refused_start(daemon)
             await asyncio.to_thread(fail.mend)
             await daemon.start()
             assert [one["key"] for one in (await daemon.call("GET", FETCH))[1]["items"]] == [key]
@@ -210,7 +215,7 @@ async def test_a_full_disk_at_start(disk: Path) -> None:
     daemon = Daemon(disk)
     daemon.configure()
     await asyncio.to_thread(fill, disk)
-    line = await refused(daemon)
+    line = await output_of_refused_start(daemon)
     assert line.count("\n") == 1, line
     assert "No space left" in line or "database_full" in line
     (disk / FILLER).unlink()

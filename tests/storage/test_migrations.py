@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from spsd.errors import StateError
-from spsd.storage.layout import Reserve, reserve_of
+from spsd.storage.layout import Reserve, reserve_path
 from spsd.storage.migrations import migrate, migrations_directory
 
 FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
@@ -132,7 +132,7 @@ def test_those_who_come_at_once_all_get_a_database(tmp_path):
             gate.wait()
             try:
                 migrate(path)
-                Reserve(reserve_of(path)).reserve()
+                Reserve(reserve_path(path)).reserve()
             except StateError as error:
                 failures.append(error)
 
