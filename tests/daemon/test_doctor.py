@@ -201,7 +201,7 @@ FAULTS = {
     orphans: ("database_rows", Grade.WRONG, "reports 1 orphaned rows"),
     from_tomorrow: ("clock", Grade.WARNING, "s in the future"),
     no_hook: ("hooks", Grade.WRONG, "/nowhere/hook does not exist or is not executable"),
-    bad_certificate: ("certificate", Grade.WARNING, "is no unencrypted private key"),
+    bad_certificate: ("certificate", Grade.WARNING, "is not an unencrypted private key"),
 }
 
 

@@ -86,7 +86,7 @@ def exchanges(draw):
 def test_every_reply_has_one_verdict_and_it_is_that_of_the_first_row_that_holds(seen):
     holding = [row for row in HEAD.rows if row.holds(seen)]
     verdict = judge(seen.request, seen.prefix, seen.head, now=NOW, windows=TINY)
-    assert str(HEAD.row(seen).outcome.of(seen)) == str(verdict)
+    assert str(HEAD.row(seen).outcome.decide(seen)) == str(verdict)
     assert holding[0] is HEAD.row(seen)
     assert isinstance(verdict, Append | RequestAgain | Compare | Complete | Reject | Restart)
 
