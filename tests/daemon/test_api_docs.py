@@ -131,11 +131,11 @@ def test_the_examples_work(tmp_path: Path) -> None:
             script = prelude + example.command
             for old, new in replaced.items():
                 script = script.replace(old, new)
-            told = run(script.replace("KEY", key), tmp_path)
+            output = run(script.replace("KEY", key), tmp_path)
             if example.method == "POST" and example.path == "/api/firmware/fetch":
-                found = KEY.search(told)
-                assert found is not None, told
-                key = found[1]
+                accepted = KEY.search(output)
+                assert accepted is not None, output
+                key = accepted[1]
                 wait(_with_cookie(daemon, tmp_path), key)
         assert not daemon.slot_image(1).exists()
         assert daemon.slot_image(2).read_bytes() == brought
