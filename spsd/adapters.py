@@ -1,6 +1,6 @@
-"""What the daemon opens of the world outside: state directory, network, programs that it runs.
+"""The adapters of the daemon: state directory, database, network, and the programs that it runs.
 
-The use cases see of it what stands in :class:`Ports`.
+The use cases see only the ports in :class:`Ports`.
 """
 
 import asyncio
@@ -40,12 +40,12 @@ from spsd.transfer.worker import WorkerAttempts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The outside world as the use cases see it. The two of jobs are observed already."""
+    """The ports of the use cases. Both job repositories already notify the observers."""
 
     jobs: JobRepository
-    """For the work: it waits a minute for another program's lock."""
+    """For running jobs: it waits a minute for another program's lock."""
     client_jobs: JobRepository
-    """For requests: it waits for a few seconds."""
+    """For requests: it waits some seconds for such a lock."""
     staging: Staging
     slots: SlotStore
     staged_images: ImageInspector
@@ -59,13 +59,13 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapters:
-    """What was opened; ``ports`` is what the use cases are given of it."""
+    """The opened adapters; ``ports`` is the part that the use cases see."""
 
     state: StateDirectory
     database: Database
     thread: LoopThread
     local_attempts: LocalAttempts
-    """Belongs to the loop of ``thread``, and makes the attempts there."""
+    """Makes the attempts, in the loop of ``thread``."""
     attempts: WorkerAttempts
     reboot: RebootCommand
     metrics: Metrics
@@ -81,10 +81,11 @@ async def open_adapters(
     clock: Clock,
     limits: Limits,
 ) -> Adapters:
-    """Open all of it on ``stack``, which closes it again.
+    """Open all adapters on ``stack``, which closes them in reverse order.
 
     Raises:
-        ConfigurationError, StateError: it cannot be opened.
+        ConfigurationError: an adapter cannot be opened with these settings.
+        StateError: the state directory or the database cannot be used.
     """
     state = StateDirectory(Path(settings.state.directory))
     await asyncio.to_thread(state.prepare)
@@ -94,8 +95,8 @@ async def open_adapters(
         open_database(state.database, busy_s=limits.busy_s, lock_waits=limits.lock_waits)
     )
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
-    origin = await stack.enter_async_context(_origin(settings, thread))
-    metrics, board, feed = await _observers(database, limits)
+    origin = await stack.enter_async_context(_open_origin_in(thread, settings))
+    metrics, board, feed = await _make_observers(database, limits)
     observers = (metrics, JobLog(), feed)
     staging = StagingDirectory(
         state.staging,
@@ -143,8 +144,10 @@ async def open_adapters(
     )
 
 
-async def _observers(database: Database, limits: Limits) -> tuple[Metrics, ProgressBoard, Feed]:
-    """What is notified of every move and of all progress."""
+async def _make_observers(
+    database: Database, limits: Limits
+) -> tuple[Metrics, ProgressBoard, Feed]:
+    """The observers that are notified of every transition and of all progress."""
     metrics = Metrics()
     metrics.begin(await SqliteJobs(database).tally())
     board = ProgressBoard()
@@ -155,8 +158,8 @@ async def _observers(database: Database, limits: Limits) -> tuple[Metrics, Progr
 
 
 @asynccontextmanager
-async def _origin(settings: Settings, thread: LoopThread) -> AsyncIterator[HttpOrigin]:
-    wanted = await asyncio.to_thread(origin_settings, settings.fetch, os.environ)
-    opening = open_origin(wanted.policy, wanted.trust, wanted.limits, wanted.proxies)
+async def _open_origin_in(thread: LoopThread, settings: Settings) -> AsyncIterator[HttpOrigin]:
+    chosen = await asyncio.to_thread(origin_settings, settings.fetch, os.environ)
+    opening = open_origin(chosen.policy, chosen.trust, chosen.limits, chosen.proxies)
     async with thread.entered(opening) as origin:
         yield origin

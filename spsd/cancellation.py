@@ -1,4 +1,4 @@
-"""Work that is not broken off in the middle."""
+"""Work that a cancellation does not interrupt."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,9 +8,10 @@ T = TypeVar("T")
 
 
 async def to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end even if the caller is cancelled; then let the cancellation go on.
+    """Run ``work`` to its end even if the caller is cancelled, and raise CancelledError then.
 
-    For steps that are short and whose middle is no place to be found in.
+    For short steps that must not stop half-way. An error of ``work`` is raised, unless the caller
+    was cancelled.
     """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None

@@ -1,7 +1,7 @@
 """The daemon's command line.
 
-Whatever spsd raises on purpose becomes one line on standard error: exit code 2 where the
-configuration or the call is at fault, 1 for the rest.
+Every SpsdError becomes one line on standard error. The exit code is 2 if the configuration or the
+call is at fault, and 1 for all other errors.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +22,7 @@ from spsd.accounts.service import ADVISED_LENGTH, Accounts
 from spsd.clock import Clock
 from spsd.config import Settings, load
 from spsd.doctor import run as doctor
-from spsd.doctor.rules import Finding, all_well
+from spsd.doctor.rules import Finding, nothing_wrong
 from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.limits import LIMITS, Limits
 from spsd.system.host import Appliance, this_appliance
@@ -30,7 +30,7 @@ from spsd.system.logs import LogFormat, log_handler
 
 _config = click.option(
     "--config",
-    type=click.Path(readable=False, path_type=Path),  # `load` says it better
+    type=click.Path(readable=False, path_type=Path),  # `load` has the better error message
     default=Path("/etc/spsd/spsd.toml"),
     show_default=True,
     help="The configuration file.",
@@ -46,27 +46,27 @@ def main(
     clock: Clock = daemon.SYSTEM_CLOCK,
     limits: Limits = LIMITS,
 ) -> None:
-    """Run the command line of this process; ends with ``SystemExit``.
+    """Run the command line of this process; it ends with ``SystemExit``.
 
-    A launcher may hand in other facts than this machine's, for the daemon that serves.
+    A launcher may pass other facts, clocks and limits than this machine's; ``serve`` uses them.
     """
-    # Database, images and keys are the daemon's own; nobody else's, whoever started it.
+    # Database, images and keys are readable for the daemon's user only.
     os.umask(0o077)
     try:
         cli(prog_name="spsd", obj=_Injected(appliance, clock, limits))
     except SpsdError as error:
         _fail(error)
     except BaseExceptionGroup as group:
-        # A task group wraps whatever ends the daemon, alone or not.
-        ours, others = group.split(SpsdError)
-        if ours is None or others is not None:
+        # The task group of the daemon wraps every error, a single one as well.
+        expected, others = group.split(SpsdError)
+        if expected is None or others is not None:
             raise
-        _fail(_first(ours))
+        _fail(_first(expected))
 
 
 @dataclass(frozen=True, slots=True)
 class _Injected:
-    """What ``serve`` takes of the one who called :func:`main`."""
+    """The arguments of :func:`main`, for ``serve``."""
 
     appliance: Callable[[], Appliance]
     clock: Clock
@@ -85,22 +85,22 @@ def _first(error: BaseException) -> BaseException:
 @click.group()
 @click.version_option(__version__, prog_name="spsd")
 def cli() -> None:
-    """Fetch firmware images, prove them, and install them into slots."""
+    """Download firmware images, verify them, and install them into slots."""
 
 
 @cli.command()
 @click.option(
     "--log-format",
-    type=click.Choice([one.value for one in LogFormat]),
-    help="How the log looks, whatever [log] format says.",
+    type=click.Choice([choice.value for choice in LogFormat]),
+    help="The format of the log; overrides [log] format.",
 )
 @_config
 @click.pass_obj
 def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
-    """Run the daemon until SIGTERM; SIGHUP reads [fetch] of the configuration again."""
+    """Run the daemon until SIGTERM. SIGHUP reloads [fetch] of the configuration."""
     settings = load(config)
-    wanted = LogFormat(log_format or settings.log.format)
-    logging.basicConfig(level=logging.INFO, handlers=[log_handler(os.environ, sys.stderr, wanted)])
+    handler = log_handler(os.environ, sys.stderr, LogFormat(log_format or settings.log.format))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("transitions").setLevel(logging.WARNING)
     serving = daemon.serve(
         settings,
@@ -115,35 +115,35 @@ def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
 @cli.command("check-config")
 @_config
 def check_config(config: Path) -> None:
-    """Say whether the configuration file is good."""
+    """Check the configuration file."""
     load(config)
     click.echo(f"{config}: ok")
 
 
 @cli.command("doctor")
-@click.option("--deep", is_flag=True, help="Hash every image again.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+@click.option("--deep", is_flag=True, help="Verify the SHA-256 of every image as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 @_config
 def run_doctor(config: Path, *, deep: bool, as_json: bool) -> None:
-    """Say what is wrong, if anything is; the daemon may run or not, and nothing is changed.
+    """Check the installation, whether the daemon runs or not. Nothing is changed.
 
-    Exit code 0: nothing is wrong, 1: something is, 2: the call is at fault.
+    Exit code 0: nothing is wrong; 1: something is wrong; 2: the call is at fault.
     """
-    found = []
+    findings = []
     for finding in _findings(config, deep=deep):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             click.echo(finding.line())
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in found], indent=2))
-    sys.exit(0 if all_well(found) else 1)
+        click.echo(json.dumps([finding.document() for finding in findings], indent=2))
+    sys.exit(0 if nothing_wrong(findings) else 1)
 
 
 def _findings(config: Path, *, deep: bool) -> Iterator[Finding]:
     try:
         settings = load(config)
     except ConfigurationError as error:
-        yield doctor.refused(error)
+        yield doctor.configuration_rejected(error)
         return
     _become_owner(Path(settings.state.directory))
     yield from doctor.findings(settings, deep=deep)
@@ -151,7 +151,7 @@ def _findings(config: Path, *, deep: bool) -> Iterator[Finding]:
 
 @cli.group()
 def user() -> None:
-    """Accounts of the REST API; a running daemon sees changes at once."""
+    """Accounts of the REST API. A running daemon applies changes at once."""
 
 
 @user.command("add")
@@ -162,7 +162,7 @@ def user() -> None:
     type=click.Choice([role.value for role in Role]),
     default=Role.ADMIN.value,
     show_default=True,
-    help="A viewer reads, an admin also writes.",
+    help="A viewer may only read; an admin may also write.",
 )
 @_config
 def add_user(name: str, role: str, config: Path, *, password_stdin: bool) -> None:
@@ -204,7 +204,7 @@ def change_password(name: str, config: Path, *, password_stdin: bool) -> None:
 
 
 def _password(*, from_stdin: bool) -> str:
-    password = _asked_password(from_stdin=from_stdin)
+    password = _read_password(from_stdin=from_stdin)
     if 0 < len(password) < ADVISED_LENGTH:
         click.echo(
             f"spsd: warning: a password of less than {ADVISED_LENGTH} characters is easily guessed",
@@ -213,13 +213,13 @@ def _password(*, from_stdin: bool) -> str:
     return password
 
 
-def _asked_password(*, from_stdin: bool) -> str:
+def _read_password(*, from_stdin: bool) -> str:
     if not from_stdin:
         if not sys.stdin.isatty():
-            raise click.UsageError("There is no terminal to ask on: use --password-stdin.")
+            raise click.UsageError("There is no terminal to prompt on: use --password-stdin.")
         return click.prompt("Password", type=str, hide_input=True, confirmation_prompt=True)
     try:
-        # Only the line end that `echo` adds is not meant; blanks may be.
+        # The line end that `echo` adds is no part of the password; blanks are.
         return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise AccountError("the password on standard input is not UTF-8") from error
@@ -237,10 +237,10 @@ def _with_accounts(settings: Settings, act: Callable[[Accounts], Awaitable[objec
 
 
 def _become_owner(state: Path) -> None:
-    """Go on as the state directory's owner if root calls.
+    """Switch to the user who owns the state directory, if this process runs as root.
 
-    SQLite makes its journal files as whoever writes first: as root's they would lock the daemon,
-    which is not root, out of its own database.
+    SQLite creates its journal files as the user who writes first. Files of root would be closed to
+    the daemon, which does not run as root.
     """
     if os.geteuid() != 0 or not state.is_dir():
         return
@@ -252,13 +252,17 @@ def _become_owner(state: Path) -> None:
 
 
 def _check_installation(*modules: Path) -> None:
-    """Refuse to go on where root's way to Python or spsd is closed to the state's owner.
+    """Check that the state directory's owner can read the Python and the spsd that root started.
 
-    Later imports would end in a riddle; and the owner's daemon cannot be this installation.
+    Otherwise a later import would fail with a misleading error. Such an installation cannot be the
+    one that the daemon runs from.
+
+    Raises:
+        StateError: a module cannot be read.
     """
     for module in modules:
         if not os.access(module, os.R_OK):
             raise StateError(
-                f"{module}: cannot be read by user {os.geteuid()}, whose state directory this is; "
+                f"{module}: cannot be read by user {os.geteuid()}, who owns the state directory; "
                 "use the spsd command that the daemon runs from"
             )

@@ -1,4 +1,4 @@
-"""The clocks that a daemon is given: the time of day, and monotonic seconds."""
+"""The clocks of a daemon: time of day, and monotonic time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ Now = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """``now``: whole seconds since the epoch, UTC; ``monotonic``: seconds, never set back."""
+    """``now``: whole seconds since the epoch, UTC; ``monotonic``: seconds that never go back."""
 
     now: Now
     monotonic: Callable[[], float]

@@ -1,7 +1,8 @@
-"""The one composition: :func:`open_daemon` opens everything, in one stack, and nothing else does.
+"""The composition of the daemon: :func:`open_daemon` is the only place that connects its parts.
 
-What is opened last is closed first: on a polite stop no request is taken any more, running jobs
-are put back with their bytes kept, and the database is closed.
+Everything is opened on one stack, and closed in reverse order: at a stop no new requests are
+accepted, running jobs are put back into the queue with their partial downloads, and the database is
+closed.
 """
 
 import asyncio
@@ -37,8 +38,8 @@ from spsd.reload import (
     Configuration,
     Reloading,
     Reread,
-    hang_ups,
     origin_settings,
+    reload_requests,
     retry_policy,
 )
 from spsd.server import connection_limit, listening, server_tls
@@ -51,7 +52,7 @@ from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
 from spsd.storage.migrations import migrate
 from spsd.system.host import Appliance, LinuxHost
-from spsd.system.loop_thread import watch_lag
+from spsd.system.loop_thread import measure_lag
 from spsd.system.systemd import Notifier
 from spsd.transfer.rules.chunks import Splitting
 from spsd.web.api.metrics import Monitoring
@@ -67,7 +68,7 @@ SYSTEM_CLOCK: Final = Clock(lambda: int(time.time()), time.monotonic)
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What works on jobs."""
+    """The parts that run jobs."""
 
     resources: RunResources
     reservations: Reservations
@@ -76,7 +77,7 @@ class _Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
-    """A daemon that runs in the loop of whoever opened it, and answers at ``url``."""
+    """A running daemon, in the event loop of the caller; it serves requests at ``url``."""
 
     url: str
     app: web.Application
@@ -97,15 +98,15 @@ async def serve(
     clock: Clock = SYSTEM_CLOCK,
     limits: Limits = LIMITS,
 ) -> None:
-    """Run the daemon until SIGTERM or SIGINT, under systemd or not; returns after a polite stop.
+    """Run the daemon until SIGTERM or SIGINT, under systemd or not; it returns after the stop.
 
-    At SIGHUP ``reread`` gives the settings anew, of which ``[fetch]`` is taken over.
+    At SIGHUP ``reread`` reads the settings again, and their ``[fetch]`` is put into effect.
 
     Raises:
-        ConfigurationError, StateError: it cannot start.
+        ConfigurationError, StateError: the daemon cannot start.
     """
     notifier = Notifier.from_environment(os.environ)
-    with _stop_signals() as stopping, hang_ups() as hang_up:
+    with _stop_signals() as stopping, reload_requests() as reload_requested:
         opening = open_daemon(
             settings, appliance=appliance, clock=clock, limits=limits, report=notifier.status
         )
@@ -115,9 +116,10 @@ async def serve(
             notifier.ready(f"ready on {daemon.url}")
             background = (
                 group.create_task(
-                    notifier.watch(daemon.adapters.thread.wait_for_iteration), name="watchdog"
+                    notifier.feed_watchdog(daemon.adapters.thread.wait_for_iteration),
+                    name="watchdog",
                 ),
-                group.create_task(reloading.run(hang_up), name="reload"),
+                group.create_task(reloading.run(reload_requested), name="reload"),
             )
             await stopping.wait()
             _log.info("stopping")
@@ -134,21 +136,22 @@ async def open_daemon(
     clock: Clock = SYSTEM_CLOCK,
     limits: Limits = LIMITS,
     report: Callable[[str], None] = lambda _: None,
-    through: Callable[[Ports], Ports] = lambda ports: ports,
+    wrap_ports: Callable[[Ports], Ports] = lambda ports: ports,
 ) -> AsyncIterator[Daemon]:
-    """A running daemon, in the caller's loop, for as long as the context lasts.
+    """Run a daemon in the caller's event loop until the context ends.
 
-    It touches nothing that belongs to the process: no signal, no standard output, no systemd.
-    ``report`` is given a line for the operator whenever the number of running jobs changes.
-    ``through`` may put something of its own before the ports, as a test does that counts calls.
-    A failure that nobody contains cancels the task that entered, and is raised by the exit.
+    It uses nothing that belongs to the process: no signal, no standard output, no systemd.
+    ``report`` gets a line for the operator whenever the number of running jobs changes.
+    ``wrap_ports`` may replace ports, for example by one that counts its calls in a test.
+    If a background task of the daemon fails, the body is cancelled, and the error is raised when
+    the context ends.
 
     Raises:
-        ConfigurationError, StateError: it cannot start.
+        ConfigurationError, StateError: the daemon cannot start.
     """
     async with AsyncExitStack() as stack:
         adapters = await open_adapters(stack, settings, appliance, clock, limits)
-        ports = through(adapters.ports)
+        ports = wrap_ports(adapters.ports)
         await recover(
             ports.jobs,
             ports.staging,
@@ -156,8 +159,8 @@ async def open_daemon(
             budget=settings.fetch.attempts,
             now=clock.now,
         )
-        name = await asyncio.to_thread(appliance.identity, adapters.state.root)
-        work = _work(settings, limits, ports, adapters.board, name, clock, report)
+        identity = await asyncio.to_thread(appliance.identity, adapters.state.root)
+        work = _work(settings, limits, ports, adapters.board, identity, clock, report)
         slots = Slots(ports.slots, work.reservations, ports.choice)
         upgrade = _upgrade(settings, ports, slots)
         integrity = Integrity(
@@ -190,7 +193,7 @@ async def open_daemon(
                 ports.staging, ports.slots, ports.staged_images, work.reservations, now=clock.now
             ),
         )
-        configuration = Configuration(settings, _change_of_fetch(limits, adapters, work, name))
+        configuration = Configuration(settings, _fetch_change(limits, adapters, work, identity))
         app = build_app(
             services,
             secure=not settings.server.plain_http,
@@ -202,14 +205,17 @@ async def open_daemon(
         )
         tasks: dict[str, _Task] = {
             "scheduler": work.scheduler.run,
-            "loop of downloads": adapters.thread.watch,
+            "loop of downloads": adapters.thread.raise_when_ended,
             "integrity": integrity.run,
             "feed": adapters.feed.run,
             "reboot": adapters.reboot.run,
             "resume of an upgrade": upgrade.resume,
             "connections": connections.watch,
             "lag of the loops": partial(
-                watch_lag, adapters.thread, adapters.metrics.observe_lag, every_s=limits.lag_every_s
+                measure_lag,
+                adapters.thread,
+                adapters.metrics.observe_lag,
+                every_s=limits.lag_every_s,
             ),
         }
         await stack.enter_async_context(_in_background(tasks))
@@ -241,7 +247,7 @@ def _work(
     limits: Limits,
     ports: Ports,
     board: ProgressBoard,
-    name: str,
+    identity: str,
     clock: Clock,
     report: Callable[[str], None],
 ) -> _Work:
@@ -253,7 +259,7 @@ def _work(
         attempts=ports.attempts,
         board=board,
         retry=retry_policy(settings.fetch, least_progress=limits.least_progress_bytes),
-        spread=StartSpread(name, settings.fetch.start_spread_s),
+        spread=StartSpread(identity, settings.fetch.start_spread_s),
         now=clock.now,
     )
     reservations = Reservations(ports.slots)
@@ -262,16 +268,16 @@ def _work(
     return _Work(resources, reservations, scheduler)
 
 
-def _change_of_fetch(limits: Limits, adapters: Adapters, work: _Work, name: str) -> Apply:
-    """How another ``[fetch]`` is put in force."""
+def _fetch_change(limits: Limits, adapters: Adapters, work: _Work, identity: str) -> Apply:
+    """The function that puts another ``[fetch]`` into effect."""
 
     async def apply(fetch: FetchSettings) -> None:
-        wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
-        await adapters.attempts.change_settings(wanted, Splitting(connections=fetch.connections))
+        origin = await asyncio.to_thread(origin_settings, fetch, os.environ)
+        await adapters.attempts.change_settings(origin, Splitting(connections=fetch.connections))
         work.scheduler.use(
             concurrent=fetch.concurrent,
             retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),
-            spread=StartSpread(name, fetch.start_spread_s),
+            spread=StartSpread(identity, fetch.start_spread_s),
         )
 
     return apply
@@ -294,17 +300,17 @@ def _upgrade(settings: Settings, ports: Ports, slots: Slots) -> Upgrade:
 async def _in_background(
     tasks: Mapping[str, _Task],
 ) -> AsyncIterator[None]:
-    """These tasks run within the context, and are cancelled at its end.
+    """Run these tasks until the context ends, which cancels them.
 
-    One that fails ends the others and cancels the body; what it raised comes out in a group. What
-    the body raises comes out as it is.
+    A task that fails ends the others and cancels the body; its error is raised in a group. An error
+    of the body is raised as it is.
     """
     raised: Exception | None = None
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(begin(), name=name) for name, begin in tasks.items()]
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - not contained: the group would only wrap it
+        except Exception as error:  # noqa: BLE001 - raised below, since the group would wrap it
             raised = error
         for task in running:
             task.cancel()
@@ -316,7 +322,7 @@ async def _in_background(
 async def open_accounts(
     settings: Settings, *, clock: Clock = SYSTEM_CLOCK, limits: Limits = LIMITS
 ) -> AsyncIterator[Accounts]:
-    """The accounts alone, for the command line; a running daemon does not mind.
+    """Open the accounts only, for the command line. A daemon may run at the same time.
 
     Raises:
         StateError: the database cannot be used.
@@ -350,7 +356,7 @@ def _passwords(limits: Limits) -> Argon2Passwords:
 
 @contextmanager
 def _stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set, for as long as the context lasts."""
+    """An event that SIGTERM and SIGINT set, until the context ends."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,55 +1,55 @@
-"""Decision tables: ordered rows, of which the first that holds decides.
+"""Decision tables: ordered rows, of which the first whose condition holds decides.
 
-A table is evaluated and printed from the same rows, so that the document cannot say anything else
-than what the code does.
+A table is evaluated and printed from the same rows, so that the documentation cannot differ from
+the code.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Seen = TypeVar("Seen")
-Verdict = TypeVar("Verdict")
+Facts = TypeVar("Facts")
+Decision = TypeVar("Decision")
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Seen, Verdict]):
-    """What a row leads to: in words for the document, and as a value."""
+class Outcome(Generic[Facts, Decision]):
+    """What a row decides: as text for the documentation, and as a value computed from the facts."""
 
-    says: str
-    of: Callable[[Seen], Verdict]
+    text: str
+    decide: Callable[[Facts], Decision]
 
 
 @dataclass(frozen=True)
-class Row(Generic[Seen, Verdict]):
-    """One line: its name, what is seen, what follows, and why."""
+class Row(Generic[Facts, Decision]):
+    """One row: its name, its condition as text and as a predicate, its outcome, and the reason."""
 
     name: str
-    seen: str
-    holds: Callable[[Seen], bool]
-    outcome: Outcome[Seen, Verdict]
+    condition: str
+    holds: Callable[[Facts], bool]
+    outcome: Outcome[Facts, Decision]
     why: str
 
 
 @dataclass(frozen=True)
-class Table(Generic[Seen, Verdict]):
-    """Rows in the order in which they are asked; the last one holds for whatever is left."""
+class Table(Generic[Facts, Decision]):
+    """Rows in the order of their evaluation; the last one must hold for all remaining facts."""
 
-    rows: tuple[Row[Seen, Verdict], ...]
+    rows: tuple[Row[Facts, Decision], ...]
 
-    def row(self, seen: Seen) -> Row[Seen, Verdict]:
-        """The first row that holds."""
-        return next(row for row in self.rows if row.holds(seen))
+    def row(self, facts: Facts) -> Row[Facts, Decision]:
+        """The first row whose condition holds."""
+        return next(row for row in self.rows if row.holds(facts))
 
-    def decide(self, seen: Seen) -> Verdict:
-        """The verdict of the first row that holds."""
-        return self.row(seen).outcome.of(seen)
+    def decide(self, facts: Facts) -> Decision:
+        """The decision of the first row whose condition holds."""
+        return self.row(facts).outcome.decide(facts)
 
     def markdown(self) -> str:
         """The rows as a Markdown table."""
         lines = ["| | Row | What is seen | Verdict | Why |", "|---|---|---|---|---|"]
         lines += [
-            f"| {number} | `{row.name}` | {row.seen} | {row.outcome.says} | {row.why} |"
+            f"| {number} | `{row.name}` | {row.condition} | {row.outcome.text} | {row.why} |"
             for number, row in enumerate(self.rows, 1)
         ]
         return "\n".join(lines)

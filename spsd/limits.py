@@ -1,7 +1,6 @@
-"""Bounds and intervals that no operator sets; each has its reason where its default is defined.
+"""Limits and intervals that are no settings. Their defaults are explained where they are defined.
 
-A daemon in a test is handed smaller ones, so that a small image has many sync windows and nothing
-is waited for.
+Tests pass smaller values, so that a small image has many sync windows and no test has to wait.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from spsd.slots.hooks import REBOOT_DELAY_S
 from spsd.slots.integrity import CHECK_EVERY_S
 from spsd.storage.database import LOCK_WAITS
 from spsd.storage.inspection import BUSY_TIMEOUT_S
-from spsd.system.loop_thread import EVERY_S
+from spsd.system.loop_thread import LAG_EVERY_S
 from spsd.transfer.rules.messages import Windows
 from spsd.transfer.rules.request import WINDOWS
 from spsd.transfer.staging.partial_file import BLOCK, SYNC_WINDOW
@@ -24,34 +23,34 @@ from spsd.web.middleware.connections import LOOK_EVERY_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What :func:`spsd.daemon.open_daemon` is given beside the settings. Times are in seconds."""
+    """Limits of a daemon, an argument of :func:`spsd.daemon.open_daemon`. Times are in seconds."""
 
     sync_window_bytes: int = SYNC_WINDOW
-    """How much of a partial file a power cut may take."""
+    """The most bytes of a partial file that a power cut may destroy."""
     block_bytes: int = BLOCK
-    """What is hashed and written at a time."""
+    """The bytes that are hashed and written at a time."""
     windows: Windows = WINDOWS
-    """How many bytes are compared where no strong validator vouches for the object."""
+    """How many bytes are compared if no strong validator identifies the object."""
     least_progress_bytes: int = 0
-    """An attempt that is cut off has to bring more than these to count as a step ahead."""
+    """An interrupted attempt that brings no more new bytes than these counts as no progress."""
 
     busy_s: float = BUSY_TIMEOUT_S
-    """How long a statement waits for another program's lock of the database."""
+    """How long a statement waits for another program's lock on the database."""
     lock_waits: int = LOCK_WAITS
-    """How often the work tries a statement so; a request tries once."""
+    """How often a job tries a statement that meets such a lock; a request tries once."""
     password_time_cost: int = TIME_COST
     password_memory_kib: int = MEMORY_KIB
 
     integrity_every_s: float = CHECK_EVERY_S
-    lag_every_s: float = EVERY_S
+    lag_every_s: float = LAG_EVERY_S
     connections_every_s: float = LOOK_EVERY_S
     reboot_delay_s: float = REBOOT_DELAY_S
     shutdown_s: float = SHUTDOWN_S
     linger_s: float = LINGER_S
     most_waiting: int = MOST_WAITING
-    """Requests that may wait for changes or read along."""
+    """Requests that may wait for changes or follow an event stream at the same time."""
     web: WebLimits = field(default_factory=WebLimits)
 
 
 LIMITS: Final = Limits()
-"""Those of a daemon that serves."""
+"""The limits of a daemon in production."""

@@ -1,4 +1,4 @@
-"""What of the configuration can change while the daemon runs, and SIGHUP, which changes it."""
+"""Reload at SIGHUP: ``[fetch]`` is the part of the configuration that changes at run time."""
 
 import asyncio
 import logging
@@ -20,82 +20,86 @@ from spsd.transfer.rules.retry import RetryPolicy
 
 _log = logging.getLogger(__name__)
 Reread = Callable[[], Settings]
+"""Reads the configuration file; blocks; raises ConfigurationError."""
 Apply = Callable[[FetchSettings], Awaitable[None]]
+"""Puts ``[fetch]`` into effect; raises ConfigurationError, and has changed nothing then."""
 
 
 class Configuration:
-    """The settings in force: ``[fetch]`` can be replaced while the daemon runs."""
+    """The settings in effect, of which ``[fetch]`` can be replaced while the daemon runs."""
 
     def __init__(self, settings: Settings, apply: Apply) -> None:
-        """``apply`` raises ConfigurationError and has changed nothing then."""
+        """``settings`` are already in effect; ``apply`` puts another ``[fetch]`` into effect."""
         self._settings = settings
         self._apply = apply
 
     @property
     def settings(self) -> Settings:
-        """What is in force."""
+        """The settings in effect."""
         return self._settings
 
     async def replace(self, read: Settings) -> None:
-        """Put ``[fetch]`` of ``read`` in force, or nothing; all other changes need a restart.
+        """Put ``[fetch]`` of ``read`` into effect; all other changes need a restart.
 
         Raises:
-            ConfigurationError: it cannot be put in force.
+            ConfigurationError: ``[fetch]`` cannot be put into effect. Nothing has changed.
         """
         await self._apply(read.fetch)
         before = self._settings
         self._settings = msgspec.structs.replace(before, fetch=read.fetch)
-        # Names only: a value may be a password.
-        changed = _differing(before, self._settings)
+        # Only the names are logged: a value may hold a password.
+        changed = _changed_keys(before, self._settings)
         _log.info("configuration read again, changed: %s", ", ".join(changed) or "nothing")
-        if waiting := _differing(self._settings, read):
-            _log.warning("these changes need a restart: %s", ", ".join(waiting))
+        if pending := _changed_keys(self._settings, read):
+            _log.warning("these changes need a restart: %s", ", ".join(pending))
 
 
 class Reloading:
-    """Reads the file again at each SIGHUP, and keeps systemd informed."""
+    """Reads the configuration again at each SIGHUP, and notifies systemd."""
 
     def __init__(self, configuration: Configuration, reread: Reread, *, notifier: Notifier) -> None:
-        """``reread`` blocks, and raises ConfigurationError."""
+        """``reread`` runs in a thread."""
         self._configuration = configuration
         self._reread = reread
         self._notifier = notifier
 
-    async def run(self, wanted: asyncio.Event) -> None:
-        """Serve ``wanted``, as often as it is set."""
+    async def run(self, requested: asyncio.Event) -> None:
+        """Reload each time that ``requested`` is set; it runs until it is cancelled."""
         while True:
-            await wanted.wait()
-            wanted.clear()
+            await requested.wait()
+            requested.clear()
             self._notifier.reloading()
             self._notifier.ready(await self._reload())
 
     async def _reload(self) -> str:
-        """Do it; gives a line for ``systemctl status``."""
+        """Reload; gives a line for ``systemctl status``."""
         try:
             await self._configuration.replace(await asyncio.to_thread(self._reread))
         except ConfigurationError as error:
-            _log.error("the configuration stays as it was: %s", error)
-            return "the configuration could not be read again, see the log"
+            _log.error("the configuration was not changed: %s", error)
+            return "the configuration could not be read again; see the log"
         return "configuration read again"
 
 
 @contextmanager
-def hang_ups() -> Iterator[asyncio.Event]:
-    """An event that SIGHUP sets, for as long as the context lasts."""
-    wanted = asyncio.Event()
+def reload_requests() -> Iterator[asyncio.Event]:
+    """An event that SIGHUP sets, until the context ends."""
+    requested = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, wanted.set)
+    loop.add_signal_handler(signal.SIGHUP, requested.set)
     try:
-        yield wanted
+        yield requested
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
 
 
 def origin_settings(fetch: FetchSettings, environ: Mapping[str, str]) -> OriginSettings:
-    """What decides how origins are asked; blocks, since it reads the authorities.
+    """The settings of the origin client. It blocks, since it reads the certificate authorities.
+
+    ``environ`` names the proxies if ``[fetch]`` does not.
 
     Raises:
-        ConfigurationError: they cannot be read.
+        ConfigurationError: the authorities cannot be read, or a proxy cannot be used.
     """
     return OriginSettings(
         policy=AddressPolicy(fetch.allow),
@@ -115,8 +119,8 @@ def origin_settings(fetch: FetchSettings, environ: Mapping[str, str]) -> OriginS
 def retry_policy(fetch: FetchSettings, *, least_progress: int = 0) -> RetryPolicy:
     """How often and how soon a job tries again.
 
-    An attempt that is cut off has to bring more than ``least_progress`` new bytes to count as a
-    step ahead, or more than that where ``[fetch]`` says so.
+    An interrupted attempt counts as progress only if it brought more new bytes than
+    ``least_progress``, or than the minimum rate yields during the first wait, if that is more.
     """
     return RetryPolicy(
         budget=fetch.attempts,
@@ -127,11 +131,11 @@ def retry_policy(fetch: FetchSettings, *, least_progress: int = 0) -> RetryPolic
     )
 
 
-def _differing(one: Settings, other: Settings) -> list[str]:
+def _changed_keys(before: Settings, after: Settings) -> list[str]:
     """The keys whose values differ, as ``section.key``."""
     return [
         f"{section}.{key}"
-        for section in one.__struct_fields__
-        for key in getattr(one, section).__struct_fields__
-        if getattr(getattr(one, section), key) != getattr(getattr(other, section), key)
+        for section in before.__struct_fields__
+        for key in getattr(before, section).__struct_fields__
+        if getattr(getattr(before, section), key) != getattr(getattr(after, section), key)
     ]

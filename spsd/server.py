@@ -1,4 +1,4 @@
-"""The server's socket: its certificate, its address, and the time that a stop gives to requests."""
+"""The listening socket: its address, its certificate, and its graceful stop."""
 
 import asyncio
 import logging
@@ -20,32 +20,36 @@ from spsd.web.middleware.connections import Connections
 
 _log = logging.getLogger(__name__)
 SHUTDOWN_S = 2.0
-"""How long open requests may take to end on a polite stop."""
+"""Seconds that open requests get to end when the daemon stops."""
 LINGER_S = 2.0
-"""How long the rest of a body is read, and dropped, that was answered before its end: a client
-that is cut off while it sends may never see the answer."""
+"""Seconds for which the rest of a request body is read and dropped after an early response. If the
+connection is closed while the client sends, the client may never see the response."""
 HANDSHAKE_S = 15.0
-"""For TLS to be agreed on."""
+"""Time limit of a TLS handshake."""
 BACKLOG = 64
-"""Connections that the kernel keeps while the loop is busy; asyncio takes as many in one go, before
-those that had to make room are closed."""
+"""Connections that the kernel queues while the loop is busy. asyncio accepts as many at a time, and
+closes connections over the limit only afterwards."""
 MOST_CONNECTIONS = 512
-_FOR_THE_WORK = 160
-"""Descriptors that clients of ours may not take: those of downloads, files, hooks, the database."""
+_RESERVED_DESCRIPTORS = 160
+"""Descriptors that clients may not use up: for downloads, files, hooks and the database."""
 
 
 def connection_limit() -> int:
-    """How many clients may be connected: what the work leaves of the process's descriptors."""
+    """The number of clients that may be connected at a time, by the process's descriptor limit."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(MOST_CONNECTIONS, descriptors - _FOR_THE_WORK))
+    return max(16, min(MOST_CONNECTIONS, descriptors - _RESERVED_DESCRIPTORS))
 
 
 def server_tls(
     settings: Settings, state: StateDirectory, *, host_name: str
 ) -> ssl.SSLContext | None:
-    """The server's certificate: as configured, else a self-signed one for ``host_name``.
+    """The TLS context with the configured certificate, or a self-signed one for ``host_name``.
 
-    None for plain HTTP.
+    None for plain HTTP. It reads and writes files, so run it outside the event loop.
+
+    Raises:
+        ConfigurationError: the configured certificate or its key cannot be used.
+        StateError: a self-signed certificate cannot be written.
     """
     server = settings.server
     if server.plain_http:
@@ -68,7 +72,7 @@ async def listening(
     shutdown_s: float = SHUTDOWN_S,
     linger_s: float = LINGER_S,
 ) -> AsyncIterator[str]:
-    """Take requests; gives the URL with the port that was really bound.
+    """Serve requests until the context ends; gives the URL, with the port that was bound.
 
     ``shutdown_s`` and ``linger_s``: see :data:`SHUTDOWN_S` and :data:`LINGER_S`.
 
@@ -85,14 +89,14 @@ async def listening(
     )
     await runner.setup()
     try:
-        server = await _bound(
+        server = await _bind(
             connections.monitored(_factory(runner)), host, port, context, shutdown_s=shutdown_s
         )
         try:
             await server.start_serving()
             bound = server.sockets[0].getsockname()[1]
-            shown = f"[{host}]" if ":" in host else host
-            yield f"{'http' if context is None else 'https'}://{shown}:{bound}"
+            url_host = f"[{host}]" if ":" in host else host
+            yield f"{'http' if context is None else 'https'}://{url_host}:{bound}"
         finally:
             server.close()
     finally:
@@ -100,16 +104,17 @@ async def listening(
 
 
 def _server_log() -> logging.Logger:
-    """Aiohttp's log without tracebacks for what is no HTTP: floods of it fill disks.
+    """The logger for aiohttp, which drops the tracebacks that malformed requests cause.
 
-    That is heads, and bodies that are not coded as they say, whose rest is read after the answer.
+    Clients could fill the disk with them. Malformed are heads that are not HTTP, and bodies whose
+    content does not have its declared coding, found when the rest is read after the response.
     """
     log = logging.getLogger("spsd.server")
-    log.addFilter(_is_ours)
+    log.addFilter(_is_not_clients_fault)
     return log
 
 
-def _is_ours(record: logging.LogRecord) -> bool:
+def _is_not_clients_fault(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, HttpProcessingError | RequestPayloadError)
 
@@ -120,7 +125,7 @@ def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     return runner.server
 
 
-async def _bound(
+async def _bind(
     factory: Callable[[], asyncio.Protocol],
     host: str,
     port: int,
@@ -134,11 +139,11 @@ async def _bound(
             host,
             port,
             ssl=context,
-            # Else a cancel in its last step would leave the socket open, with nobody to close it.
+            # Otherwise a cancellation in its last step would leave the socket open.
             start_serving=False,
             backlog=BACKLOG,
             ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
-            # Else a client that does not say good-bye keeps its descriptor for half a minute.
+            # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
             ssl_shutdown_timeout=None if context is None else shutdown_s,
         )
     except OSError as error:

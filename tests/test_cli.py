@@ -1,3 +1,5 @@
+"""The daemon's command line: output, exit codes, accounts, and the switch from root."""
+
 import asyncio
 import contextlib
 import io
@@ -68,11 +70,11 @@ def spsd(monkeypatch, capsys):
     os.umask(umask)
 
 
-def test_a_good_file_is_ok(spsd, config):
+def test_check_config_accepts_a_good_file(spsd, config):
     assert spsd("check-config", "--config", config) == (0, f"{config}: ok\n", "")
 
 
-def test_a_bad_file_is_one_line_and_code_2(spsd, config):
+def test_a_bad_configuration_is_one_line_and_exit_code_2(spsd, config):
     config.write_text("[fetch]\nconcurrent = 0\n")
     code, out, err = spsd("check-config", "--config", config)
     assert (code, out) == (2, "")
@@ -109,12 +111,12 @@ def test_list_users(spsd, config, accounts):
     assert spsd("user", "list", "--config", config) == (0, "ann\tadmin\nbob\tviewer\n", "")
 
 
-def test_our_errors_are_one_line_and_code_1(spsd, config, accounts):
+def test_an_spsd_error_is_one_line_and_exit_code_1(spsd, config, accounts):
     call = ("user", "add", "taken", "--password-stdin", "--config", config)
     assert spsd(*call, stdin=b"long enough") == (1, "", "spsd: the name taken is taken\n")
 
 
-def test_a_password_that_is_no_text(spsd, config, accounts):
+def test_a_password_that_is_not_utf_8_is_refused(spsd, config, accounts):
     call = ("user", "add", "ann", "--password-stdin", "--config", config)
     code, _, err = spsd(*call, stdin=b"\xff")
     assert (code, err) == (1, "spsd: the password on standard input is not UTF-8\n")
@@ -128,28 +130,28 @@ def test_without_a_terminal_the_password_must_come_from_stdin(spsd, config, acco
 
 
 def test_serve_gets_the_settings(spsd, config, monkeypatch, tmp_path):
-    seen = []
+    calls = []
 
-    async def serve(settings, _reread, *, appliance, **_given):
-        seen.append((settings.state.directory, os.umask(0o077), appliance))
+    async def serve(settings, _reread, *, appliance, **_others):
+        calls.append((settings.state.directory, os.umask(0o077), appliance))
 
     monkeypatch.setattr(daemon, "serve", serve)
     assert spsd("serve", "--config", config)[0] == 0
-    assert seen == [(f"{tmp_path}/state", 0o077, this_appliance())]
+    assert calls == [(f"{tmp_path}/state", 0o077, this_appliance())]
 
 
 @pytest.mark.parametrize(("kind", "code"), [(StateError, 1), (ConfigurationError, 2)])
 def test_an_error_from_a_task_group_is_one_line(spsd, config, monkeypatch, kind, code):
-    async def serve(_settings, _reread, **_given):
+    async def serve(_settings, _reread, **_others):
         async with asyncio.TaskGroup():
-            raise kind("it is so")
+            raise kind("the message")
 
     monkeypatch.setattr(daemon, "serve", serve)
-    assert spsd("serve", "--config", config) == (code, "", "spsd: it is so\n")
+    assert spsd("serve", "--config", config) == (code, "", "spsd: the message\n")
 
 
 def test_a_bug_keeps_its_traceback(spsd, config, monkeypatch):
-    async def serve(_settings, _reread, **_given):
+    async def serve(_settings, _reread, **_others):
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.sleep(99))
             raise ExceptionGroup("", [StateError("x"), KeyError("y")])
@@ -168,13 +170,13 @@ def test_root_becomes_the_state_directory_s_owner(tmp_path):
         "cli._become_owner(Path(sys.argv[1])); "
         "print(os.getresuid(), os.getresgid(), os.getgroups())"
     )
-    shown = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script, tmp_path], capture_output=True, check=True, text=True
     )
-    assert shown.stdout == "(12345, 12345, 12345) (12346, 12346, 12346) []\n"
+    assert completed.stdout == "(12345, 12345, 12345) (12346, 12346, 12346) []\n"
 
 
-def test_an_installation_closed_to_the_owner_is_one_line(spsd, config, accounts, monkeypatch):
+def test_an_installation_that_the_owner_cannot_read_is_refused(spsd, config, accounts, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     code, _, err = spsd("user", "list", "--config", config)
     assert code == 1
@@ -183,7 +185,7 @@ def test_an_installation_closed_to_the_owner_is_one_line(spsd, config, accounts,
 
 
 def test_version():
-    shown = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "spsd", "--version"], capture_output=True, check=True, text=True
     )
-    assert shown.stdout.startswith("spsd, version ")
+    assert completed.stdout.startswith("spsd, version ")

@@ -1,3 +1,5 @@
+"""The configuration file: defaults, errors with file and key, the metrics token, the example."""
+
 import tomllib
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def test_an_empty_file_means_the_defaults(file):
     assert load(file) == Settings()
 
 
-def test_values_are_taken(file):
+def test_values_replace_the_defaults(file):
     file.write_text(
         '[server]\nport = 0\nplain_http = true\n[fetch]\nallow = ["10.1.2.3/8", "::1"]\n'
         "connect_timeout_s = 3\n"
@@ -58,7 +60,10 @@ def test_values_are_taken(file):
         ("[fetch]\nstall_window_s = nan", "fetch.stall_window_s: Expected"),
         ("[fetch]\nstall_window_s = inf", "fetch.stall_window_s: Expected"),
         ("[fetch]\nbackoff_limit_s = 0.5", "fetch.backoff_limit_s: is less than"),
-        ('[fetch]\nca_file = "/nowhere.pem"', "fetch.ca_file: '/nowhere.pem' is no file"),
+        (
+            '[fetch]\nca_file = "/nowhere.pem"',
+            "fetch.ca_file: '/nowhere.pem' is not a readable file",
+        ),
         ('[fetch]\nca_file = "/etc/passwd"', "fetch.ca_file: '/etc/passwd' holds no certificates"),
         ('[fetch]\nproxy = "socks5://p:1"', "fetch.proxy: the scheme of the proxy is socks5, and"),
         (
@@ -84,7 +89,7 @@ def test_values_are_taken(file):
         ('[upgrade]\nreboot_command = [""]', "upgrade.reboot_command: names no program"),
         (
             "[server]\nport 8443",
-            "is no TOML: Expected '=' after a key in a key/value pair (at line",
+            "is not valid TOML: Expected '=' after a key in a key/value pair (at line",
         ),
     ],
 )
@@ -97,13 +102,13 @@ def test_an_error_is_one_line_with_file_and_key(file, text, problem):
 
 
 @pytest.mark.parametrize("proxy", ["", "proxy.example:3128", "http://u:p%40w@[::1]:3128/"])
-def test_a_proxy_is_taken(file, proxy):
+def test_proxy_urls_that_are_accepted(file, proxy):
     file.write_text(f'[fetch]\nproxy = "{proxy}"\nno_proxy = [".lab", "10.0.0.0/8", "*"]')
     assert load(file).fetch.proxy == proxy
 
 
 def test_the_fingerprint_holds_no_password(file):
-    """Else whoever sees it could try passwords against it."""
+    """Otherwise a client that sees it could test passwords against it."""
 
     def fingerprint(proxy):
         file.write_text(f'[fetch]\nproxy = "{proxy}"')
@@ -126,7 +131,7 @@ def test_a_missing_file_is_named(file):
     assert str(raised.value) == f"{file}: No such file or directory"
 
 
-def test_what_is_no_text_is_named(file):
+def test_a_file_that_is_not_utf_8_is_refused(file):
     file.write_bytes(b"# \xff\n")
     with pytest.raises(ConfigurationError, match="is not UTF-8: byte 2"):
         load(file)
@@ -140,7 +145,7 @@ def token(file):
     return path
 
 
-def test_a_token_is_read_without_what_stands_around_it(file, token):
+def test_a_token_is_read_without_surrounding_blanks(file, token):
     token.write_text("  0123456789/abcd=\r\n\n")
     assert metrics_token(load(file)) == "0123456789/abcd="
 
@@ -153,7 +158,7 @@ def test_without_a_file_there_is_no_token():
     "content",
     ["", "\n", "0123456789abcde", "0123456789 abcdef", "0123456789abcdef\nmore", "ü" * 20],
 )
-def test_what_is_no_token_is_refused_and_not_repeated(file, token, content):
+def test_a_bad_token_is_refused_and_not_quoted(file, token, content):
     token.write_text(content, encoding="utf-8")
     with pytest.raises(
         ConfigurationError, match=r"metrics\.token_file: .* holds no token"
@@ -163,22 +168,22 @@ def test_what_is_no_token_is_refused_and_not_repeated(file, token, content):
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o644])
-def test_a_token_that_everybody_may_read_is_refused(file, token, mode):
+def test_a_token_that_all_users_may_read_is_refused(file, token, mode):
     token.write_text("0123456789abcdef")
     token.chmod(mode)
-    with pytest.raises(ConfigurationError, match=r"metrics\.token_file: .* read by everybody"):
+    with pytest.raises(
+        ConfigurationError, match=r"metrics\.token_file: .* is readable for all users"
+    ):
         load(file)
     token.chmod(0o640)
     load(file)
 
 
-def test_a_token_that_went_after_the_check_is_named(file, token):
+def test_a_token_file_that_is_removed_after_the_check_is_named(file, token):
     token.write_text("0123456789abcdef")
     settings = load(file)
     token.unlink()
-    with pytest.raises(
-        ConfigurationError, match=r"metrics\.token_file: .* no file that can be read"
-    ):
+    with pytest.raises(ConfigurationError, match=r"metrics\.token_file: .* is not a readable file"):
         metrics_token(settings)
 
 
@@ -186,7 +191,7 @@ def test_a_token_that_went_after_the_check_is_named(file, token):
     ("text", "problem"),
     [
         ('[metrics]\ntoken_file = "token"', "metrics.token_file: 'token' is not an absolute path"),
-        ('[metrics]\ntoken_file = "/"', "metrics.token_file: '/' is no file that can be read"),
+        ('[metrics]\ntoken_file = "/"', "metrics.token_file: '/' is not a readable file"),
         ('[log]\nformat = "xml"', "log.format: Invalid enum value 'xml'"),
     ],
 )
@@ -202,7 +207,7 @@ def test_the_example_holds_the_defaults():
 
 
 def test_the_example_holds_every_key():
-    # The optional ones stand there as comments, ready to be used.
+    # Keys without a default are in the example as comments.
     optional = {("server", "certificate"), ("server", "key")}
     optional |= {("fetch", "ca_file"), ("fetch", "proxy"), ("fetch", "no_proxy")}
     optional |= {("metrics", "token_file")}
@@ -216,6 +221,6 @@ def test_the_example_holds_every_key():
 def test_the_table_has_a_row_for_every_key():
     rows = [line.split(" | ") for line in reference().splitlines()[2:]]
     assert {row[0].strip("| `") for row in rows} == {".".join(key) for key in keys()}
-    assert "| `server.port` | integer, 0 to 65535 | `8443` | TCP port; 0: any free one. |" in (
+    assert "| `server.port` | integer, 0 to 65535 | `8443` | TCP port; 0: any free port. |" in (
         reference()
     )

@@ -88,7 +88,7 @@ def test_the_rings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_longest_name_decides() -> None:
-    ring = ring_of("tests/daemon/test_soak.py::test_what_jobs_held_is_given_back")
+    ring = ring_of("tests/daemon/test_soak.py::test_jobs_leave_no_resources_behind")
     assert ring is not None
     assert ring.name == "long"
     assert ring_of("tests/daemon/test_session.py::test_anything[x]") is None
@@ -121,7 +121,7 @@ def test_what_is_named_runs_in_whichever_ring_it_is() -> None:
     assert SOAK in collected("tests/daemon/test_soak.py")
 
 
-SOAK = "tests/daemon/test_soak.py::test_what_jobs_held_is_given_back"
+SOAK = "tests/daemon/test_soak.py::test_jobs_leave_no_resources_behind"
 BENCH = "tests/test_bench.py::test_a_command_is_measured_whole"
 RULE = "tests/jobs/test_job.py::test_a_rule"
 EVERY_NAME = [name for ring in RINGS for name in ring.tests] + list(SMOKE)

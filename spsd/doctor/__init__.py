@@ -1,1 +1,1 @@
-"""``spsd doctor``: facts about a state directory, and findings."""
+"""``spsd doctor``: facts about an installation, and the findings that follow from them."""

@@ -1,4 +1,4 @@
-"""A look at a state directory from outside: facts only, nothing is made, changed or locked."""
+"""Facts about a state directory, for ``spsd doctor``. Nothing is created, changed or locked."""
 
 import asyncio
 import os
@@ -20,30 +20,34 @@ from spsd.storage.inspection import (
     Inspection,
     inspect_database,
     judge_database,
+    migration_scripts,
     migrations_directory,
-    reading,
-    scripts_in,
+    open_read_only,
 )
 from spsd.transfer.staging.partial_file import IMAGE
 
-_ANSWER_S = 2.0
+_CONNECT_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """``jobs`` is None where the file cannot be trusted, or is of an older version."""
+    """``jobs`` is None if the file cannot be trusted, or has an older version.
 
-    found: Inspection
+    ``orphans`` is the number of rows whose parent row is missing; ``log_bytes`` the size of the
+    write-ahead log.
+    """
+
+    inspection: Inspection
     orphans: int
     log_bytes: int
     jobs: Sequence[Job] | None
 
 
 def directory_facts(root: Path) -> DirectoryFacts:
-    """Whose the directory is, and what fits.
+    """Owner, access rights and free space.
 
     Raises:
-        OSError: it is not there.
+        OSError: the directory does not exist.
     """
     status = root.stat()
     return DirectoryFacts(
@@ -56,44 +60,44 @@ def directory_facts(root: Path) -> DirectoryFacts:
 
 
 def database_facts(database: Path) -> DatabaseFacts:
-    """Read the whole file.
+    """Read the whole database, with ``PRAGMA quick_check``.
 
     Raises:
         DatabaseError: it cannot be read.
     """
-    scripts = scripts_in(migrations_directory())
+    scripts = migration_scripts(migrations_directory())
     log = database.with_name(f"{database.name}-wal")
-    with reading(database) as connection:
-        found = inspect_database(connection, database, scripts)
-        whole = judge_database(found) is None and found.version == found.newest
+    with open_read_only(database) as connection:
+        inspection = inspect_database(connection, database, scripts)
+        readable = judge_database(inspection) is None and inspection.version == inspection.newest
         return DatabaseFacts(
-            found=found,
+            inspection=inspection,
             orphans=len(connection.execute("PRAGMA foreign_key_check").fetchall()),
             log_bytes=log.stat().st_size if log.exists() else 0,
-            jobs=jobs_in(connection) if whole else None,
+            jobs=jobs_in(connection) if readable else None,
         )
 
 
-def daemons_of(lock: Path) -> tuple[str, ...]:
-    """The processes that work in the directory of this lock file. Asking does not take it."""
+def running_daemons(lock: Path) -> tuple[str, ...]:
+    """The processes that hold the lock of a state directory; the lock itself is not taken."""
     return lock_holders(lock)
 
 
 def slot_contents(slots: Path, staging: Path, count: int) -> Mapping[int, SlotContent]:
-    """What the manifests say."""
+    """The slots by number, as their manifests describe them."""
     return asyncio.run(_store(slots, staging, count).slots())
 
 
 def image_size(slots: Path, number: int) -> int | None:
-    """In bytes; None: there is no image."""
+    """Size of a slot's image in bytes; None: there is no image."""
     try:
         return (slots / str(number) / IMAGE).stat().st_size
     except OSError:
         return None
 
 
-def hashed_again(slots: Path, staging: Path, number: int) -> bool:
-    """Whether the image has the digest that its manifest says; it reads the whole image.
+def verify_image(slots: Path, staging: Path, number: int) -> bool:
+    """Read the whole image; true if its SHA-256 is that of its manifest.
 
     Raises:
         ApplianceError: it cannot be read.
@@ -106,7 +110,10 @@ def _store(slots: Path, staging: Path, count: int) -> SlotDirectory:
 
 
 def sizes_in(directory: Path) -> Mapping[str, int]:
-    """Bytes by name, each with all below it; what goes away meanwhile counts nothing."""
+    """Bytes by name of each entry, with everything below it.
+
+    An entry that is removed meanwhile counts as 0 bytes.
+    """
     return {path.name: _size(path) for path in directory.iterdir()} if directory.is_dir() else {}
 
 
@@ -120,29 +127,29 @@ def _size(path: Path) -> int:
 
 
 def is_executable(program: str) -> bool:
-    """By path, or by name on PATH."""
+    """Whether ``program``, a path or a name on PATH, is an executable file."""
     return shutil.which(program) is not None
 
 
-def listens(host: str, port: int) -> bool:
-    """Whether somebody takes a connection there."""
+def accepts_connections(host: str, port: int) -> bool:
+    """Whether a TCP connection to this address succeeds."""
     try:
-        # Of the addresses that mean all, each is good to connect to.
-        with socket.create_connection((host, port), timeout=_ANSWER_S):
+        # The wildcard addresses (0.0.0.0 and ::) can be connected to as well.
+        with socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S):
             return True
     except OSError:
         return False
 
 
-def why_not_bindable(host: str, port: int) -> str | None:
-    """The system's reason; None: a daemon could listen there."""
+def bind_problem(host: str, port: int) -> str | None:
+    """Why a daemon could not listen on this address, in the system's words; None: it could."""
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
-            with closing(socket.socket(family, kind, protocol)) as one:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                one.bind(address)
+            with closing(socket.socket(family, kind, protocol)) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
     except OSError as error:
         return error.strerror or str(error)
     return None

@@ -1,4 +1,4 @@
-"""From facts about a state directory to findings, each with its evidence and what to do. Pure."""
+"""Rules of ``spsd doctor``: facts about a state directory become findings with advice. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from spsd.storage.inspection import Inspection, judge_database
 
 
 class Grade(StrEnum):
-    """WARNING: it works, but not for ever or not as meant; WRONG: something will not work."""
+    """WARNING: it works, but not permanently or not as intended. WRONG: something does not work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -22,7 +22,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``check`` is a stable name; ``advice`` is empty where nothing is to be done."""
+    """The result of a check. ``check`` is a stable name; an empty ``advice``: nothing to do."""
 
     check: str
     grade: Grade
@@ -30,43 +30,54 @@ class Finding:
     advice: str = ""
 
     def line(self) -> str:
-        """One line for a person."""
-        told = f"{self.grade:<8}{self.check}: {self.message}"
-        return f"{told}. {self.advice}" if self.advice else told
+        """The finding as a line of text."""
+        text = f"{self.grade:<8}{self.check}: {self.message}"
+        return f"{text}. {self.advice}" if self.advice else text
+
+    def document(self) -> dict[str, str]:
+        """The finding as an object of ``--json``; programs rely on the keys."""
+        return {
+            "check": self.check,
+            "grade": self.grade,
+            "said": self.message,
+            "advice": self.advice,
+        }
 
 
 def ok(check: str, message: str) -> Finding:
-    """Nothing to do."""
+    """A finding that needs no action."""
     return Finding(check, Grade.OK, message)
 
 
 def warning(check: str, message: str, advice: str) -> Finding:
-    """Worth a look."""
+    """A finding that should be looked into."""
     return Finding(check, Grade.WARNING, message, advice)
 
 
 def wrong(check: str, message: str, advice: str) -> Finding:
-    """To be mended."""
+    """A finding that has to be corrected."""
     return Finding(check, Grade.WRONG, message, advice)
 
 
-def all_well(findings: Iterable[Finding]) -> bool:
-    """Nothing is wrong; warnings may be there."""
+def nothing_wrong(findings: Iterable[Finding]) -> bool:
+    """Whether no finding is graded WRONG; warnings are allowed."""
     return all(finding.grade is not Grade.WRONG for finding in findings)
 
 
 MIB = 1024 * 1024
 LARGE_LOG = 64 * MIB
+"""Bytes of the write-ahead log from which on it is reported."""
 SOON_DAYS = 30
+"""A certificate that expires earlier is reported."""
 _EARLIEST = 1_735_689_600
-"""2025: an earlier clock was never set."""
+"""2025-01-01 in seconds since the epoch: a clock before it was never set."""
 _DAY_S = 86_400
-_RESTORE = "Restore a backup, or fetch the image again."
+_RESTORE_IMAGE = "Restore a backup, or fetch the image again."
 
 
 @dataclass(frozen=True, slots=True)
 class DirectoryFacts:
-    """The state directory: who owns it and who asks (user ids), its mode bits, free bytes."""
+    """The state directory: user id of its owner and of this process, mode bits, free bytes."""
 
     owner: int
     user: int
@@ -75,138 +86,151 @@ class DirectoryFacts:
     free: int
 
 
-def of_directory(where: str, found: DirectoryFacts, *, spare: int) -> Iterator[Finding]:
-    """Whose it is, and how much fits; ``spare`` is what downloads leave free, in bytes."""
-    if not found.writable:
+def directory_findings(where: str, facts: DirectoryFacts, *, spare: int) -> Iterator[Finding]:
+    """Access rights and free space. ``spare``: the bytes that downloads leave free."""
+    if not facts.writable:
         yield wrong(
             "state_directory",
-            f"{where} is not writable for user {found.user} (owner {found.owner}, "
-            f"mode {found.mode:04o})",
+            f"{where} is not writable for user {facts.user} (owner {facts.owner}, "
+            f"mode {facts.mode:04o})",
             "Check its owner and mode, and how its file system is mounted.",
         )
-    elif found.mode & 0o077:
+    elif facts.mode & 0o077:
         yield warning(
             "state_directory",
-            f"{where} is open to others (mode {found.mode:04o})",
-            f"Take their rights: chmod 700 {where}.",
+            f"other users have access to {where} (mode {facts.mode:04o})",
+            f"Remove their access: chmod 700 {where}.",
         )
     else:
-        yield ok("state_directory", f"{where}, owner {found.owner}, mode {found.mode:04o}")
-    message = f"{found.free // MIB} MiB are free, and downloads leave {spare // MIB} MiB"
-    if found.free <= spare:
+        yield ok("state_directory", f"{where}, owner {facts.owner}, mode {facts.mode:04o}")
+    message = f"{facts.free // MIB} MiB are free; downloads leave {spare // MIB} MiB free"
+    if facts.free <= spare:
         yield wrong("room", message, "Free space on the file system, or empty a slot.")
     else:
         yield ok("room", message)
 
 
-def of_database(
-    where: str, found: Inspection, *, orphans: int, log_bytes: int
+def database_findings(
+    where: str, inspection: Inspection, *, orphans: int, log_bytes: int
 ) -> Iterator[Finding]:
-    """``orphans``: rows that PRAGMA foreign_key_check names."""
-    if (why := judge_database(found)) is not None:
-        yield wrong("database", f"{where}: {why[0]}: {why[1]}", ADVICE[why[0]])
+    """The state of the file. ``orphans``: the number of rows of PRAGMA foreign_key_check."""
+    if (rejection := judge_database(inspection)) is not None:
+        fault, evidence = rejection
+        yield wrong("database", f"{where}: {fault}: {evidence}", ADVICE[fault])
         return
-    if found.version < found.newest:
-        yield ok("database", f"{where}, version {found.version}; the next start brings it up")
+    version, newest = inspection.version, inspection.newest
+    if version < newest:
+        later = f"the next start migrates it to version {newest}"
+        yield ok("database", f"{where}, version {version}; {later}")
     else:
-        yield ok("database", f"{where}, version {found.version}, quick_check says ok")
+        yield ok("database", f"{where}, version {version}, quick_check reports no damage")
     if orphans:
         yield wrong(
             "database_rows",
-            f"foreign_key_check finds {orphans} rows of nobody",
+            f"foreign_key_check reports {orphans} orphaned rows",
             "Copy the database away and restore a backup.",
         )
     if log_bytes > LARGE_LOG:
         yield warning(
             "database_log",
             f"the write-ahead log has {log_bytes // MIB} MiB",
-            "Something reads the database without an end: see who has it open.",
+            "A program keeps reading the database: find it with `fuser`, and end it.",
         )
 
 
-def of_jobs(
+def job_findings(
     jobs: Sequence[Job], slots: Mapping[int, SlotContent], *, running: bool
 ) -> Iterator[Finding]:
-    """Do the rows fit the slots and the daemon?"""
+    """Whether the jobs agree with the slots. ``running``: whether a daemon runs."""
     counts = Counter(job.state for job in jobs)
     shown = ", ".join(f"{counts[state]} {state}" for state in JobState if counts[state])
     active = sum(counts[state] for state in ACTIVE)
-    later = f"; the next start goes on with {active}" if active and not running else ""
+    later = f"; the next start resumes {active}" if active and not running else ""
     yield ok("jobs", (shown or "none") + later)
     for job in jobs:
         if job.state in ACTIVE and job.slot is not None and job.slot not in slots:
             yield warning(
                 "jobs",
-                f"job {job.key} is to fill slot {job.slot}, and there are {len(slots)}",
-                "It takes another slot after the next start.",
+                f"job {job.key} has reserved slot {job.slot}, but there are {len(slots)} slots",
+                "No action is needed: the job takes another slot after the next start.",
             )
-    gone = sorted({job.slot for job in jobs if job.slot is not None and _gone(job, slots)})
-    if gone:
-        numbers = ", ".join(map(str, gone))
-        yield ok("jobs_past", f"what finished jobs put into slot {numbers} is there no more")
+    emptied = sorted({job.slot for job in jobs if job.slot is not None and _is_gone(job, slots)})
+    if emptied:
+        numbers = ", ".join(map(str, emptied))
+        yield ok("jobs_past", f"images of finished jobs are no longer in their slots: {numbers}")
 
 
-def _gone(job: Job, slots: Mapping[int, SlotContent]) -> bool:
+def _is_gone(job: Job, slots: Mapping[int, SlotContent]) -> bool:
     content = slots.get(job.slot) if job.slot is not None else None
-    held = content.sha256 if isinstance(content, InstalledImage) else None
-    return job.state is JobState.FINISHED and held != job.sha256
+    installed = content.sha256 if isinstance(content, InstalledImage) else None
+    return job.state is JobState.FINISHED and installed != job.sha256
 
 
-def of_slot(number: int, content: SlotContent, *, size: int | None, intact: bool | None) -> Finding:
-    """``size`` of the image in bytes, None: there is none; ``intact`` None: it was not hashed."""
+def slot_finding(
+    number: int, content: SlotContent, *, size: int | None, intact: bool | None
+) -> Finding:
+    """Whether the image agrees with its manifest.
+
+    ``size`` is the size of the image in bytes, None: there is no image. ``intact`` is whether its
+    SHA-256 is that of the manifest, None: the image was not hashed.
+    """
     check = f"slot_{number}"
     if content is None:
         return ok(check, "empty")
     if isinstance(content, BrokenSlot):
-        advice = "Look at it, then move it out of the slots directory."
+        advice = "Inspect the slot, then move it out of the slots directory."
         return wrong(check, content.reason, advice)
     if size is None:
-        return wrong(check, "its image is missing", _RESTORE)
+        return wrong(check, "its image is missing", _RESTORE_IMAGE)
     if size != content.size:
         return wrong(
-            check, f"its image has {size} bytes, and its manifest says {content.size}", _RESTORE
+            check,
+            f"its image has {size} bytes, but its manifest states {content.size}",
+            _RESTORE_IMAGE,
         )
     if intact is False:
-        return wrong(check, f"its image does not have the SHA-256 {content.sha256}", _RESTORE)
-    proven = "hashed again" if intact else "not hashed; --deep does"
-    return ok(check, f"{content.info.version}, {size} bytes, {proven}")
+        return wrong(check, f"its image does not have the SHA-256 {content.sha256}", _RESTORE_IMAGE)
+    hashed = "SHA-256 verified" if intact else "SHA-256 not verified (--deep does)"
+    return ok(check, f"{content.info.version}, {size} bytes, {hashed}")
 
 
-def of_staging(
-    sizes: Mapping[str, int], wanted: Collection[str], *, running: bool
+def staging_findings(
+    sizes: Mapping[str, int], resumable: Collection[str], *, running: bool
 ) -> Iterator[Finding]:
-    """Partial images, in bytes by name; ``wanted`` are the names that some job goes on with."""
-    left = {name: size for name, size in sizes.items() if name not in wanted}
-    kept = sum(size for name, size in sizes.items() if name in wanted)
-    yield ok(
-        "staging", f"{len(sizes) - len(left)} partial images that jobs go on with, {kept} bytes"
-    )
-    if left and not running:
+    """Partial images. ``sizes``: bytes by name; ``resumable``: the names that a job can resume."""
+    unused = {name: size for name, size in sizes.items() if name not in resumable}
+    used = sum(size for name, size in sizes.items() if name in resumable)
+    count = len(sizes) - len(unused)
+    yield ok("staging", f"{count} partial images that jobs can resume, {used} bytes")
+    if unused and not running:
         yield warning(
             "staging_left",
-            f"{len(left)} that nobody goes on with, {sum(left.values())} bytes",
-            "The next start removes what is spsd's; remove what is not.",
+            f"{len(unused)} entries that no job can resume, {sum(unused.values())} bytes",
+            "The next start removes those that spsd made; remove the others.",
         )
 
 
-def of_clock(now: int, newest_row: int) -> Finding:
-    """Seconds since the epoch."""
+def clock_finding(now: int, newest_change: int) -> Finding:
+    """Whether the clock agrees with the newest change of a job; both in seconds since the epoch."""
     if now < _EARLIEST:
-        return wrong("clock", "the clock is before 2025", "Set it: certificates depend on it.")
-    if newest_row > now + _DAY_S:
+        return wrong(
+            "clock", "the clock is before 2025", "Set the clock: certificates depend on it."
+        )
+    if newest_change > now + _DAY_S:
         return warning(
             "clock",
-            f"a job was changed {newest_row - now} s in the future",
-            "Check the clock; it was set back.",
+            f"the newest change of a job is {newest_change - now} s in the future",
+            "Check the clock: it was set back.",
         )
-    return ok("clock", "not behind the jobs")
+    return ok("clock", "not behind the newest change of a job")
 
 
-def of_certificate(where: str, days_left: int) -> Finding:
-    """Whole days until it ends, negative if it has."""
+def certificate_finding(where: str, days_left: int) -> Finding:
+    """``days_left``: whole days until the certificate expires, negative if it has expired."""
     if days_left < 0:
-        return wrong("certificate", f"{where} ended {-days_left} days ago", "Put a new one there.")
-    message = f"{where} is good for {days_left} days"
+        advice = "Install a new certificate, and restart the daemon."
+        return wrong("certificate", f"{where} expired {-days_left} days ago", advice)
+    message = f"{where} is valid for {days_left} more days"
     if days_left < SOON_DAYS:
         return warning("certificate", message, "Renew it, and restart the daemon.")
     return ok("certificate", message)

@@ -1,7 +1,7 @@
-"""``spsd doctor``: what is wrong with an appliance's spsd, looked at from outside.
+"""``spsd doctor``: check an installation of spsd from outside the daemon.
 
-It may be asked while the daemon runs. Nothing is made, changed or locked: the database is read by
-a connection that cannot write, and whether a daemon runs is read from the kernel's list of locks.
+It may run while the daemon runs. Nothing is created, changed or locked: the database is read by a
+connection that cannot write, and the kernel's list of locks shows whether a daemon runs.
 """
 
 import os
@@ -12,16 +12,16 @@ from pathlib import Path
 from spsd.config import Settings
 from spsd.doctor import rules
 from spsd.doctor.facts import (
-    daemons_of,
+    accepts_connections,
+    bind_problem,
     database_facts,
     directory_facts,
-    hashed_again,
     image_size,
     is_executable,
-    listens,
+    running_daemons,
     sizes_in,
     slot_contents,
-    why_not_bindable,
+    verify_image,
 )
 from spsd.doctor.rules import Finding, ok, warning, wrong
 from spsd.errors import ConfigurationError
@@ -37,30 +37,30 @@ from spsd.system.certificate import days_left, server_context
 from spsd.transfer.ports import download_key
 
 
-def refused(error: ConfigurationError) -> Finding:
-    """The finding about a configuration that cannot be used; nothing else can be looked at."""
-    return wrong("configuration", str(error), "Mend the file; docs/settings.md has every key.")
+def configuration_rejected(error: ConfigurationError) -> Finding:
+    """The only finding when the configuration cannot be used; nothing else can be checked."""
+    return wrong("configuration", str(error), "Correct the file; docs/settings.md lists every key.")
 
 
 def findings(settings: Settings, *, deep: bool) -> Iterator[Finding]:
-    """One after the other, as they are found; ``deep`` hashes every image again. It blocks."""
+    """Run all checks, and yield each finding at once. ``deep`` hashes every image. It blocks."""
     state = StateDirectory(Path(settings.state.directory))
-    yield ok("configuration", "every key is known and in bounds")
-    running = daemons_of(state.lock)
+    yield ok("configuration", "every key is known and every value is allowed")
+    running = running_daemons(state.lock)
     yield ok("daemon", f"running, {', '.join(running)}" if running else "not running")
     yield from _address(settings, running=bool(running))
     yield from _certificate(settings, state)
     yield from _programs(settings)
     try:
-        found = directory_facts(state.root)
+        facts = directory_facts(state.root)
     except OSError as error:
         yield wrong(
             "state_directory",
             f"{state.root}: {error.strerror}",
-            "The first start makes it where it may; check [state] directory.",
+            "Check [state] directory; the first start creates it if it may.",
         )
         return
-    yield from rules.of_directory(str(state.root), found, spare=SPARE_BYTES)
+    yield from rules.directory_findings(str(state.root), facts, spare=SPARE_BYTES)
     if not os.access(state.root, os.R_OK | os.X_OK):
         return
     slots = slot_contents(state.slots, state.staging, settings.slots.count)
@@ -75,10 +75,10 @@ def _database(
     if not state.database.exists():
         if any(content is not None for content in slots.values()):
             yield warning(
-                "database", f"{where} is not there, and slots are full", "Restore a backup."
+                "database", f"{where} is missing, but slots hold images", "Restore a backup."
             )
         else:
-            yield ok("database", f"{where} is not there yet; the first start makes it")
+            yield ok("database", f"{where} does not exist yet; the first start creates it")
         return
     try:
         facts = database_facts(state.database)
@@ -86,19 +86,19 @@ def _database(
         message = f"{where}: {error.fault}: {error.what}"
         yield wrong("database", message, ADVICE[error.fault])
         return
-    yield from rules.of_database(
-        where, facts.found, orphans=facts.orphans, log_bytes=facts.log_bytes
+    yield from rules.database_findings(
+        where, facts.inspection, orphans=facts.orphans, log_bytes=facts.log_bytes
     )
     if facts.jobs is None:
         return
-    yield from rules.of_jobs(facts.jobs, slots, running=running)
-    wanted = {download_key(job.sha256) for job in facts.jobs if _goes_on(job)}
-    yield from rules.of_staging(sizes_in(state.staging), wanted, running=running)
+    yield from rules.job_findings(facts.jobs, slots, running=running)
+    resumable = {download_key(job.sha256) for job in facts.jobs if _can_resume(job)}
+    yield from rules.staging_findings(sizes_in(state.staging), resumable, running=running)
     newest = max((job.changed_at for job in facts.jobs), default=0)
-    yield rules.of_clock(int(time.time()), newest)
+    yield rules.clock_finding(int(time.time()), newest)
 
 
-def _goes_on(job: Job) -> bool:
+def _can_resume(job: Job) -> bool:
     return job.state not in TERMINAL or job.state is JobState.FAILED
 
 
@@ -109,20 +109,22 @@ def _slots(
         intact = None
         if deep and isinstance(content, InstalledImage):
             try:
-                intact = hashed_again(state.slots, state.staging, number)
+                intact = verify_image(state.slots, state.staging, number)
             except ApplianceError as error:
-                yield wrong(f"slot_{number}", error.what, "See the kernel's log.")
+                yield wrong(
+                    f"slot_{number}", error.what, "Look for disk errors in the kernel's log."
+                )
                 continue
         size = image_size(state.slots, number)
-        yield rules.of_slot(number, content, size=size, intact=intact)
+        yield rules.slot_finding(number, content, size=size, intact=intact)
     for problem in choice_problems(state.slots):
-        yield wrong("next_boot", problem, "Choose again: upgrade to a slot.")
+        yield wrong("next_boot", problem, "Choose again, by an upgrade to a slot.")
     beyond = [name for name in sizes_in(state.slots) if name.isdecimal() and int(name) not in slots]
     if beyond:
         yield warning(
             "slots_beyond",
-            f"slots {', '.join(sorted(beyond))} are on disk, and [slots] count is {len(slots)}",
-            "Raise the count to see them, or remove them.",
+            f"slots {', '.join(sorted(beyond))} are on disk, but [slots] count is {len(slots)}",
+            "Raise [slots] count to use them, or remove them.",
         )
 
 
@@ -131,12 +133,17 @@ def _address(settings: Settings, *, running: bool) -> Iterator[Finding]:
     where = f"{host}:{port}"
     if port == 0:
         yield ok("address", f"any free port of {host}")
-    elif running and listens(host, port):
-        yield ok("address", f"somebody answers on {where}")
+    elif running and accepts_connections(host, port):
+        yield ok("address", f"{where} accepts connections")
     elif running:
-        yield wrong("address", f"nobody answers on {where}", "See the daemon's log.")
-    elif (why := why_not_bindable(host, port)) is not None:
-        yield wrong("address", f"{where}: {why}", "End what listens there, or take another port.")
+        yield wrong(
+            "address",
+            f"the daemon runs, but {where} accepts no connections",
+            "Look for the cause in the daemon's log.",
+        )
+    elif (problem := bind_problem(host, port)) is not None:
+        advice = "End the program that listens there, or set another [server] port."
+        yield wrong("address", f"{where}: {problem}", advice)
     else:
         yield ok("address", f"{where} is free")
 
@@ -144,22 +151,26 @@ def _address(settings: Settings, *, running: bool) -> Iterator[Finding]:
 def _certificate(settings: Settings, state: StateDirectory) -> Iterator[Finding]:
     server = settings.server
     if server.plain_http:
-        yield ok("certificate", "none is needed: plain_http is true")
+        yield ok("certificate", "not needed: [server] plain_http is true")
         return
     pair = _pair(settings, state)
     own = server.certificate is None
     if own and not pair[0].exists():
-        yield ok("certificate", "none yet; the next start makes a self-signed pair")
+        yield ok("certificate", "none yet; the next start creates a self-signed certificate")
         return
     try:
         server_context(*pair)
-        yield rules.of_certificate(str(pair[0]), days_left(pair[0]))
+        yield rules.certificate_finding(str(pair[0]), days_left(pair[0]))
     except ConfigurationError as error:
         if own:
-            advice = "The next start makes a new pair; clients that pin it must learn it."
+            advice = (
+                "The next start creates a new one. Clients that pin the old one have to pin it."
+            )
             yield warning("certificate", str(error), advice)
         else:
-            yield wrong("certificate", str(error), "Put a pair there that fits.")
+            yield wrong(
+                "certificate", str(error), "Install a certificate and the key that belongs to it."
+            )
 
 
 def _pair(settings: Settings, state: StateDirectory) -> Sequence[Path]:
@@ -173,8 +184,12 @@ def _programs(settings: Settings) -> Iterator[Finding]:
     upgrade = settings.upgrade
     named = [*upgrade.test_hooks, upgrade.activate_hook, *upgrade.reboot_command[:1]]
     programs = [program for program in named if program]
-    lacking = [program for program in programs if not is_executable(program)]
-    for program in lacking:
-        yield wrong("hooks", f"{program} is not there or not executable", "Check [upgrade].")
-    if not lacking:
-        yield ok("hooks", f"{len(programs)} programs of [upgrade] can be run")
+    unusable = [program for program in programs if not is_executable(program)]
+    for program in unusable:
+        yield wrong(
+            "hooks",
+            f"{program} does not exist or is not executable",
+            "Correct [upgrade], or make the file executable.",
+        )
+    if not unusable:
+        yield ok("hooks", f"all {len(programs)} programs of [upgrade] are executable")

@@ -1,1 +1,1 @@
-"""What is on disk: the state directory, durable files, the SQLite database."""
+"""Storage: the state directory, durable files, and the SQLite database."""

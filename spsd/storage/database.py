@@ -1,9 +1,10 @@
-"""Two SQLite connections, each one statement at a time: one writes, one reads.
+"""The database as coroutines use it: one SQLite connection that writes, and one that reads.
 
-Readers of the write-ahead log wait for nothing, so a read is answered while another program holds
-the lock for writing. The writing connection is in autocommit: transactions of two coroutines would
-interleave on it. So no use spans two statements; a statement happened whole or not at all, and the
-row says which. Only the commit is shared: statements that arrive together are committed together,
+Each connection runs one statement at a time. A reader of the write-ahead log waits for no lock, so
+reads succeed while another program holds the lock for writing. The writing connection is in
+autocommit mode, because the transactions of two coroutines would interleave on it. Therefore no
+caller may need a transaction of several statements: each statement takes effect as a whole or not
+at all. Only the commit is shared: statements that arrive at the same time are committed together,
 with one sync of the disk for all of them.
 """
 
@@ -23,12 +24,12 @@ from spsd.failures import ApplianceError, FailureCode
 from spsd.storage.faults import DatabaseError, DatabaseFault, database_error
 from spsd.storage.files import free_bytes
 from spsd.storage.inspection import BUSY_TIMEOUT_S
-from spsd.storage.layout import Reserve, reserve_of
+from spsd.storage.layout import Reserve, reserve_path
 
 Parameters = Mapping[str, object] | Sequence[object]
 Rows = list[sqlite3.Row]
-_FAULTS = (sqlite3.Error, sqlite3.Warning, OverflowError, TypeError, ValueError)
-"""What a statement raises, or its parameters if they are no values of SQLite's."""
+_STATEMENT_ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, TypeError, ValueError)
+"""The errors of a statement, and of parameters that are not SQLite values."""
 
 
 @dataclass(slots=True)
@@ -50,145 +51,158 @@ class _Statement:
 
 
 class GroupCommit:
-    """The only writer on one connection, which is in autocommit.
+    """The only writer on one connection, which is in autocommit mode.
 
-    While a commit is under way others gather; whoever is next takes them all along. So one alone
-    waits for nobody, and what one did is durable when its own ``run`` returns.
+    Statements that arrive during a commit are collected, and the next commit runs all of them. A
+    single statement therefore waits for no others, and each statement is durable when its own
+    ``run`` returns.
     """
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
-        self._turn = asyncio.Lock()
-        self._gathered: list[_Statement] = []
+        self._committing = asyncio.Lock()
+        self._waiting: list[_Statement] = []
 
     async def run(self, sql: str, parameters: Parameters) -> Rows:
-        """Run one statement, alone or with others; then it is durable. Not to be cancelled.
+        """Run one statement, alone or in a batch; give its rows. It is durable on return.
+
+        Must not be cancelled: the statement would run nevertheless.
 
         Raises:
-            sqlite3.Error: it failed, whatever became of the others, and has changed nothing; and
-                what else ``sqlite3`` raises for parameters that are no values of SQLite's.
+            sqlite3.Error: this statement failed and changed nothing. The others of its batch are
+                not affected. For parameters that are not SQLite values ``sqlite3`` also raises
+                OverflowError, TypeError or ValueError.
         """
         mine = _Statement(sql, parameters)
-        self._gathered.append(mine)
-        async with self._turn:
-            if mine.outcome is None:  # else an earlier one has taken it along
-                together, self._gathered = self._gathered, []
-                await self._commit(together)
+        self._waiting.append(mine)
+        async with self._committing:
+            if mine.outcome is None:  # otherwise an earlier batch has run it
+                batch, self._waiting = self._waiting, []
+                await self._commit(batch)
         return mine.result()
 
-    async def _commit(self, together: Sequence[_Statement]) -> None:
-        if len(together) > 1:
-            # aiosqlite (0.22) has no public way to its thread but for single statements, and
-            # between those the loop would have to be asked each time.
+    async def _commit(self, batch: Sequence[_Statement]) -> None:
+        if len(batch) > 1:
+            # The public API of aiosqlite (0.22) runs only single statements in its thread, with a
+            # switch to the event loop and back between two of them.
             call: Callable[..., Awaitable[None]] = self._connection._execute
-            await call(_in_one, self._connection._conn, together)
-        for one in together:
-            if one.outcome is None:
-                await self._alone(one)
+            await call(_run_in_transaction, self._connection._conn, batch)
+        for statement in batch:
+            if statement.outcome is None:
+                await self._run_alone(statement)
 
-    async def _alone(self, one: _Statement) -> None:
+    async def _run_alone(self, statement: _Statement) -> None:
+        sql, parameters = statement.sql, statement.parameters
         try:
-            one.outcome = list(await self._connection.execute_fetchall(one.sql, one.parameters))
-        except _FAULTS as error:
-            one.outcome = error
+            statement.outcome = list(await self._connection.execute_fetchall(sql, parameters))
+        except _STATEMENT_ERRORS as error:
+            statement.outcome = error
 
 
-def _in_one(connection: sqlite3.Connection, together: Sequence[_Statement]) -> None:
-    """Run all in one transaction. If that fails nothing has changed, and nothing has an outcome.
+def _run_in_transaction(connection: sqlite3.Connection, batch: Sequence[_Statement]) -> None:
+    """Run the batch in one transaction, and set the outcome of each statement.
 
-    Only the lock of another program is told to each of them at once: alone, each would wait for
-    it again, one after the other.
+    If the transaction fails, nothing has changed and no outcome is set. The lock of another program
+    is the exception: it becomes the outcome of every statement, since each would wait for the same
+    lock again if it ran alone.
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        for one in together:
-            one.outcome = error
+        for statement in batch:
+            statement.outcome = error
         return
     try:
-        outcomes = [_outcome(connection, one) for one in together]
+        outcomes = [_execute(connection, statement) for statement in batch]
         connection.execute("COMMIT")
-    except _FAULTS:
+    except _STATEMENT_ERRORS:
         return
     finally:
-        if connection.in_transaction:  # a full disk may have ended it already
+        if connection.in_transaction:  # SQLite rolls back by itself when the disk is full
             connection.execute("ROLLBACK")
-    for one, outcome in zip(together, outcomes, strict=True):
-        one.outcome = outcome
+    for statement, outcome in zip(batch, outcomes, strict=True):
+        statement.outcome = outcome
 
 
-def _outcome(connection: sqlite3.Connection, one: _Statement) -> Rows | Exception:
+def _execute(connection: sqlite3.Connection, statement: _Statement) -> Rows | Exception:
     try:
-        return connection.execute(one.sql, one.parameters).fetchall()
+        return connection.execute(statement.sql, statement.parameters).fetchall()
     except sqlite3.IntegrityError as error:
-        # It alone has been undone (SQLite: ABORT, the default); the transaction goes on.
+        # SQLite has undone this statement only (conflict resolution ABORT, the default); the
+        # transaction continues.
         return error
 
 
 _log = logging.getLogger(__name__)
 LOCK_WAITS = 12
-"""How often a patient write is tried, each time for the busy time: about a minute in all."""
-_WRITE_ROOM = 64 * 1024
-"""About what one statement takes in the write-ahead log, in bytes."""
+"""Tries of a write with ``waits_for_lock``. Each waits for the busy timeout: a minute in all."""
+_STATEMENT_BYTES = 64 * 1024
+"""Approximate size of one statement in the write-ahead log."""
 
 
 class Database:
-    """Runs statements; of ``sqlite3``'s errors only those that a statement is at fault for pass."""
+    """Runs single statements, and raises DatabaseError for a fault of the file or the disk.
+
+    An error of the statement itself (a constraint, a mistake in the SQL) is raised as
+    ``sqlite3.Error``.
+    """
 
     def __init__(
         self,
         writing: aiosqlite.Connection,
-        looking: aiosqlite.Connection,
+        reading: aiosqlite.Connection,
         path: Path,
         *,
         lock_waits: int = LOCK_WAITS,
     ) -> None:
+        """``path`` is the file that both connections have open."""
         self._lock_waits = lock_waits
         self._writing = GroupCommit(writing)
-        self._looking = looking
+        self._reading = reading
         self._path = path
         self.reads = 0
-        """How many SELECTs were run."""
-        self._reserve = Reserve(reserve_of(path))
+        """Number of calls of :meth:`read`."""
+        self._reserve = Reserve(reserve_path(path))
 
     async def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
-        """Run one SELECT; it sees every write that has returned.
+        """Run one SELECT and give its rows. It sees every write that has returned.
 
         Raises:
             DatabaseError: the file cannot be used.
         """
         self.reads += 1
         try:
-            return list(await self._looking.execute_fetchall(sql, parameters))
+            return list(await self._reading.execute_fetchall(sql, parameters))
         except sqlite3.Error as error:
-            raise await _renamed(self._path, error) from error
+            raise await _translated(self._path, error) from error
 
     async def rows(
         self, sql: str, parameters: Parameters = (), *, waits_for_lock: bool = False
     ) -> list[sqlite3.Row]:
-        """Run one statement to its end, cancelled or not, and give its rows; then it is durable.
+        """Run one statement to its end, even if the caller is cancelled; give its rows.
 
-        ``patient`` waits for a lock many times as long as the busy time.
+        The statement is durable on return. A lock of another program is waited for during the busy
+        timeout; with ``waits_for_lock`` the statement is tried ``lock_waits`` times.
 
         Raises:
             ApplianceError: the disk is full, the reserve is used up, and nothing has changed.
             DatabaseError: the file cannot be used, and nothing has changed.
         """
-        for left in reversed(range(self._lock_waits if waits_for_lock else 1)):
+        for tries_left in reversed(range(self._lock_waits if waits_for_lock else 1)):
             try:
-                # A cancelled statement would run all the same: whoever reads afterwards must
-                # find it over.
-                return await to_completion(self._roomy(sql, parameters))
+                # A cancelled statement would run in its thread nevertheless. It must be over when
+                # the caller continues, or a later read would not see it.
+                return await to_completion(self._write_with_reserve(sql, parameters))
             except DatabaseError as error:
-                if error.fault is not DatabaseFault.LOCKED or left == 0:
+                if error.fault is not DatabaseFault.LOCKED or tries_left == 0:
                     raise
-                _log.warning("%s; waiting for it", error)
+                _log.warning("%s Trying again.", error)
         raise AssertionError("the last try returns or raises")
 
-    async def _roomy(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
-        """With the reserve's room, if there is no other."""
+    async def _write_with_reserve(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
+        """Run the statement; if the disk is full, release the reserve and run it again."""
         if not self._reserve.is_held:
-            with suppress(OSError):  # no room: then there is none to keep
+            with suppress(OSError):  # the disk is full: nothing can be reserved
                 await asyncio.to_thread(self._reserve.reserve)
         try:
             return await self._write(sql, parameters)
@@ -202,38 +216,39 @@ class Database:
             if error.fault is not DatabaseFault.FULL:
                 raise
             free = await asyncio.to_thread(free_bytes, self._path.parent)
-            evidence = {"needed bytes": _WRITE_ROOM} | free
-            what = "writing the database failed: no space left on the disk"
+            evidence = {"needed bytes": _STATEMENT_BYTES} | free
+            what = "writing the database failed: no space left on its file system"
             raise ApplianceError(FailureCode.DISK_FULL, what, evidence) from error
 
     async def _write(self, sql: str, parameters: Parameters) -> list[sqlite3.Row]:
         try:
             return await self._writing.run(sql, parameters)
         except sqlite3.Error as error:
-            raise await _renamed(self._path, error) from error
+            raise await _translated(self._path, error) from error
 
 
 @asynccontextmanager
 async def open_database(
     path: Path, *, busy_s: float = BUSY_TIMEOUT_S, lock_waits: int = LOCK_WAITS
 ) -> AsyncIterator[Database]:
-    """Open a migrated database; closed on the way out, whatever happens.
+    """Open a migrated database, and close it at the end of the context.
 
-    A statement waits ``busy_s`` for another program's lock, a patient one ``patience`` times that.
+    A statement waits ``busy_s`` seconds for another program's lock; one with ``waits_for_lock``
+    is tried ``lock_waits`` times.
 
     Raises:
         DatabaseError: the file cannot be used.
     """
     async with AsyncExitStack() as stack:
         try:
-            writing = await _opened(stack, path, busy_s, "synchronous = FULL", "foreign_keys = ON")
-            looking = await _opened(stack, path, busy_s, "query_only = ON")
+            writing = await _connect(stack, path, busy_s, "synchronous = FULL", "foreign_keys = ON")
+            reading = await _connect(stack, path, busy_s, "query_only = ON")
         except sqlite3.Error as error:
-            raise await _renamed(path, error) from error
-        yield Database(writing, looking, path, lock_waits=lock_waits)
+            raise await _translated(path, error) from error
+        yield Database(writing, reading, path, lock_waits=lock_waits)
 
 
-async def _opened(
+async def _connect(
     stack: AsyncExitStack, path: Path, busy_s: float, *pragmas: str
 ) -> aiosqlite.Connection:
     connection = await stack.enter_async_context(
@@ -245,6 +260,6 @@ async def _opened(
     return connection
 
 
-async def _renamed(path: Path, error: sqlite3.Error) -> Exception:
-    """The error under our name, unless it is a bug's."""
+async def _translated(path: Path, error: sqlite3.Error) -> Exception:
+    """The error as DatabaseError; unchanged if the statement is at fault, which is a bug."""
     return await asyncio.to_thread(database_error, path, error) or error

@@ -1,6 +1,6 @@
-"""What can be wrong with the database or the disk, and how clients are refused then.
+"""Faults of the database and of the disk: stable codes, evidence, advice, and HTTP errors.
 
-SQLite's error codes are translated here, and the processes that hold a lock are named.
+SQLite's error codes are translated to our own, and the processes that hold a lock are named.
 """
 
 import re
@@ -20,11 +20,11 @@ from spsd.errors import (
 from spsd.failures import EXPLANATIONS, ApplianceError, FailureCode
 
 APPLICATION_ID = 0x73707364
-"""``PRAGMA application_id`` of our databases: "spsd" in ASCII. Older ones of ours have 0."""
+"""``PRAGMA application_id`` of our databases: "spsd" in ASCII. Databases of old versions have 0."""
 
 
 class DatabaseFault(StrEnum):
-    """Stable codes; a name once given keeps its meaning."""
+    """Stable codes for operators and programs. A code never changes its meaning."""
 
     LOCKED = "database_locked"
     READ_ONLY = "database_read_only"
@@ -36,35 +36,37 @@ class DatabaseFault(StrEnum):
 
 
 MEANING: dict[DatabaseFault, str] = {
-    DatabaseFault.LOCKED: "another program holds the database, for longer than five seconds",
-    DatabaseFault.READ_ONLY: "it may be read, and not written",
-    DatabaseFault.FULL: "its file system has no room",
-    DatabaseFault.CORRUPT: "the file is damaged, or lacks what it must have",
-    DatabaseFault.FOREIGN: "the file is another program's",
-    DatabaseFault.FUTURE: "a newer spsd made it",
+    DatabaseFault.LOCKED: "another program has locked the database for more than five seconds",
+    DatabaseFault.READ_ONLY: "the database can be read but not written",
+    DatabaseFault.FULL: "the file system of the database has no space left",
+    DatabaseFault.CORRUPT: "the file is damaged, or tables or indexes are missing",
+    DatabaseFault.FOREIGN: "the file belongs to another program",
+    DatabaseFault.FUTURE: "the database was written by a newer spsd",
     DatabaseFault.UNREADABLE: "the file cannot be opened, or the disk reports an error",
 }
 ADVICE: dict[DatabaseFault, str] = {
-    DatabaseFault.LOCKED: "End the program that holds it, or wait for its end.",
+    DatabaseFault.LOCKED: "End the program that holds the lock, or wait until it ends.",
     DatabaseFault.READ_ONLY: "Check its owner and mode, and how its file system is mounted.",
-    DatabaseFault.FULL: "Free space on its file system.",
-    DatabaseFault.CORRUPT: "Nothing was changed; copy it away and restore a backup.",
-    DatabaseFault.FOREIGN: "Nothing was changed; check [state] directory, or move the file away.",
+    DatabaseFault.FULL: "Free space on the file system of the state directory.",
+    DatabaseFault.CORRUPT: "Nothing was changed. Copy the file away and restore a backup.",
+    DatabaseFault.FOREIGN: "Nothing was changed. Check [state] directory, or move the file away.",
     DatabaseFault.FUTURE: "Install the newer spsd again, or restore a backup.",
     DatabaseFault.UNREADABLE: "Check the file, its file system and the kernel's log.",
 }
 
 
 class DatabaseError(StateError):
-    """The database cannot be used; the sentence has the code, the evidence, and what to do."""
+    """The database cannot be used. The message has the path, the code, the evidence, and advice."""
 
     def __init__(self, fault: DatabaseFault, where: str, what: str) -> None:
+        """``where`` is the path of the file, ``what`` the evidence."""
         super().__init__(f"{where}: {fault}: {what}. {ADVICE[fault]}")
         self.fault = fault
         self.what = what
 
 
-_PRIMARY = 0xFF
+_PRIMARY_CODE = 0xFF
+"""The part of an extended result code of SQLite that is its primary code."""
 _FAULT_OF_CODE = {
     sqlite3.SQLITE_BUSY: DatabaseFault.LOCKED,
     sqlite3.SQLITE_LOCKED: DatabaseFault.LOCKED,
@@ -81,14 +83,14 @@ _LOCK = re.compile(r"\d+: \S+ +\S+ +WRITE (?P<pid>\d+) [0-9a-f]+:[0-9a-f]+:(?P<i
 
 
 def fault_of(error: sqlite3.Error) -> DatabaseFault | None:
-    """None: the fault is not the file's, but that of whoever wrote the statement."""
+    """The fault of the file or the disk; None: the statement is at fault, which is a bug."""
     code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else _FAULT_OF_CODE.get(code & _PRIMARY)
+    return None if code is None else _FAULT_OF_CODE.get(code & _PRIMARY_CODE)
 
 
 @contextmanager
 def as_database_errors(database: Path) -> Iterator[None]:
-    """Rename what SQLite raises because of the file; it blocks where the file is locked.
+    """Translate the errors that SQLite raises because of the file. It reads /proc, and so blocks.
 
     Raises:
         DatabaseError: the file cannot be used.
@@ -96,32 +98,35 @@ def as_database_errors(database: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if (renamed := database_error(database, error)) is None:
+        if (translated := database_error(database, error)) is None:
             raise
-        raise renamed from error
+        raise translated from error
 
 
 def database_error(database: Path, error: sqlite3.Error) -> DatabaseError | None:
-    """The error under our name; None: it is a bug's. It reads /proc."""
+    """The error as DatabaseError; None: the statement is at fault, which is a bug. Reads /proc."""
     fault = fault_of(error)
     if fault is None:
         return None
     name = getattr(error, "sqlite_errorname", "")
     holders = lock_holders(database) if fault is DatabaseFault.LOCKED else ()
-    shown = f"; it is held by {', '.join(holders)}" if holders else ""
+    shown = f"; the lock is held by {', '.join(holders)}" if holders else ""
     return DatabaseError(fault, str(database), f"{error} ({name}{shown})")
 
 
 def lock_holders(database: Path) -> tuple[str, ...]:
-    """Who has write locks on the database, such as ``process 81 (sqlite3)``, as far as known."""
+    """The processes with write locks on the database, such as ``process 81 (sqlite3)``.
+
+    Read from ``/proc/locks``; empty where that cannot be read.
+    """
     try:
         paths = (database, database.with_name(f"{database.name}-shm"))
         inodes = {str(path.stat().st_ino) for path in paths if path.exists()}
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return ()
-    found = (_LOCK.match(line) for line in lines)
-    pids = {int(one["pid"]) for one in found if one is not None and one["inode"] in inodes}
+    locks = (_LOCK.match(line) for line in lines)
+    pids = {int(lock["pid"]) for lock in locks if lock is not None and lock["inode"] in inodes}
     return tuple(f"process {pid}{_command(pid)}" for pid in sorted(pids))
 
 
@@ -133,7 +138,7 @@ def _command(pid: int) -> str:
 
 
 def storage_problem(error: DatabaseError | ApplianceError) -> RequestError:
-    """The refusal of a request that has changed nothing, by whose fault and with what to do."""
+    """The HTTP error for a request that has changed nothing; it names the cause and what to do."""
     match error:
         case ApplianceError(code=FailureCode.DISK_FULL):
             return InsufficientStorageError(
@@ -148,13 +153,13 @@ def storage_problem(error: DatabaseError | ApplianceError) -> RequestError:
             )
         case DatabaseError(fault=DatabaseFault.LOCKED):
             return StorageBusyError(
-                f"Another program holds the database: {error.what}. Nothing was changed; send the "
-                "request again.",
+                f"Another program holds a lock on the database: {error.what}. Nothing was changed. "
+                "Send the request again.",
                 code=error.fault,
             )
         case _:
             return StorageFailedError(
-                f"The database cannot be used: {error.what}. Nothing was changed; `spsd doctor` on "
-                "the appliance says what is wrong.",
+                f"The database cannot be used: {error.what}. Nothing was changed. Run "
+                "`spsd doctor` on the appliance for a diagnosis.",
                 code=error.fault,
             )

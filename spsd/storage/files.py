@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, free space, and disk errors under our own names."""
+"""Atomic and durable files, free space, and translation of disk errors."""
 
 import errno
 import os
@@ -12,7 +12,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
+    """Make the names in a directory durable.
+
+    Raises:
+        OSError: the directory cannot be opened or synced.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -21,9 +25,12 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file: after a power cut it has the old content or the new one.
+    """Replace a file. After a power cut it has either the old or the new content.
 
-    At no moment can anybody but the owner read it.
+    The file has mode 0600 from the beginning, so that no other user can read it at any time.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     scratch = path.with_name(f".{path.name}.new")
     scratch.unlink(missing_ok=True)
@@ -38,13 +45,13 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def as_appliance_errors(doing: str, *, into: Path | None = None, need: int = 0) -> Iterator[None]:
-    """Rename what the file system raises.
+    """Translate the OSError of the body; ``doing`` names the failed action in the message.
 
-    Where the disk is full, the evidence is the ``need`` in bytes of what was to be written, and
-    what is free on the file system of the directory ``into``.
+    If the disk is full, the evidence is ``need``, the number of bytes that were to be written, and
+    the free bytes on the file system of the directory ``into``.
 
     Raises:
-        ApplianceError: ``disk_full`` or ``disk``.
+        ApplianceError: with code ``disk_full``, or ``disk`` for every other error.
     """
     try:
         yield
@@ -57,7 +64,7 @@ def as_appliance_errors(doing: str, *, into: Path | None = None, need: int = 0) 
 
 
 def free_bytes(directory: Path) -> dict[str, int]:
-    """Evidence: what is free on the directory's file system; empty if nobody can tell."""
+    """Evidence: the free bytes on the directory's file system; empty if they cannot be read."""
     try:
         return {"free bytes": room(directory)}
     except OSError:
@@ -65,10 +72,14 @@ def free_bytes(directory: Path) -> dict[str, int]:
 
 
 def room(directory: Path) -> int:
-    """Bytes that are free on the directory's file system, for an unprivileged writer."""
+    """Free bytes on the directory's file system for an unprivileged writer.
+
+    Raises:
+        OSError: the directory does not exist, or its file system does not respond.
+    """
     status = os.statvfs(directory)
     return status.f_bavail * status.f_frsize
 
 
 SPARE_BYTES = 16 * 1024 * 1024
-"""Left free on a file system, for the database and the manifests."""
+"""Bytes that downloads leave free on a file system, for the database and the manifests."""

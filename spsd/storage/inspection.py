@@ -1,8 +1,8 @@
-"""An examination of the database that changes nothing, made before anything writes to it.
+"""A read-only inspection of the database, made before the daemon writes to it.
 
-A connection that may write does so by opening: SQLite turns a file to the write-ahead log, and
-empties the log at the end. So the file is opened read-only, and :func:`judge_database` decides
-whether the daemon may work with it.
+A connection that may write changes the file by opening and closing it: SQLite switches the file to
+the write-ahead log, and empties the log when the connection is closed. So the file is opened
+read-only first, and :func:`judge_database` decides whether the daemon may work with it.
 """
 
 import os
@@ -17,16 +17,17 @@ from urllib.parse import quote
 
 from spsd.errors import StateError
 from spsd.storage.faults import APPLICATION_ID, DatabaseError, DatabaseFault, as_database_errors
-from spsd.storage.layout import reserve_of
+from spsd.storage.layout import reserve_path
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found in a database file that could be opened.
+    """The facts about a database file that could be opened.
 
-    ``used`` tells whether something beside it proves that it once held rows; ``objects`` are the
-    names in its schema, ``expected`` those that its version has; ``damage`` is what
-    ``PRAGMA quick_check`` reports.
+    ``version`` is the file's schema version, ``newest`` the newest that this spsd knows.
+    ``objects`` are the names in the file's schema, ``expected`` those that its version requires.
+    ``damage`` holds the lines of ``PRAGMA quick_check``; empty: no damage. ``used`` is true if a
+    reserve file beside the database shows that it once had rows.
     """
 
     application_id: int
@@ -38,33 +39,34 @@ class Inspection:
     used: bool
 
 
-def judge_database(found: Inspection) -> tuple[DatabaseFault, str] | None:
-    """Why the daemon must not work with it: the code and the evidence; None: it may."""
-    if found.application_id not in {0, APPLICATION_ID}:
+def judge_database(inspection: Inspection) -> tuple[DatabaseFault, str] | None:
+    """Why the daemon must not use the file: the code and the evidence. None: it may use it."""
+    if inspection.application_id not in {0, APPLICATION_ID}:
         return DatabaseFault.FOREIGN, (
-            f"it is another program's: its application_id is {found.application_id:#x}, "
-            f"and not {APPLICATION_ID:#x} or 0"
+            f"it belongs to another program: its application_id is {inspection.application_id:#x}, "
+            f"not {APPLICATION_ID:#x} or 0"
         )
-    if found.version > found.newest:
+    if inspection.version > inspection.newest:
         return DatabaseFault.FUTURE, (
-            f"the database has version {found.version}, but this spsd knows {found.newest} at most"
+            f"the database has version {inspection.version}, but this spsd knows no version above "
+            f"{inspection.newest}"
         )
-    if found.damage:
-        more = f" and {len(found.damage) - 1} more" if len(found.damage) > 1 else ""
-        return DatabaseFault.CORRUPT, f"SQLite's quick_check says: {found.damage[0]}{more}"
-    if found.version < 1 and found.objects:
+    if inspection.damage:
+        more = f" and {len(inspection.damage) - 1} more" if len(inspection.damage) > 1 else ""
+        return DatabaseFault.CORRUPT, f"SQLite's quick_check reports: {inspection.damage[0]}{more}"
+    if inspection.version < 1 and inspection.objects:
         return DatabaseFault.FOREIGN, (
-            f"it has no version of ours, but holds {', '.join(sorted(found.objects)[:3])}"
+            f"it has no spsd schema version, but holds {', '.join(sorted(inspection.objects)[:3])}"
         )
-    if found.version < 1 and found.used:
+    if inspection.version < 1 and inspection.used:
         return (
             DatabaseFault.CORRUPT,
-            "it is empty, although the files beside it show that it was in use",
+            "it is empty, although the reserve file beside it shows that it had rows",
         )
-    if missing := sorted(found.expected - found.objects):
+    if missing := sorted(inspection.expected - inspection.objects):
         return (
             DatabaseFault.CORRUPT,
-            f"it lacks {', '.join(missing[:3])} of version {found.version}",
+            f"it lacks {', '.join(missing[:3])}, which version {inspection.version} requires",
         )
     return None
 
@@ -74,25 +76,25 @@ _OBJECTS = "SELECT name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
 
 
 def migrations_directory() -> Path:
-    """Inside an installed package, or at the top of a checkout."""
+    """The SQL files: inside an installed package, or at the top of a source checkout."""
     packaged = Path(str(files("spsd"))) / "migrations"
     return packaged if packaged.is_dir() else Path(str(files("spsd"))).parent / "migrations"
 
 
-def scripts_in(directory: Path) -> dict[int, Path]:
-    """The files by version.
+def migration_scripts(directory: Path) -> dict[int, Path]:
+    """The SQL files by schema version, from ``0001_<name>.sql`` on.
 
     Raises:
         StateError: a number is missing.
     """
-    found = {int(m[1]): path for path in directory.iterdir() if (m := _NAME.fullmatch(path.name))}
-    if sorted(found) != list(range(1, len(found) + 1)):
+    scripts = {int(m[1]): path for path in directory.iterdir() if (m := _NAME.fullmatch(path.name))}
+    if sorted(scripts) != list(range(1, len(scripts) + 1)):
         raise StateError(f"{directory}: the migrations are not numbered 1, 2, 3 …")
-    return found
+    return scripts
 
 
-def statements_of(script: Path) -> Iterator[str]:
-    """Split at the semicolons that end statements; a trigger's body has others."""
+def split_statements(script: Path) -> Iterator[str]:
+    """The statements of a script. A semicolon inside a trigger's body does not end one."""
     pending = ""
     for line in script.read_text(encoding="utf-8").splitlines(keepends=True):
         pending += line
@@ -103,57 +105,60 @@ def statements_of(script: Path) -> Iterator[str]:
         yield pending
 
 
-def objects_of(connection: sqlite3.Connection) -> frozenset[str]:
-    """The names of its tables, indexes and triggers."""
+def schema_names(connection: sqlite3.Connection) -> frozenset[str]:
+    """The names of the tables, indexes and triggers."""
     return frozenset(name for (name,) in connection.execute(_OBJECTS))
 
 
 def expected_objects(scripts: Mapping[int, Path], version: int) -> frozenset[str]:
-    """The names that a database of that version has."""
+    """The names in the schema of a database of ``version``."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         for number in sorted(scripts):
             if number <= version:
-                for statement in statements_of(scripts[number]):
+                for statement in split_statements(scripts[number]):
                     connection.execute(statement)
-        return objects_of(connection)
+        return schema_names(connection)
 
 
 BUSY_TIMEOUT_S = 5.0
-_MOST_LINES = 20
+"""How long a statement waits for another program's lock."""
+_DAMAGE_ROWS = 20
 
 
-def require_own_database(
+def require_usable_database(
     database: Path, scripts: Mapping[int, Path], *, busy_s: float = BUSY_TIMEOUT_S
 ) -> None:
-    """Refuse a file that the daemon must not work with; one that is not there is fine.
+    """Check that the daemon may use the file. A file that does not exist is accepted.
 
     Raises:
-        DatabaseError: it is damaged, locked, another program's, or from the future.
+        DatabaseError: the file is damaged, locked, belongs to another program, or was written by
+            a newer spsd.
     """
     if not database.exists():
         return
-    with reading(database, timeout_s=busy_s) as connection:
-        wrong = judge_database(inspect_database(connection, database, scripts))
-    if wrong is not None:
-        raise DatabaseError(wrong[0], str(database), wrong[1])
+    with open_read_only(database, timeout_s=busy_s) as connection:
+        fault = judge_database(inspect_database(connection, database, scripts))
+    if fault is not None:
+        raise DatabaseError(fault[0], str(database), fault[1])
 
 
 def inspect_database(
     connection: sqlite3.Connection, database: Path, scripts: Mapping[int, Path]
 ) -> Inspection:
-    """Look at the whole file, within one transaction of :func:`reading`."""
-    # Asked first: whoever brings the file up meanwhile lays the reserve by afterwards.
-    used = reserve_of(database).exists()
+    """Inspect the whole file, within the transaction of :func:`open_read_only`."""
+    # Read before the schema: a process that migrates the file meanwhile creates the reserve after
+    # the schema, and an empty schema beside a reserve would look like damage.
+    used = reserve_path(database).exists()
     version = _pragma(connection, "user_version")
-    rows = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({_MOST_LINES})")]
-    # A row may have many lines, the first of them a heading.
+    rows = [str(row[0]) for row in connection.execute(f"PRAGMA quick_check({_DAMAGE_ROWS})")]
+    # A row may have several lines, of which the first is a heading.
     lines = (line for row in rows for line in row.splitlines())
     damage = tuple(line for line in lines if line and not line.startswith("***"))
     return Inspection(
         application_id=_pragma(connection, "application_id"),
         version=version,
         newest=max(scripts),
-        objects=objects_of(connection),
+        objects=schema_names(connection),
         expected=expected_objects(scripts, version),
         damage=() if damage == ("ok",) else damage,
         used=used,
@@ -165,39 +170,47 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 @contextmanager
-def reading(database: Path, *, timeout_s: float = BUSY_TIMEOUT_S) -> Iterator[sqlite3.Connection]:
-    """A connection that only reads, and sees one moment: others may write meanwhile.
+def open_read_only(
+    database: Path, *, timeout_s: float = BUSY_TIMEOUT_S
+) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads, in one transaction: it sees the file at one moment.
 
-    A transaction that a power cut has left half in the file is rolled back first, by SQLite:
-    without that nobody can read it, and a connection that may not write is refused.
+    Other connections may write meanwhile. If a power cut has interrupted a transaction before the
+    write-ahead log was in use, SQLite rolls that transaction back first. This needs write access,
+    and without it the file cannot be read.
 
     Raises:
         DatabaseError: the file cannot be read.
     """
-    name = f"file:{quote(str(database))}?mode={'rw' if _cut_short(database) else 'ro'}"
-    if _frozen(database):
-        name += "&immutable=1"
+    uri = f"file:{quote(str(database))}?mode={'rw' if _has_rollback_journal(database) else 'ro'}"
+    if _is_immutable(database):
+        uri += "&immutable=1"
     with (
         as_database_errors(database),
-        closing(sqlite3.connect(name, uri=True, timeout=timeout_s, isolation_level=None)) as opened,
+        closing(
+            sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
+        ) as connection,
     ):
-        opened.execute("BEGIN")
-        yield opened
+        connection.execute("BEGIN")
+        yield connection
 
 
-def _cut_short(database: Path) -> bool:
-    """The rollback journal is from before the write-ahead log: of a first start."""
-    return _holds_something(database.with_name(f"{database.name}-journal"))
+def _has_rollback_journal(database: Path) -> bool:
+    """Whether the first start was interrupted, before the file was switched to the log."""
+    return _is_not_empty(database.with_name(f"{database.name}-journal"))
 
 
-def _frozen(database: Path) -> bool:
-    """On a read-only file system SQLite cannot make its lock file; without a log none is needed."""
+def _is_immutable(database: Path) -> bool:
+    """Whether SQLite has to read the file without locks.
+
+    On a read-only file system it cannot create its lock file. It needs none if there is no log.
+    """
     wal = database.with_name(f"{database.name}-wal")
     read_only = os.statvfs(database.parent).f_flag & os.ST_RDONLY
-    return bool(read_only) and not (_holds_something(wal) or _cut_short(database))
+    return bool(read_only) and not (_is_not_empty(wal) or _has_rollback_journal(database))
 
 
-def _holds_something(path: Path) -> bool:
+def _is_not_empty(path: Path) -> bool:
     try:
         return path.stat().st_size > 0
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""The state directory: its layout, its lock, and the room reserved for the database.
+"""The state directory: its layout, its lock, and the disk space reserved for the database.
 
-The reserve is a file of no content but its size. A full disk has room for the statements that
-record a failed job only because that file is removed first; without it a job whose row cannot be
-moved would hang between two states.
+The reserve is a file without content, of a fixed size. When the disk is full, that file is removed,
+and the freed space holds the statements that record a failed job. Without it a job whose row cannot
+be written would stay between two states.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from spsd.storage.files import sync_directory
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """The paths under ``root``; ``slots`` may be a mount, the others share its file system."""
+    """The paths under ``root``. ``slots`` may be a mount point; the others share a file system."""
 
     root: Path
 
@@ -39,24 +39,24 @@ class StateDirectory:
 
     @property
     def tls(self) -> Path:
-        """The self-signed pair, where none is configured."""
+        """The self-signed certificate and its key, if none is configured."""
         return self.root / "tls"
 
     @property
     def lock(self) -> Path:
-        """Locked by the daemon that works here."""
+        """The file that the running daemon holds a lock on."""
         return self.root / "lock"
 
     def prepare(self) -> None:
-        """Make what is missing.
+        """Create the directories that are missing, with mode 0700.
 
         Raises:
-            StateError: it cannot be made or written.
+            StateError: a directory cannot be created or written.
         """
         try:
             for directory in (self.root, self.staging, self.slots, self.tls):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A power cut must not take the rooms that a durable row or image stands in.
+            # After a power cut the directories of durable rows and images must still exist.
             sync_directory(self.root)
             sync_directory(self.root.parent)
         except OSError as error:
@@ -71,10 +71,12 @@ class StateDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep every other daemon out; the kernel lets go when the process ends, however.
+        """Hold the lock that keeps every other daemon out of this state directory.
+
+        The kernel releases the lock when the process ends, however it ends.
 
         Raises:
-            StateError: another daemon has it.
+            StateError: another daemon holds the lock.
         """
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -82,35 +84,41 @@ class StateDirectory:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StateError(
-                    f"{self.root}: another spsd already works in this state directory"
+                    f"{self.root}: another spsd already uses this state directory; stop it, or set "
+                    "another [state] directory"
                 ) from error
             yield
         finally:
             os.close(descriptor)
 
 
-SIZE = 1024 * 1024
-"""Bytes; some dozens of statements."""
+RESERVE_BYTES = 1024 * 1024
+"""Enough for some dozens of statements."""
 
 
-def reserve_of(database: Path) -> Path:
-    """Where the room is kept; whoever finds it knows that the database has held rows."""
+def reserve_path(database: Path) -> Path:
+    """The reserve of a database file. That it exists is evidence that the database had rows."""
     return database.with_name(f"{database.name}.reserve")
 
 
 class Reserve:
-    """A file of no content but its size. Its methods block."""
+    """A file without content that occupies disk space. Its methods block."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.is_held = False
+        """Whether the space is reserved."""
 
     def reserve(self) -> None:
-        """Take the room if there is any; nothing happens if it is held already."""
+        """Allocate the space; allocated space stays allocated.
+
+        Raises:
+            OSError: the file system has not enough space.
+        """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            # Really allocated: a file with a hole would keep nothing.
-            os.posix_fallocate(descriptor, 0, SIZE)
+            # Allocates blocks: a sparse file would reserve nothing.
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
             self.is_held = True
         finally:
             os.close(descriptor)
@@ -118,7 +126,7 @@ class Reserve:
                 self.release()
 
     def release(self) -> None:
-        """Free the room."""
+        """Free the space."""
         self.is_held = False
         with suppress(FileNotFoundError):
             self._path.unlink()

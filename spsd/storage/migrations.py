@@ -1,7 +1,8 @@
-"""Bring a database up to date: numbered SQL files, forward only.
+"""Migrations: numbered SQL files bring the database to the newest schema version, forward only.
 
-Each file runs in one immediate transaction that also sets ``user_version``: a power cut leaves the
-old version or the new one. (docs/decisions/0003-our-own-migrations.md says why no library is used.)
+Each file runs in one immediate transaction that also sets ``user_version``, so that a power cut
+leaves either the old or the new version. docs/decisions/0003-our-own-migrations.md explains why no
+library is used.
 """
 
 import sqlite3
@@ -13,10 +14,10 @@ from spsd.errors import StateError
 from spsd.storage.faults import APPLICATION_ID, DatabaseFault, as_database_errors, fault_of
 from spsd.storage.inspection import (
     BUSY_TIMEOUT_S,
+    migration_scripts,
     migrations_directory,
-    require_own_database,
-    scripts_in,
-    statements_of,
+    require_usable_database,
+    split_statements,
 )
 
 _POLL_S = 0.01
@@ -25,23 +26,24 @@ _POLL_S = 0.01
 def migrate(
     database: Path, directory: Path | None = None, *, busy_s: float = BUSY_TIMEOUT_S
 ) -> None:
-    """Create the database or bring it to the newest version; it blocks, so call it off the loop.
+    """Create the database, or migrate it to the newest version.
 
-    It waits ``busy_s`` for another program's lock.
+    The call blocks, so run it outside the event loop. It waits ``busy_s`` seconds for another
+    program's lock. ``directory`` holds the SQL files; None: those of spsd.
 
     Raises:
-        DatabaseError: it is damaged, locked, another program's, comes from a newer spsd, or
-            cannot be read or written; it is untouched.
-        StateError: a migration is at fault; it is as it was before that one.
+        DatabaseError: the file is damaged, locked, belongs to another program, was written by a
+            newer spsd, or cannot be read or written. It was not changed.
+        StateError: a migration failed. The database is as it was before that migration.
     """
-    scripts = scripts_in(directory or migrations_directory())
-    require_own_database(database, scripts, busy_s=busy_s)
+    scripts = migration_scripts(directory or migrations_directory())
+    require_usable_database(database, scripts, busy_s=busy_s)
     try:
         with (
             as_database_errors(database),
             closing(sqlite3.connect(database, timeout=busy_s, isolation_level=None)) as connection,
         ):
-            _use_log(connection, busy_s)
+            _enable_write_ahead_log(connection, busy_s)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             for version in sorted(scripts):
@@ -50,8 +52,12 @@ def migrate(
         raise StateError(f"{database}: the database cannot be used: {error}") from error
 
 
-def _use_log(connection: sqlite3.Connection, busy_s: float) -> None:
-    """Two that turn a new file to the log at once would deadlock, so SQLite lets neither wait."""
+def _enable_write_ahead_log(connection: sqlite3.Connection, busy_s: float) -> None:
+    """Switch the file to the write-ahead log, and wait for other connections by polling.
+
+    Two connections that switch a new file at the same time would deadlock, so SQLite reports the
+    lock at once instead of waiting for the busy timeout.
+    """
     deadline = time.monotonic() + busy_s
     while True:
         try:
@@ -66,15 +72,15 @@ def _use_log(connection: sqlite3.Connection, busy_s: float) -> None:
 def _apply(connection: sqlite3.Connection, version: int, script: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Asked inside the transaction: another process may have been faster.
+        # Read inside the transaction: another process may have migrated the file meanwhile.
         if _version(connection) < version:
-            for statement in statements_of(script):
+            for statement in split_statements(script):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")
             connection.execute(f"PRAGMA user_version = {version:d}")
         connection.execute("COMMIT")
     except sqlite3.Error:
-        if connection.in_transaction:  # a full disk may have ended it already
+        if connection.in_transaction:  # SQLite rolls back by itself when the disk is full
             connection.execute("ROLLBACK")
         raise
 

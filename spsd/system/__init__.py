@@ -1,1 +1,1 @@
-"""The operating system: systemd, the log, the host, threads, programs, certificates."""
+"""The operating system: systemd, log, host, threads, programs, certificates."""

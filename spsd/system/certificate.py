@@ -1,4 +1,4 @@
-"""The server's certificate: one that an operator configured, or a self-signed one of our own."""
+"""The server's certificate: the one that is configured, or a self-signed one."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -17,9 +17,10 @@ LIFETIME = timedelta(days=3650)
 
 
 def ensure_self_signed(directory: Path, *, hostname: str) -> tuple[Path, Path]:
-    """The paths of certificate and key in ``directory``, made anew if they are of no use.
+    """The paths of ``certificate.pem`` and ``key.pem`` in ``directory``.
 
-    The certificate stays the same for as long as it is valid, so that a client may pin it.
+    They are created if they are missing, damaged, expired, or do not belong together. Otherwise the
+    certificate stays the same, so that a client may pin it.
 
     Raises:
         StateError: the directory cannot be written.
@@ -29,35 +30,36 @@ def ensure_self_signed(directory: Path, *, hostname: str) -> tuple[Path, Path]:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not _usable(certificate, key):
             private = ec.generate_private_key(ec.SECP256R1())
-            # Should a power cut come between the two, they do not fit and are made again.
+            # After a power cut between the two they do not fit, and are created again.
             write_durably(key, _key_pem(private))
             write_durably(certificate, _self_signed_pem(private, hostname))
     except OSError as error:
         raise StateError(
-            f"{directory}: no certificate can be made here: {error.strerror or error}"
+            f"{directory}: no certificate can be created here: {error.strerror or error}"
         ) from error
     return certificate, key
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 and later, with that chain.
+    """A server's TLS context, for TLS 1.2 and later, with this certificate chain and key.
 
     Raises:
-        ConfigurationError: a file cannot be read, holds something else, or they do not fit.
+        ConfigurationError: a file cannot be read, does not hold what it must, or the key does not
+            belong to the certificate.
     """
     _load(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        # An empty password: without one OpenSSL would ask the terminal for that of a locked key.
+        # An empty password: without one OpenSSL would prompt for that of an encrypted key.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigurationError(
-                f"{key}: does not fit the certificate {certificate}"
+                f"{key}: does not belong to the certificate {certificate}"
             ) from error
         raise ConfigurationError(
-            f"{key}: is no unencrypted private key in PEM form ({error.reason})"
+            f"{key}: is not an unencrypted private key in PEM form ({error.reason})"
         ) from error
     except OSError as error:
         raise ConfigurationError(f"{key}: cannot be read: {error.strerror}") from error
@@ -75,7 +77,7 @@ def fingerprint(certificate: Path) -> str:
 
 
 def days_left(certificate: Path) -> int:
-    """Whole days until the certificate ends, negative if it has.
+    """Whole days until the certificate expires, negative if it has expired.
 
     Raises:
         ConfigurationError: the file cannot be read or holds no certificate.
@@ -111,7 +113,7 @@ def _key_pem(private: ec.EllipticCurvePrivateKey) -> bytes:
 def _self_signed_pem(private: ec.EllipticCurvePrivateKey, hostname: str) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "spsd")])
     public = private.public_key()
-    # A day back: the clocks of an appliance and of its clients need not agree.
+    # One day early, since the clocks of an appliance and of its clients may differ.
     start = datetime.now(UTC) - timedelta(days=1)
     builder = (
         x509.CertificateBuilder()
@@ -121,20 +123,20 @@ def _self_signed_pem(private: ec.EllipticCurvePrivateKey, hostname: str) -> byte
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
         .not_valid_after(start + LIFETIME)
-        # No authority: whoever trusts it trusts this one server, and nothing it might sign.
+        # Not an authority: a client that trusts it trusts no certificate that it signs.
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
             critical=False,
         )
-        .add_extension(x509.SubjectAlternativeName(_names(hostname)), critical=False)
+        .add_extension(x509.SubjectAlternativeName(_subject_names(hostname)), critical=False)
     )
     return builder.sign(private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def _names(hostname: str) -> list[x509.GeneralName]:
-    # A host name that is not ASCII cannot stand in a certificate; the addresses still do.
+def _subject_names(hostname: str) -> list[x509.GeneralName]:
+    # A certificate cannot hold a host name that is not ASCII; the other names remain.
     hosts = dict.fromkeys(name for name in (hostname, "localhost") if name and name.isascii())
     return [
         *(x509.DNSName(host) for host in hosts),

@@ -1,6 +1,6 @@
 """The machine that the daemon runs on: load, names, boot id, and the booted slot.
 
-psutil, libc and /proc are the sources; every file is read off the loop.
+The values come from psutil, libc and /proc. Files are read outside the event loop.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ from spsd.storage.files import as_appliance_errors
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """``cpu``, ``disk``, ``memory`` and ``swap`` in percent; ``load1`` to ``load15`` as uptime(1).
+    """How busy and how full the machine is.
 
-    ``disk`` is the file system of the state directory.
+    ``cpu``, ``disk``, ``memory`` and ``swap`` are percentages, ``load1`` to ``load15`` the load
+    averages of uptime(1). ``disk`` is the file system of the state directory.
     """
 
     cpu: float
@@ -36,74 +37,76 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class CpuTime:
-    """Processor seconds since boot, of all processors together."""
+    """Processor time since boot in seconds, summed over all processors."""
 
     busy: float
     total: float
 
 
 BOOT = CpuTime(busy=0, total=0)
+"""The processor time at the moment of the boot."""
 
 
 def busy_percent(before: CpuTime, after: CpuTime) -> float:
-    """How busy the processors were meanwhile; 0 if no time has passed."""
+    """Share of processor time used between two readings, in percent; 0 if no time has passed."""
     total = after.total - before.total
     if total <= 0:
         return 0.0
-    # The kernel may take back some idle time that it had counted.
+    # The kernel sometimes corrects idle time downwards.
     share = min(max((after.busy - before.busy) / total, 0.0), 1.0)
     return round(100 * share, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class HostName:
-    """Both parts of a full name; ``domainname`` is empty where there is none."""
+    """The two parts of a full host name; ``domainname`` is empty if there is no domain."""
 
     hostname: str
     domainname: str
 
 
 def host_name(full: str, resolver: str) -> HostName:
-    """Split what the machine calls itself; a bare name gets the domain of ``resolv.conf``."""
+    """Split a host name; one without a domain gets that of ``resolver``, a ``resolv.conf``."""
     hostname, _, domain = full.rstrip(".").partition(".")
     return HostName(hostname, domain or search_domain(resolver))
 
 
 def search_domain(resolver: str) -> str:
-    """The first domain that ``resolv.conf`` completes names with; empty if it names none.
+    """The first domain that ``resolv.conf`` completes names with; empty if it has none.
 
-    As in resolv.conf(5): a keyword starts its line, and the last ``domain`` or ``search`` counts.
+    As in resolv.conf(5): a keyword starts its line, and of several ``domain`` and ``search`` lines
+    the last one counts.
     """
     words = (line.split() for line in resolver.splitlines() if not line[:1].isspace())
     lists = [line[1:] for line in words if line and line[0] in {"domain", "search"}]
-    named = lists[-1] if lists else []
-    return named[0].strip(".") if named else ""
+    domains = lists[-1] if lists else []
+    return domains[0].strip(".") if domains else ""
 
 
 class Host(Protocol):
     """The machine that the daemon runs on."""
 
     async def load(self) -> Load:
-        """How busy and how full it is; a reading of the last second will do.
+        """How busy and how full it is; the reading may be one second old.
 
         Raises:
-            ApplianceError: the state directory's file system does not answer.
+            ApplianceError: the state directory's file system cannot be read.
         """
 
     async def name(self) -> HostName:
-        """What it is called, as it says itself: nobody on the network is asked."""
+        """Its host name as configured on the machine; no name server is queried."""
 
 
-KEEP_S = 1.0
-"""The kernel counts processor time in ticks of some ms: over a shorter while it means little."""
+READING_MAX_AGE_S = 1.0
+"""The kernel counts processor time in ticks of some ms, so a shorter interval is inaccurate."""
 _RESOLVER = Path("/etc/resolv.conf")
 
 
 class LinuxHost:
-    """Implements the port ``Host``; construct it off the loop.
+    """Implements the port ``Host``. The constructor reads files, so run it outside the loop.
 
-    ``cpu`` is what was used since the reading before. psutil's own ``cpu_percent`` keeps that for
-    each thread, and here every reading may come from another one.
+    ``cpu`` is the use since the previous reading. psutil's own ``cpu_percent`` stores the previous
+    reading per thread, and here each reading may run in another thread.
     """
 
     def __init__(self, state: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,30 +118,30 @@ class LinuxHost:
         self._reading = asyncio.Lock()
 
     async def load(self) -> Load:
-        """How busy and how full it is; a reading serves all who ask within a second.
+        """How busy and how full it is; calls within one second share a reading.
 
         Raises:
-            ApplianceError: the state directory's file system does not answer.
+            ApplianceError: the state directory's file system cannot be read.
         """
         async with self._reading:
-            fresh = self._clock() - self._read_at < KEEP_S
+            fresh = self._clock() - self._read_at < READING_MAX_AGE_S
             if fresh and self._load is not None:
                 return self._load
-            # Right after the start there is no while to look back on but the whole uptime.
+            # Right after the start the only earlier reading is that of the boot.
             before = BOOT if fresh else self._cpu
-            # Nothing is kept until all of it has come: whoever asks may be cancelled.
+            # Stored only when complete, since the caller may be cancelled meanwhile.
             cpu, load = await asyncio.to_thread(_read, self._state, before)
             self._cpu, self._load, self._read_at = cpu, load, self._clock()
             return load
 
     async def name(self) -> HostName:
-        """What it is called, as it says itself: nobody on the network is asked."""
+        """Its host name as configured on the machine; no name server is queried."""
         return host_name(socket.gethostname(), await asyncio.to_thread(_resolver))
 
 
 def _read(state: Path, before: CpuTime) -> tuple[CpuTime, Load]:
     cpu = _cpu_time()
-    with as_appliance_errors(f"looking at the file system of {state}"):
+    with as_appliance_errors(f"reading the usage of the file system of {state}"):
         disk = psutil.disk_usage(str(state)).percent
     load1, load5, load15 = os.getloadavg()
     return cpu, Load(
@@ -154,13 +157,13 @@ def _read(state: Path, before: CpuTime) -> tuple[CpuTime, Load]:
 
 def _cpu_time() -> CpuTime:
     times = psutil.cpu_times()
-    # Linux counts a guest's time as its host's user time too.
+    # Linux counts the time of guests a second time, as user time of the host.
     total = sum(times) - times.guest - times.guest_nice
     return CpuTime(busy=total - times.idle - times.iowait, total=total)
 
 
 def _resolver() -> str:
-    """What ``resolv.conf`` says; nothing where there is none."""
+    """The content of ``resolv.conf``; empty if it cannot be read."""
     try:
         return _RESOLVER.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -171,16 +174,16 @@ _SLOT = re.compile(r"(?:^|\s)spsd\.slot=([1-9]\d?)(?=\s|$)", re.ASCII)
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot."""
+    """The kernel's identifier of this boot, a UUID."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appliance:
-    """The facts of one boot of one machine, as the daemon is given them when it starts.
+    """The facts about one boot of one machine that the daemon is started with.
 
-    ``booted_slot`` is what the boot loader names on the kernel's command line; None: nothing.
-    ``machine_id`` is that of machine-id(5), or empty.
+    ``booted_slot`` is the slot that the boot loader named on the kernel's command line; None: it
+    named none. ``machine_id`` is that of machine-id(5), or empty.
     """
 
     boot_id: str
@@ -189,15 +192,15 @@ class Appliance:
     machine_id: str = ""
 
     def identity(self, state: Path) -> str:
-        """A text that tells this appliance from others, and is the same after a reboot.
+        """A text that is unique to this appliance, and the same after a reboot.
 
-        Machines that were copied with their machine id differ by host name or state directory.
+        Copies of a machine that share its machine id differ by host name or state directory.
         """
         return "\0".join((self.machine_id, self.host_name, str(state.resolve())))
 
 
 def this_appliance() -> Appliance:
-    """The machine that this process runs on; reads files."""
+    """The facts about the machine that this process runs on; it reads files."""
     return Appliance(
         boot_id=boot_id(),
         booted_slot=booted_slot(),
@@ -214,11 +217,11 @@ def _machine_id() -> str:
 
 
 def booted_slot() -> int | None:
-    """The slot that the boot loader chose, as it says on the kernel's command line."""
-    return slot_named(Path("/proc/cmdline").read_text(encoding="utf-8", errors="replace"))
+    """The slot that the boot loader chose, from the kernel's command line; None: it named none."""
+    return slot_on_command_line(Path("/proc/cmdline").read_text(encoding="utf-8", errors="replace"))
 
 
-def slot_named(command_line: str) -> int | None:
-    """N of ``spsd.slot=N``; None if it names none, or several."""
-    found = set(_SLOT.findall(command_line))
-    return int(found.pop()) if len(found) == 1 else None
+def slot_on_command_line(command_line: str) -> int | None:
+    """N of ``spsd.slot=N``; None if there is no such argument, or several that differ."""
+    slots = set(_SLOT.findall(command_line))
+    return int(slots.pop()) if len(slots) == 1 else None

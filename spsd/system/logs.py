@@ -1,4 +1,4 @@
-"""The log, on standard error: for the journal, for people, or for programs."""
+"""The log on standard error: as text, with the journal's priorities, or as JSON."""
 
 import json
 import logging
@@ -16,11 +16,11 @@ _SYSLOG_LEVELS = {
     logging.CRITICAL: 2,
 }
 FIELDS = ("job", "action", "state", "attempt", "code")
-"""What a line may have beside its text; docs/logs.md says what each means."""
+"""Fields that a line may have besides its text; docs/logs.md documents them."""
 
 
 class LogFormat(StrEnum):
-    """How lines look; ``auto``: as text, without the time where the journal keeps it."""
+    """The form of lines. ``auto``: text, without the time if the journal records it."""
 
     AUTO = "auto"
     TEXT = "text"
@@ -28,42 +28,43 @@ class LogFormat(StrEnum):
 
 
 def log_handler(
-    environ: Mapping[str, str], stream: TextIO, wanted: LogFormat = LogFormat.AUTO
+    environ: Mapping[str, str], stream: TextIO, log_format: LogFormat = LogFormat.AUTO
 ) -> logging.Handler:
-    """Lines to ``stream``; with their priority where that is the journal's, whatever the form."""
-    to_journal = names_journal(environ, stream)
+    """A handler that writes to ``stream``; if that is the journal, with the priority of a line."""
+    to_journal = is_journal(environ, stream)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Formatter(wanted, priorities=to_journal))
+    handler.setFormatter(_Formatter(log_format, priorities=to_journal))
     return handler
 
 
-def names_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
-    """Whether ``JOURNAL_STREAM`` (systemd.exec(5)) means this stream.
+def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
+    """Whether ``stream`` is the one that ``JOURNAL_STREAM`` (systemd.exec(5)) identifies.
 
-    A program that is started with its output sent elsewhere inherits the variable all the same.
+    A child process inherits the variable even if its output is redirected, so its presence alone
+    is not enough.
     """
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     try:
-        there = os.fstat(stream.fileno())
+        status = os.fstat(stream.fileno())
     except (OSError, ValueError):  # no descriptor, or a closed one
         return False
-    return (device, inode) == (str(there.st_dev), str(there.st_ino))
+    return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, wanted: LogFormat, *, priorities: bool) -> None:
-        timed = wanted is LogFormat.TEXT or not priorities
+    def __init__(self, log_format: LogFormat, *, priorities: bool) -> None:
+        timed = log_format is LogFormat.TEXT or not priorities
         super().__init__(
             "%(asctime)s %(levelname)s %(name)s: %(message)s" if timed else "%(name)s: %(message)s"
         )
-        self._json = wanted is LogFormat.JSON
+        self._json = log_format is LogFormat.JSON
         self._priorities = priorities
 
     def format(self, record: logging.LogRecord) -> str:
         text = self._as_json(record) if self._json else super().format(record)
         if not self._priorities:
             return text
-        # On each line of a traceback, or the journal splits it: levels as sd-daemon(3) has them.
+        # On each line of a traceback, because the journal makes an entry of each: sd-daemon(3).
         priority = _SYSLOG_LEVELS.get(record.levelno, 6)
         return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
 

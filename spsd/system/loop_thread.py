@@ -1,8 +1,9 @@
-"""A second event loop, in a thread with a lower priority than the first one's.
+"""A second event loop, in a thread with a lower priority than that of the first loop.
 
-What keeps a loop busy for long goes there, so that the first one answers at once. Values and errors
-cross between the two; what belongs to a loop (sockets, events, tasks) stays where it is.
-:func:`watch_lag` measures how late both loops are. (docs/decisions/0019 has the measurements.)
+Work that keeps a loop busy runs there, so that the first loop responds to requests without delay.
+Values and errors are passed between the two loops; objects that belong to a loop (sockets, events,
+tasks) stay in theirs. :func:`measure_lag` measures the delay of both loops. docs/decisions/0019 has
+the measurements behind this design.
 """
 
 import asyncio
@@ -18,18 +19,20 @@ from typing import Any, Generic, NoReturn, TypeVar
 from spsd.cancellation import to_completion
 
 REQUESTS, DOWNLOADS = "requests", "downloads"
-"""The two event loops (docs/decisions/0019)."""
-STEP = 10
+"""The names of the two event loops in the metrics."""
+NICE_STEP = 10
+"""How much nicer the second thread is than the first one, as in setpriority(2)."""
 
 
 def lower_priority() -> OSError | None:
-    """Make the calling thread nicer than the daemon's first one; gives the system's refusal.
+    """Lower the priority of the calling thread below that of the process's first thread.
 
-    Linux counts niceness by thread, and a thread is born with that of whoever starts it: so the
-    measure is the first thread, whose id is the process's.
+    On Linux each thread has its own niceness, and a new thread inherits that of the thread which
+    starts it. Therefore the new value is computed from the first thread, whose id is that of the
+    process. Gives the error if the system does not allow it, else None.
     """
     try:
-        nice = os.getpriority(os.PRIO_PROCESS, os.getpid()) + STEP
+        nice = os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICE_STEP
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
     except OSError as error:
         return error
@@ -41,11 +44,11 @@ T = TypeVar("T")
 
 
 class LoopEndedError(RuntimeError):
-    """The second loop does not turn any more: nothing can be done there."""
+    """The second loop has ended, so no work can run there."""
 
 
 class LoopThread:
-    """A loop that turns in a thread of its own; :func:`open_loop_thread` owns it."""
+    """An event loop in a thread of its own; made and closed by :func:`open_loop_thread`."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -55,24 +58,24 @@ class LoopThread:
         self._ended = asyncio.wrap_future(self._thread.submit(self._run_loop))
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await ``work`` over there, as if it were here.
+        """Await ``work`` in the second loop, and give its result or raise its error.
 
-        It returns when the work is over and not before: a cancel is passed on, and waited for.
-        What the work raises comes through as it is.
+        It returns when the work has ended and not earlier: a cancellation is passed on to the work,
+        and its end is waited for.
 
         Raises:
-            LoopEndedError: the loop has ended, and the work with it.
+            LoopEndedError: the second loop has ended, and the work with it.
         """
         run = _RemoteTask(work)
         self._call_soon(run.start)
         cancelled: asyncio.CancelledError | None = None
-        while not (run.over.done() or self._ended.done()):
+        while not (run.finished.done() or self._ended.done()):
             try:
-                await asyncio.wait((run.over, self._ended), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((run.finished, self._ended), return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError as error:
                 cancelled = error
                 self._call_soon(run.cancel)
-        if not run.over.done() or run.ended_the_loop():
+        if not run.finished.done() or run.raised_exit():
             work.close()
             raise self._as_ended()
         if cancelled is not None and not run.failed_when_cancelled():
@@ -81,7 +84,7 @@ class LoopThread:
 
     @asynccontextmanager
     async def entered(self, context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-        """Open ``context`` over there, and close it there; how its body ends is not told to it."""
+        """Enter and exit ``context`` in the second loop; it does not see an error of the body."""
         stack = AsyncExitStack()
         try:
             yield await self.run(stack.enter_async_context(context))
@@ -89,34 +92,34 @@ class LoopThread:
             await to_completion(self.run(stack.aclose()))
 
     async def wait_for_iteration(self) -> None:
-        """Wait until the loop has turned.
+        """Wait until the second loop has run one iteration.
 
         Raises:
-            LoopEndedError: it never will.
+            LoopEndedError: the loop has ended.
         """
         await self.run(asyncio.sleep(0))
 
-    async def watch(self) -> NoReturn:
-        """Wait for an end that nobody asked for.
+    async def raise_when_ended(self) -> NoReturn:
+        """Wait until the second loop ends.
 
         Raises:
-            LoopEndedError: there it is.
+            LoopEndedError: it has ended.
         """
         await asyncio.wait((self._ended,))
         raise self._as_ended()
 
     async def close(self) -> None:
-        """Let the loop end, with all that runs there, and the thread."""
+        """Cancel everything in the second loop, and end the loop and its thread."""
         self._call_soon(self._stopping.set)
         await asyncio.wait((self._ended,))
         await asyncio.to_thread(self._thread.shutdown)
         if (error := self._ended.exception()) is not None:
             raise self._as_ended() from error
 
-    def _call_soon(self, what: Callable[[], object]) -> None:
-        # A loop that is closed says so; whoever waits here sees it by its end.
+    def _call_soon(self, callback: Callable[[], object]) -> None:
+        # RuntimeError: the loop is closed. The callers see that by ``_ended``.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(what)
+            self._loop.call_soon_threadsafe(callback)
 
     def _as_ended(self) -> LoopEndedError:
         error = LoopEndedError(f"the event loop {self._name} has ended")
@@ -125,7 +128,7 @@ class LoopThread:
 
     def _run_loop(self) -> None:
         if (refusal := lower_priority()) is not None:
-            _log.warning("the thread %s cannot give way to requests: %s", self._name, refusal)
+            _log.warning("the thread %s runs without a lower priority: %s", self._name, refusal)
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._until_stopped())
 
@@ -135,7 +138,7 @@ class LoopThread:
 
 @asynccontextmanager
 async def open_loop_thread(name: str) -> AsyncIterator[LoopThread]:
-    """A loop in a thread of that name, for as long as the context lasts."""
+    """A loop in a thread called ``name``, until the context ends."""
     thread = LoopThread(name)
     try:
         yield thread
@@ -144,60 +147,68 @@ async def open_loop_thread(name: str) -> AsyncIterator[LoopThread]:
 
 
 class _RemoteTask(Generic[T]):
-    """A coroutine that runs in the other loop. ``over`` is this loop's."""
+    """A coroutine that runs in the second loop; the future ``finished`` belongs to the first."""
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         self._work = work
         self._home = asyncio.get_running_loop()
         self._task: asyncio.Task[T] | None = None
         self._cancelled = False
-        self.over: asyncio.Future[asyncio.Task[T]] = self._home.create_future()
+        self.finished: asyncio.Future[asyncio.Task[T]] = self._home.create_future()
 
     def start(self) -> None:
-        """Over there: begin."""
+        """Start the work; called in the second loop."""
         self._task = asyncio.get_running_loop().create_task(self._work)
         self._task.add_done_callback(self._report_end)
 
     def cancel(self) -> None:
-        """Over there: cancel it, if it is not over."""
+        """Cancel the work, if it has not ended; called in the second loop."""
         if self._task is not None and self._task.cancel():
             self._cancelled = True
 
     def _report_end(self, task: asyncio.Task[T]) -> None:
-        self._home.call_soon_threadsafe(self.over.set_result, task)
+        self._home.call_soon_threadsafe(self.finished.set_result, task)
 
-    def ended_the_loop(self) -> bool:
-        """Once over: it raised what ends every loop, which is to end this one politely."""
-        task = self.over.result()
+    def raised_exit(self) -> bool:
+        """Whether the work raised SystemExit or KeyboardInterrupt, which ends its loop.
+
+        Call it when the work has ended.
+        """
+        task = self.finished.result()
         return not task.cancelled() and isinstance(task.exception(), SystemExit | KeyboardInterrupt)
 
     def failed_when_cancelled(self) -> bool:
-        """Once over: a cancel reached it, and it raised something else.
+        """Whether the work was cancelled and then raised another error, which must be raised.
 
-        An error from before goes down: whoever is cancelled is not to go on because of it.
+        An error from before the cancellation is dropped, so that the caller is cancelled as
+        requested. Call it when the work has ended.
         """
-        task = self.over.result()
+        task = self.finished.result()
         failed = not task.cancelled() and task.exception() is not None
         return self._cancelled and failed
 
     def result(self) -> T:
-        """Once over: what came of it."""
-        return self.over.result().result()
+        """The result of the work, or its error. Call it when the work has ended."""
+        return self.finished.result().result()
 
 
-EVERY_S = 1.0
+LAG_EVERY_S = 1.0
 
 
-async def watch_lag(
-    thread: LoopThread, note: Callable[[str, float], None], *, every_s: float = EVERY_S
+async def measure_lag(
+    thread: LoopThread, observe: Callable[[str, float], None], *, every_s: float = LAG_EVERY_S
 ) -> None:
-    """Tell for ever how late they are, in seconds: this loop, and that of ``thread``."""
+    """Measure the delay of this loop and of that of ``thread``; it runs until it is cancelled.
+
+    Every ``every_s`` seconds ``observe`` is called for each loop, with its name and its delay in
+    seconds.
+    """
     while True:
         due = time.monotonic() + every_s
         await asyncio.sleep(every_s)
-        asked = time.monotonic()
-        note(REQUESTS, asked - due)
-        note(DOWNLOADS, await thread.run(_monotonic()) - asked)
+        woken = time.monotonic()
+        observe(REQUESTS, woken - due)
+        observe(DOWNLOADS, await thread.run(_monotonic()) - woken)
 
 
 async def _monotonic() -> float:

@@ -1,13 +1,15 @@
-"""How a program of the operator's ended: values apart from the running, for pure rules to judge."""
+"""How a program of the operator ended. A module of its own, because pure rules use these values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramEnded:
-    """It ran: its exit status (negative: the signal that ended it), and both its outputs as one.
+    """The program was started and has ended.
 
-    ``timed_out``: it was killed at its time limit. ``left_out``: bytes of output not kept.
+    ``status`` is its exit status; a negative value is the number of the signal that ended it.
+    ``output`` is the beginning of standard output and error, in order of arrival; ``left_out`` is
+    the number of bytes after it. ``timed_out``: it was killed at its time limit.
     """
 
     status: int
@@ -18,7 +20,7 @@ class ProgramEnded:
 
 @dataclass(frozen=True, slots=True)
 class ProgramNotStarted:
-    """It could not be run at all."""
+    """The program could not be started; ``reason`` is the system's."""
 
     reason: str
 

@@ -1,9 +1,9 @@
-"""Run one program to its end, or to a time limit: nothing of it stays behind.
+"""Run one program to its end or to a time limit, and leave none of its processes behind.
 
-The program leads a session of its own, and its whole process group is killed when it has ended,
-when its time is over, or when the waiting task is cancelled. Only a process that leaves the group
-on purpose outlives it. The end is seen through a pidfd: until the leader is reaped its number
-cannot be given to another process, so the group that is killed is the right one.
+The program leads a session of its own. Its whole process group is killed when the program has
+ended, when its time limit is reached, or when the waiting task is cancelled. Only a process that
+leaves the group on purpose keeps running. A pidfd reports the end. The leader is reaped after the
+group is killed, since until then its process id, which is that of the group, cannot be reused.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted, Program
 
 _log = logging.getLogger(__name__)
 OUTPUT_LIMIT = 16 * 1024
-"""Bytes of output that are kept; the rest is read and dropped, so that the program goes on."""
+"""Bytes of output that are stored. The rest is read and dropped, so that the program can write."""
 GRACE_S = 2.0
-"""How long the killed may take to vanish, and the rest of their output to arrive."""
+"""How long killed processes may take to end, and the rest of their output to arrive."""
 
 
 async def run_program(
@@ -31,20 +31,21 @@ async def run_program(
     facts: Mapping[str, str] | None = None,
     grace_s: float = GRACE_S,
 ) -> ProgramOutcome:
-    """Run ``command``, without a shell, and wait for its end.
+    """Run ``command`` without a shell, and wait for its end, for ``limit_s`` seconds at most.
 
-    Its environment is PATH and ``facts``; nothing comes in, and both outputs come back as one.
+    Its environment is PATH and ``facts``, its standard input is empty, and its working directory
+    is ``/``.
     """
     child = _Child(grace_s)
     timed_out = False
     try:
         try:
-            # A start that is broken off would leave a process that nobody knows.
+            # A cancelled start would leave a process that no code knows of.
             await to_completion(asyncio.to_thread(child.start, command, facts or {}))
-        # ValueError: a NUL in a path, which no program can have.
+        # ValueError: a NUL character in a path or an argument.
         except (OSError, ValueError) as error:
             return ProgramNotStarted(getattr(error, "strerror", None) or str(error))
-        await child.watch()
+        await child.observe()
         try:
             async with asyncio.timeout(limit_s):
                 await child.exited.wait()
@@ -67,10 +68,10 @@ class _Child:
         self._pipe: asyncio.ReadTransport | None = None
 
     def start(self, command: Sequence[str], facts: Mapping[str, str]) -> None:
-        """In a thread: it returns when the program runs.
+        """Start the program; call it in a thread, since it blocks until the program runs.
 
         Raises:
-            OSError, ValueError: it cannot be run.
+            OSError, ValueError: the program cannot be run.
         """
         self._process = subprocess.Popen(
             list(command),
@@ -84,11 +85,11 @@ class _Child:
         )
         self._pidfd = os.pidfd_open(self._process.pid)
 
-    async def watch(self) -> None:
-        """See the end come, and read what the program says."""
+    async def observe(self) -> None:
+        """Begin to read the program's output, and set ``exited`` when it ends."""
         loop = asyncio.get_running_loop()
         if self._process is None or self._pidfd is None:
-            raise ValueError("only what has been started can be watched")
+            raise ValueError("the program has not been started")
         loop.add_reader(self._pidfd, self._has_exited, self._pidfd)
         self._pipe, _ = await loop.connect_read_pipe(lambda: self._output, self._process.stdout)
 
@@ -100,53 +101,53 @@ class _Child:
         """Kill what is left of the group, read the rest of the output, and reap the leader."""
         if self._process is None:
             return
-        # A group that belongs to another user by now cannot be killed; it is not waited for.
+        # PermissionError: the group has changed its user, and cannot be killed.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         if self._pidfd is not None:
             if not self.exited.is_set():
                 loop = asyncio.get_running_loop()
                 loop.add_reader(self._pidfd, self._has_exited, self._pidfd)
-                await self._in_time(self.exited)
+                await self._wait_for(self.exited)
                 loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
         if self._pipe is not None:
-            await self._in_time(self._output.ended)
+            await self._wait_for(self._output.ended)
             self._pipe.close()
         elif self._process.stdout is not None:
             self._process.stdout.close()
         self._process.poll()
 
-    async def _in_time(self, event: asyncio.Event) -> None:
+    async def _wait_for(self, event: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(self._grace_s):
                 await event.wait()
         except TimeoutError:
-            _log.warning("a program that was killed is still there, or holds its output open")
+            _log.warning("a killed program has not ended, or another process holds its output open")
 
     def outcome(self, *, timed_out: bool) -> ProgramEnded:
-        """How it ended; what cannot be killed counts as killed at the limit."""
+        """How the program ended; one that could not be killed is reported as killed."""
         status = self._process.returncode if self._process is not None else None
         return ProgramEnded(
             status=-signal.SIGKILL if status is None else status,
-            output=self._output.kept.decode(errors="replace"),
+            output=self._output.beginning.decode(errors="replace"),
             timed_out=timed_out,
             left_out=self._output.left_out,
         )
 
 
 class _Output(asyncio.Protocol):
-    """Keeps the beginning of what comes through a pipe."""
+    """Stores the beginning of the data from a pipe, and counts the rest."""
 
     def __init__(self) -> None:
-        self.kept = bytearray()
+        self.beginning = bytearray()
         self.left_out = 0
         self.ended = asyncio.Event()
 
     def data_received(self, data: bytes) -> None:
-        taken = data[: OUTPUT_LIMIT - len(self.kept)]
-        self.kept += taken
+        taken = data[: OUTPUT_LIMIT - len(self.beginning)]
+        self.beginning += taken
         self.left_out += len(data) - len(taken)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it ended
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the pipe ended, with an error or not
         self.ended.set()

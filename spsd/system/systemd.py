@@ -1,7 +1,7 @@
-"""systemd's datagrams: readiness and watchdog.
+"""Notifications to systemd: readiness, reload, status, stop, and watchdog.
 
 The protocol of sd_notify(3) is one datagram per message, so no library is needed. Without systemd
-everything here does nothing.
+all methods do nothing.
 """
 
 import asyncio
@@ -15,47 +15,52 @@ _log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Tells systemd how the daemon is; a socket that is gone is logged once and then ignored."""
+    """Sends notifications to systemd. The first failure is logged, all others are ignored.
+
+    ``address`` is that of systemd's socket; None: not run by systemd. ``watchdog_s`` is the time
+    within which systemd expects a message; None: no watchdog.
+    """
 
     def __init__(self, address: str | None, *, watchdog_s: float | None = None) -> None:
         self._address = address
         self._watchdog_s = watchdog_s
-        self._complained = False
+        self._warned = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Notifier":
-        """As the service manager set it up for this process."""
+        """From the variables that systemd sets for its services."""
         address = environ.get("NOTIFY_SOCKET") or None
         if address is not None and address.startswith("@"):
             address = "\0" + address[1:]  # the abstract name space
         return cls(address, watchdog_s=_watchdog_s(environ))
 
     def ready(self, status: str) -> None:
-        """Start-up is done."""
+        """Report that the start, or a reload, is complete."""
         self._send(f"READY=1\n{_status_line(status)}")
 
     def reloading(self) -> None:
-        """The configuration is being read again; :meth:`ready` says that it is done."""
-        # systemd tells by the time whether a reload is the one it asked for.
+        """Report that a reload begins; :meth:`ready` reports its end."""
+        # By the time systemd recognises the reload that it has requested.
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def status(self, text: str) -> None:
-        """One line for ``systemctl status``."""
+        """Set the line of text that ``systemctl status`` shows."""
         self._send(_status_line(text))
 
     def stopping(self) -> None:
-        """A polite stop has begun."""
+        """Report that the daemon has begun to stop."""
         self._send("STOPPING=1")
 
-    async def watch(self, turns: Callable[[], Awaitable[None]]) -> None:
-        """Prove for ever that the event loops turn; returns at once if nobody watches them.
+    async def feed_watchdog(self, wait_for_iteration: Callable[[], Awaitable[None]]) -> None:
+        """Report to the watchdog, twice in its time, that both event loops run.
 
-        ``turns`` waits until the other loop has turned.
+        It runs until it is cancelled; without a watchdog it returns at once.
+        ``wait_for_iteration`` waits until the second loop has run one iteration.
         """
         if self._address is None or self._watchdog_s is None:
             return
         while True:
-            await turns()
+            await wait_for_iteration()
             self._send("WATCHDOG=1")
             await asyncio.sleep(self._watchdog_s / 2)
 
@@ -63,13 +68,13 @@ class Notifier:
         if self._address is None:
             return
         try:
-            # A socket for each message: they are seconds apart, and there is nothing to close.
+            # A socket for each message: messages are seconds apart, and no socket stays open.
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
                 channel.settimeout(0)
                 channel.sendto(message.encode(), self._address)
         except OSError as error:
-            if not self._complained:
-                self._complained = True
+            if not self._warned:
+                self._warned = True
                 _log.warning("cannot notify systemd: %s", error)
 
 
@@ -78,7 +83,7 @@ def _status_line(text: str) -> str:
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """The interval, None if it is meant for another process or for nobody."""
+    """The watchdog's time in seconds; None if there is no watchdog for this process."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = environ.get("WATCHDOG_USEC", "")

@@ -1,8 +1,7 @@
-"""Start spsd with a trap: ``python -m tests.daemon.crashing POINT [FILE] serve …``.
+"""Start spsd with an injected fault: ``python -m tests.daemon.crashing POINT [FILE] serve …``.
 
-Each point is before or after a call that the pipeline makes at a port. There the process kills
-itself as ``kill -9`` would, or (``hold-installing``) waits until FILE exists. Nothing of this is
-in the product.
+Each of ``POINTS`` is before or after a call that a job makes at a port, where the process kills
+itself as ``kill -9`` would. Other values of POINT delay a call, or make it raise an error.
 """
 
 import asyncio
@@ -22,55 +21,56 @@ from spsd.slots.iso9660 import IsoInspector
 from spsd.transfer.staging.partial_file import PartialFile
 from testbed.counting import count_on_signal
 
-Test = Callable[..., bool]
+Condition = Callable[..., bool]
 
 
-def die() -> None:
+def kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def trap(owner: type, name: str, *, before: bool, when: Test = lambda *_: True) -> None:
+def kill_at(owner: type, name: str, *, before: bool, when: Condition = lambda *_: True) -> None:
     """Kill the process before or after the first call for which ``when`` holds."""
     real = getattr(owner, name)
 
     def sync(self: object, *args: Any) -> Any:
         hit = when(self, *args)
         if hit and before:
-            die()
+            kill_this_process()
         result = real(self, *args)
         if hit:
-            die()
+            kill_this_process()
         return result
 
     async def coroutine(self: object, *args: Any) -> Any:
         hit = when(self, *args)
         if hit and before:
-            die()
+            kill_this_process()
         result = await real(self, *args)
         if hit:
-            die()
+            kill_this_process()
         return result
 
     setattr(owner, name, coroutine if asyncio.iscoroutinefunction(real) else sync)
 
 
-def moved_by(trigger: Trigger) -> Test:
-    return lambda _self, _seen, to: to.cause is trigger
+def caused_by(trigger: Trigger) -> Condition:
+    return lambda _self, _before, after: after.cause is trigger
 
 
-def hold(gate: Path) -> None:
+def hold_installing(gate: Path) -> None:
+    """Delay each installation until the file ``gate`` exists."""
     real = IsoInspector.inspect
 
     async def inspect(self: IsoInspector, digest: Any) -> Any:
         while not gate.exists():
-            await asyncio.sleep(0.01)  # a test opens the gate from another process
+            await asyncio.sleep(0.01)  # a test creates the file from another process
         return await real(self, digest)
 
     IsoInspector.inspect = inspect
 
 
 def hang_dns() -> None:
-    """A resolver whose servers do not answer: libc waits, and nothing can interrupt it."""
+    """Simulate a resolver whose servers do not respond: libc waits and cannot be interrupted."""
     real = socket.getaddrinfo
 
     def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +82,7 @@ def hang_dns() -> None:
 
 
 def fail(owner: type, name: str, error: BaseException) -> None:
-    """Have each call raise what nobody expects."""
+    """Make each call raise an unexpected error."""
 
     def failing(*_: Any) -> None:
         raise error
@@ -91,33 +91,35 @@ def fail(owner: type, name: str, error: BaseException) -> None:
 
 
 POINTS: dict[str, Callable[[], None]] = {
-    "after-the-row": lambda: trap(SqliteJobs, "add", before=False),
-    "after-the-claim": lambda: trap(SqliteJobs, "move", before=False, when=moved_by(Trigger.START)),
-    "after-the-first-chunk": lambda: trap(PartialFile, "commit", before=False),
-    "after-the-last-chunk": lambda: trap(PartialFile, "seal", before=True),
-    "after-fsync": lambda: trap(PartialFile, "seal", before=False),
-    "after-the-proof": lambda: trap(
-        SqliteJobs, "move", before=False, when=moved_by(Trigger.VERIFY)
+    "after-the-row": lambda: kill_at(SqliteJobs, "add", before=False),
+    "after-the-claim": lambda: kill_at(
+        SqliteJobs, "move", before=False, when=caused_by(Trigger.START)
     ),
-    "before-the-rename": lambda: trap(Path, "rename", before=True),
-    "after-the-rename": lambda: trap(Path, "rename", before=False),
-    "before-the-final-transition": lambda: trap(
-        SqliteJobs, "move", before=True, when=moved_by(Trigger.INSTALL)
+    "after-the-first-chunk": lambda: kill_at(PartialFile, "commit", before=False),
+    "after-the-last-chunk": lambda: kill_at(PartialFile, "seal", before=True),
+    "after-fsync": lambda: kill_at(PartialFile, "seal", before=False),
+    "after-the-proof": lambda: kill_at(
+        SqliteJobs, "move", before=False, when=caused_by(Trigger.VERIFY)
     ),
-    "after-the-final-transition": lambda: trap(
-        SqliteJobs, "move", before=False, when=moved_by(Trigger.INSTALL)
+    "before-the-rename": lambda: kill_at(Path, "rename", before=True),
+    "after-the-rename": lambda: kill_at(Path, "rename", before=False),
+    "before-the-final-transition": lambda: kill_at(
+        SqliteJobs, "move", before=True, when=caused_by(Trigger.INSTALL)
+    ),
+    "after-the-final-transition": lambda: kill_at(
+        SqliteJobs, "move", before=False, when=caused_by(Trigger.INSTALL)
     ),
 }
 
 BUGS: dict[str, Exception | SystemExit] = {
     "bug-in-an-attempt": KeyError("a bug"),
-    "end-of-the-second-loop": SystemExit("the loop's end"),
+    "end-of-the-second-loop": SystemExit("the end of the loop"),
 }
 
 if __name__ == "__main__":
     point = sys.argv.pop(1)
     if point == "hold-installing":
-        hold(Path(sys.argv.pop(1)))
+        hold_installing(Path(sys.argv.pop(1)))
     elif point == "counting":
         count_on_signal(Path(sys.argv.pop(1)))
     elif point == "hang-dns":

@@ -1,4 +1,4 @@
-"""Ways to spoil a database file, and to hold it."""
+"""Ways to damage a database file, to lock it, and to run ``spsd`` on it."""
 
 import asyncio
 import os
@@ -12,25 +12,25 @@ from pathlib import Path
 from testbed.driver import Daemon
 
 PAGE = 4096
-HOLD = """
+LOCKING_PROGRAM = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
-print("held", flush=True)
+print("locked", flush=True)
 sys.stdin.read()
 """
 
 
 @asynccontextmanager
-async def held(database: Path) -> AsyncIterator[int]:
-    """Another program's transaction; gives its process id."""
+async def locked_by_another_program(database: Path) -> AsyncIterator[int]:
+    """A transaction of another process holds the lock for writing; gives its process id."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HOLD, database),
+        *(sys.executable, "-c", LOCKING_PROGRAM, database),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        assert await process.stdout.readline() == b"held\n"
+        assert await process.stdout.readline() == b"locked\n"
         yield process.pid
     finally:
         process.stdin.close()
@@ -38,27 +38,28 @@ async def held(database: Path) -> AsyncIterator[int]:
         process._transport.close()
 
 
-async def refused(daemon: Daemon) -> str:
-    """Start; gives what standard error says, after the exit code 1."""
-    code, told = await ran(daemon, "serve")
-    assert code == 1, told
-    return told
+async def output_of_refused_start(daemon: Daemon) -> str:
+    """Start the daemon, which ends with exit code 1; gives its output."""
+    code, output = await run_spsd(daemon, "serve")
+    assert code == 1, output
+    return output
 
 
-async def ran(daemon: Daemon, *arguments: str) -> tuple[int, str]:
+async def run_spsd(daemon: Daemon, *arguments: str) -> tuple[int, str]:
+    """Run ``spsd`` to its end; gives the exit code, and standard output and error as one."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "spsd", *arguments, "--config", daemon.config),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     try:
-        told, _ = await process.communicate()
+        output, _ = await process.communicate()
     finally:
-        if process.returncode is None:  # it serves, and should not
+        if process.returncode is None:  # it serves, although it should have ended
             process.kill()
             await process.wait()
         process._transport.close()
-    return process.returncode, told.decode()
+    return process.returncode, output.decode()
 
 
 def execute(database: Path, *statements: str) -> None:
@@ -73,47 +74,53 @@ def write_at(path: Path, offset: int, data: bytes) -> None:
         file.write(data)
 
 
-def zeroed_header(database: Path) -> None:
+def zero_header(database: Path) -> None:
     write_at(database, 0, bytes(100))
 
 
-def garbage_in_pages(database: Path) -> None:
+def write_garbage_into_pages(database: Path) -> None:
     for page in range(1, database.stat().st_size // PAGE):
         write_at(database, page * PAGE, b"\xa5" * 64)
 
 
-def truncated(database: Path) -> None:
+def truncate_to_half(database: Path) -> None:
     os.truncate(database, database.stat().st_size // PAGE // 2 * PAGE)
 
 
-def empty(database: Path) -> None:
+def truncate_to_nothing(database: Path) -> None:
     os.truncate(database, 0)
 
 
-def another_programs(database: Path) -> None:
+def set_foreign_application_id(database: Path) -> None:
     execute(database, "PRAGMA application_id = 0x47504b47")
 
 
-def anybodys(database: Path) -> None:
+def replace_by_unmarked_database(database: Path) -> None:
     database.unlink()
     execute(database, "CREATE TABLE bookmarks (url TEXT)")
 
 
-def without_a_table(database: Path) -> None:
+def drop_a_table(database: Path) -> None:
     execute(database, "DROP TABLE session")
 
 
-def from_the_future(database: Path) -> None:
+def set_future_version(database: Path) -> None:
     execute(database, "PRAGMA user_version = 999")
 
 
-SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
-    "zeroed header": (zeroed_header, "database_corrupt: file is not a database"),
-    "garbage in pages": (garbage_in_pages, "database_corrupt: "),
-    "truncated": (truncated, "database_corrupt: "),
-    "empty": (empty, "database_corrupt: it is empty, although"),
-    "another program's": (another_programs, "database_foreign: it is another program's"),
-    "anybody's": (anybodys, "database_foreign: it has no version of ours, but holds bookmarks"),
-    "without a table": (without_a_table, "database_corrupt: it lacks session"),
-    "from the future": (from_the_future, "database_future: the database has version 999"),
+DAMAGED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "zeroed header": (zero_header, "database_corrupt: file is not a database"),
+    "garbage in pages": (write_garbage_into_pages, "database_corrupt: "),
+    "truncated": (truncate_to_half, "database_corrupt: "),
+    "empty": (truncate_to_nothing, "database_corrupt: it is empty, although"),
+    "application id of another program": (
+        set_foreign_application_id,
+        "database_foreign: it belongs to another program",
+    ),
+    "tables of another program": (
+        replace_by_unmarked_database,
+        "database_foreign: it has no spsd schema version, but holds bookmarks",
+    ),
+    "without a table": (drop_a_table, "database_corrupt: it lacks session"),
+    "future version": (set_future_version, "database_future: the database has version 999"),
 }

@@ -1,6 +1,6 @@
-"""What schemathesis has to know of spsd: how to log in, and what a URL may be.
+"""Hooks of schemathesis for spsd: the session, URLs to download from, and digests of uploads.
 
-Loaded by the command through ``SCHEMATHESIS_HOOKS``; ``SPSD_URL`` names the daemon.
+The command loads this module by ``SCHEMATHESIS_HOOKS``; ``SPSD_URL`` names the daemon.
 """
 
 import base64
@@ -23,7 +23,7 @@ def fresh_session() -> str:
     return response.cookies["session_id"]
 
 
-# Nothing listens there, and the daemon refuses loopback anyway: each download ends at once.
+# Each download ends at once: no server listens there, and the daemon refuses loopback.
 schemathesis.openapi.format(
     "uri",
     st.builds(
@@ -36,16 +36,16 @@ schemathesis.openapi.format(
 
 @schemathesis.auth(refresh_interval=None)
 class Session:
-    """The cookie; a log-out gets a session of its own to end, a log-in the password."""
+    """Authentication by cookie; a log-out ends a session of its own, a log-in has the password."""
 
     def __init__(self) -> None:
         self._token = fresh_session()
 
     def get(self, case: schemathesis.Case, _context: object) -> str:
-        return fresh_session() if _name(case) == "logOut" else self._token
+        return fresh_session() if _operation(case) == "logOut" else self._token
 
     def set(self, case: schemathesis.Case, token: str, _context: object) -> None:
-        if _name(case) == "logIn":
+        if _operation(case) == "logIn":
             case.headers.update(basic(USER, PASSWORD))
         else:
             case.cookies["session_id"] = token
@@ -53,16 +53,16 @@ class Session:
 
 @schemathesis.hook
 def before_call(_context: object, case: schemathesis.Case, _arguments: object) -> None:
-    """What no schema can say."""
+    """Adjust what a schema cannot express."""
     if "wait" in (case.query or {}):
-        # Nothing may change meanwhile: so that no answer takes a minute.
+        # An unknown revision: the response comes at once instead of after a minute.
         case.query.setdefault("since", "another")
-    if _name(case) == "uploadImage":
-        _prove(case)
+    if _operation(case) == "uploadImage":
+        _set_digest(case)
 
 
-def _prove(case: schemathesis.Case) -> None:
-    """A digest is that of the body: a valid upload gets the right one."""
+def _set_digest(case: schemathesis.Case) -> None:
+    """Give a valid upload the digest of its body."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     image = case.body.get("firmware") if isinstance(case.body, dict) else case.body
@@ -74,5 +74,5 @@ def _prove(case: schemathesis.Case) -> None:
         case.headers["Repr-Digest"] = f"sha-256=:{encoded}:"
 
 
-def _name(case: schemathesis.Case) -> str:
+def _operation(case: schemathesis.Case) -> str:
     return case.operation.definition.raw["operationId"]

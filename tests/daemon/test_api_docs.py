@@ -1,4 +1,4 @@
-"""Each call of docs/api.md, as it stands there, against a real daemon; and none is missing."""
+"""The examples of docs/api.md: each operation has one, and each works with a running daemon."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ LIMIT_S = 20.0
 STREAM = "text/event-stream"
 STREAM_LIMIT_S = 2
 TIMED_OUT = 28
-"""curl's exit status; nothing else ends a stream."""
+"""Exit status of curl at its time limit, which is how a stream ends."""
 
 
 @dataclass(frozen=True)
@@ -44,33 +44,33 @@ EXAMPLES = [
 ]
 
 
-def test_every_operation_stands_there() -> None:
-    told = [(method, path) for method, path, _ in SECTION.findall(TEXT)]
-    # What the page is made of is for a browser alone.
+def test_every_operation_is_documented_and_has_an_example() -> None:
+    documented = [(method, path) for method, path, _ in SECTION.findall(TEXT)]
+    # The parts of the web pages are for browsers only.
     parts = ("/ui/", "/api/docs/")
-    served = {(one.method, one.path) for one in OPERATIONS if not one.path.startswith(parts)}
-    assert sorted(told) == sorted(served)
-    assert {(one.method, one.path) for one in EXAMPLES} == served, "each has an example"
+    served = {(o.method, o.path) for o in OPERATIONS if not o.path.startswith(parts)}
+    assert sorted(documented) == sorted(served)
+    assert {(e.method, e.path) for e in EXAMPLES} == served, "each has an example"
 
 
 def calls(command: str) -> list[str]:
-    """The curl commands of a block, each on a line."""
+    """The curl commands of a block, each as one line."""
     joined = command.replace("\\\n", " ")
     return [line for line in joined.splitlines() if line.startswith("curl ")]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: f"{one.method} {one.path}")
-def test_each_example_is_of_its_operation(example: Example) -> None:
-    found = calls(example.command)
-    assert found
-    for call in found:
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"{e.method} {e.path}")
+def test_each_example_calls_its_operation(example: Example) -> None:
+    commands = calls(example.command)
+    assert commands
+    for call in commands:
         path = re.search(r"\$spsd(/[^\s?\"]*)", call)
         assert path is not None, call
         pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(example.path))
         assert re.fullmatch(pattern, path[1]), call
-        sends = re.search(r"-X (\w+)", call)
+        method = re.search(r"-X (\w+)", call)
         posts = " --data " in call or " -F " in call
-        assert (sends[1] if sends else "POST" if posts else "GET") == example.method
+        assert (method[1] if method else "POST" if posts else "GET") == example.method
 
 
 def wait(client: Client, key: str) -> None:
@@ -82,11 +82,11 @@ def wait(client: Client, key: str) -> None:
 
 
 def run(script: str, directory: Path) -> str:
-    """What the example prints; a stream is read for a while, all else has to end well."""
+    """The output of an example, which must succeed; a stream ends at the time limit."""
     streams = STREAM in script
     if streams:
         script = script.replace("curl ", f"curl --max-time {STREAM_LIMIT_S} ")
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=directory,
         env={"PATH": os.environ["PATH"], "CURL_HOME": str(directory), "no_proxy": "*"},
@@ -96,10 +96,10 @@ def run(script: str, directory: Path) -> str:
         check=False,
         timeout=120,
     )
-    told = f"{script}\n{done.stdout}\n{done.stderr}"
-    assert done.returncode == (TIMED_OUT if streams else 0), told
-    assert not streams or "\nevent: " in done.stdout, told
-    return done.stdout
+    report = f"{script}\n{completed.stdout}\n{completed.stderr}"
+    assert completed.returncode == (TIMED_OUT if streams else 0), report
+    assert not streams or "\nevent: " in completed.stdout, report
+    return completed.stdout
 
 
 @needs.program("curl")
@@ -131,11 +131,11 @@ def test_the_examples_work(tmp_path: Path) -> None:
             script = prelude + example.command
             for old, new in replaced.items():
                 script = script.replace(old, new)
-            told = run(script.replace("KEY", key), tmp_path)
+            output = run(script.replace("KEY", key), tmp_path)
             if example.method == "POST" and example.path == "/api/firmware/fetch":
-                found = KEY.search(told)
-                assert found is not None, told
-                key = found[1]
+                accepted = KEY.search(output)
+                assert accepted is not None, output
+                key = accepted[1]
                 wait(_with_cookie(daemon, tmp_path), key)
         assert not daemon.slot_image(1).exists()
         assert daemon.slot_image(2).read_bytes() == brought

@@ -1,4 +1,4 @@
-"""A backup of a running daemon disturbs nobody and is a moment of its past; so is a restore."""
+"""Backup of a running daemon: it fails no job, and holds a consistent past state. Restore of it."""
 
 import asyncio
 import hashlib
@@ -15,18 +15,18 @@ import pytest
 from spsd.testing.origin import Origin
 from testbed import needs
 from testbed.driver import FETCH, Daemon, running
-from tests.daemon.databases import ran
+from tests.daemon.databases import run_spsd
 
 DATABASE = "spsd.sqlite"
 IMAGES = 52
 ANY = {"count": 99, "accept": "any"}
 Past = dict[str, list[tuple[str, str, int]]]
-"""Of each job, in order of creation: its moves, as cause, state and attempt."""
+"""By key of each job, in order of creation: its transitions as cause, state and attempt."""
 
 
 def by_python(source: Path, target: Path) -> None:
-    with closing(sqlite3.connect(source)) as one, closing(sqlite3.connect(target)) as other:
-        one.backup(other, pages=5)
+    with closing(sqlite3.connect(source)) as database, closing(sqlite3.connect(target)) as copy:
+        database.backup(copy, pages=5)
 
 
 def by_command(source: Path, target: Path) -> None:
@@ -34,23 +34,23 @@ def by_command(source: Path, target: Path) -> None:
 
 
 def past_of(database: Path) -> Past:
-    """What a database tells, which is whole and says in each row what its history says last."""
+    """The history of a sound database, whose rows agree with the last transition of each job."""
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        told: Past = {}
+        past: Past = {}
         rows = connection.execute("SELECT seq, key, cause, state, attempt FROM job ORDER BY seq")
         for seq, key, *last in rows.fetchall():
             sql = "SELECT cause, state, attempt FROM job_history WHERE job = ? ORDER BY id"
-            told[key] = connection.execute(sql, (seq,)).fetchall()
-            assert told[key][-1] == tuple(last)
-        return told
+            past[key] = connection.execute(sql, (seq,)).fetchall()
+            assert past[key][-1] == tuple(last)
+        return past
 
 
 def is_past_of(before: Past, after: Past) -> bool:
     keys = list(after)[: len(before)]
     return list(before) == keys and all(
-        moves == after[key][: len(moves)] for key, moves in before.items()
+        transitions == after[key][: len(transitions)] for key, transitions in before.items()
     )
 
 
@@ -69,7 +69,7 @@ async def test_backups_while_jobs_run(
         taken: list[Path] = []
 
         async def submit() -> None:
-            # Each image twice: downloads and finds.
+            # Each image twice: the second job finds the image in its slot.
             for number in (*range(IMAGES), *range(IMAGES)):
                 digest = hashlib.sha256(images[number]).hexdigest()
                 keys.append(await daemon.submit(origin.url(f"/{number}"), digest))
@@ -90,15 +90,15 @@ async def test_backups_while_jobs_run(
         tally("jobs that ran meanwhile, none failed", len(keys))
 
 
-async def moved_away(daemon: Daemon) -> None:
-    """As docs/operating.md says: everything of the old database goes, then the copy comes."""
+async def move_database_away(daemon: Daemon) -> None:
+    """The first step of a restore in docs/operating.md: move all files of the database away."""
     away = daemon.root / "away"
     await asyncio.to_thread(away.mkdir)
     for path in daemon.state.glob(f"{DATABASE}*"):
         path.rename(away / path.name)
 
 
-async def test_a_restore_goes_on_and_tells_no_lies(tmp_path: Path) -> None:
+async def test_a_restored_daemon_continues_its_jobs_and_reports_lost_images(tmp_path: Path) -> None:
     images = [os.urandom(300_000 + number) for number in range(5)]
     digests = [hashlib.sha256(image).hexdigest() for image in images]
     objects = {f"/{number}": image for number, image in enumerate(images)}
@@ -121,7 +121,7 @@ async def test_a_restore_goes_on_and_tells_no_lies(tmp_path: Path) -> None:
         await daemon.until(second, lambda body: body["bytes_downloaded"] > 0)
         copy = tmp_path / "copy"
         await asyncio.to_thread(by_python, daemon.state / DATABASE, copy)
-        assert [moves[-1][1] for moves in past_of(copy).values()] == [
+        assert [transitions[-1][1] for transitions in past_of(copy).values()] == [
             "finished",
             "downloading",
             "queued",
@@ -138,23 +138,23 @@ async def test_a_restore_goes_on_and_tells_no_lies(tmp_path: Path) -> None:
         assert (await daemon.call("DELETE", "/api/firmware/slots/3"))[0] == 200
         assert (await daemon.over(await submit(4)))["slot_id"] == 1
         await daemon.kill()
-        await moved_away(daemon)
+        await move_database_away(daemon)
         await asyncio.to_thread(shutil.copyfile, copy, daemon.state / DATABASE)
-        assert (await ran(daemon, "doctor", "--deep"))[0] == 0
+        assert (await run_spsd(daemon, "doctor", "--deep"))[0] == 0
         sent = origin.bytes_sent
         await daemon.start()
-        # What was under way is found in its slot, and not fetched again.
+        # The image of the running job is found in its slot, and not downloaded again.
         assert (await daemon.over(second))["slot_id"] == 2
-        # What was taken out after the backup is fetched again.
+        # The image that was removed after the backup is downloaded again.
         assert (await daemon.over(third))["slot_id"] == 3
         assert origin.bytes_sent == sent + len(images[2])
-        # What came after the backup is nobody's, and stays.
+        # The image of a job from after the backup stays, but has no job.
         assert (await daemon.call("GET", f"{FETCH}/{fourth}"))[0] == 404
         contents = [images[4], images[1], images[2], images[3]]
         assert [daemon.image(slot).read_bytes() for slot in daemon.filled()] == contents
-        # A job of the past says where its image went; the doctor, that it is there no more.
+        # A finished job still names its slot; the doctor reports that the image is gone.
         assert (await daemon.job(first))["status"] == "finished"
-        code, told = await ran(daemon, "doctor", "--deep")
-        assert code == 0, told
-        assert "jobs_past: what finished jobs put into slot 1 is there no more" in told
+        code, output = await run_spsd(daemon, "doctor", "--deep")
+        assert code == 0, output
+        assert "jobs_past: images of finished jobs are no longer in their slots: 1" in output
         assert daemon.staged() == []

@@ -1,4 +1,4 @@
-"""What a daemon makes of the choice, and of an upgrade that was cut off, when it starts."""
+"""The start of a daemon after a boot choice, and after an interrupted upgrade."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ SLOTS = "/api/firmware/slots"
 
 
 async def fill(daemon: Daemon, root: Path, *versions: str) -> None:
-    """An image of each version, in slot 1 and on."""
+    """Install an image of each version, from slot 1 on."""
     for slot, version in enumerate(versions, 1):
         iso = build_iso(root / f"{version}.iso", version=version)
         async with Origin({"/image.iso": iso}) as origin:
@@ -24,7 +24,7 @@ async def fill(daemon: Daemon, root: Path, *versions: str) -> None:
         assert (body["status"], body["slot_id"]) == ("finished", slot), body
 
 
-async def shown(daemon: Daemon) -> tuple[str | None, str | None]:
+async def current_and_next(daemon: Daemon) -> tuple[str | None, str | None]:
     """The slot that runs, and the one that runs after the next reboot."""
     status, document = await daemon.call("GET", SLOTS)
     assert status == 200
@@ -40,25 +40,27 @@ async def restart(daemon: Daemon, boot_id: str, booted_slot: int | None = None) 
     await daemon.start()
 
 
-async def test_a_choice_comes_true_with_a_reboot(tmp_path: Path) -> None:
+async def test_a_choice_takes_effect_with_a_reboot(tmp_path: Path) -> None:
     async with running(tmp_path, boot_id="a", booted_slot=1) as daemon:
         await fill(daemon, tmp_path, "1.0.0", "2.0.0")
-        assert await shown(daemon) == ("1", "1")
+        assert await current_and_next(daemon) == ("1", "1")
         (daemon.state / "slots" / "next").symlink_to("2")
         await restart(daemon, "a")
-        assert await shown(daemon) == ("1", "2")
+        assert await current_and_next(daemon) == ("1", "2")
         for slot in (1, 2):
             status, document = await daemon.call("DELETE", f"{SLOTS}/{slot}")
             assert (status, document["error"]["type"]) == (409, "SlotInUse")
         await restart(daemon, "b")
-        assert await shown(daemon) == ("2", "2")
-        # The boot loader fell back: it says so on the command line.
+        assert await current_and_next(daemon) == ("2", "2")
+        # The boot loader fell back to slot 1, and names it on the kernel's command line.
         await restart(daemon, "c", 1)
-        assert await shown(daemon) == ("1", "2")
+        assert await current_and_next(daemon) == ("1", "2")
         assert daemon.filled() == [1, 2]
 
 
-async def test_a_slow_hook_of_an_upgrade_that_was_cut_off_holds_nothing_up(tmp_path: Path) -> None:
+async def test_a_slow_hook_of_an_interrupted_upgrade_delays_no_start(
+    tmp_path: Path,
+) -> None:
     begun, go = tmp_path / "begun", tmp_path / "go"
     for fifo in (begun, go):
         os.mkfifo(fifo)
@@ -71,18 +73,18 @@ async def test_a_slow_hook_of_an_upgrade_that_was_cut_off_holds_nothing_up(tmp_p
         await daemon.kill()
         slots = daemon.state / "slots"
         (slots / "next").symlink_to("2")
-        note = '{"boot_id":"a","slot":1,"pending":{"slot":2,"before":1}}'
-        (slots / "boot.json").write_text(note)
-        # Ready, and stopped politely, while the hook is still at work; the note stays.
+        record = '{"boot_id":"a","slot":1,"pending":{"slot":2,"before":1}}'
+        (slots / "boot.json").write_text(record)
+        # The daemon is ready, and stops, while the hook still runs; the record stays.
         for _ in range(2):
             await daemon.start()
             assert await asyncio.to_thread(begun.read_text) == "2\n"
-            assert await shown(daemon) == ("1", "2")
+            assert await current_and_next(daemon) == ("1", "2")
             async with asyncio.timeout(5):
                 assert await daemon.stop() == 0
-            assert (slots / "boot.json").read_text() == note
+            assert (slots / "boot.json").read_text() == record
         await daemon.start()
         await asyncio.to_thread(begun.read_text)
         await asyncio.to_thread(go.write_text, "\n")
-        await until_seen(lambda: shown(daemon), lambda seen: seen == ("1", "1"))
+        await until_seen(lambda: current_and_next(daemon), lambda slots: slots == ("1", "1"))
         assert str((slots / "next").readlink()) == "1"

@@ -21,9 +21,9 @@ async def cancel(daemon: Daemon, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [Hang(100_000), SlowHeaders(30.0)], ids=["in-mid-body", "before-the-head"]
+    "act", [Hang(100_000), SlowHeaders(30.0)], ids=["within-the-body", "before-the-head"]
 )
-async def test_while_downloading(act: Act, tmp_path: Path) -> None:
+async def test_cancel_while_downloading(act: Act, tmp_path: Path) -> None:
     payload = bytes(200_000)
     async with Origin({"/a": payload}, acts=[act]) as origin, running(tmp_path) as daemon:
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
@@ -37,7 +37,7 @@ async def test_while_downloading(act: Act, tmp_path: Path) -> None:
         assert len(origin.requests) == 1
 
 
-async def test_while_a_name_is_looked_up_and_a_stop_in_it(tmp_path: Path) -> None:
+async def test_cancel_and_stop_while_a_name_is_resolved(tmp_path: Path) -> None:
     async with running(tmp_path, "hang-dns") as daemon:
         key = await daemon.submit("http://hang.example/a", "a" * 64)
         await daemon.until(key, lambda body: body["status"] == "in-progress")
@@ -53,7 +53,7 @@ async def test_while_a_name_is_looked_up_and_a_stop_in_it(tmp_path: Path) -> Non
     [Refuse(), Status(503, retry_after=3600), CutAfter(100_000)],
     ids=lambda a: type(a).__name__,
 )
-async def test_while_waiting_for_the_next_attempt(act: Act, tmp_path: Path) -> None:
+async def test_cancel_while_waiting_for_the_next_attempt(act: Act, tmp_path: Path) -> None:
     settings = {"fetch": {"backoff_initial_s": 30, "backoff_limit_s": 60}}
     payload = bytes(200_000)
     async with (
@@ -62,14 +62,14 @@ async def test_while_waiting_for_the_next_attempt(act: Act, tmp_path: Path) -> N
     ):
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
         await daemon.moved_by(key, "fail")
-        # The client of aiohttp may have tried a reset connection twice.
-        asked = len(origin.requests)
+        # aiohttp may send a request again after a connection reset.
+        before = len(origin.requests)
         await cancel(daemon, key)
         assert daemon.staged() == []
-        assert len(origin.requests) == asked
+        assert len(origin.requests) == before
 
 
-async def test_while_queued_and_while_the_first_of_one_digest_runs(tmp_path: Path) -> None:
+async def test_cancel_of_a_queued_and_of_a_running_job_with_one_digest(tmp_path: Path) -> None:
     payload = bytes(200_000)
     digest = hashlib.sha256(payload).hexdigest()
     async with (
@@ -80,14 +80,14 @@ async def test_while_queued_and_while_the_first_of_one_digest_runs(tmp_path: Pat
         queued_key = await daemon.submit(origin.url("/a"), digest)
         await origin.asked(1)
         await cancel(daemon, queued_key)
-        assert daemon.staged() == [digest], "the running job keeps its partial"
+        assert daemon.staged() == [digest], "the running job keeps its partial file"
         await cancel(daemon, running_key)
         assert daemon.staged() == []
         again = await daemon.submit(origin.url("/a"), digest)
         assert (await daemon.over(again))["status"] == "finished"
 
 
-async def test_not_while_installing(tmp_path: Path) -> None:
+async def test_no_cancel_while_installing(tmp_path: Path) -> None:
     iso, gate = tmp_path / "image.iso", tmp_path / "gate"
     build_iso(iso)
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
@@ -105,7 +105,7 @@ async def test_not_while_installing(tmp_path: Path) -> None:
         assert (await daemon.over(key))["status"] == "finished"
 
 
-async def test_two_deletes_remove_and_the_third_finds_nothing(tmp_path: Path) -> None:
+async def test_the_second_delete_removes_the_record_and_the_third_gets_404(tmp_path: Path) -> None:
     async with (
         Origin({"/a": b"a"}, acts=[Hang(0)]) as origin,
         in_loop(tmp_path) as daemon,
@@ -117,8 +117,8 @@ async def test_two_deletes_remove_and_the_third_finds_nothing(tmp_path: Path) ->
         assert (await daemon.call("GET", f"{FETCH}/{key}"))[0] == 404
 
 
-async def test_a_race_with_the_finish_has_one_winner(tmp_path: Path) -> None:
-    """Each job is small enough to finish about when the DELETE arrives; both ends occur."""
+async def test_a_cancel_at_the_end_of_a_job_has_one_consistent_result(tmp_path: Path) -> None:
+    """Each job is small enough to finish at about the time of the DELETE; both ends occur."""
     objects = {f"/{n}": f"image {n}".encode() * 2000 for n in range(24 * 8)}
     ends: set[str] = set()
     async with (
@@ -127,8 +127,8 @@ async def test_a_race_with_the_finish_has_one_winner(tmp_path: Path) -> None:
     ):
         for number, (path, payload) in enumerate(objects.items()):
             key = await daemon.submit(origin.url(path), hashlib.sha256(payload).hexdigest())
-            # The delay walks over the job's whole life, however long that is on this machine; it
-            # decides nothing but where we hit.
+            # The delay covers the whole duration of the job, however long that is on this machine.
+            # It only decides at which moment the DELETE arrives.
             sweep, step = divmod(number, 24)
             await asyncio.sleep(step * 0.002 * 2**sweep)
             ends.add(await _end_after_delete(daemon, key))
@@ -143,9 +143,9 @@ async def _end_after_delete(daemon: Daemon, key: str) -> str:
         assert (await daemon.over(key))["status"] == "finished"
     else:
         assert status == 200, document
-    found, document = await daemon.call("GET", f"{FETCH}/{key}")
-    # 200 to a job that was over already removed its record.
-    end: str = document["body"]["status"] if found == 200 else "removed"
+    status, document = await daemon.call("GET", f"{FETCH}/{key}")
+    # A DELETE after the end of the job has removed its record.
+    end: str = document["body"]["status"] if status == 200 else "removed"
     manifests = [p.read_text() for p in daemon.state.glob("slots/*/manifest.json")]
     assert any(key in text for text in manifests) == (end != "cancelled")
     assert daemon.staged() == []

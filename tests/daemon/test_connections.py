@@ -1,4 +1,4 @@
-"""Several connections for one download of a daemon that is killed."""
+"""A download over several connections by a daemon that is killed."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ SLOW = Drip(64 * 1024, 0.05)
 """About 1.3 MB a second for each connection."""
 
 
-async def test_a_kill_leaves_a_prefix_and_the_next_life_goes_on_from_it(tmp_path: Path) -> None:
+async def test_a_kill_leaves_a_prefix_that_the_next_start_continues(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(IMAGE).hexdigest()
     settings = {"fetch": {"connections": 4}, "slots": {"accept": "any"}}
     async with (
@@ -26,14 +26,14 @@ async def test_a_kill_leaves_a_prefix_and_the_next_life_goes_on_from_it(tmp_path
         assert before >= 4
         await daemon.kill()
         [name] = daemon.staged()
-        kept = (daemon.state / "staging" / name / "image").read_bytes()
-        assert IMAGE.startswith(kept)
-        assert kept
+        prefix = (daemon.state / "staging" / name / "image").read_bytes()
+        assert IMAGE.startswith(prefix)
+        assert prefix
         await daemon.start()
         body = await daemon.over(key)
         assert body["status"] == "finished", body
         again = origin.requests[before]
-        assert (again.range, again.status) == (f"bytes={len(kept)}-", 206)
+        assert (again.range, again.status) == (f"bytes={len(prefix)}-", 206)
         assert again.if_range is not None
         assert daemon.image(body["slot_id"]).read_bytes() == IMAGE
         assert daemon.staged() == []

@@ -1,4 +1,4 @@
-"""Promises a to d: the daemon is killed without warning, and started again."""
+"""Promises a to d: the daemon is killed at any point, and started again."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def sha256(path: Path) -> str:
 
 
 async def submit_and_crash(daemon: Daemon, url: str, digest: str) -> None:
-    """The daemon may die before it answers; the row tells afterwards."""
+    """Submit a job to a daemon that kills itself, perhaps before it responds."""
     with contextlib.suppress(aiohttp.ClientConnectionError):
         await daemon.submit(url, digest)
     assert daemon.process is not None
@@ -61,7 +61,7 @@ async def test_a_job_is_on_disk_when_202_arrives(iso: Path, tmp_path: Path) -> N
         assert (await daemon.over(key))["status"] == "finished"
 
 
-async def test_kill_in_mid_download_goes_on_with_a_conditional_range(tmp_path: Path) -> None:
+async def test_a_download_continues_after_a_kill_with_a_conditional_range(tmp_path: Path) -> None:
     iso = tmp_path / "large.iso"
     build_iso(iso, size=96 * MIB)
     settings = {"fetch": {"rate_limit_bytes_per_s": 80 * MIB, "connections": 1}}
@@ -81,8 +81,8 @@ async def test_kill_in_mid_download_goes_on_with_a_conditional_range(tmp_path: P
         assert sha256(daemon.image(body["slot_id"])) == sha256(iso)
 
 
-async def test_kills_between_which_bytes_come_spend_nothing(tmp_path: Path) -> None:
-    """Twice as many as the budget has attempts, each well before a sync window is full."""
+async def test_kills_with_progress_between_them_spend_no_attempt(tmp_path: Path) -> None:
+    """Twice as many kills as the job has attempts, each before a sync window is full."""
     iso = tmp_path / "large.iso"
     build_iso(iso, size=64 * MIB)
     kills = 6
@@ -105,7 +105,7 @@ async def test_kills_between_which_bytes_come_spend_nothing(tmp_path: Path) -> N
 async def test_a_restart_while_waiting_for_the_next_attempt(
     polite: bool, iso: Path, tmp_path: Path
 ) -> None:
-    """The wait is over with the daemon; the bytes and the budget are not."""
+    """A restart ends the wait, but keeps the partial download and the spent attempts."""
     settings = {"fetch": {"backoff_initial_s": 30, "backoff_limit_s": 60, "attempts": 5}}
     cut = iso.stat().st_size // 2
     async with (
@@ -121,7 +121,11 @@ async def test_a_restart_while_waiting_for_the_next_attempt(
             await daemon.start()
         body = await daemon.over(key)
         assert body["status"] == "finished", body
-        assert [one.range for one in origin.requests] == [None, f"bytes={cut}-", f"bytes={cut}-"]
+        assert [request.range for request in origin.requests] == [
+            None,
+            f"bytes={cut}-",
+            f"bytes={cut}-",
+        ]
         assert origin.bytes_sent == iso.stat().st_size
         assert daemon.image(body["slot_id"]).read_bytes() == iso.read_bytes()
 
@@ -134,7 +138,7 @@ async def test_an_image_that_always_crashes_the_daemon_is_given_up(
         running(tmp_path, "before-the-rename", fetch={"attempts": 2}) as daemon,
     ):
         await submit_and_crash(daemon, origin.url("/image.iso"), sha256(iso))
-        # The first attempt brought the bytes and cost nothing; these two bring none.
+        # The first attempt brought bytes and so spent nothing; these two bring none.
         for _ in range(2):
             assert await daemon.run("before-the-rename") == -9
         await daemon.start()

@@ -1,4 +1,4 @@
-"""Events of a real daemon: a download from its POST to its slot, a kill, and a stop."""
+"""Event streams of a running daemon: a whole download, a kill, and a stop."""
 
 import asyncio
 import hashlib
@@ -21,53 +21,53 @@ async def stream(daemon: Daemon, path: str = FETCH, **headers: str) -> AsyncIter
         yield Stream(response)
 
 
-async def test_a_download_is_told_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+async def test_a_stream_has_all_events_of_a_download(tmp_path: Path) -> None:
     content = build_iso(tmp_path / "a.iso", size=300_000).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     async with (
         Origin({"/a.iso": content}) as origin,
         in_loop(tmp_path) as daemon,
-        stream(daemon) as told,
+        stream(daemon) as events,
     ):
-        assert (await told.next()).data["items"] == []
+        assert (await events.next()).data["items"] == []
         key = await daemon.submit(origin.url("/a.iso"), digest)
-        event = await told.until(status="finished", bytes_downloaded=len(content))
+        event = await events.until(status="finished", bytes_downloaded=len(content))
         assert event.data["key"] == key
         status, _ = await daemon.call("DELETE", f"{FETCH}/{key}")
         assert status == 200
-        gone = await told.next()
-        assert (gone.event, gone.data) == ("removed", {"key": key})
+        removed = await events.next()
+        assert (removed.event, removed.data) == ("removed", {"key": key})
 
 
-async def test_who_comes_back_after_a_kill_begins_with_the_whole_list(tmp_path: Path) -> None:
+async def test_a_subscriber_that_reconnects_after_a_kill_gets_a_snapshot(tmp_path: Path) -> None:
     content = build_iso(tmp_path / "a.iso", size=300_000).read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     acts = [Hang(100_000), Whole()]
     async with Origin({"/a.iso": content}, acts) as origin, running(tmp_path) as daemon:
-        async with stream(daemon) as told:
+        async with stream(daemon) as events:
             key = await daemon.submit(origin.url("/a.iso"), digest)
-            last = (await told.until(status="in-progress", bytes_downloaded=100_000)).id
-            seen = (await daemon.client.get(daemon.url + f"{FETCH}/{key}")).headers["ETag"]
+            last = (await events.until(status="in-progress", bytes_downloaded=100_000)).id
+            etag = (await daemon.client.get(daemon.url + f"{FETCH}/{key}")).headers["ETag"]
             await daemon.kill()
         await daemon.start()
-        async with stream(daemon, **{"Last-Event-ID": last}) as told:
-            first = await told.next()
+        async with stream(daemon, **{"Last-Event-ID": last}) as events:
+            first = await events.next()
             assert (first.event, first.data["items"][0]["key"]) == ("snapshot", key)
-        # A revision of the life before is never that of this one.
-        since = seen.removeprefix('W/"').removesuffix('"')
+        # A revision from before the kill never equals one from after it.
+        since = etag.removeprefix('W/"').removesuffix('"')
         async with asyncio.timeout(20):
             status, _ = await daemon.call("GET", f"{FETCH}/{key}?wait=60&since={since}")
         assert status == 200
         await daemon.over(key)
 
 
-async def test_a_polite_stop_waits_for_no_reader(tmp_path: Path) -> None:
-    async with running(tmp_path) as daemon, stream(daemon) as told:
-        await told.next()
+async def test_a_stop_does_not_wait_for_subscribers(tmp_path: Path) -> None:
+    async with running(tmp_path) as daemon, stream(daemon) as events:
+        await events.next()
         waiting = asyncio.create_task(daemon.call("GET", f"{FETCH}?wait=60"))
         assert daemon.process is not None
         daemon.process.send_signal(signal.SIGTERM)
-        assert await told.next() is None
+        assert await events.next() is None
         async with asyncio.timeout(20):
             assert await daemon.process.wait() == 0
             await asyncio.wait([waiting])

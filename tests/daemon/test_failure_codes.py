@@ -1,4 +1,4 @@
-"""Each failure code as a job gets it: from a real daemon, over a real wire."""
+"""Each failure code, as a job of a running daemon gets it from a real origin."""
 
 import ast
 import asyncio
@@ -29,15 +29,15 @@ from testbed.driver import in_loop
 
 TESTS = Path(__file__).parents[1]
 WRONG_DIGEST = "a" * 64
-MUCH = 10**15
+MORE_THAN_THE_DISK = 10**15
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What an origin does to a job, unless the job's URL or digest is the trouble.
+    """A job that fails: by the acts of its origin, by its URL, or by its digest.
 
-    In a URL ``{port}`` is that of the scene's origin, ``{closed}`` one where nobody listens, and
-    ``{ssh}`` one where no HTTP is spoken.
+    In a URL ``{port}`` is the port of the scene's origin, ``{closed}`` a port where no server
+    listens, and ``{ssh}`` the port of a server of another protocol.
     """
 
     always: Act = field(default_factory=Whole)
@@ -61,13 +61,13 @@ SCENES: Mapping[FailureCode, Scene] = {
     ),
     FailureCode.CODED: Scene(Gzip()),
     FailureCode.DIGEST: Scene(digest=WRONG_DIGEST),
-    FailureCode.DISK_FULL: Scene(TooLong(MUCH)),
+    FailureCode.DISK_FULL: Scene(TooLong(MORE_THAN_THE_DISK)),
     FailureCode.DISK: Scene(digest="b" * 64),
     FailureCode.NOT_AN_IMAGE: Scene(),
     FailureCode.POLICY: Scene(url="http://169.254.1.1/image.iso"),
 }
 
-# Those that need a daemon to themselves; the test named here must have the code in its text.
+# Codes that are tested elsewhere. The text of the test named here must contain the code.
 ELSEWHERE: Mapping[FailureCode, str] = {
     FailureCode.PROXY: "transfer/http/test_proxy.py::test_no_proxy_there",
     FailureCode.PROXY_AUTH: "transfer/http/test_proxy.py::test_a_proxy_that_asks_for_a_password",
@@ -81,19 +81,19 @@ ELSEWHERE: Mapping[FailureCode, str] = {
 def test_every_code_has_a_test() -> None:
     assert {*SCENES, *ELSEWHERE} == set(FailureCode)
     assert set(SCENES) & set(ELSEWHERE) == set()
-    for code, node in ELSEWHERE.items():
-        file, _, name = node.partition("::")
+    for code, test in ELSEWHERE.items():
+        file, _, name = test.partition("::")
         text = (TESTS / file).read_text(encoding="utf-8")
         functions = (
-            one
-            for one in ast.walk(ast.parse(text))
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == name
+            node
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
         )
         source = ast.get_source_segment(text, next(functions)) or ""
-        assert re.search(rf'"{code}: |FailureCode\.{code.name}\b', source), f"{node}: no {code}"
+        assert re.search(rf'"{code}: |FailureCode\.{code.name}\b', source), f"{test}: no {code}"
 
 
-async def test_each_code_comes_over_the_wire(tmp_path: Path) -> None:
+async def test_each_scene_gives_its_code(tmp_path: Path) -> None:
     async with (
         AsyncExitStack() as stack,
         _ssh() as ssh,
@@ -119,21 +119,23 @@ async def test_each_code_comes_over_the_wire(tmp_path: Path) -> None:
 
         errors = await asyncio.gather(*(error_of(*scene) for scene in SCENES.items()))
         assert daemon.filled() == []
-    told = dict(zip(SCENES, errors, strict=True))
-    assert {code: error.partition(": ")[0] for code, error in told.items()} == {
+    errors_by_code = dict(zip(SCENES, errors, strict=True))
+    assert {code: error.partition(": ")[0] for code, error in errors_by_code.items()} == {
         code: code.value for code in SCENES
-    }, told
+    }, errors_by_code
     without_advice = {
-        code: error for code, error in told.items() if EXPLANATIONS[code].advice not in error
+        code: error
+        for code, error in errors_by_code.items()
+        if EXPLANATIONS[code].advice not in error
     }
     assert without_advice == {}
-    # For people: one line each, and nothing of the program's insides.
+    # Each error is one line without internals such as object addresses.
     assert [error for error in errors if not error.isprintable() or " at 0x" in error] == []
 
 
 @asynccontextmanager
 async def _ssh() -> AsyncIterator[int]:
-    """The port of something that speaks first, and no HTTP."""
+    """The port of a server that sends the greeting of another protocol."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")

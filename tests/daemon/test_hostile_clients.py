@@ -1,4 +1,4 @@
-"""The API answers an honest client while others attack it, and keeps within its bounds."""
+"""Under attack the API responds to a regular client, and the daemon stays within its limits."""
 
 import asyncio
 import hashlib
@@ -19,31 +19,30 @@ DESCRIPTORS = 512 + 160 + 64
 
 
 @pytest.mark.timeout(300)
-async def test_an_honest_client_is_answered_meanwhile(tmp_path: Path, tally, capfd) -> None:
-    """One daemon for all attacks, so that what one leaves behind meets the next."""
+async def test_a_regular_client_is_served_under_attack(tmp_path: Path, tally, capfd) -> None:
+    """One daemon for all attacks, so that remains of one attack affect the next."""
     async with running(tmp_path) as daemon:
         key = await daemon.submit("http://127.0.0.1:1/none", "0" * 64)
         calm = await under(daemon, f"{FETCH}/{key}", None)
         for name in ATTACKS:
-            fared = await under(daemon, f"{FETCH}/{key}", name, times=15)
-            print(
-                f"{name}: median {fared.median_ms / calm.median_ms:.1f} times the calm one", fared
-            )
-            assert fared.descriptors <= DESCRIPTORS, name
-            assert fared.peak_mib < MEMORY_MIB, name
-            tally("requests answered under attack", fared.answered)
+            measured = await under(daemon, f"{FETCH}/{key}", name, times=15)
+            factor = measured.median_ms / calm.median_ms
+            print(f"{name}: median {factor:.1f} times that without attack", measured)
+            assert measured.descriptors <= DESCRIPTORS, name
+            assert measured.peak_mib < MEMORY_MIB, name
+            tally("requests answered under attack", measured.answered)
             tally("attacks on the server", 1)
         await daemon.client.close()
         await daemon.log_in()
-        await still_well(daemon)
-    shown = capfd.readouterr()
-    print(shown.out)
-    # What a client does wrong is the client's, and a traceback for each would fill the disk.
-    assert "Traceback" not in shown.err, shown.err[:2000]
+        await check_service_and_stop(daemon)
+    output = capfd.readouterr()
+    print(output.out)
+    # Faults of clients must not be logged with a traceback, which would fill the disk.
+    assert "Traceback" not in output.err, output.err[:2000]
 
 
-async def still_well(daemon: Daemon) -> None:
-    """It works as on the first day, and stops politely."""
+async def check_service_and_stop(daemon: Daemon) -> None:
+    """The daemon serves a request, and stops with exit code 0."""
     status, _ = await daemon.call("GET", FETCH)
     assert status == 200
     assert await daemon.stop() == 0
@@ -51,7 +50,7 @@ async def still_well(daemon: Daemon) -> None:
 
 @pytest.mark.timeout(120)
 async def test_clients_leave_descriptors_for_downloads(tmp_path: Path, tally) -> None:
-    """A process that may open 256 files, and 600 connections that say nothing."""
+    """A process that may open 256 files, and 600 connections that send nothing."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     image = b"image" * 1000
     idle: list[socket.socket] = []
@@ -66,16 +65,16 @@ async def test_clients_leave_descriptors_for_downloads(tmp_path: Path, tally) ->
             parts = urlsplit(daemon.url)
             loop = asyncio.get_running_loop()
             for _ in range(600):
-                one = socket.socket()
-                one.setblocking(False)
-                idle.append(one)
-                await loop.sock_connect(one, (parts.hostname, parts.port))
+                connection = socket.socket()
+                connection.setblocking(False)
+                idle.append(connection)
+                await loop.sock_connect(connection, (parts.hostname, parts.port))
             key = await daemon.submit(origin.url("/a"), hashlib.sha256(image).hexdigest())
             assert (await daemon.over(key))["status"] == "finished"
             held = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
             assert held <= 256 - 64
             tally("idle connections against 256 descriptors", len(idle))
         finally:
-            for one in idle:
-                one.close()
+            for connection in idle:
+                connection.close()
             await context.__aexit__(None, None, None)

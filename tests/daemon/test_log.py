@@ -1,4 +1,4 @@
-"""What a real daemon logs: one line a transition, for programs too, and never a secret."""
+"""The log of a running daemon: a line per transition, documented fields, and no secrets."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ CONTENT = b"an image" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 LIMIT_S = 20.0
 
-# Each stands somewhere where a secret may stand; none may come out again.
+# Each is passed in a place that may hold a secret; none may be logged.
 USER, WORD, QUERY, FRAGMENT = "user-5ecre7", "word-5ecre7", "query-5ecre7", "fragment-5ecre7"
 MIRROR, MOVED, BEARER, COOKIE = "mirror-5ecre7", "moved-5ecre7", "bearer-5ecre7", "cookie-5ecre7"
 WRONG, PROXY, TOKEN, ODD = "wrong-5ecre7", "proxy-5ecre7", "token-5ecre7-0123", "odd-5ecre7"
@@ -62,7 +62,7 @@ def over(client: Client, key: str) -> dict:
 
 @pytest.fixture
 def origins() -> Iterator[list[ThreadedOrigin]]:
-    """One for each way in which a job can end badly, and one that is good."""
+    """One origin for each way in which a job can fail, and one that serves the image."""
     moved = f"http://{MOVED}:{MOVED}@127.0.0.1:1/b?token={MOVED}#{MOVED}"
     acts: list[Act] = [
         Status(404),
@@ -83,10 +83,10 @@ def origins() -> Iterator[list[ThreadedOrigin]]:
         ]
 
 
-def act_with_secrets(daemon: DaemonProcess, origins: list[ThreadedOrigin]) -> list[str]:
-    """Give the daemon secrets wherever it takes some; gives the keys of the jobs."""
+def use_secrets(daemon: DaemonProcess, origins: list[ThreadedOrigin]) -> list[str]:
+    """Pass secrets to the daemon wherever it accepts them; gives the keys of the jobs."""
     client = daemon.client()
-    ports = [int(one.url("/").rpartition(":")[2].strip("/")) for one in origins]
+    ports = [int(origin.url("/").rpartition(":")[2].strip("/")) for origin in origins]
     digests = [f"{number:064x}" for number in range(1, len(ports))]
     mirror = f"http://{MIRROR}:{MIRROR}@127.0.0.1:{ports[0]}/m?{MIRROR}"
     keys = [
@@ -100,11 +100,11 @@ def act_with_secrets(daemon: DaemonProcess, origins: list[ThreadedOrigin]) -> li
     ends = {over(client, key)["status"] for key in keys}
     assert ends == {"failed", "finished"}
     assert client.call("DELETE", f"{FETCH}/{keys[0]}").status == 200
-    stranger = daemon.client(user=None)
-    assert stranger.log_in("operator", WRONG).status == 401
+    unknown = daemon.client(user=None)
+    assert unknown.log_in("operator", WRONG).status == 401
     odd = {"Authorization": f"Bearer {BEARER}", "Cookie": f"session_id={COOKIE}; x={COOKIE}"}
     for path in (FETCH, f"/api/info?{ODD}", f"/nowhere?{ODD}", "/metrics"):
-        stranger.call("GET", path, headers={**odd, "Forwarded": "for=192.0.2.1"})
+        unknown.call("GET", path, headers={**odd, "Forwarded": "for=192.0.2.1"})
     broken = f"http://{ODD}:{ODD}@[::1/{ODD}"
     for bad in (broken, {"url": broken}, f"x://{ODD}@h/"):
         body = {"url": bad, "checksum": {"sha256": "a" * 64}}
@@ -128,10 +128,10 @@ def test_no_secret_is_in_the_log(tmp_path: Path, origins: list[ThreadedOrigin], 
         "fetch": {"concurrent": 32, "attempts": 2, "stall_window_s": 1, "allow": ["127.0.0.0/8"]},
     }
     with DaemonProcess(tmp_path, settings) as daemon:
-        keys = act_with_secrets(daemon, origins)
+        keys = use_secrets(daemon, origins)
         daemon.stop()
         log = daemon.log.read_text(encoding="utf-8")
-    # It can only be without secrets if it tells of all that they were given for.
+    # Every job must be in the log; otherwise the absence of secrets means nothing.
     assert [key for key in keys if log.count(key) < 3] == []
     assert "127.0.0.1" in log
     for secret in (PASSWORD, "5ecre7", "Traceback"):
@@ -167,21 +167,21 @@ def test_each_line_is_an_object_with_the_documented_fields(
     names = [name for name in documented if name not in ("auto", "text", "json")]
     assert {name for line in lines for name in line} <= set(names)
     assert set(FIELDS) <= set(names)
-    told = {
+    logged = {
         key: [
-            (one["action"], one.get("state"), one.get("code"))
-            for one in lines
-            if one.get("job") == key
+            (line["action"], line.get("state"), line.get("code"))
+            for line in lines
+            if line.get("job") == key
         ]
         for key in (good, bad)
     }
-    assert told[good] == [
+    assert logged[good] == [
         ("submit", "queued", None),
         ("start", "downloading", None),
         ("verify", "installing", None),
         ("install", "finished", None),
     ]
-    assert told[bad] == [
+    assert logged[bad] == [
         ("submit", "queued", None),
         ("start", "downloading", None),
         ("fail", "failed", "origin_status"),
@@ -192,8 +192,8 @@ def test_each_line_is_an_object_with_the_documented_fields(
 def test_in_the_journal_each_line_has_its_priority(tmp_path: Path) -> None:
     log = tmp_path / "daemon.log"
     log.touch()
-    there = log.stat()
-    environ = {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
+    status = log.stat()
+    environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
     with DaemonProcess(tmp_path, {}, environ) as daemon:
         client = daemon.client()
         over(client, submit(client, "http://127.0.0.1:9/a", DIGEST))
@@ -203,7 +203,7 @@ def test_in_the_journal_each_line_has_its_priority(tmp_path: Path) -> None:
     assert [line for line in lines if not re.match(r"<\d>spsd\.[\w.]+: ", line)] == []
 
 
-def test_the_command_line_says_how_the_log_looks(tmp_path: Path) -> None:
+def test_the_option_log_format_overrides_the_configuration(tmp_path: Path) -> None:
     daemon = DaemonProcess(tmp_path, {"log": {"format": "text"}})
     daemon.configure()
     command = [sys.executable, "-m", "spsd", "serve", "--log-format", "json"]
@@ -216,11 +216,11 @@ def test_the_command_line_says_how_the_log_looks(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("spsd ready on ")
         process.terminate()
-        _, said = process.communicate(timeout=LIMIT_S)
+        _, log = process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0
-    assert "stopping" in [json.loads(line)["message"] for line in said.splitlines()]
+    assert "stopping" in [json.loads(line)["message"] for line in log.splitlines()]
 
 
-def test_the_words_of_the_log_are_documented() -> None:
+def test_triggers_and_states_of_the_log_are_documented() -> None:
     text = (DOCS / "logs.md").read_text(encoding="utf-8")
     assert [word for word in (*Trigger, *JobState) if f"`{word}`" not in text] == []

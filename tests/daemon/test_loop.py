@@ -1,4 +1,4 @@
-"""The loop that downloads run in: what nobody expects there ends the daemon as well."""
+"""The event loop of downloads: unexpected errors end the daemon; its threads are nicer."""
 
 import asyncio
 import hashlib
@@ -13,7 +13,7 @@ from tests.daemon.crashing import BUGS
 
 
 @pytest.mark.parametrize("point", BUGS)
-async def test_what_nobody_expects_in_an_attempt_ends_the_daemon(
+async def test_an_unexpected_error_in_an_attempt_ends_the_daemon(
     point: str, tmp_path: Path
 ) -> None:
     content = b"image"
@@ -29,7 +29,7 @@ async def test_what_nobody_expects_in_an_attempt_ends_the_daemon(
         assert (await daemon.over(key))["status"] == "finished"
 
 
-async def test_what_downloads_gives_way_to_what_answers(tmp_path: Path) -> None:
+async def test_downloads_run_at_a_lower_priority_than_requests(tmp_path: Path) -> None:
     async with (
         Origin({"/image": b"image"}, always=Hang(3)) as origin,
         running(tmp_path, slots={"accept": "any"}) as daemon,
@@ -43,11 +43,11 @@ async def test_what_downloads_gives_way_to_what_answers(tmp_path: Path) -> None:
         }
         ours = os.getpriority(os.PRIO_PROCESS, 0)
         assert nice.pop(daemon.process.pid) == ours
-        # The second loop, and the thread that writes; what SQLite works in is no download.
+        # The threads of the second loop and of its file writes; those of SQLite are not nicer.
         assert sorted(nice.values()).count(min(19, ours + 10)) >= 2, nice
         assert ours in nice.values()
 
 
 def niceness(thread: Path) -> int:
-    # proc(5): the name stands in brackets and may hold blanks; this is field 19.
+    # proc(5): field 19; field 2 is the name in brackets, which may contain blanks.
     return int((thread / "stat").read_text().rpartition(") ")[2].split()[16])

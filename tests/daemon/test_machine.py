@@ -1,7 +1,7 @@
-"""The machine against the daemon: whatever happens in whatever order, the promises are kept.
+"""The state machine of Hypothesis against the daemon: random actions, and the promises hold.
 
-`--all` makes five runs, `--long` fifteen, the same each time; SPSD_MACHINE_EXAMPLES=500 makes more,
-and random ones.
+`--all` makes five runs and `--long` fifteen, the same each time.
+SPSD_MACHINE_EXAMPLES=500 makes 500 random runs.
 """
 
 import os
@@ -20,7 +20,7 @@ RUNS, LONG = 5, 15
 
 
 @pytest.mark.timeout(24 * 3600 if MORE else 1800)
-def test_whatever_happens_the_promises_are_kept(
+def test_the_promises_hold_for_random_actions(
     tally: Callable[[str, int], None], request: pytest.FixtureRequest
 ) -> None:
     runs = LONG if request.config.getoption("--long") else RUNS
@@ -37,7 +37,7 @@ def test_whatever_happens_the_promises_are_kept(
                 derandomize=MORE is None,
                 database=None,
                 deadline=None,
-                # What a daemon does takes another time each time: there is little to shrink.
+                # The timing of a daemon differs between runs, so shrinking finds little.
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             ),

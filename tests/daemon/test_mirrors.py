@@ -1,4 +1,4 @@
-"""Mirrors over the wire: named in the request, kept over a crash, told in the history."""
+"""Mirrors of a job: they survive a kill, and the history names them without secrets."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ from testbed.driver import FETCH, running
 from testbed.iso import build_iso
 
 
-async def test_after_a_kill_a_mirror_goes_on_and_no_secret_is_told(tmp_path: Path) -> None:
+async def test_a_mirror_continues_after_a_kill_and_no_secret_is_shown(tmp_path: Path) -> None:
     iso = build_iso(tmp_path / "image.iso", size=3_000_000)
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
     async with (
@@ -33,15 +33,15 @@ async def test_after_a_kill_a_mirror_goes_on_and_no_secret_is_told(tmp_path: Pat
         assert body["url"] == order["url"]
         assert len(body) == 8
         assert daemon.image(body["slot_id"]).read_bytes() == iso.read_bytes()
-        # The mirror's validators are not the first's: the beginning is compared, and the end.
+        # The validators of the first origin do not apply to the mirror: bytes are compared.
         [_, refused], [compared, served] = first.requests, second.requests
         assert compared.range == "bytes=0-65535"
-        kept = int(refused.range.removeprefix("bytes=").removesuffix("-"))
-        assert served.range == f"bytes={kept - min(kept // 4, 65536)}-"
+        prefix = int(refused.range.removeprefix("bytes=").removesuffix("-"))
+        assert served.range == f"bytes={prefix - min(prefix // 4, 65536)}-"
         assert served.status == 206
         _, history = await daemon.call("GET", f"{FETCH}/{key}/history")
-        moves = history["body"]["history"]
-        [proof] = [move["evidence"] for move in moves if move["cause"] == "verify"]
-        assert f"an earlier run and 127.0.0.1:{second.port}" in proof
+        transitions = history["body"]["history"]
+        [evidence] = [entry["evidence"] for entry in transitions if entry["cause"] == "verify"]
+        assert f"an earlier run and 127.0.0.1:{second.port}" in evidence
         assert "secret" not in str(history)
         assert await daemon.stop() == 0

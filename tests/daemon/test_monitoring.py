@@ -1,4 +1,4 @@
-"""A real daemon's metrics, and the rules and the dashboard that name them."""
+"""Metrics of a running daemon; the alert rules, dashboard and documents name existing ones."""
 
 import hashlib
 import json
@@ -21,23 +21,24 @@ from testbed.waiting import wait_for
 DOCS = Path(__file__).parents[2] / "docs"
 FETCH = "/api/firmware/fetch"
 CONTENT = b"an image" * 50_000
-OURS = re.compile(r"\b(?:spsd|process)_[a-z_]+")
+METRIC_NAME = re.compile(r"\b(?:spsd|process)_[a-z_]+")
 
-Told = dict[tuple[str, ...], float]
+Samples = dict[tuple[str, ...], float]
+"""Values by metric name and label values, which are in the order of the label names."""
 
 
-def scraped(client: Client) -> Told:
+def scrape(client: Client) -> Samples:
     answer = client.call("GET", "/metrics")
     assert answer.status == 200
     return {
-        (one.name, *(one.labels[label] for label in sorted(one.labels))): one.value
+        (s.name, *(s.labels[label] for label in sorted(s.labels))): s.value
         for family in text_string_to_metric_families(answer.content.decode())
-        for one in family.samples
+        for s in family.samples
     }
 
 
-def until(client: Client, holds: Callable[[Told], bool]) -> Told:
-    return wait_for(lambda: scraped(client), holds)
+def until(client: Client, holds: Callable[[Samples], bool]) -> Samples:
+    return wait_for(lambda: scrape(client), holds)
 
 
 @pytest.fixture
@@ -60,56 +61,56 @@ def submit(client: Client, url: str, digest: str) -> str:
     return answer.document["key"]
 
 
-def test_what_a_download_leaves_in_the_metrics(
+def test_metrics_of_a_finished_and_a_failed_download(
     daemon: DaemonProcess, origin: ThreadedOrigin
 ) -> None:
     client = daemon.client()
-    before = scraped(client)
+    before = scrape(client)
     submit(client, origin.url("/a"), hashlib.sha256(CONTENT).hexdigest())
-    told = until(client, lambda told: told["spsd_jobs", "finished"] == 1)
-    assert told["spsd_job_retries_total", "cut_off"] == 1
-    assert told["spsd_job_failures_total", "cut_off"] == 0
-    assert told["spsd_received_bytes_total",] == len(CONTENT)
-    assert told["spsd_job_transitions_total", "install", "finished"] == 1
-    assert told["spsd_job_wait_seconds_count",] == 1
-    assert told["spsd_job_duration_seconds_count", "finished"] == 1
-    assert told["spsd_slots",] == 3
-    assert told["spsd_slots_empty",] == 2
-    assert told["spsd_queue_length",] == 0
-    assert told["spsd_database_reads_total",] > before["spsd_database_reads_total",]
+    samples = until(client, lambda samples: samples["spsd_jobs", "finished"] == 1)
+    assert samples["spsd_job_retries_total", "cut_off"] == 1
+    assert samples["spsd_job_failures_total", "cut_off"] == 0
+    assert samples["spsd_received_bytes_total",] == len(CONTENT)
+    assert samples["spsd_job_transitions_total", "install", "finished"] == 1
+    assert samples["spsd_job_wait_seconds_count",] == 1
+    assert samples["spsd_job_duration_seconds_count", "finished"] == 1
+    assert samples["spsd_slots",] == 3
+    assert samples["spsd_slots_empty",] == 2
+    assert samples["spsd_queue_length",] == 0
+    assert samples["spsd_database_reads_total",] > before["spsd_database_reads_total",]
     posts = ("spsd_http_request_duration_seconds_count", "POST", FETCH, "2xx")
-    assert told[posts] == 1
+    assert samples[posts] == 1
     digest = "b" * 64
     submit(client, origin.url("/gone"), digest)
-    told = until(client, lambda told: told["spsd_jobs", "failed"] == 1)
-    assert told["spsd_job_failures_total", "origin_status"] == 1
-    assert told["spsd_job_duration_seconds_count", "failed"] == 1
+    samples = until(client, lambda samples: samples["spsd_jobs", "failed"] == 1)
+    assert samples["spsd_job_failures_total", "origin_status"] == 1
+    assert samples["spsd_job_duration_seconds_count", "failed"] == 1
 
     daemon.restart()
     client = daemon.client()
-    told = scraped(client)
-    assert (told["spsd_jobs", "finished"], told["spsd_jobs", "failed"]) == (1, 1)
-    assert told["spsd_job_failures_total", "origin_status"] == 0
+    samples = scrape(client)
+    assert (samples["spsd_jobs", "finished"], samples["spsd_jobs", "failed"]) == (1, 1)
+    assert samples["spsd_job_failures_total", "origin_status"] == 0
 
 
-def test_both_loops_are_watched(daemon: DaemonProcess) -> None:
-    told = until(
+def test_the_lag_of_both_loops_is_measured(daemon: DaemonProcess) -> None:
+    samples = until(
         daemon.client(user=None),
-        lambda told: all(
-            told["spsd_event_loop_lag_seconds_count", loop] >= 2
+        lambda samples: all(
+            samples["spsd_event_loop_lag_seconds_count", loop] >= 2
             for loop in ("requests", "downloads")
         ),
     )
-    assert told["spsd_event_loop_lag_seconds_sum", "requests"] >= 0
+    assert samples["spsd_event_loop_lag_seconds_sum", "requests"] >= 0
 
 
 def test_while_nothing_changes_scrapes_read_no_database(daemon: DaemonProcess) -> None:
     client = daemon.client(user=None)
-    before = scraped(client)["spsd_database_reads_total",]
+    before = scrape(client)["spsd_database_reads_total",]
     assert before > 0
     for _ in range(10):
-        scraped(client)
-    assert scraped(client)["spsd_database_reads_total",] == before
+        scrape(client)
+    assert scrape(client)["spsd_database_reads_total",] == before
 
 
 def test_the_token_opens_the_metrics(tmp_path: Path) -> None:
@@ -123,28 +124,28 @@ def test_the_token_opens_the_metrics(tmp_path: Path) -> None:
         assert client.call("GET", "/metrics", headers=elsewhere).status == 401
         shown = {**elsewhere, "Authorization": f"Bearer {token}"}
         assert client.call("GET", "/metrics", headers=shown).status == 200
-        assert client.call("GET", "/api/firmware", headers=shown).status == 401, "and no more"
+        assert client.call("GET", "/api/firmware", headers=shown).status == 401, "only the metrics"
 
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of all samples of a daemon that has answered a request, in both forms."""
+    """Names of all samples of a daemon that has served a request; the same in both formats."""
     with DaemonProcess(tmp_path_factory.mktemp("names")) as daemon:
         client = daemon.client()
         text = client.call("GET", "/metrics").content.decode()
         accept = {"Accept": "application/openmetrics-text"}
         other = client.call("GET", "/metrics", headers=accept).content.decode()
-    plain = {s.name for one in text_string_to_metric_families(text) for s in one.samples}
-    opened = {s.name for one in open_metrics(other) for s in one.samples}
-    assert plain == opened
+    plain = {s.name for family in text_string_to_metric_families(text) for s in family.samples}
+    assert plain == {s.name for family in open_metrics(other) for s in family.samples}
     assert not any(name.endswith("_created") for name in plain)
     return plain
 
 
 def expressions_of_the_dashboard() -> list[str]:
     dashboard = json.loads((DOCS / "monitoring" / "grafana-dashboard.json").read_text())
-    queries = [one["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
-    return queries + [one["expr"] for panel in dashboard["panels"] for one in panel["targets"]]
+    variables = dashboard["templating"]["list"]
+    queries = [variable["query"] for variable in variables if variable["type"] == "query"]
+    return queries + [t["expr"] for panel in dashboard["panels"] for t in panel["targets"]]
 
 
 def rules() -> list[dict]:
@@ -153,14 +154,14 @@ def rules() -> list[dict]:
     return [rule for group in groups["groups"] for rule in group["rules"]]
 
 
-def test_the_dashboard_names_what_there_is(names: set[str]) -> None:
-    used = {name for one in expressions_of_the_dashboard() for name in OURS.findall(one)}
+def test_the_dashboard_names_existing_metrics(names: set[str]) -> None:
+    used = {name for e in expressions_of_the_dashboard() for name in METRIC_NAME.findall(e)}
     assert used
     assert used - names == set()
 
 
-def test_the_rules_name_what_there_is(names: set[str]) -> None:
-    used = {name for rule in rules() for name in OURS.findall(rule["expr"])}
+def test_the_rules_name_existing_metrics(names: set[str]) -> None:
+    used = {name for rule in rules() for name in METRIC_NAME.findall(rule["expr"])}
     assert used
     assert used - names == set()
 
@@ -168,8 +169,8 @@ def test_the_rules_name_what_there_is(names: set[str]) -> None:
 def test_the_documented_metrics_are_those_of_the_daemon(names: set[str]) -> None:
     text = (DOCS / "monitoring.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(spsd_\w+)` \|", text, re.MULTILINE))
-    told = {re.sub(r"_(bucket|count|sum)$", "", name) for name in names if "spsd_" in name}
-    assert documented == told
+    exposed = {re.sub(r"_(bucket|count|sum)$", "", name) for name in names if "spsd_" in name}
+    assert documented == exposed
 
 
 def test_the_dashboard_shows_every_metric() -> None:
@@ -179,10 +180,10 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert [name for name in sorted(documented) if name not in shown] == []
 
 
-def test_the_rules_are_whole() -> None:
-    found = rules()
-    assert len({rule["alert"] for rule in found}) == len(found) > 5
-    for rule in found:
+def test_the_rules_are_well_formed() -> None:
+    alerts = rules()
+    assert len({rule["alert"] for rule in alerts}) == len(alerts) > 5
+    for rule in alerts:
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}, rule
         assert re.fullmatch(r"Spsd[A-Za-z]+", rule["alert"])
         assert rule["labels"]["severity"] in {"warning", "critical"}
@@ -192,21 +193,21 @@ def test_the_rules_are_whole() -> None:
             assert rule["expr"].count(opening) == rule["expr"].count(closing), rule
 
 
-def test_the_dashboard_is_whole() -> None:
+def test_the_dashboard_is_well_formed() -> None:
     dashboard = json.loads((DOCS / "monitoring" / "grafana-dashboard.json").read_text())
     panels = dashboard["panels"]
-    assert len({one["id"] for one in panels}) == len(panels)
+    assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
-    for one in panels:
-        place = one["gridPos"]
+    for panel in panels:
+        place = panel["gridPos"]
         cells = {
             (place["x"] + dx, place["y"] + dy)
             for dx in range(place["w"])
             for dy in range(place["h"])
         }
-        assert max(x for x, _ in cells) < 24, one["title"]
-        assert not cells & taken, f"{one['title']} lies over another"
+        assert max(x for x, _ in cells) < 24, panel["title"]
+        assert not cells & taken, f"{panel['title']} overlaps another"
         taken |= cells
-        assert one["targets"], one["title"]
-        refs = [target["refId"] for target in one["targets"]]
+        assert panel["targets"], panel["title"]
+        refs = [target["refId"] for target in panel["targets"]]
         assert len(set(refs)) == len(refs)

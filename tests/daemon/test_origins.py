@@ -1,4 +1,4 @@
-"""Promise f, seen from outside: every bad origin gets its code, and the next job runs."""
+"""Promise f: a job from a bad origin fails with a code and evidence, and the next job runs."""
 
 import asyncio
 import hashlib
@@ -56,15 +56,15 @@ async def test_a_bad_origin(act: Act, code: tuple[str, ...], evidence: str, tmp_
         body = await daemon.over(await daemon.submit(bad.url("/bad"), digest))
         assert body["status"] == "failed"
         assert body["info"] == "Firmware fetching failed"
-        assert body["error"].startswith(tuple(f"{one}: " for one in code)), body["error"]
+        assert body["error"].startswith(tuple(f"{c}: " for c in code)), body["error"]
         assert evidence in body["error"]
         assert daemon.filled() == []
         body = await daemon.over(await daemon.submit(good.url("/good"), digest))
         assert body["status"] == "finished", body
 
 
-async def test_too_much(tmp_path: Path) -> None:
-    """More than the announced length: the frame ends where the head says, the digest judges."""
+async def test_a_body_longer_than_announced(tmp_path: Path) -> None:
+    """The body ends at the length in the head; the digest or the surplus fails the job."""
     payload = bytes(50_000)
     async with (
         Origin({"/a": payload}, always=TooLong(10)) as origin,
@@ -78,7 +78,7 @@ async def test_too_much(tmp_path: Path) -> None:
         assert daemon.staged() == []
 
 
-async def test_the_wrong_digest_tells_both_and_the_length(tmp_path: Path) -> None:
+async def test_the_error_of_a_wrong_digest_has_both_digests_and_the_length(tmp_path: Path) -> None:
     payload = b"not what was promised"
     async with Origin({"/a": payload}) as origin, in_loop(tmp_path) as daemon:
         body = await daemon.over(await daemon.submit(origin.url("/a"), "A" * 64))
@@ -104,13 +104,13 @@ async def test_what_is_no_iso_and_no_slot(tmp_path: Path) -> None:
         assert daemon.filled() == []
         body = await daemon.over(await daemon.submit(origin.url("/i"), good))
         assert body["slot_id"] == 1
-        asked = len(origin.requests)
+        before = len(origin.requests)
         body = await daemon.over(await daemon.submit(origin.url("/j"), "b" * 64))
         assert body["error"].startswith("no_slot: ")
-        assert len(origin.requests) == asked, "it fails before the bytes"
+        assert len(origin.requests) == before, "it fails before a request"
         body = await daemon.over(await daemon.submit(origin.url("/elsewhere"), good))
         assert (body["status"], body["slot_id"]) == ("finished", 1)
-        assert len(origin.requests) == asked, "what a slot holds is not fetched again"
+        assert len(origin.requests) == before, "an installed image is not downloaded again"
 
 
 async def test_addresses_that_are_refused(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 
 async def test_tls_policies(tmp_path: Path) -> None:
-    """A certificate that does not verify: the digest protects, unless the policy is strict."""
+    """A certificate that does not verify is accepted, unless the setting is strict."""
     iso = tmp_path / "image.iso"
     build_iso(iso)
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()

@@ -42,21 +42,21 @@ pytestmark = needs.program("prometheus", "promtool")
 
 
 def promtool(*arguments: str | Path, given: str | None = None) -> str:
-    done = subprocess.run(
+    completed = subprocess.run(
         ["promtool", *arguments], input=given, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
-def test_the_rules_are_rules() -> None:
-    told = promtool("check", "rules", ALERTS)
-    assert f"SUCCESS: {len(rules())} rules found" in told
+def test_promtool_accepts_the_rules() -> None:
+    output = promtool("check", "rules", ALERTS)
+    assert f"SUCCESS: {len(rules())} rules found" in output
 
 
 @dataclass(frozen=True)
 class Case:
-    """Series a minute apart of which an alert comes within ``minutes``, and of which none does."""
+    """Series with a sample per minute: ``fires`` cause the alert, ``rests`` do not."""
 
     fires: Mapping[str, str]
     rests: Mapping[str, str]
@@ -64,18 +64,18 @@ class Case:
 
 
 def each(*series: str) -> dict[str, str]:
-    """``name values``, for a target."""
-    made = {}
-    for one in series:
-        name, _, values = one.partition(" ")
+    """Series of one target, each given as ``name values``."""
+    by_name = {}
+    for text in series:
+        name, _, values = text.partition(" ")
         labels = name.partition("{")[2].rstrip("}")
         more = f",{labels}" if labels else ""
-        made[f'{name.partition("{")[0]}{{job="spsd",instance="a"{more}}}'] = values
-    return made
+        by_name[f'{name.partition("{")[0]}{{job="spsd",instance="a"{more}}}'] = values
+    return by_name
 
 
-def answers(name: str, labels: str, below: int, above: int) -> dict[str, str]:
-    """A histogram of which so many a minute fall below 0.1 seconds, and above."""
+def histogram(name: str, labels: str, below: int, above: int) -> dict[str, str]:
+    """A histogram with ``below`` and ``above`` observations of 0.1 seconds per minute."""
     return each(
         f'{name}_bucket{{{labels},le="0.1"}} 0+{below}x60',
         f'{name}_bucket{{{labels},le="10"}} 0+{below + above}x60',
@@ -133,27 +133,27 @@ CASES = {
         each(f'{LATENCY}_count{{method="GET",route="/api",status="2xx"}} 0+1x60'),
     ),
     "SpsdApiSlow": Case(
-        answers(LATENCY, 'method="GET",route="/api",status="2xx"', 50, 50),
-        answers(LATENCY, 'method="GET",route="/api",status="2xx"', 1000, 1),
+        histogram(LATENCY, 'method="GET",route="/api",status="2xx"', 50, 50),
+        histogram(LATENCY, 'method="GET",route="/api",status="2xx"', 1000, 1),
     ),
     "SpsdLoopLags": Case(
-        answers(LAG, 'loop="downloads"', 30, 30), answers(LAG, 'loop="requests"', 60, 0)
+        histogram(LAG, 'loop="downloads"', 30, 30), histogram(LAG, 'loop="requests"', 60, 0)
     ),
 }
 
 
-def test_every_rule_is_tried() -> None:
+def test_every_rule_has_a_case() -> None:
     assert sorted(CASES) == sorted(rule["alert"] for rule in rules())
 
 
 @pytest.mark.parametrize("alert", CASES)
 @pytest.mark.parametrize("fires", [True, False])
-def test_an_alert_comes_when_it_should(alert: str, fires: bool, tmp_path: Path) -> None:
+def test_an_alert_fires_only_when_it_should(alert: str, fires: bool, tmp_path: Path) -> None:
     case = CASES[alert]
     series = case.fires if fires else case.rests
     count = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) or vector(0)'
     samples = [{"labels": "{}", "value": int(fires)}]
-    whole = {
+    document = {
         "rule_files": [str(ALERTS)],
         "evaluation_interval": "1m",
         "tests": [
@@ -167,21 +167,21 @@ def test_an_alert_comes_when_it_should(alert: str, fires: bool, tmp_path: Path) 
         ],
     }
     file = tmp_path / "test.yml"
-    file.write_text(yaml.safe_dump(whole))
+    file.write_text(yaml.safe_dump(document))
     promtool("test", "rules", file)
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A running one."""
+    """A running Prometheus server."""
 
     url: str
 
-    def ask(self, path: str, **query: str) -> Any:
-        """What it has, or None if it does not answer yet."""
-        asked = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+    def query_api(self, path: str, **query: str) -> Any:
+        """The data of its response, or None if it does not respond yet."""
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
-            with urllib.request.urlopen(asked, timeout=10) as response:
+            with urllib.request.urlopen(url, timeout=10) as response:
                 document = json.load(response)
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.SERVICE_UNAVAILABLE:  # it listens before it is ready
@@ -193,8 +193,8 @@ class Prometheus:
         return document["data"]
 
     def value(self, expression: str) -> float | None:
-        """The one number that the expression has now."""
-        data = self.ask("query", query=expression)
+        """The current value of an expression that has one."""
+        data = self.query_api("query", query=expression)
         return float(data["result"][0]["value"][1]) if data and data["result"] else None
 
 
@@ -214,19 +214,19 @@ def daemon(tmp_path: Path) -> Iterator[DaemonProcess]:
 
 @pytest.fixture
 def prometheus(daemon: DaemonProcess, tmp_path: Path) -> Iterator[Prometheus]:
-    """It runs with the configuration that stands in docs/monitoring.md."""
+    """It runs with the configuration in docs/monitoring.md."""
     text = (DOCS / "monitoring.md").read_text(encoding="utf-8")
-    found = re.search(r"^```yaml\n(scrape_configs:.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    configuration = found[1]
-    for there, here in {
+    example = re.search(r"^```yaml\n(scrape_configs:.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert example is not None
+    configuration = example[1]
+    for documented, actual in {
         "/etc/prometheus/spsd.pem": str(daemon.state / "tls" / "certificate.pem"),
         "/etc/prometheus/spsd.token": str(tmp_path / "token"),
         "appliance:8443": urlsplit(daemon.url).netloc,
         "spsd-alerts.yml": str(ALERTS),
     }.items():
-        assert configuration.count(there) == 1
-        configuration = configuration.replace(there, here)
+        assert configuration.count(documented) == 1
+        configuration = configuration.replace(documented, actual)
     file = tmp_path / "prometheus.yml"
     file.write_text(
         "global: {scrape_interval: 1s, evaluation_interval: 1s}\n" + configuration,
@@ -253,12 +253,12 @@ def prometheus(daemon: DaemonProcess, tmp_path: Path) -> Iterator[Prometheus]:
             process.wait(LIMIT_S)
 
 
-def test_the_metrics_have_no_fault_that_promtool_finds(daemon: DaemonProcess) -> None:
+def test_promtool_finds_no_fault_in_the_metrics(daemon: DaemonProcess) -> None:
     text = daemon.client().call("GET", "/metrics").content.decode()
     assert promtool("check", "metrics", given=text) == ""
 
 
-def test_a_prometheus_reads_it_and_the_dashboard_shows_it(
+def test_prometheus_reads_the_metrics_and_the_dashboard_has_data(
     daemon: DaemonProcess, prometheus: Prometheus
 ) -> None:
     client = daemon.client()
@@ -267,24 +267,22 @@ def test_a_prometheus_reads_it_and_the_dashboard_shows_it(
         wait_for(lambda: prometheus.value("count_over_time(up[1m]) > 2") is not None)
         submit(client, origin.url("/a"), hashlib.sha256(CONTENT).hexdigest())
         submit(client, origin.url("/gone"), "b" * 64)
-        until(
-            client, lambda told: told["spsd_jobs", "failed"] == 1 == told["spsd_jobs", "finished"]
-        )
+        until(client, lambda s: s["spsd_jobs", "failed"] == 1 == s["spsd_jobs", "finished"])
     wait_for(
         lambda: prometheus.value('increase(spsd_job_failures_total{code="origin_status"}[1m])')
     )
     wait_for(lambda: prometheus.value('spsd_jobs{state="finished"}') == 1)
     assert prometheus.value('up{job="spsd"}') == 1
-    nothing = []
+    without_data = []
     for expression in expressions_of_the_dashboard():
         if expression.startswith("label_values("):
             continue
-        asked = re.sub(r"\$(instance|job)\b", ".*", expression).replace("$__rate_interval", "1m")
-        if not prometheus.ask("query", query=asked)["result"]:
-            nothing.append(expression)
-    assert nothing == [], "each has something to show"
-    told = prometheus.ask("rules")
-    found = [rule for group in told["groups"] for rule in group["rules"]]
-    assert len(found) == len(rules())
-    assert {rule["health"] for rule in found} == {"ok"}
+        query = re.sub(r"\$(instance|job)\b", ".*", expression).replace("$__rate_interval", "1m")
+        if not prometheus.query_api("query", query=query)["result"]:
+            without_data.append(expression)
+    assert without_data == []
+    loaded = prometheus.query_api("rules")
+    alerts = [rule for group in loaded["groups"] for rule in group["rules"]]
+    assert len(alerts) == len(rules())
+    assert {rule["health"] for rule in alerts} == {"ok"}
     wait_for(lambda: prometheus.value('ALERTS{alertname="SpsdDownloadsFail"}') == 1)

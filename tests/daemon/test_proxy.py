@@ -1,4 +1,4 @@
-"""A daemon behind a proxy, and what of its secrets can be seen from outside."""
+"""A daemon behind a proxy, and secrets, which must not be shown."""
 
 import asyncio
 import hashlib
@@ -21,7 +21,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 async def everything_shown(daemon: Daemon, keys: list[str]) -> str:
-    """Every answer about these jobs, and the history as it is stored."""
+    """Every response about these jobs, and their history in the database."""
     paths = [f"/api/firmware/fetch/{key}{end}" for key in keys for end in ("", "/history")]
     answers = [await daemon.call("GET", path) for path in [*paths, "/api/firmware/fetch"]]
 
@@ -41,7 +41,7 @@ async def test_the_environment_names_the_proxy(
         environ = {"http_proxy": squid.guarded(), "NO_PROXY": "other.example"}
         async with (
             Origin({"/a": CONTENT}, [CutAfter(100_000)]) as origin,
-            # No origin on loopback is allowed; the proxy is there, and looks the name up.
+            # Origins on loopback are not allowed, but the proxy is; it resolves the name.
             running(
                 tmp_path, fetch={"allow": []}, slots={"accept": "any"}, environ=environ
             ) as daemon,
@@ -49,10 +49,10 @@ async def test_the_environment_names_the_proxy(
             key = await daemon.submit(f"http://{NAME}:{origin.port}/a", DIGEST)
             body = await daemon.over(key)
             assert body["status"] == "finished", body
-            assert [one.range for one in origin.requests] == [None, "bytes=100000-"]
+            assert [request.range for request in origin.requests] == [None, "bytes=100000-"]
             refused = await daemon.submit(f"http://127.0.0.1:{origin.port}/a", "b" * 64)
             assert (await daemon.over(refused))["error"].startswith("policy: ")
-            # The file counts before the environment.
+            # The configuration file takes precedence over the environment.
             await daemon.stop()
             daemon.fetch["proxy"] = squid.guarded(password="a-wrong-one")
             daemon.configure()
@@ -70,7 +70,7 @@ async def test_the_environment_names_the_proxy(
 async def test_the_origins_secrets_are_not_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Credentials are shown nowhere; a signature only where its own URL is echoed."""
+    """Credentials are not shown at all; a signature only in the URL of its own job."""
     async with (
         Origin({"/a": CONTENT}) as origin,
         in_loop(tmp_path, slots={"accept": "any"}) as daemon,

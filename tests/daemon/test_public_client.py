@@ -1,7 +1,7 @@
-"""The calls of the public client, sections 2 to 12 of the facts, in its order and with its habits.
+"""The calls of the public client in its order: sections 2 to 12 of the facts.
 
-Its habits: the Basic header beside the cookie on every call, JSON as the content type also where
-there is no body, ``charset=utf-8``, the root at ``/api//``, and no log-in after the reboot.
+As that client does: the Basic header beside the cookie on every call, JSON as the content type even
+without a body, ``charset=utf-8``, the root at ``/api//``, and no log-in after the reboot.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ JSON = {"Content-Type": "application/json; charset=utf-8", "Accept": "applicatio
 
 
 class PublicClient:
-    """One cookie jar for the appliance, whatever becomes of it meanwhile."""
+    """A client with one cookie jar, which it keeps over restarts of the daemon."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -69,10 +69,10 @@ async def test_from_log_in_to_the_new_version(tmp_path: Path) -> None:
                 assert done["meta"]["slot"] == uploaded["meta"]["slot"]
                 assert hashlib.sha256(new.read_bytes()).hexdigest() in done["body"]["test_summary"]
             await until_exists(marker, client)
-            assert await version(client) == "2.4.0", "the reboot has not come yet"
+            assert await version(client) == "2.4.0", "the appliance has not been rebooted yet"
 
-            # The reboot: the daemon dies with the old kernel and starts with the new one. Nobody
-            # tells it which slot runs, and the client goes on with its old cookie.
+            # The reboot: the daemon ends with the old kernel and starts with the new one, whose
+            # command line names no slot. The client continues with its old cookie.
             await daemon.stop()
             daemon.boot_id, daemon.booted_slot = "second", None
             port = urlsplit(daemon.url).port
@@ -93,7 +93,7 @@ async def test_from_log_in_to_the_new_version(tmp_path: Path) -> None:
 
 
 async def upload(client: PublicClient, image: Path) -> dict:
-    """The whole ISO as the body, and a wish for octets that is not meant."""
+    """Upload the ISO as the body, with the client's ``Accept`` header that does not fit."""
     headers = {"Content-Type": "application/x-iso9660-image", "Accept": "application/octet-stream"}
     with image.open("rb") as file:
         return await client.call("POST", "/api/upload/firmware", data=file, headers=headers)
@@ -104,6 +104,6 @@ async def version(client: PublicClient) -> str | None:
 
 
 async def until_exists(path: Path, client: PublicClient) -> None:
-    """Poll the API meanwhile, as the client does; pytest's time limit ends a vain wait."""
+    """Poll the API until ``path`` exists, as the client does."""
     while not path.exists():
         await version(client)

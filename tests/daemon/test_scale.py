@@ -1,4 +1,4 @@
-"""Size and number: past the 2 and 4 GiB borders, and a thousand jobs."""
+"""Size and number: an image over the 2 and 4 GiB limits, and a thousand jobs."""
 
 import asyncio
 import hashlib
@@ -33,14 +33,14 @@ async def test_five_gibibytes_in_little_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_a_thousand_jobs_and_a_crash_in_the_middle(tmp_path: Path) -> None:
-    """Each asks for an object of its own that is not there: one request ends each job."""
+async def test_a_kill_among_a_thousand_jobs_loses_none(tmp_path: Path) -> None:
+    """Each job requests an object that does not exist, so that one request ends it."""
     concurrent = 4
     async with Origin({}) as origin, running(tmp_path, fetch={"concurrent": concurrent}) as daemon:
-        turns = asyncio.Semaphore(32)
+        simultaneous = asyncio.Semaphore(32)
 
         async def submit(number: int) -> str:
-            async with turns:
+            async with simultaneous:
                 return await daemon.submit(origin.url(f"/{number}"), f"{number:064x}")
 
         keys = await asyncio.gather(*(submit(number) for number in range(1000)))
@@ -56,7 +56,7 @@ async def test_a_thousand_jobs_and_a_crash_in_the_middle(tmp_path: Path) -> None
             body = await daemon.over(key)
             assert body["status"] == "failed"
             assert body["error"].startswith("origin_status: ")
-        paths = [asked.path for asked in origin.requests]
+        paths = [request.path for request in origin.requests]
         assert len(set(paths)) == 1000
-        # Only those that were running when the power went may be asked for twice.
+        # Only jobs that were running at the kill may have sent two requests.
         assert len(paths) - 1000 <= concurrent

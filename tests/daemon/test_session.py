@@ -1,4 +1,4 @@
-"""The curl session of the API's own page, word for word but for host and values."""
+"""The curl session of the API's documentation; only host and values differ."""
 
 import asyncio
 import contextlib
@@ -16,19 +16,19 @@ from testbed.iso import build_iso
 
 
 @needs.program("curl")
-async def test_the_session_of_the_page(tmp_path: Path) -> None:
+async def test_the_documented_session_works(tmp_path: Path) -> None:
     iso = tmp_path / "sps.iso"
     build_iso(iso)
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
-    async with Origin({"/sps.iso": iso}) as origin, running(tmp_path, tls=False) as plain:
-        await plain.stop()
-        plain.tls = True
-        plain.configure()
-        await plain.start()
-        host = f"localhost:{plain.url.rpartition(':')[2]}"
+    async with Origin({"/sps.iso": iso}) as origin, running(tmp_path, tls=False) as daemon:
+        await daemon.stop()
+        daemon.tls = True
+        daemon.configure()
+        await daemon.start()
+        host = f"localhost:{daemon.url.rpartition(':')[2]}"
 
         async def curl(command: str, stdin: str = "") -> dict:
-            done = await asyncio.to_thread(
+            completed = await asyncio.to_thread(
                 subprocess.run,
                 ["bash", "-c", command],
                 input=stdin.encode(),
@@ -38,10 +38,10 @@ async def test_the_session_of_the_page(tmp_path: Path) -> None:
                 | {
                     "COOKIE_PATH": str(tmp_path / "cookies"),
                     "NO_PROXY": "*",
-                    "CURL_CA_BUNDLE": str(plain.state / "tls" / "certificate.pem"),
+                    "CURL_CA_BUNDLE": str(daemon.state / "tls" / "certificate.pem"),
                 },
             )
-            return json.loads(done.stdout)
+            return json.loads(completed.stdout)
 
         log_in = f'curl -s --basic --user "{USER}:{PASSWORD}" --cookie-jar "${{COOKIE_PATH}}" '
         assert "meta" in await curl(log_in + f"https://{host}/api/authentication")
@@ -61,15 +61,15 @@ async def test_the_session_of_the_page(tmp_path: Path) -> None:
                 "upgrade": "/api/firmware/upgrade",
             },
         }
-        got = await plain_over(curl, host, key)
-        assert got == {
+        document = await wait_for_end_of_job(curl, host, key)
+        assert document == {
             "body": {
                 "bytes_downloaded": iso.stat().st_size,
                 "bytes_total": iso.stat().st_size,
                 "error": None,
                 "info": None,
                 "slot_id": 1,
-                "start_time": got["body"]["start_time"],
+                "start_time": document["body"]["start_time"],
                 "status": "finished",
                 "url": origin.url("/sps.iso"),
             },
@@ -84,7 +84,7 @@ async def test_the_session_of_the_page(tmp_path: Path) -> None:
             f'curl -s -X GET -b "${{COOKIE_PATH}}" https://{host}/api/firmware/fetch'
         )
         assert [item["key"] for item in listed["items"]] == [key]
-        assert listed["items"][0]["body"] == got["body"]
+        assert listed["items"][0]["body"] == document["body"]
         assert listed["items"][0]["meta"] == {
             "href": f"/api/firmware/fetch/{key}",
             "slot": "/api/firmware/slots/1",
@@ -92,22 +92,22 @@ async def test_the_session_of_the_page(tmp_path: Path) -> None:
 
         origin.script(Hang(0))
         second = await curl(post, body.replace(digest, "b" * 64))
-        one = f"https://{host}/api/firmware/fetch/{second['key']}"
-        delete = f'curl -s -X DELETE -b "${{COOKIE_PATH}}" {one}'
+        job = f"https://{host}/api/firmware/fetch/{second['key']}"
+        delete = f'curl -s -X DELETE -b "${{COOKIE_PATH}}" {job}'
         assert "error" not in await curl(delete)
-        show = f'curl -s -X GET -b "${{COOKIE_PATH}}" {one}'
+        show = f'curl -s -X GET -b "${{COOKIE_PATH}}" {job}'
         assert (await curl(show))["body"]["status"] == "cancelled"
         assert "error" not in await curl(delete)
         assert (await curl(show))["error"]["type"] == "ResourceNotFound"
 
 
-async def plain_over(curl, host: str, key: str) -> dict:
+async def wait_for_end_of_job(curl, host: str, key: str) -> dict:
     while True:
-        got = await curl(
+        document = await curl(
             f'curl -s -X GET -b "${{COOKIE_PATH}}" https://{host}/api/firmware/fetch/{key}'
         )
-        if got["body"]["status"] not in ("queued", "in-progress"):
-            return got
+        if document["body"]["status"] not in ("queued", "in-progress"):
+            return document
 
 
 async def test_a_session_survives_a_restart(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_a_session_survives_a_restart(tmp_path: Path) -> None:
         assert (await daemon.call("GET", "/api/firmware/fetch"))[0] == 200
 
 
-async def test_a_database_from_the_future_is_refused_and_untouched(tmp_path: Path) -> None:
+async def test_a_newer_database_is_refused_and_not_changed(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         await daemon.stop()
         database = daemon.state / "spsd.sqlite"
@@ -128,7 +128,7 @@ async def test_a_database_from_the_future_is_refused_and_untouched(tmp_path: Pat
         assert database.read_bytes() == before
 
 
-async def test_a_second_daemon_is_kept_out(tmp_path: Path) -> None:
+async def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         first = daemon.process
         assert await daemon.run() == 1

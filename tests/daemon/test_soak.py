@@ -1,4 +1,4 @@
-"""Two thousand small jobs; `scripts/soak` puts ten thousand through, or as many as are wanted."""
+"""Two thousand small jobs; `scripts/soak` runs ten thousand, or another number."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from testbed.soak import WARM_UP, slope, soaking, table
 
 JOBS = 2000
 THREADS = 2 + 2 + AT_A_TIME + 2 * min(32, (os.cpu_count() or 1) + 4)
-"""At rest: those of the two loops, the database's two, those of log-ins, and the pool of each loop:
-it grows to its size when so many calls have been under way at once, and stays."""
+"""Most threads at rest: two loops, two database connections, log-ins, and the thread pool of each
+loop, which grows with simultaneous calls and does not shrink."""
 WAL_BYTES = 8 * 2**20
-"""SQLite writes the log from its start again at 4 MiB, once nobody reads behind it."""
+"""SQLite reuses the log from its start at 4 MiB, once no connection reads an older part."""
 
 
 @pytest.mark.timeout(300)
-async def test_what_jobs_held_is_given_back(tmp_path: Path, tally) -> None:
+async def test_jobs_leave_no_resources_behind(tmp_path: Path, tally) -> None:
     async with soaking(tmp_path) as soak:
         await soak.run(WARM_UP)
         first = await soak.at_rest()
@@ -33,9 +33,9 @@ async def test_what_jobs_held_is_given_back(tmp_path: Path, tally) -> None:
     assert last.tasks == first.tasks
     assert last.threads <= THREADS
     assert last.wal <= WAL_BYTES
-    # Blocks, not resident memory, tell of a leak: what malloc keeps for itself goes up and down.
-    # What a job leaves is dozens of them (its key, URL, digest, a task); two are noise.
-    later = [one for one in soak.samples if one.jobs > 500]
+    # Allocated blocks show a leak; resident memory does not, since malloc keeps free memory. A job
+    # that is not released leaves dozens of blocks (its key, URL, digest, a task); two are noise.
+    later = [sample for sample in soak.samples if sample.jobs > 500]
     assert slope(later, "blocks") < 2
     assert last.resident < 150 * 2**20
     tally("small jobs through one daemon", soak.done)

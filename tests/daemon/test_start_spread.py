@@ -1,4 +1,4 @@
-"""[fetch] start_spread_s: a new job waits for its turn before it asks its origin."""
+"""[fetch] start_spread_s: a new job waits for its start time before its first request."""
 
 import hashlib
 import os
@@ -21,8 +21,8 @@ Image = tuple[bytes, Sha256]
 
 
 @pytest.fixture
-def late(tmp_path: Path) -> Image:
-    """An image that this very appliance is to fetch an hour from now or later."""
+def late_image(tmp_path: Path) -> Image:
+    """An image whose start time on this appliance is an hour from now or later."""
     spread = StartSpread(this_appliance().identity(tmp_path / "state"), OVER_S)
     while True:
         image = os.urandom(1000)
@@ -31,45 +31,45 @@ def late(tmp_path: Path) -> Image:
             return image, digest
 
 
-async def waiting(daemon: Daemon, log: Path, url: str, digest: Sha256) -> str:
+async def submit_waiting_job(daemon: Daemon, log: Path, url: str, digest: Sha256) -> str:
     key = await daemon.submit(url, digest)
     await daemon.until(key, lambda body: f"job {key}: asks its origin in" in log.read_text())
     return key
 
 
-async def test_a_cancel_does_not_wait(tmp_path: Path, late: Image) -> None:
-    image, digest = late
+async def test_a_cancel_does_not_wait(tmp_path: Path, late_image: Image) -> None:
+    image, digest = late_image
     log = tmp_path / "log"
     async with (
         Origin({"/a": image}) as origin,
         running(tmp_path, fetch={"start_spread_s": OVER_S}, slots=ANY, log=log) as daemon,
     ):
-        key = await waiting(daemon, log, origin.url("/a"), digest)
+        key = await submit_waiting_job(daemon, log, origin.url("/a"), digest)
         body = await daemon.job(key)
         assert (body["status"], body["bytes_downloaded"]) == ("in-progress", 0)
-        since = time.monotonic()
+        begun = time.monotonic()
         assert (await daemon.call("DELETE", f"{FETCH}/{key}"))[0] == 200
         assert (await daemon.job(key))["status"] == "cancelled"
-        assert time.monotonic() - since < 1, "promise e"
+        assert time.monotonic() - begun < 1, "promise e"
         assert origin.requests == []
         assert daemon.staged() == []
 
 
-async def test_a_kill_does_not_end_the_wait_and_a_new_setting_does(
-    tmp_path: Path, late: Image
+async def test_a_kill_does_not_end_the_wait_but_a_new_setting_does(
+    tmp_path: Path, late_image: Image
 ) -> None:
-    image, digest = late
+    image, digest = late_image
     log = tmp_path / "log"
     async with (
         Origin({"/a": image}) as origin,
         running(tmp_path, fetch={"start_spread_s": OVER_S}, slots=ANY, log=log) as daemon,
     ):
-        key = await waiting(daemon, log, origin.url("/a"), digest)
+        key = await submit_waiting_job(daemon, log, origin.url("/a"), digest)
         await daemon.kill()
         log.write_text("")
         await daemon.start()
-        told = f"job {key}: asks its origin in"
-        await daemon.until(key, lambda body: told in log.read_text())
+        line = f"job {key}: asks its origin in"
+        await daemon.until(key, lambda body: line in log.read_text())
         assert origin.requests == []
         await daemon.stop()
         daemon.fetch["start_spread_s"] = 0.0
@@ -78,8 +78,8 @@ async def test_a_kill_does_not_end_the_wait_and_a_new_setting_does(
         assert (await daemon.over(key))["status"] == "finished"
 
 
-async def test_an_image_that_is_here_needs_no_turn(tmp_path: Path, late: Image) -> None:
-    image, digest = late
+async def test_an_installed_image_is_not_waited_for(tmp_path: Path, late_image: Image) -> None:
+    image, digest = late_image
     async with (
         Origin({"/a": image}) as origin,
         in_loop(tmp_path, slots=ANY) as daemon,
@@ -94,7 +94,7 @@ async def test_an_image_that_is_here_needs_no_turn(tmp_path: Path, late: Image) 
         assert len(origin.requests) == 1
 
 
-def test_an_appliance_has_one_name_and_its_own(tmp_path: Path) -> None:
+def test_the_identity_of_an_appliance_is_stable_and_unique(tmp_path: Path) -> None:
     here, there = (this_appliance().identity(tmp_path / name) for name in ("here", "there"))
     assert here == this_appliance().identity(tmp_path / "there" / ".." / "here")
     assert here != there

@@ -1,4 +1,4 @@
-"""Uploads to a real process: crashes, curl, size, and the race for the last slot."""
+"""Uploads to a running daemon: crashes, curl, large images, and competition for the last slot."""
 
 import asyncio
 import contextlib
@@ -32,26 +32,26 @@ def iso(tmp_path: Path) -> Path:
 
 @asynccontextmanager
 async def half_sent(daemon: Daemon, iso: Path) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task]]:
-    """An upload that has sent half of its bytes, and sends the rest when the event is set."""
+    """An upload that has sent half of its bytes; it sends the rest when the event is set."""
     content = iso.read_bytes()
-    go_on = asyncio.Event()
+    send_rest = asyncio.Event()
 
     async def halves() -> AsyncIterator[bytes]:
         yield content[: len(content) // 2]
-        await go_on.wait()
+        await send_rest.wait()
         yield content[len(content) // 2 :]
 
     upload = asyncio.create_task(daemon.call("POST", UPLOAD, data=halves()))
     try:
         await until(lambda: any((daemon.state / "staging").glob("upload-*/image")))
-        yield go_on, upload
+        yield send_rest, upload
     finally:
         upload.cancel()
         with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError):
             await upload
 
 
-async def test_a_crash_in_the_middle_leaves_nothing(iso: Path, tmp_path: Path) -> None:
+async def test_a_crash_during_an_upload_leaves_nothing(iso: Path, tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         async with half_sent(daemon, iso):
             await daemon.kill()
@@ -64,7 +64,7 @@ async def test_a_crash_in_the_middle_leaves_nothing(iso: Path, tmp_path: Path) -
         assert status == 200
 
 
-async def test_a_polite_stop_in_the_middle_is_quick_and_leaves_nothing(
+async def test_a_stop_during_an_upload_is_quick_and_leaves_nothing(
     iso: Path, tmp_path: Path
 ) -> None:
     async with in_loop(tmp_path) as daemon:
@@ -81,11 +81,11 @@ async def test_an_upload_before_a_download_gets_the_last_slot(iso: Path, tmp_pat
         Origin({"/other.iso": other}) as origin,
         in_loop(tmp_path, slots={"count": 1}) as daemon,
     ):
-        async with half_sent(daemon, iso) as (go_on, upload):
+        async with half_sent(daemon, iso) as (send_rest, upload):
             key = await daemon.submit(origin.url("/other.iso"), digest)
             assert (await daemon.over(key))["error"].startswith("no_slot: ")
             assert origin.requests == []
-            go_on.set()
+            send_rest.set()
             status, document = await upload
             assert (status, document["key"]) == (200, "1")
         assert daemon.image(1).read_bytes() == iso.read_bytes()
@@ -121,12 +121,12 @@ async def curl(daemon: Daemon, *arguments: str) -> str:
 
 
 async def log_in(daemon: Daemon) -> None:
-    who = ("-u", f"{USER}:{PASSWORD}", "-c", str(daemon.root / "jar"))
-    await curl(daemon, *who, f"{daemon.url}/api/authentication")
+    credentials = ("-u", f"{USER}:{PASSWORD}", "-c", str(daemon.root / "jar"))
+    await curl(daemon, *credentials, f"{daemon.url}/api/authentication")
 
 
 @needs.program("curl")
-async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
+async def test_each_form_of_upload_by_curl(iso: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256(iso.read_bytes()).hexdigest()
     ways = [
         ("-F", f"firmware=@{iso}"),
@@ -149,14 +149,14 @@ async def test_curl_in_each_way(iso: Path, tmp_path: Path) -> None:
 
 
 async def longest_pause(daemon: Daemon) -> float:
-    """Ask for something small again and again; gives the longest wait, when cancelled."""
+    """Send small requests until cancelled; gives the longest time to a response, in seconds."""
     longest = 0.0
     with contextlib.suppress(asyncio.CancelledError):
         while True:
             start = time.monotonic()
             await daemon.call("GET", "/api")
             longest = max(longest, time.monotonic() - start)
-            await asyncio.sleep(0.01)  # between two questions, not for anything
+            await asyncio.sleep(0.01)  # the interval between two requests
     return longest
 
 
@@ -168,7 +168,7 @@ async def curl_upload(daemon: Daemon, iso: Path, *, as_form: bool) -> dict:
 @needs.program("curl")
 @pytest.mark.parametrize("as_form", [False, True])
 async def test_four_at_once_in_little_memory(tmp_path: Path, as_form: bool) -> None:
-    """Together they are larger than what the daemon may take: they cannot all be in memory."""
+    """Together they are larger than the memory limit, so they cannot all be in memory."""
     await four_at_once(tmp_path, size=64 * MIB, as_form=as_form)
 
 
@@ -180,21 +180,20 @@ async def test_four_large_ones_at_once_in_little_memory(tmp_path: Path, as_form:
 
 
 async def four_at_once(tmp_path: Path, *, size: int, as_form: bool) -> None:
-    """From processes of their own, so that only the daemon's own pauses are seen."""
+    """Upload from other processes, so that only pauses of the daemon are measured."""
     isos = [build_iso(tmp_path / f"{n}.iso", version=f"1.{n}", size=size) for n in range(4)]
     async with running(tmp_path, slots={"count": 4}) as daemon:
         await log_in(daemon)
-        watch = asyncio.create_task(longest_pause(daemon))
+        measuring = asyncio.create_task(longest_pause(daemon))
         start = time.monotonic()
         documents = await asyncio.gather(
             *(curl_upload(daemon, iso, as_form=as_form) for iso in isos)
         )
         took = time.monotonic() - start
-        watch.cancel()
-        pause, peak = await watch, daemon.memory_peak_mib()
-        print(
-            f"{4 * size / MIB / took:.0f} MiB/s, longest answer {pause:.3f} s, peak {peak:.0f} MiB"
-        )
+        measuring.cancel()
+        pause, peak = await measuring, daemon.memory_peak_mib()
+        rate = 4 * size / MIB / took
+        print(f"{rate:.0f} MiB/s, longest response {pause:.3f} s, peak {peak:.0f} MiB")
         assert [document["body"]["version"] for document in documents] == [
             f"1.{n}" for n in range(4)
         ]

@@ -1,6 +1,6 @@
-"""TODO."""
+"""A finding of ``spsd doctor``: its grade, its line of text and its JSON object."""
 
-from spsd.doctor.rules import Finding, Grade, all_well, ok, warning, wrong
+from spsd.doctor.rules import Finding, Grade, nothing_wrong, ok, warning, wrong
 
 
 def test_the_words_of_a_grade():
@@ -14,8 +14,18 @@ def test_a_finding_is_a_line():
     assert wrong("room", "none", "Free some.").line() == "wrong   room: none. Free some."
 
 
-def test_a_warning_is_no_trouble_yet():
+def test_the_json_object_has_stable_keys():
+    finding = wrong("room", "none", "Free some.")
+    assert finding.document() == {
+        "check": "room",
+        "grade": "wrong",
+        "said": "none",
+        "advice": "Free some.",
+    }
+
+
+def test_only_the_grade_wrong_is_wrong():
     fine, little, none = ok("a", "b"), warning("a", "b", "c"), wrong("a", "b", "c")
-    assert all_well([])
-    assert all_well([fine, little])
-    assert not all_well([fine, none, little])
+    assert nothing_wrong([])
+    assert nothing_wrong([fine, little])
+    assert not nothing_wrong([fine, none, little])

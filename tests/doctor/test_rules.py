@@ -1,4 +1,4 @@
-"""What the doctor finds, edge by edge."""
+"""The findings of ``spsd doctor`` for facts at the limits of each rule."""
 
 from dataclasses import replace
 
@@ -7,14 +7,14 @@ import pytest
 from spsd.digest import Sha256
 from spsd.doctor.rules import (
     DirectoryFacts,
-    of_certificate,
-    of_clock,
-    of_database,
-    of_directory,
-    of_jobs,
-    of_slot,
-    of_staging,
+    certificate_finding,
+    clock_finding,
+    database_findings,
+    directory_findings,
+    job_findings,
     ok,
+    slot_finding,
+    staging_findings,
     warning,
     wrong,
 )
@@ -37,7 +37,7 @@ GOOD = Inspection(
     used=True,
 )
 IMAGE = InstalledImage(A, 7, ImageInfo("1.2"), "job", 0)
-ROOM = ok("room", "3 MiB are free, and downloads leave 2 MiB")
+ROOM = ok("room", "3 MiB are free; downloads leave 2 MiB free")
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ ROOM = ok("room", "3 MiB are free, and downloads leave 2 MiB")
                 replace(FACTS, mode=mode),
                 warning(
                     "state_directory",
-                    f"/x is open to others (mode {mode:04o})",
-                    "Take their rights: chmod 700 /x.",
+                    f"other users have access to /x (mode {mode:04o})",
+                    "Remove their access: chmod 700 /x.",
                 ),
             )
             for mode in (0o701, 0o702, 0o704, 0o710, 0o720, 0o740)
@@ -66,29 +66,29 @@ ROOM = ok("room", "3 MiB are free, and downloads leave 2 MiB")
     ],
 )
 def test_the_directory(facts, finding):
-    assert list(of_directory("/x", facts, spare=2 * MIB)) == [finding, ROOM]
+    assert list(directory_findings("/x", facts, spare=2 * MIB)) == [finding, ROOM]
 
 
 @pytest.mark.parametrize(("free", "fits"), [(2 * MIB, False), (2 * MIB + 1, True)])
 def test_room(free, fits):
-    said = "2 MiB are free, and downloads leave 2 MiB"
+    message = "2 MiB are free; downloads leave 2 MiB free"
     advice = "Free space on the file system, or empty a slot."
-    found = list(of_directory("/x", replace(FACTS, free=free), spare=2 * MIB))[1]
-    assert found == (ok("room", said) if fits else wrong("room", said, advice))
+    finding = list(directory_findings("/x", replace(FACTS, free=free), spare=2 * MIB))[1]
+    assert finding == (ok("room", message) if fits else wrong("room", message, advice))
 
 
-FINE = ok("database", "/x, version 2, quick_check says ok")
+FINE = ok("database", "/x, version 2, quick_check reports no damage")
 
 
 @pytest.mark.parametrize(
-    ("found", "orphans", "log_bytes", "findings"),
+    ("inspection", "orphans", "log_bytes", "findings"),
     [
         (GOOD, 0, 64 * MIB, [FINE]),
         (
             replace(GOOD, newest=3),
             0,
             0,
-            [ok("database", "/x, version 2; the next start brings it up")],
+            [ok("database", "/x, version 2; the next start migrates it to version 3")],
         ),
         (
             replace(GOOD, damage=("bad page",)),
@@ -97,7 +97,7 @@ FINE = ok("database", "/x, version 2, quick_check says ok")
             [
                 wrong(
                     "database",
-                    "/x: database_corrupt: SQLite's quick_check says: bad page",
+                    "/x: database_corrupt: SQLite's quick_check reports: bad page",
                     ADVICE[DatabaseFault.CORRUPT],
                 )
             ],
@@ -110,20 +110,22 @@ FINE = ok("database", "/x, version 2, quick_check says ok")
                 FINE,
                 wrong(
                     "database_rows",
-                    "foreign_key_check finds 1 rows of nobody",
+                    "foreign_key_check reports 1 orphaned rows",
                     "Copy the database away and restore a backup.",
                 ),
                 warning(
                     "database_log",
                     "the write-ahead log has 64 MiB",
-                    "Something reads the database without an end: see who has it open.",
+                    "A program keeps reading the database: find it with `fuser`, and end it.",
                 ),
             ],
         ),
     ],
 )
-def test_the_database(found, orphans, log_bytes, findings):
-    assert list(of_database("/x", found, orphans=orphans, log_bytes=log_bytes)) == findings
+def test_the_database(inspection, orphans, log_bytes, findings):
+    assert findings == list(
+        database_findings("/x", inspection, orphans=orphans, log_bytes=log_bytes)
+    )
 
 
 def job(key, state, slot=None, digest=A):
@@ -147,7 +149,7 @@ S = JobState
         (
             [job("a", S.INSTALLING, 2), job("b", S.DOWNLOADING)],
             False,
-            [ok("jobs", "1 downloading, 1 installing; the next start goes on with 2")],
+            [ok("jobs", "1 downloading, 1 installing; the next start resumes 2")],
         ),
         ([job("a", S.DOWNLOADING, 3)], True, [ok("jobs", "1 downloading")]),
         (
@@ -157,8 +159,8 @@ S = JobState
                 ok("jobs", "1 queued, 1 downloading, 1 failed"),
                 warning(
                     "jobs",
-                    "job a is to fill slot 4, and there are 3",
-                    "It takes another slot after the next start.",
+                    "job a has reserved slot 4, but there are 3 slots",
+                    "No action is needed: the job takes another slot after the next start.",
                 ),
             ],
         ),
@@ -175,13 +177,13 @@ S = JobState
             True,
             [
                 ok("jobs", "1 downloading, 6 finished"),
-                ok("jobs_past", "what finished jobs put into slot 1, 2, 3, 9 is there no more"),
+                ok("jobs_past", "images of finished jobs are no longer in their slots: 1, 2, 3, 9"),
             ],
         ),
     ],
 )
 def test_jobs(jobs, running, findings):
-    assert list(of_jobs(jobs, SLOTS, running=running)) == findings
+    assert list(job_findings(jobs, SLOTS, running=running)) == findings
 
 
 RESTORE = "Restore a backup, or fetch the image again."
@@ -195,14 +197,18 @@ RESTORE = "Restore a backup, or fetch the image again."
             BrokenSlot("no manifest"),
             7,
             True,
-            wrong("slot_2", "no manifest", "Look at it, then move it out of the slots directory."),
+            wrong(
+                "slot_2",
+                "no manifest",
+                "Inspect the slot, then move it out of the slots directory.",
+            ),
         ),
         (IMAGE, None, None, wrong("slot_2", "its image is missing", RESTORE)),
         (
             IMAGE,
             8,
             True,
-            wrong("slot_2", "its image has 8 bytes, and its manifest says 7", RESTORE),
+            wrong("slot_2", "its image has 8 bytes, but its manifest states 7", RESTORE),
         ),
         (
             IMAGE,
@@ -210,35 +216,35 @@ RESTORE = "Restore a backup, or fetch the image again."
             False,
             wrong("slot_2", f"its image does not have the SHA-256 {A}", RESTORE),
         ),
-        (IMAGE, 7, True, ok("slot_2", "1.2, 7 bytes, hashed again")),
-        (IMAGE, 7, None, ok("slot_2", "1.2, 7 bytes, not hashed; --deep does")),
+        (IMAGE, 7, True, ok("slot_2", "1.2, 7 bytes, SHA-256 verified")),
+        (IMAGE, 7, None, ok("slot_2", "1.2, 7 bytes, SHA-256 not verified (--deep does)")),
     ],
 )
 def test_slots(content, size, intact, finding):
-    assert of_slot(2, content, size=size, intact=intact) == finding
+    assert slot_finding(2, content, size=size, intact=intact) == finding
 
 
 @pytest.mark.parametrize(
-    ("wanted", "running", "findings"),
+    ("resumable", "running", "findings"),
     [
-        (["a", "b", "c"], False, [ok("staging", "2 partial images that jobs go on with, 7 bytes")]),
+        (["a", "b", "c"], False, [ok("staging", "2 partial images that jobs can resume, 7 bytes")]),
         (
             ["a"],
             False,
             [
-                ok("staging", "1 partial images that jobs go on with, 3 bytes"),
+                ok("staging", "1 partial images that jobs can resume, 3 bytes"),
                 warning(
                     "staging_left",
-                    "1 that nobody goes on with, 4 bytes",
-                    "The next start removes what is spsd's; remove what is not.",
+                    "1 entries that no job can resume, 4 bytes",
+                    "The next start removes those that spsd made; remove the others.",
                 ),
             ],
         ),
-        (["b"], True, [ok("staging", "1 partial images that jobs go on with, 4 bytes")]),
+        (["b"], True, [ok("staging", "1 partial images that jobs can resume, 4 bytes")]),
     ],
 )
-def test_staging(wanted, running, findings):
-    assert list(of_staging({"a": 3, "b": 4}, wanted, running=running)) == findings
+def test_staging(resumable, running, findings):
+    assert list(staging_findings({"a": 3, "b": 4}, resumable, running=running)) == findings
 
 
 YEAR_2025 = 1_735_689_600
@@ -250,38 +256,52 @@ YEAR_2025 = 1_735_689_600
         (
             YEAR_2025 - 1,
             0,
-            wrong("clock", "the clock is before 2025", "Set it: certificates depend on it."),
+            wrong("clock", "the clock is before 2025", "Set the clock: certificates depend on it."),
         ),
-        (YEAR_2025, YEAR_2025 + 86_400, ok("clock", "not behind the jobs")),
+        (YEAR_2025, YEAR_2025 + 86_400, ok("clock", "not behind the newest change of a job")),
         (
             YEAR_2025,
             YEAR_2025 + 86_401,
             warning(
                 "clock",
-                "a job was changed 86401 s in the future",
-                "Check the clock; it was set back.",
+                "the newest change of a job is 86401 s in the future",
+                "Check the clock: it was set back.",
             ),
         ),
     ],
 )
 def test_the_clock(now, newest, finding):
-    assert of_clock(now, newest) == finding
+    assert clock_finding(now, newest) == finding
+
+
+RENEW = "Renew it, and restart the daemon."
 
 
 @pytest.mark.parametrize(
     ("days", "finding"),
     [
-        (-1, wrong("certificate", "/x ended 1 days ago", "Put a new one there.")),
+        (
+            -1,
+            wrong(
+                "certificate",
+                "/x expired 1 days ago",
+                "Install a new certificate, and restart the daemon.",
+            ),
+        ),
         (
             0,
-            warning("certificate", "/x is good for 0 days", "Renew it, and restart the daemon."),
+            warning(
+                "certificate", "/x is valid for 0 more days", "Renew it, and restart the daemon."
+            ),
         ),
         (
             29,
-            warning("certificate", "/x is good for 29 days", "Renew it, and restart the daemon."),
+            warning(
+                "certificate", "/x is valid for 29 more days", "Renew it, and restart the daemon."
+            ),
         ),
-        (30, ok("certificate", "/x is good for 30 days")),
+        (30, ok("certificate", "/x is valid for 30 more days")),
     ],
 )
 def test_the_certificate(days, finding):
-    assert of_certificate("/x", days) == finding
+    assert certificate_finding("/x", days) == finding

@@ -1,3 +1,5 @@
+"""Which text is a SHA-256, and the error for all other text."""
+
 import re
 
 import pytest
@@ -34,16 +36,16 @@ def test_other_text_is_no_digest(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "has"),
+    ("text", "problem"),
     [
         ("a" * 63, "63 characters"),
         ("a" * 65, "65 characters"),
         ("g" * 64, "a character that is not hexadecimal"),
     ],
 )
-def test_what_is_wrong_with_a_digest_is_told(text, has):
-    told = f"`sha256` must be a SHA-256: 64 hexadecimal digits, but it has {has}."
-    with pytest.raises(InvalidRequestBodyError, match=re.escape(told)):
+def test_the_error_states_what_is_wrong_with_a_digest(text, problem):
+    message = f"`sha256` must be a SHA-256: 64 hexadecimal digits, but it has {problem}."
+    with pytest.raises(InvalidRequestBodyError, match=re.escape(message)):
         parse_sha256(text, field="sha256")
 
 

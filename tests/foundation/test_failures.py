@@ -1,4 +1,4 @@
-"""What an error of a job knows, and what it says."""
+"""Codes, evidence and sentences of the errors of jobs."""
 
 from spsd.failures import (
     EXPLANATIONS,
@@ -17,9 +17,11 @@ def test_each_code_is_its_name_in_lower_case():
     assert list(EXPLANATIONS) == list(FailureCode)
 
 
-def test_of_which_failures_the_bytes_go():
-    gone = {code.value for code, told in EXPLANATIONS.items() if not told.keeps_partial}
-    assert gone == {"too_long", "digest", "disk_full", "not_an_image", "gave_up"}
+def test_failures_that_remove_the_partial_file():
+    removing = {
+        code.value for code, explanation in EXPLANATIONS.items() if not explanation.keeps_partial
+    }
+    assert removing == {"too_long", "digest", "disk_full", "not_an_image", "gave_up"}
 
 
 def test_an_error_without_evidence():
@@ -30,7 +32,7 @@ def test_an_error_without_evidence():
     assert error.sentence() == f"cut_off: cut. {ADVICE}"
 
 
-def test_an_error_as_the_whole_job_sees_it():
+def test_an_error_restated_for_the_whole_job():
     error = JobError(FailureCode.CUT_OFF, "cut", {"bytes": 1, "of": 2})
     for transient in (True, False):
         whole = error.restated({"of": 3, "sources tried": 4}, transient=transient)
@@ -40,17 +42,21 @@ def test_an_error_as_the_whole_job_sees_it():
     assert error.evidence == {"bytes": 1, "of": 2}
 
 
-def test_an_origin_may_do_better_unless_it_is_said():
+def test_an_origin_error_is_transient_by_default():
     error = OriginError(FailureCode.CUT_OFF, "cut")
     assert (error.transient, error.retry_after, error.evidence) == (True, None, {})
-    wants = OriginError(
+    permanent = OriginError(
         FailureCode.ORIGIN_STATUS, "busy", {"a": 1}, transient=False, retry_after=7.5
     )
-    assert (wants.transient, wants.retry_after, wants.evidence) == (False, 7.5, {"a": 1})
-    assert str(wants) == "origin_status: busy"
+    assert (permanent.transient, permanent.retry_after, permanent.evidence) == (
+        False,
+        7.5,
+        {"a": 1},
+    )
+    assert str(permanent) == "origin_status: busy"
 
 
-def test_others_do_not():
+def test_other_errors_are_not_transient_by_default():
     for kind in (ImageError, ApplianceError):
         assert kind(FailureCode.DISK, "no").transient is False
         assert kind(FailureCode.DISK, "no", transient=True).transient is True

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Migrations of the database, and files that are refused without a change."""
 
 import shutil
 import sqlite3
@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from spsd.errors import StateError
-from spsd.storage.layout import Reserve, reserve_of
+from spsd.storage.layout import Reserve, reserve_path
 from spsd.storage.migrations import migrate, migrations_directory
 
 FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
@@ -32,7 +32,7 @@ def dump(path):
         return list(connection.iterdump())
 
 
-def test_a_fresh_database_gets_everything_and_again_nothing(tmp_path):
+def test_a_new_database_is_migrated_once(tmp_path):
     path = tmp_path / "db"
     migrate(path)
     assert version(path) == len(list(migrations_directory().glob("*.sql")))
@@ -41,7 +41,7 @@ def test_a_fresh_database_gets_everything_and_again_nothing(tmp_path):
     assert dump(path) == before
 
 
-def test_the_future_is_refused_and_not_touched(tmp_path):
+def test_a_newer_database_is_refused_and_not_changed(tmp_path):
     path = tmp_path / "db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 999")
@@ -52,7 +52,7 @@ def test_the_future_is_refused_and_not_touched(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failing_migration_leaves_the_version_before(tmp_path, scripts):
+def test_a_failed_migration_leaves_the_previous_version(tmp_path, scripts):
     path = tmp_path / "db"
     migrate(path, scripts)
     before = dump(path)
@@ -65,13 +65,13 @@ def test_a_failing_migration_leaves_the_version_before(tmp_path, scripts):
     assert version(path) == 2
 
 
-def test_numbers_have_no_gap(tmp_path, scripts):
+def test_a_gap_in_the_numbers_is_refused(tmp_path, scripts):
     (scripts / "0003_gap.sql").write_text("CREATE TABLE c (x);")
     with pytest.raises(StateError, match="numbered"):
         migrate(tmp_path / "db", scripts)
 
 
-def test_jobs_from_before_mirrors_have_none_and_lose_nothing(tmp_path):
+def test_jobs_from_before_mirrors_get_an_empty_list_and_keep_the_rest(tmp_path):
     path, first = tmp_path / "db", tmp_path / "first"
     first.mkdir()
     shutil.copy(migrations_directory() / "0001_jobs_and_accounts.sql", first)
@@ -115,7 +115,7 @@ def test_mirrors_are_a_json_array(tmp_path, value):
             connection.execute(insert, (value,))
 
 
-def test_what_is_no_database_is_refused(tmp_path):
+def test_a_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "db"
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StateError, match="database_corrupt: file is not a database"):
@@ -123,20 +123,20 @@ def test_what_is_no_database_is_refused(tmp_path):
     assert path.read_bytes() == b"no database at all" * 100
 
 
-def test_those_who_come_at_once_all_get_a_database(tmp_path):
-    """The first start of the daemon and a `spsd user add`, say."""
+def test_simultaneous_migrations_all_succeed(tmp_path):
+    """For example the first start of the daemon and `spsd user add`."""
     for round_ in range(40):
         path, gate, failures = tmp_path / f"{round_}", threading.Barrier(6), []
 
-        def bring_up(path=path, gate=gate, failures=failures):
+        def migrate_and_reserve(path=path, gate=gate, failures=failures):
             gate.wait()
             try:
                 migrate(path)
-                Reserve(reserve_of(path)).reserve()
+                Reserve(reserve_path(path)).reserve()
             except StateError as error:
                 failures.append(error)
 
-        threads = [threading.Thread(target=bring_up) for _ in range(6)]
+        threads = [threading.Thread(target=migrate_and_reserve) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -144,8 +144,8 @@ def test_those_who_come_at_once_all_get_a_database(tmp_path):
         assert failures == []
 
 
-def test_a_power_cut_while_the_file_was_made_is_rolled_back(tmp_path):
-    """Before the write-ahead log there is a rollback journal, which a reader must apply."""
+def test_a_power_cut_during_creation_is_rolled_back(tmp_path):
+    """Before the write-ahead log is in use, a reader must apply the rollback journal."""
     made, database = tmp_path / "made", tmp_path / "spsd.sqlite"
     with closing(sqlite3.connect(made, isolation_level=None)) as connection:
         connection.execute("PRAGMA cache_size = 1")

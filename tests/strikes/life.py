@@ -198,7 +198,7 @@ class Life:
             clock=Clock(_now, _now),
             limits=Limits(least_progress_bytes=10),
             report=self._tell,
-            through=self._through,
+            wrap_ports=self._through,
         )
         async with opening as self.daemon:
             for task in self._resuming():

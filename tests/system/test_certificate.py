@@ -1,4 +1,4 @@
-"""TODO."""
+"""The self-signed certificate, and the errors of certificates and keys that cannot be used."""
 
 import http.server
 import socket
@@ -47,16 +47,16 @@ def port(pair):
 
 @needs.program("curl")
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "appliance-7.lab.example"])
-def test_curl_verifies_it(pair, port, host):
+def test_curl_verifies_the_certificate(pair, port, host):
     url = f"https://{host}:{port}/"
     resolve = f"appliance-7.lab.example:{port}:127.0.0.1"
     call = ["curl", "-sS", "--noproxy", "*", "--resolve", resolve, url]
-    trusting = subprocess.run([*call, "--cacert", pair[0]], capture_output=True, check=False)
-    assert trusting.stdout == b"hi", trusting.stderr
+    trusted = subprocess.run([*call, "--cacert", pair[0]], capture_output=True, check=False)
+    assert trusted.stdout == b"hi", trusted.stderr
     assert subprocess.run(call, capture_output=True, check=False).returncode == 60
 
 
-def test_a_strict_client_verifies_it(pair, port):
+def test_a_strict_client_verifies_the_certificate(pair, port):
     context = ssl.create_default_context(cafile=pair[0])
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with (
@@ -66,13 +66,13 @@ def test_a_strict_client_verifies_it(pair, port):
         assert channel.version() == "TLSv1.3"
 
 
-def test_it_stays_the_same(pair):
+def test_a_valid_pair_is_not_replaced(pair):
     before = [path.read_bytes() for path in pair]
     assert ensure_self_signed(pair[0].parent, hostname="other") == pair
     assert [path.read_bytes() for path in pair] == before
 
 
-def test_only_the_owner_reads_the_key_and_no_scratch_is_left(pair):
+def test_only_the_owner_can_read_the_key_and_no_temporary_file_is_left(pair):
     assert pair[1].stat().st_mode & 0o777 == 0o600
     assert pair[0].parent.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in pair[0].parent.iterdir()} == {"certificate.pem", "key.pem"}
@@ -80,7 +80,7 @@ def test_only_the_owner_reads_the_key_and_no_scratch_is_left(pair):
 
 @pytest.mark.parametrize("name", ["certificate.pem", "key.pem"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "foreign"])
-def test_a_pair_of_no_use_is_made_anew(pair, tmp_path, name, damage):
+def test_an_unusable_pair_is_replaced(pair, tmp_path, name, damage):
     path = pair[0].parent / name
     match damage:
         case "missing":
@@ -93,21 +93,21 @@ def test_a_pair_of_no_use_is_made_anew(pair, tmp_path, name, damage):
     server_context(*ensure_self_signed(pair[0].parent, hostname="x"))
 
 
-def test_an_expired_one_is_made_anew(tmp_path, monkeypatch):
+def test_an_expired_certificate_is_replaced(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(subject, "LIFETIME", timedelta(hours=1))
         old = fingerprint(ensure_self_signed(tmp_path, hostname="x")[0])
     assert fingerprint(ensure_self_signed(tmp_path, hostname="x")[0]) != old
 
 
-def test_a_scratch_file_that_a_power_cut_left_is_no_obstacle(tmp_path):
+def test_a_temporary_file_from_a_power_cut_is_replaced(tmp_path):
     (tmp_path / ".key.pem.new").write_bytes(b"half")
     _, key = ensure_self_signed(tmp_path, hostname="x")
     assert key.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("hostname", ["", "localhost", "münchen", "a" * 64 + ".example"])
-def test_any_host_name_will_do(tmp_path, hostname):
+def test_every_host_name_gives_a_certificate(tmp_path, hostname):
     path, _ = ensure_self_signed(tmp_path, hostname=hostname)
     loaded = x509.load_pem_x509_certificate(path.read_bytes())
     names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -120,13 +120,13 @@ def test_an_unusable_directory_is_a_state_error(tmp_path):
         ensure_self_signed(tmp_path / "file" / "tls", hostname="x")
 
 
-def test_files_that_do_not_fit_are_named(pair, tmp_path):
+def test_a_key_of_another_certificate_is_named(pair, tmp_path):
     _, other = ensure_self_signed(tmp_path / "other", hostname="x")
-    with pytest.raises(ConfigurationError, match=f"{other}: does not fit the certificate"):
+    with pytest.raises(ConfigurationError, match=f"{other}: does not belong to the certificate"):
         server_context(pair[0], other)
 
 
-def test_a_locked_key_is_refused_without_a_question(pair):
+def test_an_encrypted_key_is_refused_without_a_prompt(pair):
     private = serialization.load_pem_private_key(pair[1].read_bytes(), None)
     pair[1].write_bytes(
         private.private_bytes(
@@ -135,17 +135,17 @@ def test_a_locked_key_is_refused_without_a_question(pair):
             serialization.BestAvailableEncryption(b"secret"),
         )
     )
-    with pytest.raises(ConfigurationError, match="is no unencrypted private key"):
+    with pytest.raises(ConfigurationError, match="is not an unencrypted private key"):
         server_context(*pair)
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_bad_file_is_named(pair, which):
-    pair[which].write_bytes(b"nothing")
-    with pytest.raises(ConfigurationError, match=str(pair[which])):
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_bad_file_is_named(pair, index):
+    pair[index].write_bytes(b"nothing")
+    with pytest.raises(ConfigurationError, match=str(pair[index])):
         server_context(*pair)
-    pair[which].unlink()
-    with pytest.raises(ConfigurationError, match=f"{pair[which]}: cannot be read"):
+    pair[index].unlink()
+    with pytest.raises(ConfigurationError, match=f"{pair[index]}: cannot be read"):
         server_context(*pair)
 
 

@@ -1,4 +1,4 @@
-"""The machine that the tests run on."""
+"""Load and name of a Linux machine: the one that the tests run on."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from dataclasses import astuple
 import pytest
 
 from spsd.failures import ApplianceError, FailureCode
-from spsd.system.host import KEEP_S, LinuxHost
+from spsd.system.host import READING_MAX_AGE_S, LinuxHost
 
 
 class Clock:
@@ -42,27 +42,27 @@ async def test_a_reading_is_of_this_machine(machine, tmp_path):
     assert all(isinstance(value, float) for value in astuple(load))
 
 
-async def test_the_first_reading_has_a_use_to_tell_of(machine):
+async def test_the_first_reading_has_a_cpu_use(machine):
     assert (await machine.load()).cpu > 0
 
 
 async def test_a_second_reading_within_a_second_is_the_first(machine, clock):
     first = await machine.load()
-    clock.seconds += KEEP_S - 0.01
+    clock.seconds += READING_MAX_AGE_S - 0.01
     assert await machine.load() is first
     clock.seconds += 0.02
     assert await machine.load() is not first
 
 
-async def test_many_who_ask_at_once_are_told_the_same(machine):
+async def test_simultaneous_calls_share_a_reading(machine):
     first, *others = await asyncio.gather(*(machine.load() for _ in range(20)))
     assert first.cpu > 0
     assert all(other is first for other in others)
 
 
-async def test_work_is_seen_whichever_thread_reads(machine, clock):
+async def test_cpu_use_is_measured_whichever_thread_reads(machine, clock):
     def work():
-        # Of a process: whose time is "nice" on the whole machine is "user" of its own.
+        # Processor time, since a niced process gets little of it on a busy machine.
         before = time.thread_time()
         while time.thread_time() - before < 0.2:
             pass
@@ -70,27 +70,27 @@ async def test_work_is_seen_whichever_thread_reads(machine, clock):
     for _ in range(3):
         await machine.load()
         await asyncio.to_thread(work)
-        clock.seconds += KEEP_S
+        clock.seconds += READING_MAX_AGE_S
         assert (await machine.load()).cpu > 0
 
 
-async def test_one_who_gives_up_takes_nothing_from_the_others(machine):
-    hasty = asyncio.create_task(machine.load())
+async def test_a_cancelled_call_leaves_the_next_reading_complete(machine):
+    cancelled = asyncio.create_task(machine.load())
     await asyncio.sleep(0)
-    hasty.cancel()
+    cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await hasty
+        await cancelled
     assert (await machine.load()).cpu > 0
 
 
-async def test_a_file_system_that_does_not_answer_has_a_name(clock, tmp_path):
+async def test_a_file_system_that_cannot_be_read_is_named(clock, tmp_path):
     machine = LinuxHost(tmp_path / "gone", clock=clock)
     with pytest.raises(ApplianceError, match="gone") as caught:
         await machine.load()
     assert caught.value.code is FailureCode.DISK
 
 
-async def test_the_machine_is_called_what_it_calls_itself(machine):
+async def test_the_name_is_the_host_name_of_the_machine(machine):
     name = await machine.name()
     assert name.hostname == socket.gethostname().partition(".")[0]
     assert "." not in name.hostname

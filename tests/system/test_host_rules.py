@@ -1,4 +1,4 @@
-"""TODO."""
+"""The pure rules about a machine: its domain, its host name, and its processor use."""
 
 import pytest
 
@@ -59,5 +59,5 @@ def test_a_full_name_is_split_and_a_bare_one_completed(full, resolver, name):
         (CpuTime(50, 200), CpuTime(52, 201), 100.0),
     ],
 )
-def test_how_busy_the_processors_were(before, after, percent):
+def test_processor_use_between_two_readings(before, after, percent):
     assert busy_percent(before, after) == percent

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Lines of the log: as text, with priorities for the journal, and as JSON."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spsd.system.logs import LogFormat, log_handler, names_journal
+from spsd.system.logs import LogFormat, is_journal, log_handler
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def stream(tmp_path):
         yield file
 
 
-def journal(stream):
-    there = os.fstat(stream.fileno())
-    return {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
+def journal_environment(stream):
+    status = os.fstat(stream.fileno())
+    return {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
 
 
-def logged(environ, stream, wanted=LogFormat.AUTO, level=logging.ERROR, extra=None):
-    """One line with a traceback, through a real logger, as it stands in the file."""
-    handler = log_handler(environ, stream, wanted)
+def logged(environ, stream, log_format=LogFormat.AUTO, level=logging.ERROR, extra=None):
+    """The lines in the file after one record with a traceback."""
+    handler = log_handler(environ, stream, log_format)
     logger = logging.getLogger("spsd.x")
     try:
         1 / 0  # noqa: B018
@@ -44,48 +44,48 @@ def logged(environ, stream, wanted=LogFormat.AUTO, level=logging.ERROR, extra=No
     ("level", "priority"), [(10, 7), (20, 6), (30, 4), (40, 3), (50, 2), (25, 6)]
 )
 def test_the_journal_gets_the_level_on_each_line(stream, level, priority):
-    lines = logged(journal(stream), stream, level=level)
+    lines = logged(journal_environment(stream), stream, level=level)
     assert lines[0] == f"<{priority}>spsd.x: no luck"
     assert len(lines) > 3
     assert all(line.startswith(f"<{priority}>") for line in lines)
 
 
-def test_people_get_time_and_level(stream):
+def test_text_has_time_and_level(stream):
     assert logged({}, stream)[0].endswith(" ERROR spsd.x: no luck")
 
 
-def test_text_has_its_time_in_the_journal_too(stream):
-    first = logged(journal(stream), stream, LogFormat.TEXT)[0]
+def test_explicit_text_has_the_time_in_the_journal_as_well(stream):
+    first = logged(journal_environment(stream), stream, LogFormat.TEXT)[0]
     assert re.fullmatch(r"<3>\d{4}-\S+ \S+ ERROR spsd\.x: no luck", first)
 
 
-def test_programs_get_one_object_a_line(stream):
+def test_json_is_one_object_per_line(stream):
     extra = {"job": "k", "action": "fail", "state": "failed", "attempt": 2, "code": "dns"}
     [line] = logged({}, stream, LogFormat.JSON, extra=extra)
-    told = json.loads(line)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", told.pop("time"))
-    assert "ZeroDivisionError" in told.pop("exception")
-    assert told == {"level": "error", "logger": "spsd.x", "message": "no luck\nat all", **extra}
+    document = json.loads(line)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", document.pop("time"))
+    assert "ZeroDivisionError" in document.pop("exception")
+    assert document == {"level": "error", "logger": "spsd.x", "message": "no luck\nat all", **extra}
 
 
-def test_what_a_line_has_not_is_not_there(stream):
-    told = json.loads(logged({}, stream, LogFormat.JSON, extra={"code": None})[0])
-    assert set(told) == {"time", "level", "logger", "message", "exception"}
+def test_a_field_without_a_value_is_left_out(stream):
+    document = json.loads(logged({}, stream, LogFormat.JSON, extra={"code": None})[0])
+    assert set(document) == {"time", "level", "logger", "message", "exception"}
 
 
-def test_json_in_the_journal_has_its_priority(stream):
-    [line] = logged(journal(stream), stream, LogFormat.JSON)
+def test_json_has_its_priority_in_the_journal(stream):
+    [line] = logged(journal_environment(stream), stream, LogFormat.JSON)
     assert line.startswith('<3>{"time": ')
 
 
-@pytest.mark.parametrize("told", ["", "1", "1:2", ":", "x:y"])
-def test_another_stream_is_not_the_journals(stream, told):
-    assert not names_journal({"JOURNAL_STREAM": told}, stream)
+@pytest.mark.parametrize("value", ["", "1", "1:2", ":", "x:y"])
+def test_another_stream_is_not_the_journal(stream, value):
+    assert not is_journal({"JOURNAL_STREAM": value}, stream)
 
 
-def test_a_stream_without_descriptor_is_not_the_journals(stream):
-    environ = journal(stream)
-    assert names_journal(environ, stream)
+def test_a_stream_without_descriptor_is_not_the_journal(stream):
+    environ = journal_environment(stream)
+    assert is_journal(environ, stream)
     stream.close()
-    assert not names_journal(environ, stream)
-    assert not names_journal(environ, io.StringIO())
+    assert not is_journal(environ, stream)
+    assert not is_journal(environ, io.StringIO())

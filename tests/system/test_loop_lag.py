@@ -1,35 +1,35 @@
-"""TODO."""
+"""The measured delay of the two event loops."""
 
 import asyncio
 import time
 
-from spsd.system.loop_thread import DOWNLOADS, REQUESTS, open_loop_thread, watch_lag
+from spsd.system.loop_thread import DOWNLOADS, REQUESTS, measure_lag, open_loop_thread
 from testbed.waiting import until
 
 BUSY_S = 0.4
-"""Longer than there is between two looks. On a busy machine a look may miss it all the same."""
+"""Longer than the interval between two measurements, of which one may still miss it."""
 
 
-async def test_a_loop_that_is_kept_busy_is_late():
+async def test_a_busy_loop_has_a_lag():
     lags = []
 
-    def seen(loop, at_least):
+    def measured(loop, at_least):
         return any(name == loop and lag >= at_least for name, lag in lags)
 
-    async def dawdle():
+    async def block_the_loop():
         end = time.monotonic() + BUSY_S
         while time.monotonic() < end:
             pass
 
     async with open_loop_thread("spsd-lag") as thread, asyncio.timeout(30):
-        look = watch_lag(thread, lambda *told: lags.append(told), every_s=BUSY_S / 2)
-        watching = asyncio.create_task(look)
-        await until(lambda: seen(REQUESTS, 0) and seen(DOWNLOADS, 0))
-        while not seen(DOWNLOADS, BUSY_S / 4):
-            await thread.run(dawdle())
-        while not seen(REQUESTS, BUSY_S / 4):
-            await dawdle()
-            await asyncio.sleep(0)  # the look that is due
-        watching.cancel()
-        await asyncio.wait([watching])
-    assert watching.cancelled()
+        measuring = measure_lag(thread, lambda *lag: lags.append(lag), every_s=BUSY_S / 2)
+        task = asyncio.create_task(measuring)
+        await until(lambda: measured(REQUESTS, 0) and measured(DOWNLOADS, 0))
+        while not measured(DOWNLOADS, BUSY_S / 4):
+            await thread.run(block_the_loop())
+        while not measured(REQUESTS, BUSY_S / 4):
+            await block_the_loop()
+            await asyncio.sleep(0)  # for the measurement that is due
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The second event loop: results, errors, cancellation, its end, and its priority."""
 
 import asyncio
 import os
@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from spsd.system import loop_thread as niceness
+from spsd.system import loop_thread as subject
 from spsd.system.loop_thread import (
-    STEP,
+    NICE_STEP,
     LoopEndedError,
     LoopThread,
     lower_priority,
@@ -36,7 +36,7 @@ async def test_work_runs_in_another_loop_and_thread(thread):
     assert await thread.run(identity()) == (loop, name)
 
 
-async def test_what_it_raises_comes_through_as_it_is(thread):
+async def test_an_error_of_the_work_is_raised_unchanged(thread):
     raised = KeyError("this one")
 
     async def fail():
@@ -49,7 +49,7 @@ async def test_what_it_raises_comes_through_as_it_is(thread):
 
 
 class Slow:
-    """Work that takes its time to end once it is cancelled."""
+    """Work that ends some time after it is cancelled: when ``cleaned`` is set."""
 
     def __init__(self, *, ends=None):
         self.begun, self.cancelled, self.over = (threading.Event() for _ in range(3))
@@ -70,16 +70,16 @@ class Slow:
             raise
 
 
-async def on(event):
+async def wait_for(event):
     await asyncio.to_thread(event.wait)
 
 
 async def test_a_cancel_is_passed_on_and_waited_for(thread):
     slow = Slow()
     waiting = asyncio.create_task(thread.run(slow.work()))
-    await on(slow.begun)
+    await wait_for(slow.begun)
     waiting.cancel()
-    await on(slow.cancelled)
+    await wait_for(slow.cancelled)
     await thread.wait_for_iteration()
     assert not waiting.done()
     thread._loop.call_soon_threadsafe(slow.cleaned.set)
@@ -88,38 +88,38 @@ async def test_a_cancel_is_passed_on_and_waited_for(thread):
     assert slow.over.is_set()
 
 
-async def test_a_second_cancel_waits_as_well(thread):
-    """It reaches the clean-up, as it would here; that ends, and only then the wait does."""
+async def test_a_second_cancel_is_waited_for_as_well(thread):
+    """It interrupts the clean-up, as in one loop, and the call returns when that has ended."""
     slow = Slow()
     waiting = asyncio.create_task(thread.run(slow.work()))
-    await on(slow.begun)
+    await wait_for(slow.begun)
     waiting.cancel()
-    await on(slow.cancelled)
+    await wait_for(slow.cancelled)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not slow.over.is_set()
-    assert await thread.run(tasks()) == 1
+    assert await thread.run(count_other_tasks()) == 1
 
 
-async def tasks():
+async def count_other_tasks():
     return len(asyncio.all_tasks() - {asyncio.current_task()})
 
 
-async def test_what_a_cancelled_one_fails_with_comes_through(thread):
+async def test_an_error_after_a_cancel_is_raised(thread):
     slow = Slow(ends=ValueError("a bug"))
     waiting = asyncio.create_task(thread.run(slow.work()))
-    await on(slow.begun)
+    await wait_for(slow.begun)
     waiting.cancel()
     thread._loop.call_soon_threadsafe(slow.cleaned.set)
     with pytest.raises(ValueError, match="a bug"):
         await waiting
 
 
-async def test_a_result_in_spite_of_a_cancel_is_none(thread):
+async def test_a_result_after_a_cancel_is_dropped(thread):
     slow = Slow(ends="a result")
     waiting = asyncio.create_task(thread.run(slow.work()))
-    await on(slow.begun)
+    await wait_for(slow.begun)
     waiting.cancel()
     thread._loop.call_soon_threadsafe(slow.cleaned.set)
     with pytest.raises(asyncio.CancelledError):
@@ -135,9 +135,9 @@ async def test_a_cancel_that_meets_the_end_is_not_lost(thread, ends):
 
     waiting = asyncio.create_task(thread.run(end()))
     await asyncio.sleep(0)
-    # It ends over there while this loop stands still: both are news of its next turn.
+    # The work ends while this loop is blocked, so that the next iteration sees both events.
     over = threading.Event()
-    thread._loop.call_soon_threadsafe(later, thread._loop, over.set, 5)
+    thread._loop.call_soon_threadsafe(call_later, thread._loop, over.set, 5)
     while not over.is_set():
         pass
     waiting.cancel()
@@ -145,28 +145,28 @@ async def test_a_cancel_that_meets_the_end_is_not_lost(thread, ends):
         await waiting
 
 
-def later(loop, callback, wait_for_iteration):
-    if wait_for_iteration == 0:
+def call_later(loop, callback, iterations):
+    if iterations == 0:
         callback()
     else:
-        loop.call_soon(later, loop, callback, wait_for_iteration - 1)
+        loop.call_soon(call_later, loop, callback, iterations - 1)
 
 
-async def test_one_that_is_cancelled_before_it_begins_leaves_nothing(thread):
+async def test_work_that_is_cancelled_before_it_begins_leaves_no_task(thread):
     waiting = asyncio.create_task(thread.run(asyncio.sleep(60)))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await thread.run(tasks()) == 1
+    assert await thread.run(count_other_tasks()) == 1
 
 
-async def test_closing_ends_what_still_runs():
+async def test_closing_cancels_running_work():
     slow = Slow()
     slow.cleaned.set()
     async with open_loop_thread(NAME) as thread:
         waiting = asyncio.create_task(thread.run(slow.work()))
-        await on(slow.begun)
+        await wait_for(slow.begun)
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert slow.over.is_set()
@@ -176,39 +176,39 @@ async def test_closing_ends_what_still_runs():
         await thread.wait_for_iteration()
 
 
-async def test_a_cancelled_closing_closes():
+async def test_a_cancelled_close_is_completed():
     opened = []
 
-    async def use():
+    async def use_it():
         async with open_loop_thread(NAME) as thread:
             opened.append(thread)
 
-    using = asyncio.create_task(use())
+    using = asyncio.create_task(use_it())
     while not opened:
         await asyncio.sleep(0)
     using.cancel()
     with pytest.raises(asyncio.CancelledError):
         await using
     assert opened[0]._loop.is_closed()
-    assert not [one for one in threading.enumerate() if one.name.startswith(NAME)]
+    assert not [t for t in threading.enumerate() if t.name.startswith(NAME)]
 
 
-async def test_a_context_is_opened_and_closed_over_there(thread):
-    met = []
+async def test_a_context_is_entered_and_exited_in_the_second_loop(thread):
+    events = []
 
     @asynccontextmanager
     async def context():
-        met.append(await identity())
+        events.append(await identity())
         yield "inside"
-        met.append(await identity())
+        events.append(await identity())
 
     async with thread.entered(context()) as value:
         assert value == "inside"
-    assert met == [await thread.run(identity())] * 2
+    assert events == [await thread.run(identity())] * 2
 
 
-async def test_a_context_whose_opening_is_cancelled_is_closed(thread):
-    met, gate, begun = [], asyncio.Event(), threading.Event()
+async def test_a_context_whose_entry_is_cancelled_is_exited(thread):
+    events, gate, begun = [], asyncio.Event(), threading.Event()
 
     @asynccontextmanager
     async def context():
@@ -216,35 +216,35 @@ async def test_a_context_whose_opening_is_cancelled_is_closed(thread):
         try:
             await gate.wait()
         except asyncio.CancelledError:
-            met.append("opened all the same")
+            events.append("opened all the same")
         yield
-        met.append("closed")
+        events.append("closed")
 
-    async def use():
+    async def use_it():
         async with thread.entered(context()):
-            met.append("inside")
+            events.append("inside")
 
-    using = asyncio.create_task(use())
-    await on(begun)
+    using = asyncio.create_task(use_it())
+    await wait_for(begun)
     using.cancel()
     with pytest.raises(asyncio.CancelledError):
         await using
-    assert met == ["opened all the same", "closed"]
+    assert events == ["opened all the same", "closed"]
 
 
-async def test_a_loop_that_dies_ends_whoever_waits_for_it():
-    def die():
-        raise SystemExit("no loop any more")
+async def test_the_end_of_the_loop_ends_every_waiting_call():
+    def end_the_loop():
+        raise SystemExit("the end of the loop")
 
     thread = LoopThread(NAME)
     work = asyncio.create_task(thread.run(asyncio.sleep(60)))
-    watch = asyncio.create_task(thread.watch())
+    ending = asyncio.create_task(thread.raise_when_ended())
     await thread.wait_for_iteration()
-    thread._loop.call_soon_threadsafe(die)
-    ended, seen = await asyncio.gather(work, watch, return_exceptions=True)
+    thread._loop.call_soon_threadsafe(end_the_loop)
+    work_error, loop_error = await asyncio.gather(work, ending, return_exceptions=True)
     # The work that ran there was cancelled when the loop ended.
-    assert isinstance(ended, asyncio.CancelledError)
-    assert isinstance(seen, LoopEndedError)
+    assert isinstance(work_error, asyncio.CancelledError)
+    assert isinstance(loop_error, LoopEndedError)
     with pytest.raises(LoopEndedError) as caught:
         await thread.wait_for_iteration()
     assert isinstance(caught.value.__cause__, SystemExit)
@@ -252,43 +252,42 @@ async def test_a_loop_that_dies_ends_whoever_waits_for_it():
         await thread.close()
 
 
-async def test_its_thread_gives_way(thread):
+async def test_its_threads_have_a_lower_priority(thread):
     ours = os.getpriority(os.PRIO_PROCESS, 0)
 
     async def nice():
         return os.getpriority(os.PRIO_PROCESS, 0)
 
-    assert await thread.run(nice()) == min(19, ours + STEP)
+    assert await thread.run(nice()) == min(19, ours + NICE_STEP)
     assert await thread.run(asyncio.to_thread(os.getpriority, os.PRIO_PROCESS, 0)) == min(
-        19, ours + STEP
+        19, ours + NICE_STEP
     )
     assert os.getpriority(os.PRIO_PROCESS, 0) == ours
 
 
-def test_to_give_way_twice_is_to_give_way_once():
-    """A thread is born as nice as the one that starts it."""
-    found = []
+def test_lowering_the_priority_twice_lowers_it_once():
+    """A new thread inherits the niceness of the thread that starts it."""
+    niceness = []
 
     def work():
         lower_priority()
         lower_priority()
-        found.append(os.getpriority(os.PRIO_PROCESS, 0))
+        niceness.append(os.getpriority(os.PRIO_PROCESS, 0))
 
-    one = threading.Thread(target=work)
-    one.start()
-    one.join()
-    assert found == [min(19, os.getpriority(os.PRIO_PROCESS, os.getpid()) + STEP)]
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert niceness == [min(19, os.getpriority(os.PRIO_PROCESS, os.getpid()) + NICE_STEP)]
 
 
-async def test_a_system_that_refuses_is_told_of_once(monkeypatch, caplog):
+async def test_a_refused_priority_is_logged_once(monkeypatch, caplog):
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(niceness.os, "setpriority", refuse)
+    monkeypatch.setattr(subject.os, "setpriority", refuse)
     async with open_loop_thread(NAME) as thread:
         assert await thread.run(asyncio.sleep(0, "it works")) == "it works"
         assert isinstance(await asyncio.to_thread(lower_priority), PermissionError)
-    [told] = caplog.messages
-    assert told == (
-        "the thread spsd-test cannot give way to requests: [Errno 1] Operation not permitted"
-    )
+    assert caplog.messages == [
+        "the thread spsd-test runs without a lower priority: [Errno 1] Operation not permitted"
+    ]

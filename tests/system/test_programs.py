@@ -1,4 +1,4 @@
-"""Programs that fail, flood, hang, leave children behind, or cannot be run."""
+"""Programs that fail, write much output, hang, leave children behind, or cannot be run."""
 
 import asyncio
 import os
@@ -31,8 +31,8 @@ async def run(command: list[str], *, limit_s: float = 20, grace_s: float = GRACE
     return ended
 
 
-async def line(fifo: Path) -> str:
-    """What a program writes into a pipe by name, as soon as it does."""
+async def read_line(fifo: Path) -> str:
+    """What a program writes into a named pipe; it waits for that."""
     return await asyncio.to_thread(fifo.read_text)
 
 
@@ -48,13 +48,13 @@ def alive(pid: int) -> bool:
 
 
 async def until_gone(pid: int) -> None:
-    """A killed process goes when the kernel gets round to it."""
+    """Wait for the end of a killed process, which the kernel may delay."""
     await until(lambda: not alive(pid))
 
 
 @pytest.fixture
-def typed() -> Iterator[None]:
-    """Something waits on our own standard input."""
+def input_waiting() -> Iterator[None]:
+    """The standard input of this process has data to read."""
     saved = os.dup(0)
     reading, writing = os.pipe()
     os.write(writing, b"typed")
@@ -66,12 +66,12 @@ def typed() -> Iterator[None]:
     os.close(saved)
 
 
-async def test_both_outputs_come_in_order_and_nothing_goes_in(script, typed):
+async def test_output_is_in_order_and_the_input_is_empty(script, input_waiting):
     command = script("echo out; echo err >&2; cat; exit 7")
     assert await run(command) == ProgramEnded(7, "out\nerr\n")
 
 
-async def test_arguments_are_no_shell_s(script):
+async def test_no_shell_expands_the_arguments(script):
     ended = await run([*script('printf "%s|" "$@"'), "a b", "$HOME", ";"])
     assert ended.output == "a b|$HOME|;|"
 
@@ -84,22 +84,23 @@ async def test_the_environment_has_the_path_the_facts_and_no_secret(script, monk
     monkeypatch.setenv("SECRET", "s3cret")
     ended = await run_program(script("env"), limit_s=20, facts={"FACT": "a fact"})
     assert isinstance(ended, ProgramEnded)
-    seen = dict(one.split("=", 1) for one in ended.output.splitlines())
-    assert seen.pop("PATH") == os.environ["PATH"]
-    # The shell adds these two.
-    assert {name: seen[name] for name in seen if name not in ("PWD", "_", "SHLVL", "OLDPWD")} == {
+    environ = dict(line.split("=", 1) for line in ended.output.splitlines())
+    assert environ.pop("PATH") == os.environ["PATH"]
+    # The shell adds these variables.
+    by_the_shell = ("PWD", "_", "SHLVL", "OLDPWD")
+    assert {name: environ[name] for name in environ if name not in by_the_shell} == {
         "FACT": "a fact"
     }
 
 
-async def test_a_flood_is_read_and_dropped(script):
+async def test_output_over_the_limit_is_read_and_dropped(script):
     ended = await run(script("head -c 3000000 /dev/zero | tr '\\0' x; echo end"))
     assert ended.status == 0
     assert ended.output == "x" * OUTPUT_LIMIT
     assert ended.left_out == 3_000_004 - OUTPUT_LIMIT
 
 
-async def test_what_is_no_text_is_shown_all_the_same(script):
+async def test_output_that_is_not_utf_8_is_decoded_with_replacements(script):
     assert (await run(script("printf 'a\\377b'"))).output == "a\ufffdb"
 
 
@@ -112,7 +113,7 @@ async def test_what_is_no_text_is_shown_all_the_same(script):
         ("no program", 0o755, "Exec format error"),
     ],
 )
-async def test_what_cannot_be_run_has_a_reason(tmp_path, text, mode, reason):
+async def test_a_program_that_cannot_be_run_gives_a_reason(tmp_path, text, mode, reason):
     path = tmp_path / "program"
     if text is not None:
         path.write_text(text)
@@ -120,31 +121,31 @@ async def test_what_cannot_be_run_has_a_reason(tmp_path, text, mode, reason):
     assert await run_program([str(path)], limit_s=5) == ProgramNotStarted(reason)
 
 
-async def test_a_path_that_no_program_has():
+async def test_a_path_with_a_nul_gives_a_reason():
     assert await run_program(["/a\0b"], limit_s=5) == ProgramNotStarted("embedded null byte")
 
 
 async def test_at_the_limit_the_whole_group_is_killed(script, fifo):
     command = script(f"echo begun; sleep 600 & echo $! > {fifo}; wait")
-    reading = asyncio.ensure_future(line(fifo))
+    reading = asyncio.ensure_future(read_line(fifo))
     ended = await run(command, limit_s=1)
     assert ended == ProgramEnded(-signal.SIGKILL, "begun\n", timed_out=True)
     await until_gone(int(await reading))
 
 
 async def test_a_grandchild_does_not_outlive_its_program(script, fifo):
-    """It also holds the output open: the end is not waited for in vain."""
-    reading = asyncio.ensure_future(line(fifo))
+    """It also holds the output open, which must not delay the result."""
+    reading = asyncio.ensure_future(read_line(fifo))
     async with asyncio.timeout(10):
         ended = await run(script(f"sleep 600 & echo $! > {fifo}; echo done"))
     assert ended == ProgramEnded(0, "done\n")
     await until_gone(int(await reading))
 
 
-async def test_who_leaves_the_group_is_not_waited_for(script, fifo, tmp_path):
+async def test_a_process_that_leaves_the_group_is_not_waited_for(script, fifo, tmp_path):
     left = tmp_path / "left"
     os.mkfifo(left)
-    reading = asyncio.ensure_future(line(fifo))
+    reading = asyncio.ensure_future(read_line(fifo))
     leaver = f"setsid sh -c 'echo > {left}; echo $$ > {fifo}; exec sleep 600'"
     command = script(f"{leaver} & read ignored < {left}; echo done")
     ended = await run(command, grace_s=0.1)
@@ -155,7 +156,7 @@ async def test_who_leaves_the_group_is_not_waited_for(script, fifo, tmp_path):
 async def test_a_cancel_kills_the_group(script, fifo):
     command = script(f"sleep 600 & echo $$ $! > {fifo}; wait")
     running = asyncio.create_task(run_program(command, limit_s=600))
-    pids = [int(pid) for pid in (await line(fifo)).split()]
+    pids = [int(pid) for pid in (await read_line(fifo)).split()]
     assert all(alive(pid) for pid in pids)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -166,13 +167,13 @@ async def test_a_cancel_kills_the_group(script, fifo):
 
 
 async def test_a_cancel_before_the_start_leaves_nothing(script, tmp_path):
-    """Whichever step the cancel hits, no process and no descriptor is left."""
+    """Whichever step is cancelled, no process and no descriptor is left."""
     me = psutil.Process()
     before = me.num_fds()
     command = script("exec sleep 600")
-    for wait_for_iteration in range(8):
+    for iterations in range(8):
         running = asyncio.create_task(run_program(command, limit_s=600))
-        for _ in range(wait_for_iteration):
+        for _ in range(iterations):
             await asyncio.sleep(0)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The notifications that systemd gets."""
 
 import asyncio
 import os
@@ -52,56 +52,56 @@ def test_an_abstract_socket_is_reached():
 
 
 async def wait_for_iteration():
-    """A second loop that turns at once."""
+    """A second loop that runs an iteration at once."""
 
 
-async def test_the_watchdog_is_fed_twice_in_its_time(manager):
+async def test_the_watchdog_gets_two_messages_in_its_time(manager):
     manager.setblocking(False)
     loop = asyncio.get_running_loop()
     notifier = Notifier.from_environment(
         environ(manager, WATCHDOG_USEC="200000", WATCHDOG_PID=str(os.getpid()))
     )
     begun = loop.time()
-    watching = asyncio.create_task(notifier.watch(wait_for_iteration))
+    feeding = asyncio.create_task(notifier.feed_watchdog(wait_for_iteration))
     async with asyncio.timeout(5):
         for _ in range(4):
             assert await loop.sock_recv(manager, 99) == b"WATCHDOG=1"
     assert 0.25 < loop.time() - begun < 2
-    watching.cancel()
+    feeding.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await watching
+        await feeding
 
 
-async def test_a_second_loop_that_stands_still_starves_the_watchdog(manager):
+async def test_a_blocked_second_loop_stops_the_watchdog_messages(manager):
     manager.setblocking(False)
-    loop, turned = asyncio.get_running_loop(), asyncio.Event()
+    loop, iterated = asyncio.get_running_loop(), asyncio.Event()
     notifier = Notifier.from_environment(environ(manager, WATCHDOG_USEC="20000"))
-    watching = asyncio.create_task(notifier.watch(turned.wait))
+    feeding = asyncio.create_task(notifier.feed_watchdog(iterated.wait))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await loop.sock_recv(manager, 99)
-    turned.set()
+    iterated.set()
     async with asyncio.timeout(5):
         assert await loop.sock_recv(manager, 99) == b"WATCHDOG=1"
-    watching.cancel()
+    feeding.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await watching
+        await feeding
 
 
 @pytest.mark.parametrize(
     "more",
     [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}],
 )
-async def test_nobody_watches(manager, more):
+async def test_without_a_watchdog_for_this_process_nothing_is_sent(manager, more):
     async with asyncio.timeout(1):
-        await Notifier.from_environment(environ(manager, **more)).watch(wait_for_iteration)
+        await Notifier.from_environment(environ(manager, **more)).feed_watchdog(wait_for_iteration)
 
 
 async def test_without_systemd_nothing_happens():
     notifier = Notifier.from_environment({"WATCHDOG_USEC": "1000"})
     notifier.ready("x")
     async with asyncio.timeout(1):
-        await notifier.watch(wait_for_iteration)
+        await notifier.feed_watchdog(wait_for_iteration)
 
 
 def test_a_vanished_socket_is_logged_once(tmp_path, caplog):

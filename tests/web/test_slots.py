@@ -8,7 +8,7 @@ import pytest
 from spsd.digest import Sha256
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.slots.reservations import Holder
-from spsd.system.host import slot_named
+from spsd.system.host import slot_on_command_line
 from tests.web.conftest import Api
 
 SLOTS = "/api/firmware/slots"
@@ -175,4 +175,4 @@ async def test_images_deleted_before_a_power_cut_are_freed(api: Api, filled: Pat
     ],
 )
 def test_the_kernel_command_line(line: str, slot: int | None) -> None:
-    assert slot_named(line) == slot
+    assert slot_on_command_line(line) == slot

@@ -86,7 +86,7 @@ def exchanges(draw):
 def test_every_response_gets_the_verdict_of_the_first_row_that_holds(exchange):
     holding = [row for row in HEAD.rows if row.holds(exchange)]
     verdict = judge(exchange.request, exchange.prefix, exchange.head, now=NOW, windows=TINY)
-    assert str(HEAD.row(exchange).outcome.of(exchange)) == str(verdict)
+    assert str(HEAD.row(exchange).outcome.decide(exchange)) == str(verdict)
     assert holding[0] is HEAD.row(exchange)
     assert isinstance(verdict, Append | RequestAgain | Compare | Complete | Reject | Restart)
 
