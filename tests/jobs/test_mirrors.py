@@ -160,7 +160,9 @@ async def test_who_starts_over_is_blamed_alone(bench):
         Origin({PATH: other}, always=IgnoreRange()) as second,
     ):
         job = await add(bench, [first.url(PATH), second.url(PATH)])
-        await bench.work_on(job, slot=1)
+        # So long that the second source is next, however slow this machine is.
+        retry = replace(bench.resources.retry, initial_s=2.0, limit_s=2.0)
+        await bench.work_on(job, slot=1, resources=replace(bench.resources, retry=retry))
         assert_finished(bench, await bench.resources.jobs.get(job.key))
         assert [one.range for one in first.requests] == [None, None]
         assert len(second.requests) == 1
