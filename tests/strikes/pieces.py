@@ -50,7 +50,7 @@ class Piecemeal:
 
 class _Pieces:
     def __init__(self, answer: Any, gate: Gate) -> None:
-        self.reply = answer.reply
+        self.head = answer.head
         self.evidence = answer.evidence
         self._answer = answer
         self._gate = gate
