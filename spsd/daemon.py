@@ -258,7 +258,7 @@ def _work(
     )
     reservations = Reservations(ports.slots)
     concurrent = settings.fetch.concurrent
-    scheduler = Scheduler(resources, reservations, concurrent=concurrent, tell=report)
+    scheduler = Scheduler(resources, reservations, concurrent=concurrent, report_status=report)
     return _Work(resources, reservations, scheduler)
 
 
@@ -268,7 +268,7 @@ def _change_of_fetch(limits: Limits, adapters: Adapters, work: _Work, name: str)
     async def apply(fetch: FetchSettings) -> None:
         wanted = await asyncio.to_thread(origin_settings, fetch, os.environ)
         await adapters.attempts.use(wanted, Splitting(connections=fetch.connections))
-        work.scheduler.use(
+        work.scheduler.reconfigure(
             concurrent=fetch.concurrent,
             retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),
             spread=StartSpread(name, fetch.start_spread_s),

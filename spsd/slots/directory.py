@@ -136,15 +136,15 @@ class SlotDirectory:
         with as_appliance_errors(f"emptying slot {slot}"):
             (self._root / str(slot)).rename(self._root / f"{_TRASH}{uuid.uuid4()}")
             sync_directory(self._root)
-            self._tidy(_TRASH)
+            self._remove(_TRASH)
 
-    async def tidy(self) -> None:
+    async def remove_leftovers(self) -> None:
         """Free the bytes of images that were on their way in or out when the power went."""
-        await asyncio.to_thread(self._tidy, _TRASH, _INCOMING)
+        await asyncio.to_thread(self._remove, _TRASH, _INCOMING)
 
-    def _tidy(self, *kinds: str) -> None:
+    def _remove(self, *kinds: str) -> None:
         for directory in [one for kind in kinds for one in self._root.glob(f"{kind}*")]:
-            # Two may tidy at once; the other one's work is as good as ours.
+            # Two calls may run at the same time: it does not matter which one removes a file.
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -28,7 +28,7 @@ class SlotStore(Protocol):
     async def empty(self, slot: int) -> None:
         """Take the image out of the slot, at once; its bytes are freed afterwards."""
 
-    async def tidy(self) -> None:
+    async def remove_leftovers(self) -> None:
         """Free the bytes of images that were taken out when the power went."""
 
 

@@ -60,9 +60,9 @@ class Client:
         self._reading = self._feed.subscribe()
         self._reader = await self._reading.__aenter__()
         place = parse_position(self._last, life=self._feed.revisions.life)
-        missed = place and await self._feed.since(place.transition, place.removals)
+        missed = place and await self._feed.changes_since(place.transition, place.removals)
         if place is None or missed is None:
-            move, removals = await self._feed.now()
+            move, removals = await self._feed.position()
             self._place = EventPosition(self._feed.revisions.life, removals, move)
             self.known = {key: one.job.changed_at for key, one in self._history.rows.items()}
             self._last = str(self._place)
@@ -128,7 +128,7 @@ class Life:
     async def progress(self, key: JobKey) -> None:
         if key in self.history.rows:
             self.feed.progressed(key, Progress(1, 2))
-            self.feed._show_progress()
+            self.feed._publish_progress()
 
     async def turn(self, times: int) -> None:
         for _ in range(times):
@@ -210,9 +210,9 @@ async def test_without_readers_no_row_is_read() -> None:
 @pytest.mark.parametrize("key", [None, KEYS[0]])
 async def test_a_revision_is_another_after_each_change(key) -> None:
     feed = Feed(History(), ProgressBoard())
-    seen = {feed.revisions.of(key)}
+    seen = {feed.revisions.current(key)}
     for act in (feed.changed, feed.changed, feed.gone, feed.changed, feed.gone):
         act(KEYS[0])
-        assert feed.revisions.of(key) not in seen
-        seen.add(feed.revisions.of(key))
-    assert Feed(History(), ProgressBoard()).revisions.of(key) not in seen
+        assert feed.revisions.current(key) not in seen
+        seen.add(feed.revisions.current(key))
+    assert Feed(History(), ProgressBoard()).revisions.current(key) not in seen

@@ -37,7 +37,9 @@ EXPECTED = {
 @pytest.mark.parametrize(("state", "trigger"), list(itertools.product(JobState, Trigger)))
 def test_every_pair_moves_as_expected_or_is_illegal(state, trigger, may_retry):
     if (ends := EXPECTED.get((state, trigger))) is None:
-        with pytest.raises(IllegalTransitionError, match=f"{trigger} is no move from {state}"):
+        with pytest.raises(
+            IllegalTransitionError, match=f"{trigger} is no transition from {state}"
+        ):
             advance(state, trigger, may_retry=may_retry)
     else:
         reached = advance(state, trigger, may_retry=may_retry)

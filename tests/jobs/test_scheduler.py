@@ -15,7 +15,7 @@ from testbed.waiting import until_seen
 @asynccontextmanager
 async def working(bench, *, concurrent=2):
     scheduler = Scheduler(
-        bench.resources, bench.reservations, concurrent=concurrent, tell=lambda _: None
+        bench.resources, bench.reservations, concurrent=concurrent, report_status=lambda _: None
     )
     downloads = Downloads(
         bench.resources.jobs, scheduler, bench.resources.board, now=bench.resources.now

@@ -216,9 +216,9 @@ async def test_the_oldest_queued_is_next(jobs):
 
 async def test_finished_and_cancelled_rows_want_no_partial(jobs):
     job, other = await added(jobs, "1", A), await added(jobs, "2", B)
-    assert set(await jobs.wanted()) == {A, B}
+    assert set(await jobs.resumable_digests()) == {A, B}
     await jobs.move(job, job.cancelled(NO_PROGRESS, now=2))
-    assert set(await jobs.wanted()) == {B}
+    assert set(await jobs.resumable_digests()) == {B}
     assert other.state is JobState.QUEUED
 
 
@@ -228,7 +228,7 @@ async def test_a_failed_row_wants_its_partial_for_the_next_job(jobs):
     error = OriginError(FailureCode.ORIGIN_STATUS, "404", transient=False)
     job = await jobs.move(job, job.failed(error, NO_PROGRESS, gained=False, budget=9, now=3))
     assert job.state is JobState.FAILED
-    assert set(await jobs.wanted()) == {A}
+    assert set(await jobs.resumable_digests()) == {A}
 
 
 async def test_the_database_itself_refuses_an_error_without_failure(database, jobs):

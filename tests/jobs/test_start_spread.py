@@ -15,14 +15,14 @@ NOW = 1_700_000_000
 
 
 def delay(appliance: str, digest: str = IMAGE, over_s: float = 1.0) -> float:
-    return StartSpread(appliance, over_s).wait_s(digest, asked_at=NOW, now=NOW)
+    return StartSpread(appliance, over_s).wait_s(digest, submitted_at=NOW, now=NOW)
 
 
 @given(st.text(), DIGESTS, OVER, st.integers(-(10**6), 10**6))
 def test_a_wait_is_within_the_spread_and_what_has_passed_counts(appliance, digest, over_s, passed):
     spread = StartSpread(appliance, over_s)
-    whole = spread.wait_s(digest, asked_at=NOW, now=NOW)
-    left = spread.wait_s(digest, asked_at=NOW, now=NOW + passed)
+    whole = spread.wait_s(digest, submitted_at=NOW, now=NOW)
+    left = spread.wait_s(digest, submitted_at=NOW, now=NOW + passed)
     assert 0 <= left <= whole <= over_s
     if over_s > 0:
         assert whole < over_s

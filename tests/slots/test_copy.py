@@ -93,7 +93,7 @@ os.setuid(65534)
 
 async def main() -> None:
     slots = SlotDirectory(root / "slots", root / "staging", count=5)
-    await slots.tidy()
+    await slots.remove_leftovers()
     async with StagingDirectory(root / "staging", boot="b").open(digest) as partial:
         assert partial.length == size, partial.length
         assert await partial.seal() == digest
@@ -221,5 +221,5 @@ async def test_what_a_power_cut_left_half_way_is_freed(
 ) -> None:
     (tmp_path / "slots" / ".incoming-1").mkdir()
     (tmp_path / "slots" / ".incoming-1" / "image").write_bytes(b"half")
-    await apart.tidy()
+    await apart.remove_leftovers()
     assert list((tmp_path / "slots").iterdir()) == []

@@ -155,7 +155,7 @@ async def test_what_has_no_manifest_is_shown_and_can_go(api: Api, filled: Path) 
 
 async def test_images_taken_out_before_a_power_cut_are_freed(api: Api, filled: Path) -> None:
     (filled / "2").rename(filled / ".trash-of-yesterday")
-    await api.store.tidy()
+    await api.store.remove_leftovers()
     assert slots_in(filled) == ["1"]
 
 

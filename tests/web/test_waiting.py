@@ -140,7 +140,7 @@ async def test_those_who_wait_by_the_hundred_ask_the_database_nothing(api: Api, 
         tasks = [await waiting(api, session.get(url), n + 1) for n in range(200)]
         reads = api.database.reads
         other = await api.jobs.move(other, other.start(1, now=2))
-        told = api.feed.revisions.of(JobKey("b"))
+        told = api.feed.revisions.current(JobKey("b"))
         api.board.post(other.key, Progress(5, 9))
         await api.feed.revisions.wait(told, JobKey("b"))
         assert api.database.reads == reads, "somebody else's download moved, and nobody looked"

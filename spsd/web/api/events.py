@@ -140,7 +140,9 @@ async def stream_all(
     async with feed.subscribe() as subscriber:
         position = parse_position(request.headers.get(LAST_ID, ""), life=feed.revisions.life)
         missed = (
-            None if position is None else await feed.since(position.transition, position.removals)
+            None
+            if position is None
+            else await feed.changes_since(position.transition, position.removals)
         )
         if position is None or missed is None:
             position = await _current_position(feed)
@@ -173,7 +175,7 @@ def _reject_query(request: web.Request) -> None:
 
 
 async def _current_position(feed: Feed) -> EventPosition:
-    transition, removals = await feed.now()
+    transition, removals = await feed.position()
     return EventPosition(feed.revisions.life, removals, transition)
 
 

@@ -148,13 +148,13 @@ async def waited(request: web.Request, key: JobKey | None = None) -> Revision:
     revisions = request.app[FEED].revisions
     seconds = asked_to_wait(request)
     if seconds and not request.app[FEED].full:
-        seen = once(request.query, "since") or _known(request) or revisions.of(key)
+        seen = once(request.query, "since") or _known(request) or revisions.current(key)
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds) as limit:
                 with when_lost(request, lambda: limit.reschedule(loop.time())):
                     await revisions.wait(seen, key)
-    return revisions.of(key)
+    return revisions.current(key)
 
 
 def unchanged(request: web.Request, revision: Revision) -> web.Response | None:
