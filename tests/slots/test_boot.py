@@ -5,7 +5,7 @@ import pytest
 from spsd.slots.boot import Activation, BootRecord, running_slot, why_in_use
 
 NEXT = "Slot {} holds the firmware that runs after the next reboot."
-UPGRADE = "Slot {} is needed by an upgrade that is under way."
+UPGRADE = "Slot {} is needed by an upgrade that is in progress."
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,11 @@ async def test_the_link_is_relative_and_leaves_no_scratch(root):
 async def test_a_pending_activation_survives_starts_and_boots(root):
     choice = await started(root, "a", named=1)
     assert choice.pending is None
-    await choice.begin(Activation(2, 1))
+    await choice.record_pending(Activation(2, 1))
     for boot_id in ("a", "b"):
         choice = await started(root, boot_id)
         assert choice.pending == Activation(2, 1)
-    await choice.settle()
+    await choice.clear_pending()
     assert choice.pending is None
     assert (await started(root, "b")).pending is None
 
@@ -114,9 +114,9 @@ async def test_a_disk_that_refuses_the_record_hinders_no_start_but_every_choice(
     (root / ".boot.json.new").mkdir()
     choice = await started(root, "a", named=1)
     assert choice.current == 1
-    assert "could not be written down" in caplog.text
+    assert "the running slot could not be recorded" in caplog.text
     with pytest.raises(ApplianceError):
-        await choice.begin(Activation(2, None))
+        await choice.record_pending(Activation(2, None))
     assert choice.pending is None
 
 

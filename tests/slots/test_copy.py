@@ -1,4 +1,4 @@
-"""Slots on a file system of their own, and the ways from one file to another."""
+"""Slots on a file system of their own, and the methods from one file to another."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spsd.failures import ApplianceError, FailureCode
-from spsd.slots.copy import WAYS, clone, copy_image, copy_range, digest_of, send
+from spsd.slots.copy import COPY_METHODS, clone, copy_image, copy_range, hash_file, send
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
@@ -27,20 +27,20 @@ DIGEST = hashlib.sha256(DATA).hexdigest()
 IMAGE = InstalledImage(DIGEST, len(DATA), ImageInfo("1", "n", None), "job", 5)
 
 
-@pytest.mark.parametrize("way", [copy_range, send])
-def test_each_way_brings_every_byte(tmp_path: Path, way) -> None:
+@pytest.mark.parametrize("method", [copy_range, send])
+def test_each_way_brings_every_byte(tmp_path: Path, method) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(DATA)
-    copy_image(source, target, ways=(way,))
+    copy_image(source, target, methods=(method,))
     assert target.read_bytes() == DATA
-    assert digest_of(target) == DIGEST
+    assert hash_file(target) == DIGEST
 
 
 def refusing(number: int):
-    def way(_source: int, _target: int, _size: int) -> None:
+    def method(_source: int, _target: int, _size: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    return way
+    return method
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def refusing(number: int):
 )
 def test_a_way_that_is_not_for_them_is_followed_by_the_next(tmp_path: Path, number: int) -> None:
     (tmp_path / "source").write_bytes(DATA)
-    copy_image(tmp_path / "source", tmp_path / "target", ways=(refusing(number), send))
+    copy_image(tmp_path / "source", tmp_path / "target", methods=(refusing(number), send))
     assert (tmp_path / "target").read_bytes() == DATA
 
 
@@ -56,12 +56,12 @@ def test_a_way_that_is_not_for_them_is_followed_by_the_next(tmp_path: Path, numb
 def test_a_disk_in_trouble_is_not_asked_in_other_ways(tmp_path: Path, number: int) -> None:
     (tmp_path / "source").write_bytes(DATA)
     with pytest.raises(OSError) as told:  # noqa: PT011 - the number is what is looked at
-        copy_image(tmp_path / "source", tmp_path / "target", ways=(refusing(number), send))
+        copy_image(tmp_path / "source", tmp_path / "target", methods=(refusing(number), send))
     assert told.value.errno == number
 
 
 def test_blocks_are_shared_before_they_are_copied() -> None:
-    assert list(WAYS) == [clone, copy_range, send]
+    assert list(COPY_METHODS) == [clone, copy_range, send]
 
 
 _KILLED = """

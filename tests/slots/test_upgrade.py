@@ -275,7 +275,7 @@ async def test_what_a_boot_may_need_cannot_be_emptied(rig, fifo, tmp_path):
     daemon = await rig.start()
     running = asyncio.create_task(daemon.upgrade(2, message=None, account="ann"))
     await read(fifo)
-    for slot, why in ((1, "under way"), (2, "after the next reboot"), (3, "running now")):
+    for slot, why in ((1, "in progress"), (2, "after the next reboot"), (3, "running now")):
         with pytest.raises(SlotInUseError, match=why):
             await daemon.slots.empty(slot)
     await asyncio.to_thread(go.write_text, "\n")
@@ -365,7 +365,7 @@ async def test_resume_takes_back_what_cannot_be_activated(rig, before, caplog):
     assert rig.next() == (None if before is None else str(before))
     assert rig.pending() is None
     [record] = [one for one in caplog.records if one.levelname == "WARNING"]
-    assert "is taken back" in record.getMessage()
+    assert "is reverted" in record.getMessage()
     assert "in vain" in record.getMessage()
 
 
@@ -401,7 +401,7 @@ async def test_resume_on_a_broken_disk_leaves_the_note_for_the_next_start(rig, c
     daemon = await rig.start()
     (rig.slots_root / ".boot.json.new").mkdir()
     await daemon.resume()
-    assert "cannot be settled" in caplog.text
+    assert "can be neither completed nor reverted" in caplog.text
     assert rig.pending() == {"slot": 2, "before": None}
 
 
