@@ -119,7 +119,7 @@ async def test_an_address_that_is_not_allowed_costs_its_source_only(bench):
 async def test_a_mirror_goes_on_with_the_same_bytes(bench, broken):
     job, (first, second), ports = await fetch(bench, [broken], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
-    assert [one.range for one in first] == [None]
+    assert [request.range for request in first] == [None]
     assert second[0].if_range is None
     assert second[0].status == 206
     [told] = [
@@ -135,13 +135,13 @@ async def test_a_wrong_object_is_left_after_one_mismatch(bench, wrong):
     job, (first, second), _ = await fetch(bench, [wrong], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
     assert len(first) == 1
-    assert [one.range for one in second] == [None]
+    assert [request.range for request in second] == [None]
 
 
 async def test_a_dead_one_before_it_changes_nothing_about_that(bench):
     job, asked, _ = await fetch(bench, [Status(500)], [WRONG], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
-    assert [len(one) for one in asked] == [1, 1, 1]
+    assert [len(requests) for requests in asked] == [1, 1, 1]
 
 
 async def test_a_failure_without_bytes_is_no_part_of_a_wrong_object(bench):
@@ -150,7 +150,7 @@ async def test_a_failure_without_bytes_is_no_part_of_a_wrong_object(bench):
     )
     job, asked, _ = await fetch(bench, [Status(500), Whole()], [WRONG], resources=slow)
     assert_finished(bench, job)
-    assert [len(one) for one in asked] == [2, 1]
+    assert [len(requests) for requests in asked] == [2, 1]
 
 
 async def test_who_starts_over_is_blamed_alone(bench):
@@ -162,7 +162,7 @@ async def test_who_starts_over_is_blamed_alone(bench):
         job = await add(bench, [first.url(PATH), second.url(PATH)])
         await bench.work_on(job, slot=1)
         assert_finished(bench, await bench.resources.jobs.get(job.key))
-        assert [one.range for one in first.requests] == [None, None]
+        assert [request.range for request in first.requests] == [None, None]
         assert len(second.requests) == 1
 
 
@@ -176,22 +176,22 @@ async def test_after_the_clean_retry_nobody_goes_on_with_anothers_bytes(bench):
         job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
         await bench.work_on(job, slot=1)
         assert_finished(bench, await bench.resources.jobs.get(job.key))
-        assert [one.range for one in third.requests] == [None, "bytes=120000-"]
-        assert {one.range for one in first.requests} == {None}
-        assert [one.range for one in second.requests] == ["bytes=150000-", None]
+        assert [request.range for request in third.requests] == [None, "bytes=120000-"]
+        assert {request.range for request in first.requests} == {None}
+        assert [request.range for request in second.requests] == ["bytes=150000-", None]
 
 
 async def test_one_who_sends_more_than_its_range_has_is_cut_to_it(bench):
     job, (first, second), _ = await fetch(bench, [CUT, Whole()], [TooLongChunked(100)])
     assert_finished(bench, job)
-    assert [one.range for one in first] == [None]
+    assert [request.range for request in first] == [None]
     assert len(second) == 1
 
 
 async def test_one_who_asks_for_time_is_left_alone_while_the_other_is_asked(bench):
     job, asked, _ = await fetch(bench, [Status(503, retry_after=3000)], [Status(500)])
     assert job.state is JobState.FAILED
-    assert [len(one) for one in asked] == [1, BUDGET - 1]
+    assert [len(requests) for requests in asked] == [1, BUDGET - 1]
 
 
 async def test_a_wrong_object_in_one_go_gets_no_clean_retry_whatever_was_before(bench):
@@ -216,7 +216,9 @@ async def test_wrong_bytes_of_two_are_fetched_anew_from_one_who_had_no_part_in_t
         job = await add(bench, [origin.url(PATH) for origin in (first, second, third)])
         await bench.work_on(job, slot=1)
         assert_finished(bench, await bench.resources.jobs.get(job.key))
-        asked = [[one.range for one in origin.requests] for origin in (first, second, third)]
+        asked = [
+            [request.range for request in origin.requests] for origin in (first, second, third)
+        ]
     # Cut as well, the third is asked again, and nobody else goes on with its bytes.
     assert asked == [[None], ["bytes=150000-"], [None, "bytes=200000-"]]
 
@@ -240,7 +242,7 @@ async def test_all_wrong_is_a_wrong_digest(bench):
     assert job.state is JobState.FAILED
     assert job.error.startswith("digest: ")
     assert "sources tried 3 of 3" in job.error
-    assert [len(one) for one in asked] == [1, 1, 1]
+    assert [len(requests) for requests in asked] == [1, 1, 1]
     assert bench.partials() == []
 
 
@@ -249,7 +251,7 @@ async def test_all_gone_is_the_last_ones_error(bench):
     assert job.state is JobState.FAILED
     assert job.error.startswith("origin_status: the origin answered 404 ")
     assert f"source 127.0.0.1:{port}, sources tried 2 of 2" in job.error
-    assert [len(one) for one in asked] == [1, 1]
+    assert [len(requests) for requests in asked] == [1, 1]
 
 
 async def test_all_dead_spend_one_budget(bench):
@@ -266,13 +268,13 @@ async def test_each_is_asked_once_however_small_the_budget(bench):
     scripts = [[Status(500)]] * BUDGET + [[Whole()]]
     job, asked, _ = await fetch(bench, *scripts, resources=hurried(bench))
     assert_finished(bench, job)
-    assert [len(one) for one in asked] == [1] * (BUDGET + 1)
+    assert [len(requests) for requests in asked] == [1] * (BUDGET + 1)
 
 
 async def test_an_object_that_no_disk_holds_costs_its_source_only(bench):
     job, asked, _ = await fetch(bench, [TooLong(10**15)], [Whole()], resources=hurried(bench))
     assert_finished(bench, job)
-    assert [len(one) for one in asked] == [1, 1]
+    assert [len(requests) for requests in asked] == [1, 1]
 
 
 async def test_two_that_break_off_each_time_get_there_together(bench):

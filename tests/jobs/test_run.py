@@ -228,14 +228,14 @@ async def test_an_object_swapped_between_attempts_never_mixes(bench, keep_etag):
 async def test_a_wrong_digest_after_a_resume_gets_one_clean_retry(bench):
     job, asked = await bench.fetch(CUT, Flip(10), Whole())
     assert_finished(bench, job)
-    assert [one.range for one in asked] == [None, "bytes=200000-", None]
+    assert [request.range for request in asked] == [None, "bytes=200000-", None]
 
 
 async def test_and_only_one(bench):
     wrong = "0" * 64
     job, asked = await bench.fetch(CUT, sha256=wrong)
     assert_failed(job, "digest")
-    assert [one.range for one in asked] == [None, "bytes=200000-", None]
+    assert [request.range for request in asked] == [None, "bytes=200000-", None]
     assert bench.sha256 in job.error
     assert bench.partials() == []
 
@@ -277,7 +277,7 @@ async def test_what_is_gone_in_the_middle_is_not_asked_for_again_and_stays(bench
     job, asked = await bench.fetch(CUT, always=Status(status))
     assert_failed(job, "origin_status")
     assert "bytes on disk 200000" in job.error
-    assert [one.status for one in asked] == [200, status]
+    assert [request.status for request in asked] == [200, status]
     assert bench.partials() == [bench.sha256]
 
 

@@ -76,7 +76,7 @@ async def told(bench, job):
 
 
 def sent(asked):
-    return sum(one.sent for one in asked)
+    return sum(request.sent for request in asked)
 
 
 def assert_ended(bench, job, wanted, new):
@@ -121,7 +121,7 @@ async def test_another_image(bench, images, etag, always, requests, most, wants_
     wanted = new if wants_new else old
     job, asked = await fetch(bench, wanted, old, new, always=always, etag=etag)
     assert_ended(bench, job, wanted, new)
-    assert [one.range for one in asked] == requests
+    assert [request.range for request in asked] == requests
     assert sent(asked) <= most
 
 
@@ -142,8 +142,8 @@ async def test_one_changed_block_before_the_cut(bench, old, etag, at, requests, 
     job, asked = await fetch(bench, wanted, old, new, etag=etag)
     if not (wants_new and at == 40 * K):
         assert_ended(bench, job, wanted, new)
-    assert [one.range for one in asked] == requests
-    assert sent(asked) <= sum(BODIES[one] for one in requests)
+    assert [request.range for request in asked] == requests
+    assert sent(asked) <= sum(BODIES[request] for request in requests)
     assert f"started over byte {at} on the origin differs from the one on disk" in await told(
         bench, job
     )
@@ -155,7 +155,7 @@ async def test_a_change_where_nobody_looks_is_found_by_the_digest(bench, old, et
     job, asked = await fetch(bench, new, old, new, etag=etag)
     assert_ended(bench, job, new, new)
     requests = [WHOLE, PROBE, OVERLAP, WHOLE]
-    assert [one.range for one in asked] == requests
+    assert [request.range for request in asked] == requests
     assert sent(asked) == CUT + WINDOW + (REST + WINDOW) + SIZE
 
 
@@ -171,7 +171,7 @@ async def test_one_changed_block_after_the_cut_is_just_the_new_image(bench, old,
     new = changed(old, CUT)
     job, asked = await fetch(bench, new, old, new, etag=etag)
     assert_ended(bench, job, new, new)
-    assert [one.range for one in asked] == [WHOLE, PROBE, OVERLAP]
+    assert [request.range for request in asked] == [WHOLE, PROBE, OVERLAP]
     assert sent(asked) == SIZE + 2 * WINDOW
 
 
@@ -193,7 +193,7 @@ async def test_without_a_swap_only_a_missing_validator_costs_bytes(
         await JobRun(job, bench.resources).run()
         job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
-    assert [one.range for one in origin.requests] == requests
+    assert [request.range for request in origin.requests] == requests
     assert origin.bytes_sent == SIZE + extra
 
 
@@ -209,7 +209,7 @@ async def test_a_mirror_is_compared_and_then_vouched_for_by_its_own_etag(bench, 
             await JobRun(job, bench.resources).run()
             job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
-    assert [(one.range, one.if_range) for one in mirror.requests] == [
+    assert [(request.range, request.if_range) for request in mirror.requests] == [
         (PROBE, None),
         (OVERLAP, None),
         (f"bytes={CUT + 100 * K}-", '"mirror"'),
@@ -229,7 +229,7 @@ async def test_a_mirror_with_another_image_of_that_size_costs_one_window(bench, 
             await JobRun(job, bench.resources).run()
             job = await bench.resources.jobs.get(job.key)
     assert job.error.startswith("digest: ")
-    assert [one.range for one in mirror.requests] == [PROBE, WHOLE]
+    assert [request.range for request in mirror.requests] == [PROBE, WHOLE]
     assert "on the origin differs from the one on disk" in await told(bench, job)
 
 
@@ -247,7 +247,9 @@ async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, 
             assert job.state is state
     assert_ended(bench, job, new, new)
     ranges = [WHOLE, *[*compared, WHOLE] * 2]
-    assert [(one.range, one.if_range) for one in origin.requests] == [(r, None) for r in ranges]
+    assert [(request.range, request.if_range) for request in origin.requests] == [
+        (r, None) for r in ranges
+    ]
 
 
 @pytest.mark.parametrize("act", [Flip(5), Flip(WINDOW - 1), WrongTotal(7), IgnoreRange()], ids=repr)
