@@ -264,7 +264,7 @@ def _work(
     )
     reservations = Reservations(ports.slots)
     concurrent = settings.fetch.concurrent
-    scheduler = Scheduler(resources, reservations, concurrent=concurrent, tell=report)
+    scheduler = Scheduler(resources, reservations, concurrent=concurrent, report_status=report)
     return _Work(resources, reservations, scheduler)
 
 
@@ -274,7 +274,7 @@ def _fetch_change(limits: Limits, adapters: Adapters, work: _Work, identity: str
     async def apply(fetch: FetchSettings) -> None:
         origin = await asyncio.to_thread(origin_settings, fetch, os.environ)
         await adapters.attempts.change_settings(origin, Splitting(connections=fetch.connections))
-        work.scheduler.use(
+        work.scheduler.reconfigure(
             concurrent=fetch.concurrent,
             retry=retry_policy(fetch, least_progress=limits.least_progress_bytes),
             spread=StartSpread(identity, fetch.start_spread_s),

@@ -76,9 +76,9 @@ def test_each_half_of_the_guarded_update_goes(every):
     gone = [one.before for one in every if one.scope == "_MOVE" and "condition" in one.after]
     assert gone == [
         "key = :key AND",
-        "AND state = :seen_state",
-        "AND attempt = :seen_attempt",
-        "WHERE key = :key AND state = :seen_state AND attempt = :seen_attempt",
+        "AND state = :guard_state",
+        "AND attempt = :guard_attempt",
+        "WHERE key = :key AND state = :guard_state AND attempt = :guard_attempt",
     ]
 
 

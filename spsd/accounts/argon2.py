@@ -13,35 +13,42 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from spsd.cancellation import to_completion
 
 T = TypeVar("T")
-AT_A_TIME = min(2, max(1, (os.cpu_count() or 1) // 2))
-"""Half of the cores at the most: the other half answers, whoever logs in."""
+CONCURRENT_HASHES = min(2, max(1, (os.cpu_count() or 1) // 2))
+"""Hashes computed at the same time: at most half of the cores, so that log-ins leave the other
+half to all other requests."""
 TIME_COST = 2
 MEMORY_KIB = 19 * 1024
-"""With t=2, p=1: the smallest set that OWASP recommends. Two at a time stay under 40 MiB."""
+"""With t=2 and p=1 this is the smallest parameter set that OWASP recommends. Two hashes at the same
+time need less than 40 MiB."""
 
 
 class Argon2Passwords:
-    """Hashes on threads of its own, a few at a time, so that a flood of log-ins starves nobody.
+    """Hashes passwords on its own threads, :data:`CONCURRENT_HASHES` at a time.
 
-    On the loop's threads each of them would keep the memory of a hash for good. What a hash costs
-    stands in the hash: :meth:`verify` takes those of any cost.
+    A flood of log-ins therefore does not delay other work. The threads are not those of the event
+    loop's executor, because each thread that has computed a hash keeps that hash's memory. The
+    cost parameters are part of each hash, so :meth:`verify` accepts hashes of any cost.
     """
 
     def __init__(self, *, time_cost: int = TIME_COST, memory_kib: int = MEMORY_KIB) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
-        self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="spsd-password")
+        self._threads = ThreadPoolExecutor(CONCURRENT_HASHES, thread_name_prefix="spsd-password")
 
     async def aclose(self) -> None:
-        """Wait for the hashes that have begun; the others are not made."""
+        """Wait for the hashes that are being computed; those that have not begun are cancelled."""
         shutdown = partial(self._threads.shutdown, cancel_futures=True)
         await to_completion(asyncio.to_thread(shutdown))
 
     async def hash(self, password: str) -> str:
-        """A salted hash in PHC string format."""
+        """Compute a salted argon2id hash; returns it in PHC string format."""
         return await self._on_thread(partial(self._hasher.hash, password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """With None it takes as long and is false: nobody learns which names exist."""
+        """Whether the password has this hash; False also for a string that is no argon2 hash.
+
+        ``password_hash`` None means that there is no such account: the result is False after the
+        same amount of work, so the response time does not reveal which names exist.
+        """
         if password_hash is None:
             # argon2 checks a password by hashing it, so this is the same work.
             await self.hash(password)

@@ -7,7 +7,7 @@ from math import ceil
 
 
 class Role(StrEnum):
-    """``viewer`` reads, ``admin`` also writes."""
+    """What an account may do: ``viewer`` reads, ``admin`` also writes."""
 
     ADMIN = "admin"
     VIEWER = "viewer"
@@ -15,7 +15,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A name, a role, and the PHC string of the password's hash."""
+    """A user. ``password_hash`` is an argon2id hash in PHC string format."""
 
     name: str
     role: Role
@@ -24,22 +24,24 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A logged-in client; ``remaining_s`` is what the idle limit leaves."""
+    """A logged-in client. The session ends after ``remaining_s`` seconds without a request."""
 
     account: str
     role: Role
     remaining_s: int
     touched: bool = False
-    """Whether this request moved the limit; the cookie is then worth sending again."""
+    """Whether this request renewed the idle limit, so that the cookie has to be sent again."""
 
     def may_write(self) -> bool:
-        """Only an admin changes anything."""
+        """Whether the session may change anything: only that of an admin may."""
         return self.role is Role.ADMIN
 
 
 FREE_FAILURES = 5
+"""Failures in a row after which the first delay is due."""
 LONGEST_WAIT_S = 60
-KEYS_KEPT = 4096
+MAX_RECORDS = 4096
+"""Pairs of peer and name that are remembered at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +51,37 @@ class _Record:
 
 
 class Throttle:
-    """Counts failures in a row for each (peer, name); times are seconds of one clock.
+    """Counts failures in a row for each (peer, name); all times are seconds of the same clock.
 
-    The name alone is no key: a stranger's failures must not lock its owner out. Memory is
-    bounded; the oldest records are forgotten first.
+    The key is not the name alone: failures from another address must not lock out the owner of
+    the account. Memory is bounded by :data:`MAX_RECORDS`: the record whose last failure is oldest
+    is removed first.
     """
 
     def __init__(self) -> None:
         self._records: OrderedDict[tuple[str, str], _Record] = OrderedDict()
 
     def wait_s(self, peer: str, name: str, *, now: float) -> int:
-        """Whole seconds until the next attempt is looked at; 0: at once."""
+        """Whole seconds until the next attempt may be checked; 0: now."""
         record = self._records.get((peer, name))
         wait = 0 if record is None else max(0, ceil(record.blocked_until - now))
-        # Longer than any wait can be: the clock was set back, and nobody is to sit that out.
+        # A longer wait means that the clock was set back; the client must not wait for that.
         return wait if wait <= LONGEST_WAIT_S else 0
 
     def failed(self, peer: str, name: str, *, now: float) -> None:
-        """One more failure: after the free ones the wait doubles from a second to a minute."""
+        """Count a failure.
+
+        From the :data:`FREE_FAILURES`-th failure in a row on there is a wait: 1 s, then doubled
+        by each failure, up to :data:`LONGEST_WAIT_S`.
+        """
         record = self._records.pop((peer, name), _Record(0, now))
         failures = record.failures + 1
-        over = failures - FREE_FAILURES
-        wait = min(LONGEST_WAIT_S, 2 ** min(over, 16)) if over >= 0 else 0
+        excess = failures - FREE_FAILURES
+        wait = min(LONGEST_WAIT_S, 2 ** min(excess, 16)) if excess >= 0 else 0
         self._records[peer, name] = _Record(failures, now + wait)
-        if len(self._records) > KEYS_KEPT:
+        if len(self._records) > MAX_RECORDS:
             self._records.popitem(last=False)
 
     def succeeded(self, peer: str, name: str) -> None:
-        """The right password clears the record."""
+        """Forget the failures, after a log-in with the right password."""
         self._records.pop((peer, name), None)

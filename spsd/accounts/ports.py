@@ -1,4 +1,4 @@
-"""What the accounts need from outside; :mod:`spsd.jobs.ports` has the rest."""
+"""What the use cases of accounts need from adapters, as protocols."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,44 +7,48 @@ from spsd.accounts.model import Account, Role
 
 
 class AccountRepository(Protocol):
-    """Accounts and their sessions."""
+    """Accounts and their sessions. Each method is one atomic statement."""
 
     async def get(self, name: str) -> Account | None:
-        """The account of that name."""
+        """The account with that name; None: there is none."""
 
     async def list(self) -> Sequence[Account]:
-        """Every account, by name."""
+        """Every account, sorted by name."""
 
     async def add(self, account: Account, *, now: int) -> bool:
-        """False: the name is taken."""
+        """Add an account; False: the name is taken."""
 
     async def set_password_hash(self, name: str, password_hash: str) -> bool:
-        """Also ends the account's sessions. False: there is no such account."""
+        """Change the hash and end the account's sessions; False: there is no such account."""
 
     async def remove(self, name: str) -> bool:
-        """With its sessions. False: there is no such account."""
+        """Remove the account with its sessions; False: there is no such account."""
 
     async def open_session(self, name: str, token_hash: str, *, now: int) -> bool:
-        """False: the account is gone."""
+        """Open a session for the account; False: the account has been removed."""
 
     async def session(self, token_hash: str) -> tuple[str, Role, int] | None:
-        """Account name, role, and when it was last seen (epoch seconds)."""
+        """Account name, role, and time of last use (seconds since the epoch); None: no session."""
 
     async def touch_session(self, token_hash: str, *, now: int) -> None:
-        """Note that the session is in use."""
+        """Record that the session was used at ``now`` (seconds since the epoch)."""
 
     async def close_session(self, token_hash: str) -> None:
-        """Log out; nothing happens if it is closed already."""
+        """Close the session; nothing happens if there is none."""
 
     async def close_idle_sessions(self, *, before: int) -> None:
-        """Forget the sessions last seen before that time."""
+        """Remove the sessions whose last use was before that time (seconds since the epoch)."""
 
 
 class PasswordHasher(Protocol):
-    """Slow on purpose, off the loop, a few at a time."""
+    """Hashes passwords. Hashing is slow on purpose, so it runs on threads, a few at a time."""
 
     async def hash(self, password: str) -> str:
-        """A salted hash in PHC string format."""
+        """Compute a salted hash; returns it in PHC string format."""
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """With None it takes as long and is false: nobody learns which names exist."""
+        """Whether the password has this hash.
+
+        ``password_hash`` None means that there is no such account: the result is False after the
+        same amount of work, so the response time does not reveal which names exist.
+        """

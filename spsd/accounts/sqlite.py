@@ -1,4 +1,4 @@
-"""Accounts and sessions as rows, a statement each."""
+"""Accounts and sessions as rows; each method is one statement."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,24 @@ from spsd.storage.database import Database
 
 
 class SqliteAccounts:
-    """The account repository over one database."""
+    """:class:`~spsd.accounts.ports.AccountRepository` over one database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, name: str) -> Account | None:
-        """The account of that name."""
+        """The account with that name; None: there is none."""
         sql = "SELECT name, role, password_hash FROM account WHERE name = ?"
         rows = await self._database.read(sql, (name,))
         return Account(rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
 
     async def list(self) -> Sequence[Account]:
-        """Every account, by name."""
+        """Every account, sorted by name."""
         sql = "SELECT name, role, password_hash FROM account ORDER BY name"
         return [Account(row[0], Role(row[1]), row[2]) for row in await self._database.read(sql)]
 
     async def add(self, account: Account, *, now: int) -> bool:
-        """False: the name is taken."""
+        """Add an account; False: the name is taken."""
         sql = (
             "INSERT INTO account (name, role, password_hash, created_at) VALUES (?, ?, ?, ?) "
             "ON CONFLICT (name) DO NOTHING RETURNING id"
@@ -33,17 +33,17 @@ class SqliteAccounts:
         return bool(await self._database.rows(sql, row))
 
     async def set_password_hash(self, name: str, password_hash: str) -> bool:
-        """Also ends the account's sessions (a trigger's work). False: no such account."""
+        """Change the hash; a trigger ends the account's sessions. False: no such account."""
         sql = "UPDATE account SET password_hash = ? WHERE name = ? RETURNING id"
         return bool(await self._database.rows(sql, (password_hash, name)))
 
     async def remove(self, name: str) -> bool:
-        """With its sessions (a foreign key's work). False: no such account."""
+        """Remove the account; a foreign key removes its sessions. False: no such account."""
         sql = "DELETE FROM account WHERE name = ? RETURNING id"
         return bool(await self._database.rows(sql, (name,)))
 
     async def open_session(self, name: str, token_hash: str, *, now: int) -> bool:
-        """False: the account is gone."""
+        """Open a session for the account; False: the account has been removed."""
         sql = (
             "INSERT INTO session (token_hash, account, created_at, seen_at) "
             "SELECT ?, id, ?, ? FROM account WHERE name = ? RETURNING token_hash"
@@ -51,7 +51,7 @@ class SqliteAccounts:
         return bool(await self._database.rows(sql, (token_hash, now, now, name)))
 
     async def session(self, token_hash: str) -> tuple[str, Role, int] | None:
-        """Account name, role, and when it was last seen (epoch seconds)."""
+        """Account name, role, and time of last use (seconds since the epoch); None: no session."""
         sql = (
             "SELECT name, role, seen_at FROM session JOIN account ON account.id = session.account "
             "WHERE token_hash = ?"
@@ -60,14 +60,14 @@ class SqliteAccounts:
         return (rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
 
     async def touch_session(self, token_hash: str, *, now: int) -> None:
-        """Note that the session is in use."""
+        """Record that the session was used at ``now`` (seconds since the epoch)."""
         sql = "UPDATE session SET seen_at = ? WHERE token_hash = ?"
         await self._database.rows(sql, (now, token_hash))
 
     async def close_session(self, token_hash: str) -> None:
-        """Log out; nothing happens if it is closed already."""
+        """Close the session; nothing happens if there is none."""
         await self._database.rows("DELETE FROM session WHERE token_hash = ?", (token_hash,))
 
     async def close_idle_sessions(self, *, before: int) -> None:
-        """Forget the sessions last seen before that time."""
+        """Remove the sessions whose last use was before that time (seconds since the epoch)."""
         await self._database.rows("DELETE FROM session WHERE seen_at < ?", (before,))

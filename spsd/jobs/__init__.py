@@ -1,1 +1,1 @@
-"""The life of a download job: its states, its row, its run."""
+"""Download jobs: their states, their rows, and the tasks that run them."""

@@ -1,4 +1,10 @@
-"""Changes of downloads for event streams and long polls, in the order of the history."""
+"""Changes of downloads for event streams and long polls.
+
+:class:`Feed` observes the rows and the progress of jobs. A change only marks the feed; the task of
+:meth:`Feed.run` then reads the changed rows, in the order of the history, and passes them to each
+:class:`Subscriber`. A long poll waits for another :data:`Revision` instead, and then reads the rows
+that it needs itself.
+"""
 
 import asyncio
 import secrets
@@ -16,74 +22,80 @@ from spsd.storage.faults import DatabaseError
 from spsd.transfer.ports import Progress
 
 Revision = NewType("Revision", str)
-"""A state of all downloads, or of one; another daemon's is never equal."""
+"""Identifies a state of all downloads, or of one download. Two daemons never use the same value."""
 
 
 class Revisions:
-    """The counts, changed by whoever changes a download."""
+    """Counts the changes of each download and of all, and lets clients wait for the next."""
 
     def __init__(self) -> None:
         self.life = secrets.token_hex(4)
-        """What tells this daemon's revisions from another's."""
+        """Random token of this daemon process: part of each of its revisions."""
         self.waiters = 0
-        """How many wait at the moment."""
+        """Number of calls of :meth:`wait` that are waiting now."""
         self._count = 0
         self._floor = 0
         self._counts: dict[JobKey, int] = {}
         self._waiting: dict[JobKey | None, asyncio.Event] = {}
-        self._over = False
+        self._closed = False
 
-    def of(self, key: JobKey | None = None) -> Revision:
-        """That of all downloads, or of one. Ask before the rows are read: then none is missed."""
+    def current(self, key: JobKey | None = None) -> Revision:
+        """The revision of the download ``key``, or of all downloads.
+
+        Take it before the rows are read: then a change during the read leads to another revision.
+        """
         count = self._count if key is None else self._counts.get(key, self._floor)
         return Revision(f"{self.life}-{count}")
 
-    async def wait(self, seen: str, key: JobKey | None = None) -> None:
-        """Until the revision is another than ``seen``."""
+    async def wait(self, known: str, key: JobKey | None = None) -> None:
+        """Wait until the revision of ``key`` (None: of all) is not ``known``, or :meth:`close`."""
         self.waiters += 1
         try:
-            while self.of(key) == seen and not self._over:
+            while self.current(key) == known and not self._closed:
                 await self._waiting.setdefault(key, asyncio.Event()).wait()
         finally:
             self.waiters -= 1
 
     def changed(self, key: JobKey) -> None:
-        """The download is another now."""
+        """The download has changed: give it a new revision and wake the calls of :meth:`wait`."""
         self._count += 1
         self._counts[key] = self._count
-        for waited in (key, None):
-            if (event := self._waiting.pop(waited, None)) is not None:
+        for waiting_for in (key, None):
+            if (event := self._waiting.pop(waiting_for, None)) is not None:
                 event.set()
 
     def removed(self, key: JobKey) -> None:
-        """There is no such download any more."""
+        """The download's record was removed."""
         self.changed(key)
-        # Of what is gone no count is kept; no download has the revision that it had.
+        # Memory: no count is kept for a removed download. The floor ensures that its later
+        # revision, and that of any unknown key, differs from every revision that it had.
         del self._counts[key]
         self._floor = self._count
 
     def close(self) -> None:
-        """Nobody waits any more."""
-        self._over = True
+        """End all waits, now and from now on."""
+        self._closed = True
         for event in self._waiting.values():
             event.set()
 
 
 PROGRESS_S = 0.25
-"""Progress is told at most so often."""
+"""Shortest time between two events about progress."""
 MOST_WAITING = 256
-"""Connections that may be kept open for changes: half of those that there may be."""
+"""Connections that may be kept open for changes: half of all that the server accepts."""
 PAUSE_S = 0.001
-"""For each reader, after something was told: what happens meanwhile is told together. So no more
-than a thousand events a second are sent however many read along; two hundred readers of twenty
-downloads that begin and end at once cost a third of their rate without it."""
+"""Pause for each subscriber after a round of events; changes during the pause are sent together.
+
+It limits the events to a thousand a second for any number of subscribers. Without it, two hundred
+subscribers of twenty downloads that begin and end at the same time cost a third of the download
+rate."""
 REMOVALS_KNOWN = 1000
-"""How many removed records are remembered for whoever comes back."""
+"""Removed records that are remembered for clients that reconnect."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """A download as it is now, after line ``move`` of the history."""
+    """A download in its present state; line ``number`` of the history is its newest."""
 
     job: Job
     number: int
@@ -91,47 +103,53 @@ class Change:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Removal:
-    """A record that is there no more: the ``removals``-th of this daemon's life."""
+    """A removed record; ``removals`` is its number among this daemon's removals, from 1."""
 
     key: JobKey
     removals: int
 
 
 class Subscriber:
-    """One who reads along, all downloads or that of ``key``."""
+    """An event stream of all downloads (``key`` None) or of one."""
 
     def __init__(self, key: JobKey | None) -> None:
         self._key = key
         self.follows_one = key is not None
         self._changes: dict[JobKey, Change | Removal] = {}
-        self._news = asyncio.Event()
-        self._over = False
+        self._ready = asyncio.Event()
+        self._ended = False
 
     def put(self, key: JobKey, change: Change | Removal) -> None:
-        """Tell it, in place of what it has not read yet of the same download."""
+        """Queue a change, if it is of a subscribed download.
+
+        It replaces an unread change of the same download, so a slow client costs bounded memory.
+        """
         if self._key in (None, key):
             self._changes[key] = change
-            self._news.set()
+            self._ready.set()
 
     def end(self) -> None:
-        """There is nothing more to come."""
-        self._over = True
-        self._news.set()
+        """End the stream: :meth:`changes` returns nothing from now on."""
+        self._ended = True
+        self._ready.set()
 
     async def changes(self) -> Sequence[Change | Removal]:
-        """What is new, in no order; nothing: it is over."""
-        await self._news.wait()
-        self._news.clear()
+        """Wait for changes; returns all unread ones, in no order. Empty: the stream has ended."""
+        await self._ready.wait()
+        self._ready.clear()
         changes, self._changes = list(self._changes.values()), {}
-        return () if self._over else changes
+        return () if self._ended else changes
 
 
 class Feed:
-    """Told of changes by whoever makes them; :meth:`run` tells the readers what is on disk."""
+    """Observes rows and progress; :meth:`run` reads changed rows and passes them to subscribers.
+
+    At most ``most_waiting`` clients may subscribe or wait at the same time. Times are in seconds.
+    """
 
     def __init__(
         self,
-        moves: TransitionLog,
+        transitions: TransitionLog,
         board: ProgressBoard,
         *,
         pause_s: float = PAUSE_S,
@@ -141,84 +159,84 @@ class Feed:
         self._progress_s = progress_s
         self._most_waiting = most_waiting
         self.revisions = Revisions()
-        self._transitions = moves
+        self._transitions = transitions
         self._board = board
         self._pause_s = pause_s
         self._subscribers: set[Subscriber] = set()
         self._subscribing = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._seen = 0
+        self._changed = asyncio.Event()
+        self._notified_up_to = 0
         self._progressed: set[JobKey] = set()
-        self._shown: set[JobKey] = set()
+        self._progress_due: set[JobKey] = set()
         self._pause: asyncio.TimerHandle | None = None
-        self._gone: deque[Removal] = deque(maxlen=REMOVALS_KNOWN)
+        self._removed: deque[Removal] = deque(maxlen=REMOVALS_KNOWN)
         self._removals = 0
-        self._over = False
+        self._closed = False
 
     @property
     def subscribers(self) -> int:
-        """How many read along at the moment."""
+        """Number of event streams that are open now."""
         return len(self._subscribers)
 
     @property
     def followers(self) -> int:
-        """How many read along or wait."""
+        """Number of clients that have an event stream open or wait for another revision."""
         return len(self._subscribers) + self.revisions.waiters
 
     @property
     def full(self) -> bool:
-        """Whether so many wait or read along that others are to be answered at once."""
+        """Whether no further client may subscribe or wait."""
         return self.followers >= self._most_waiting
 
     def added(self, job: Job) -> None:
-        """A row is there."""
+        """A row was added."""
         self.changed(job.key)
 
     def moved(self, _: Job, after: Job) -> None:
-        """A row is another now."""
+        """A row was changed by a transition."""
         self.changed(after.key)
 
     def removed(self, job: Job) -> None:
-        """A row is gone."""
+        """A row was removed."""
         self.gone(job.key)
 
     def changed(self, key: JobKey) -> None:
-        """The download's row is another now, durably."""
+        """The download's row was added or changed, durably."""
         self.revisions.changed(key)
-        self._news.set()
+        self._changed.set()
 
     def progressed(self, key: JobKey, _: Progress) -> None:
-        """More of it is here."""
+        """More bytes of the download have been received."""
         self._progressed.add(key)
-        if self._pause is None and not self._over:
+        if self._pause is None and not self._closed:
             self._pause = asyncio.get_running_loop().call_later(
-                self._progress_s, self._show_progress
+                self._progress_s, self._publish_progress
             )
 
     def stopped(self, _: JobKey) -> None:
-        """Whatever ended the work on it has moved the row as well."""
+        """Nothing to do: the transition that ended the run has been reported by :meth:`moved`."""
 
-    def _show_progress(self) -> None:
+    def _publish_progress(self) -> None:
         self._pause = None
-        shown, self._progressed = self._progressed, set()
-        for key in shown:
+        progressed, self._progressed = self._progressed, set()
+        for key in progressed:
             self.revisions.changed(key)
-        self._shown |= shown
-        self._news.set()
+        self._progress_due |= progressed
+        self._changed.set()
 
     def gone(self, key: JobKey) -> None:
-        """The download's record is gone."""
+        """The download's record was removed: pass that to the subscribers."""
         self.revisions.removed(key)
         self._progressed.discard(key)
         self._removals += 1
         removal = Removal(key, self._removals)
-        self._gone.append(removal)
+        self._removed.append(removal)
         for subscriber in self._subscribers:
             subscriber.put(key, removal)
 
     def close(self) -> None:
-        """Nobody waits any more, and every reader ends."""
-        self._over = True
+        """End all waits and all event streams, now and from now on."""
+        self._closed = True
         if self._pause is not None:
             self._pause.cancel()
         self.revisions.close()
@@ -230,75 +248,84 @@ class Feed:
 
     @asynccontextmanager
     async def subscribe(self, key: JobKey | None = None) -> AsyncIterator[Subscriber]:
-        """Read along from now on, one download or all.
+        """Open an event stream of one download, or of all; it has the changes from now on.
 
         Raises:
-            TooManyReadersError: others wait or read along already.
-            DatabaseError: the rows cannot be read.
+            TooManyReadersError: as many clients as allowed subscribe or wait already.
+            DatabaseError: the history cannot be read.
         """
         if self.full:
             raise TooManyReadersError(
-                f"{self._most_waiting} requests wait for changes or read along already. Ask "
-                "without `wait` and without `Accept: text/event-stream`, or try again in a while."
+                f"{self._most_waiting} requests already wait for changes or have an event stream "
+                "open. Send the request without `wait` and without `Accept: text/event-stream`, "
+                "or try again later."
             )
         subscriber = Subscriber(key)
         async with self._subscribing:
             if not self._subscribers:
-                self._seen = await self._transitions.last_transition()
+                self._notified_up_to = await self._transitions.last_transition()
             self._subscribers.add(subscriber)
-        if self._over:
+        if self._closed:
             subscriber.end()
         try:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
 
-    async def now(self) -> tuple[int, int]:
-        """The last line of the history, and how many removals there were.
+    async def position(self) -> tuple[int, int]:
+        """The number of the newest line of the history, and the number of removals so far.
 
-        Ask while reading along and before the rows are read: then none is missed.
+        Take it after subscribing and before the rows are read: then no change is missed.
         """
         removals = self._removals
         return await self._transitions.last_transition(), removals
 
-    async def since(self, number: int, removals: int) -> Sequence[Change | Removal] | None:
-        """What has happened since; None: that is too long ago to know."""
+    async def changes_since(self, number: int, removals: int) -> Sequence[Change | Removal] | None:
+        """The changes after a position that :meth:`position` gave.
+
+        None: it is unknown which records were removed since, because more than
+        :data:`REMOVALS_KNOWN` were.
+
+        Raises:
+            DatabaseError: the rows cannot be read.
+        """
         missed = self._removals - removals
-        if not 0 <= missed <= len(self._gone):
+        if not 0 <= missed <= len(self._removed):
             return None
-        gone = list(self._gone)[len(self._gone) - missed :]
-        return [*gone, *await self._changes(number)]
+        removed = list(self._removed)[len(self._removed) - missed :]
+        return [*removed, *await self._changes(number)]
 
     async def run(self) -> None:
-        """Tell readers what has changed, until cancelled."""
+        """Pass changes to the subscribers, until cancelled."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._changed.wait()
+            self._changed.clear()
             try:
                 async with self._subscribing:
                     await self._notify()
             except DatabaseError:
-                # Whoever comes back looks at everything anew.
+                # Changes may be lost, so the streams end: a client that reconnects gets the newest
+                # state of everything that has changed.
                 self._end_subscribers()
             if self._subscribers:
                 await asyncio.sleep(self._pause_s * len(self._subscribers))
 
     async def _notify(self) -> None:
-        shown, self._shown = self._shown, set()
+        progressed, self._progress_due = self._progress_due, set()
         if not self._subscribers:
             return
-        for change in await self._changes(self._seen, also=shown):
-            self._seen = max(self._seen, change.number)
+        for change in await self._changes(self._notified_up_to, also=progressed):
+            self._notified_up_to = max(self._notified_up_to, change.number)
             for subscriber in self._subscribers:
                 subscriber.put(change.job.key, change)
 
     async def _changes(self, number: int, *, also: Collection[JobKey] = ()) -> Sequence[Change]:
         removals = self._removals
-        moved = await self._transitions.transitions_since(number, also=also)
-        # A record that went while the rows were read does not come back.
-        gone = {one.key for one in self._gone if one.removals > removals}
+        transitions = await self._transitions.transitions_since(number, also=also)
+        # A record that was removed while the rows were read must not be reported as changed.
+        removed = {removal.key for removal in self._removed if removal.removals > removals}
         return [
-            Change(self._board.live(one.job), one.number)
-            for one in moved
-            if one.job.key not in gone
+            Change(self._board.with_progress(transition.job), transition.number)
+            for transition in transitions
+            if transition.job.key not in removed
         ]

@@ -1,4 +1,4 @@
-"""The fetching of a claimed job: attempts at its sources until the digest is right."""
+"""Fetches the image of a claimed job: attempts at its sources until the digest is right."""
 
 import asyncio
 import random
@@ -22,32 +22,40 @@ from spsd.transfer.rules.url import authority
 
 
 class Lease(Protocol):
-    """The hold of a run on its job's row; each method may raise AttemptStoppedError."""
+    """The right of a run to change its job's row.
+
+    Each method raises AttemptStoppedError if the lease is lost: another transition won.
+    """
 
     @property
     def job(self) -> Job:
-        """The row as this run has moved it last."""
+        """The row after this run's last transition."""
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """How often and how soon it may try again."""
+        """How many attempts the job may make, and after which delays."""
 
     async def report(self, progress: Progress, new_bytes: int) -> None:
-        """Show how far the download is; enough new bytes renew the budget."""
+        """Publish the progress.
+
+        ``new_bytes`` counts the bytes that no earlier attempt of this run had; enough of them
+        renew the budget of attempts.
+        """
 
     async def retry(self, error: JobError, *, gained_bytes: bool) -> None:
-        """Charge a failed attempt.
+        """Record a failed attempt and charge the next one.
+
+        ``gained_bytes``: the attempt brought enough new bytes to renew the budget.
 
         Raises:
-            JobError: ``error``, if there is to be no other attempt.
+            JobError: ``error`` itself, if there must be no further attempt.
         """
 
 
 class Fetch:
-    """Attempts at the sources of one job, one after the other, into its open partial.
+    """Makes attempts at the sources of one job, one at a time, into its open partial file.
 
-    Which source is next, and which are struck out, is decided in
-    :mod:`spsd.transfer.rules.sources`.
+    :mod:`spsd.transfer.rules.sources` decides which source is next and which are excluded.
     """
 
     def __init__(self, lease: Lease, partial: Partial, attempts: Attempts) -> None:
@@ -60,14 +68,17 @@ class Fetch:
         self._breaks = 0
 
     async def run(self) -> str:
-        """Fetch until the digest is right; gives the evidence for it.
+        """Fetch until the digest is right; returns the evidence as text for the job's history.
 
         Raises:
-            JobError: there is to be no other attempt.
+            JobError: the failure of the last attempt; there must be no further one.
             AttemptStoppedError: the lease is lost.
         """
         while True:
+            # Step 1: wait until the next source may be requested.
             url = await self._next_source()
+            # Step 2: one attempt. After a failure that another attempt or source may repair, the
+            # loop starts again with what is left of the sources and the budget.
             try:
                 fetched = await self._attempts.attempt(
                     url, self._partial, self._reporting(), breaks=self._breaks
@@ -78,17 +89,18 @@ class Fetch:
             except ApplianceError as error:
                 if error.code is not FailureCode.DISK_FULL:
                     raise
-                # The source's own word, or its endless body: another's may fit.
+                # The size comes from this source, and may be false: another source may fit.
                 await self._failed(error)
                 continue
-            finished = await self._finished(fetched)
+            # Step 3: seal the file and compare its digest; after a mismatch start again.
+            finished = await self._seal(fetched)
             if (mismatch := judge_digest(finished)) is None:
-                shown: Evidence = {**fetched.evidence, **self._bytes_from()}
-                return ", ".join(f"{name} {value}" for name, value in shown.items())
+                evidence: Evidence = {**fetched.evidence, **self._bytes_from()}
+                return ", ".join(f"{name} {value}" for name, value in evidence.items())
             await self._mismatch(mismatch, mixed=finished.mixed)
 
     async def _next_source(self) -> str:
-        """Wait for the turn of the next source; gives its URL."""
+        """Choose the next source and wait until it may be requested; returns its URL."""
         turn = self._sources.next_turn(now=_clock(), has_bytes=self._partial.length > 0)
         await asyncio.sleep(turn.wait_s)
         if turn.discards:
@@ -98,7 +110,7 @@ class Fetch:
         return self._sources.all[turn.index].url
 
     def _reporting(self) -> Report:
-        # An origin that starts over brings what was here before; that refunds nothing.
+        # Bytes that this run has had before do not count as new when an origin starts over.
         before = max(self._partial.length, self._longest)
 
         async def report(progress: Progress) -> None:
@@ -107,7 +119,7 @@ class Fetch:
 
         return report
 
-    async def _finished(self, fetched: Fetched) -> Finished:
+    async def _seal(self, fetched: Fetched) -> Finished:
         partial, sources = self._partial, self._sources
         return Finished(
             expected=self._lease.job.sha256,
@@ -122,7 +134,11 @@ class Fetch:
         )
 
     async def _failed(self, error: JobError, *, retry_after: float | None = None) -> None:
-        """Note it and go on, with what is left; raises if nothing is."""
+        """Record the failure and update the sources.
+
+        Raises:
+            JobError: ``error``, with the sources tried, if there must be no further attempt.
+        """
         policy = self._lease.retry_policy
         refunds = refunds_budget(policy, error.code, self._partial.length - self._longest)
         self._longest = max(self._longest, self._partial.length)
@@ -131,7 +147,7 @@ class Fetch:
         elif error.code in (FailureCode.CUT_OFF, FailureCode.STALL):
             self._breaks += 1
         if error.transient:
-            await self._lease.retry(self._seen(error, transient=True), gained_bytes=refunds)
+            await self._lease.retry(self._with_source(error, transient=True), gained_bytes=refunds)
             self._sources = self._sources.failed(
                 policy,
                 gained=refunds,
@@ -141,16 +157,18 @@ class Fetch:
             )
             return
         left = self._sources.failed_for_good()
-        await self._lease.retry(self._seen(error, transient=left.is_any_left), gained_bytes=refunds)
+        await self._lease.retry(
+            self._with_source(error, transient=left.is_any_left), gained_bytes=refunds
+        )
         self._sources = left
         if not EXPLANATIONS[error.code].keeps_partial:
             await self._start_over()
 
     async def _mismatch(self, error: JobError, *, mixed: bool) -> None:
         left = self._sources.mismatched(self._provenance.pieces, mixed=mixed)
-        evidence = {**error.evidence, **self._tried()}
-        again = ImageError(error.code, error.what, evidence, transient=left.is_any_left)
-        await self._lease.retry(again, gained_bytes=True)
+        evidence = {**error.evidence, **self._sources_tried()}
+        restated = ImageError(error.code, error.what, evidence, transient=left.is_any_left)
+        await self._lease.retry(restated, gained_bytes=True)
         self._sources = left
         await self._start_over()
 
@@ -158,17 +176,19 @@ class Fetch:
         await self._partial.clear()
         self._longest = 0
 
-    def _seen(self, error: JobError, *, transient: bool) -> JobError:
-        """The error as it is, of a lone source; else with the source that it is about."""
+    def _with_source(self, error: JobError, *, transient: bool) -> JobError:
+        """The error, with its source and the sources tried if the job has mirrors."""
         if not self._sources.has_mirrors:
             return error
         url = self._sources.all[self._sources.current].url
-        return error.restated({"source": authority(url), **self._tried()}, transient=transient)
+        return error.restated(
+            {"source": authority(url), **self._sources_tried()}, transient=transient
+        )
 
-    def _tried(self) -> Evidence:
+    def _sources_tried(self) -> Evidence:
         sources = self._sources
-        told = f"{sources.tried} of {len(sources.all)}"
-        return {"sources tried": told} if sources.has_mirrors else {}
+        tried = f"{sources.tried} of {len(sources.all)}"
+        return {"sources tried": tried} if sources.has_mirrors else {}
 
     def _bytes_from(self) -> Evidence:
         if not self._sources.has_mirrors:

@@ -1,9 +1,13 @@
-"""A job: a frozen copy of its row, the rows that may follow it, and which jobs a list asks for.
+"""A job as a frozen copy of its row, the rows that may follow it, and the selection of a list.
 
-Each method asks the table in :mod:`spsd.jobs.lifecycle` and gives a new value; nothing happens
-until the repository has moved the row. ``attempt`` numbers the attempts and only grows: together
-with the state it guards the row against a writer that read it earlier. ``spent`` is the budget:
-attempts in a row that brought no new byte, the running one included.
+Each method for a transition evaluates the table in :mod:`spsd.jobs.lifecycle` and returns a new
+value; nothing is stored until the repository has changed the row. These methods raise
+:class:`~spsd.jobs.lifecycle.IllegalTransitionError` if the table has no such transition. ``now`` is
+whole seconds since the epoch.
+
+``attempt`` is the number of the latest attempt and only grows: together with the state it guards
+the row against a writer that read an older row. ``spent`` counts, against the budget, the attempts
+in a row without new bytes, including the running one.
 """
 
 from collections.abc import Collection
@@ -16,12 +20,12 @@ from spsd.jobs.lifecycle import JobState, Trigger, advance
 from spsd.transfer.ports import NO_PROGRESS, Progress
 
 JobKey = NewType("JobKey", str)
-"""A UUID in its canonical form; the job's name on the wire."""
+"""A UUID in canonical form; identifies the job in the API."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a job's history: what moved it, and where to."""
+    """One line of a job's history: the time and trigger of a transition, and the state after it."""
 
     at: int
     cause: Trigger
@@ -32,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One row. Times are whole seconds since the epoch, UTC."""
+    """One row. Times are whole seconds since the epoch; ``progress`` is in bytes."""
 
     key: JobKey
     url: str
@@ -73,13 +77,13 @@ class Job:
 
     @property
     def code(self) -> FailureCode | None:
-        """Of the failure that moved the row to where it is; None: none did."""
+        """The code of the failure that led to this row; None: no failure did."""
         failed = self.state is JobState.FAILED
         sentence = self.error if failed else self.evidence if self.cause is Trigger.FAIL else None
         return None if sentence is None else FailureCode(sentence.partition(":")[0])
 
     def start(self, slot: int | None, *, now: int) -> "Job":
-        """Claimed, with ``slot`` reserved (None: no slot is empty); the attempt is charged."""
+        """Claim the job, with ``slot`` reserved (None: no slot is empty); charge the attempt."""
         started = now if self.started_at is None else self.started_at
         return replace(
             self._moved(Trigger.START, now),
@@ -90,21 +94,21 @@ class Job:
         )
 
     def advanced(self, progress: Progress, *, now: int) -> "Job":
-        """New bytes have come: whatever was spent was not in vain."""
+        """New bytes have been received: the budget is whole again."""
         return replace(self._moved(Trigger.PROGRESS, now), spent=0, progress=progress)
 
     def found(self, slot: int, size: int, *, now: int) -> "Job":
-        """The image is in ``slot`` already, intact; nothing was fetched."""
+        """Finish: ``slot`` already holds the image, intact, so nothing was fetched."""
         moved = self._moved(Trigger.FOUND, now, evidence=f"slot {slot} holds the image already")
         return replace(moved, slot=slot, progress=Progress(size, size))
 
     def verified(self, size: int, evidence: str, *, now: int) -> "Job":
-        """The digest is proven over ``size`` bytes; from here on nobody can cancel."""
+        """The digest was verified over ``size`` bytes; the job cannot be cancelled any more."""
         moved = self._moved(Trigger.VERIFY, now, evidence=evidence)
         return replace(moved, progress=Progress(size, size))
 
     def installed(self, *, now: int) -> "Job":
-        """The image stands in the reserved slot."""
+        """Finish: the image is installed in the reserved slot."""
         return self._moved(Trigger.INSTALL, now)
 
     def failed(
@@ -112,22 +116,22 @@ class Job:
     ) -> "Job":
         """The attempt failed: the job waits for the next one, or is over.
 
-        ``gained`` tells whether the attempt brought bytes that count; they refund the budget of
-        ``budget`` attempts. Every source is worth one, however small the budget.
+        ``gained``: the attempt brought enough new bytes, so the budget of ``budget`` attempts is
+        whole again. A budget smaller than the number of sources counts as one attempt for each.
         """
         spent = 0 if gained else self.spent
         may_retry = error.transient and spent < max(budget, len(self.sources))
         moved = self._moved(Trigger.FAIL, now, may_retry=may_retry, evidence=error.sentence())
         if moved.state is JobState.FAILED:
-            return replace(moved, slot=None, progress=progress, error=_last_word(error, spent))
+            return replace(moved, slot=None, progress=progress, error=_final_error(error, spent))
         return replace(moved, attempt=self.attempt + 1, spent=spent + 1, progress=progress)
 
     def cancelled(self, progress: Progress, *, now: int) -> "Job":
-        """Given up by a client."""
+        """Cancelled by a client."""
         return replace(self._moved(Trigger.CANCEL, now), slot=None, progress=progress)
 
     def interrupted(self, *, budget: int, now: int) -> "Job":
-        """Found after a daemon that ended without a word: queued again, while the budget lasts."""
+        """The last daemon crashed during the run: queue the job again, within the budget."""
         may_retry = self.spent < max(budget, len(self.sources))
         moved = replace(self._moved(Trigger.INTERRUPT, now, may_retry=may_retry), slot=None)
         if moved.state is JobState.QUEUED:
@@ -136,7 +140,7 @@ class Job:
         return replace(moved, error=ApplianceError(FailureCode.GAVE_UP, crashes).sentence())
 
     def stopped(self, *, now: int) -> "Job":
-        """Put back by a polite stop; the attempt is given back."""
+        """The daemon is stopping: queue the job again and refund the charged attempt."""
         return replace(
             self._moved(Trigger.STOP, now),
             slot=None,
@@ -151,7 +155,7 @@ class Job:
         return replace(self, state=state, cause=trigger, changed_at=now, evidence=evidence)
 
 
-def _last_word(error: JobError, spent: int) -> str:
+def _final_error(error: JobError, spent: int) -> str:
     if not error.transient or spent < 2:
         return error.sentence()
     return f"{error.sentence()} This was attempt {spent} in a row without getting ahead."
@@ -159,7 +163,7 @@ def _last_word(error: JobError, spent: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Jobs in some states (None: in any), created ``after`` another one, at most ``limit``."""
+    """Jobs in ``states``, created later than ``after``, at most ``limit``; None: no condition."""
 
     states: Collection[JobState] | None = None
     after: JobKey | None = None

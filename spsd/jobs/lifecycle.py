@@ -1,21 +1,23 @@
-"""The life of a job, as one constant table.
+"""The states of a job and the transitions between them, as one constant table.
 
-Every legal move is a line of ``TRANSITIONS``; what is absent is illegal, raises, and changes
-nothing. Five states are documented; "in progress" has two phases here, since only the first can
-be cancelled and a row may be found in either after a crash. A state exists only if such a row can.
+Every legal transition is a line of ``TRANSITIONS``. A transition without a line is illegal: it
+raises, and changes nothing. The API documents five states; its "in progress" is two states here,
+DOWNLOADING and INSTALLING, because only the first can be cancelled, and because after a crash a row
+may be in either. There is a state only if a stored row can have it.
 
-- START claims a job. Attempts are charged here, before anything can crash.
-- FAIL keeps a job in DOWNLOADING while the trouble may pass and the budget lasts: the job waits
-  for its next attempt with its slot reserved and its bytes kept.
-- PROGRESS says that new bytes have come, more than a drip: the budget is whole again. It is a
-  move of its own so that an attempt that ends without a word, by a crash, is judged fairly too.
-- INTERRUPT is what recovery fires at a job that the last daemon left behind. It is guarded like
-  FAIL, so that an image that crashes the daemon is not tried for ever.
-- STOP is a polite stop; it gives the charged attempt back.
+- START claims a job. The attempt is charged here, before anything can crash.
+- FAIL leaves a job in DOWNLOADING while another attempt may help and the budget lasts: the job
+  waits for its next attempt, with its slot reserved and its partial file on disk.
+- PROGRESS records that more new bytes have been received than the stall floor: the budget is whole
+  again. It is a separate transition, so that these bytes count even if the attempt then ends by a
+  crash, which records nothing.
+- INTERRUPT is triggered by recovery for a job that was active when the last daemon ended. It has
+  the guard of FAIL, so that an image that crashes the daemon is not tried forever.
+- STOP queues a job again when the daemon stops in an orderly way; it refunds the charged attempt.
 
-The library keeps the table and evaluates guards. Its machine is shared, holds no state, and is
-asked with a throw-away subject; there are no callbacks. (Its asyncio flavour swallows
-cancellation, upstream issues 704 and 713.)
+The library holds the table and evaluates the guards. Its machine is shared by all jobs and has no
+state: each evaluation uses a temporary subject. There are no callbacks. (The library's asyncio
+variant swallows cancellation, upstream issues 704 and 713.)
 """
 
 from enum import StrEnum
@@ -25,7 +27,7 @@ from transitions import Machine, MachineError
 
 
 class JobState(StrEnum):
-    """Where a job stands; the values are what the database holds."""
+    """The state of a job; the values are stored in the database."""
 
     QUEUED = "queued"
     DOWNLOADING = "downloading"
@@ -36,7 +38,7 @@ class JobState(StrEnum):
 
 
 class Trigger(StrEnum):
-    """What may move a job; the value is stored as the cause of the row's state."""
+    """What causes a transition; the value is stored as the cause of the row's state."""
 
     SUBMIT = "submit"
     START = "start"
@@ -51,20 +53,20 @@ class Trigger(StrEnum):
 
 
 ACTIVE: Final = frozenset({JobState.DOWNLOADING, JobState.INSTALLING})
-"""A daemon works on the job; it has a slot reserved."""
+"""States in which a daemon works on the job; a reserved slot belongs to it."""
 TERMINAL: Final = frozenset({JobState.FINISHED, JobState.FAILED, JobState.CANCELLED})
-"""Nothing will move the job any more; its record can be removed."""
+"""States without a further transition; the job's record can be removed."""
 
 
 class _Subject:
-    """Stands in for a job while the machine is asked; forgotten afterwards."""
+    """Represents a job during one evaluation of the table."""
 
     def __init__(self, state: JobState, *, may_retry: bool) -> None:
         self.state = state
         self._may_retry = may_retry
 
     def may_retry(self) -> bool:
-        """Guard: trying again may help, and the budget of attempts allows it."""
+        """Guard: another attempt may help, and the budget allows one."""
         return self._may_retry
 
 
@@ -97,7 +99,7 @@ TRANSITIONS: Final[list[dict[str, object]]] = [
 
 
 class IllegalTransitionError(RuntimeError):
-    """The table has no such line: a bug of ours, never a client's fault."""
+    """The table has no such transition: a bug in spsd, never caused by a client."""
 
 
 _MACHINE: Final = Machine(
@@ -110,16 +112,16 @@ _MACHINE: Final = Machine(
 
 
 def advance(state: JobState, trigger: Trigger, *, may_retry: bool = False) -> JobState:
-    """The state that ``trigger`` leads to from ``state``; ``may_retry`` is what guards ask.
+    """The state to which ``trigger`` leads from ``state``; ``may_retry`` is the value of the guard.
 
     Raises:
-        IllegalTransitionError: the table has no line for it.
+        IllegalTransitionError: the table has no such transition.
     """
     subject = _Subject(state, may_retry=may_retry)
     try:
         _MACHINE.events[trigger].trigger(subject)
     except (MachineError, KeyError) as error:
-        raise IllegalTransitionError(f"{trigger} is no move from {state}") from error
+        raise IllegalTransitionError(f"{trigger} is no transition from {state}") from error
     return JobState(subject.state)
 
 

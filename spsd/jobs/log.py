@@ -1,4 +1,4 @@
-"""The log's line of each change of a job's row."""
+"""Writes a log line for each change of a job's row."""
 
 import logging
 
@@ -10,22 +10,22 @@ _log = logging.getLogger(__name__)
 
 
 class JobLog:
-    """A witness of rows that writes a line for each change."""
+    """A :class:`~spsd.jobs.ports.JobObserver` that writes a log line for each change."""
 
     def added(self, job: Job) -> None:
-        """With where its image is, less what may be secret."""
-        _note(job, redacted(job.url))
+        """Log the new job with its URL, from which secrets are removed."""
+        _log_transition(job, redacted(job.url))
 
     def moved(self, _: Job, after: Job) -> None:
-        """With what is known of it; a failure is a warning."""
-        _note(after, after.evidence or after.error)
+        """Log the transition with its evidence or error; a failure is a warning."""
+        _log_transition(after, after.evidence or after.error)
 
     def removed(self, job: Job) -> None:
-        """By its key alone."""
+        """Log the removal with the job's key."""
         _log.info("job %s: removed", job.key, extra={"job": job.key, "action": "remove"})
 
 
-def _note(job: Job, why: str | None) -> None:
+def _log_transition(job: Job, why: str | None) -> None:
     failed = job.code is not None or job.cause is Trigger.INTERRUPT
     _log.log(
         logging.WARNING if failed else logging.INFO,

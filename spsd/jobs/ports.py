@@ -1,7 +1,7 @@
-"""What the use cases need from outside: one protocol for each foreign thing.
+"""What the use cases of jobs need from adapters, as protocols.
 
-Adapters raise :class:`~spsd.failures.JobError` for what goes wrong out there, and nothing
-foreign.
+Adapters raise :class:`~spsd.failures.JobError` or :class:`~spsd.storage.faults.DatabaseError` for
+expected failures; exceptions of the libraries that they use do not reach the use cases.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,67 +13,78 @@ from spsd.jobs.job import EVERY_JOB, Job, JobKey, Selection, Step
 
 
 class JobObserver(Protocol):
-    """Is notified of each change of a row, once it is durable, in the loop of the repository."""
+    """Is notified of each change of a row after it is durable, in the repository's event loop."""
 
     def added(self, job: Job) -> None:
         """A row was added."""
 
     def moved(self, before: Job, after: Job) -> None:
-        """A row was moved from ``before`` to ``after``."""
+        """A transition changed a row from ``before`` to ``after``."""
 
     def removed(self, job: Job) -> None:
         """A row was removed."""
 
 
 class JobRepository(Protocol):
-    """The rows. Each method is one statement: it happened whole, or not at all."""
+    """The rows of jobs. Each method is one atomic statement."""
 
     async def add(self, job: Job) -> None:
-        """Durable when it returns."""
+        """Add a row; it is durable when this returns."""
 
     async def get(self, key: JobKey) -> Job | None:
-        """The row as it is now."""
+        """The row with that key; None: there is none."""
 
     async def list(self, selection: Selection = EVERY_JOB) -> Sequence[Job]:
-        """The rows that are asked for, in order of creation.
+        """The selected rows, in order of creation.
 
-        After a job that is not there, there is nothing.
+        Empty if ``selection.after`` names a job that does not exist.
         """
 
     async def history(self, key: JobKey) -> Sequence[Step]:
-        """The job's moves, oldest first; none if there is no such job."""
+        """The job's transitions, oldest first; empty if there is no such job."""
 
     async def active(self) -> Sequence[Job]:
-        """The rows that a daemon works on."""
+        """The rows whose state is in :data:`~spsd.jobs.lifecycle.ACTIVE`, in order of creation."""
 
     async def next_queued(self, *, without: Collection[Sha256]) -> Job | None:
         """The oldest queued row whose digest is not in ``without``."""
 
-    async def move(self, seen: Job, to: Job) -> Job | None:
-        """Make the row ``to`` if it still is what ``seen`` says; None: somebody moved first."""
+    async def move(self, before: Job, after: Job) -> Job | None:
+        """Change the row to ``after`` if it still has the state and attempt of ``before``.
+
+        Returns the row as stored. None: nothing was changed, because another transition won: the
+        row has changed or was removed, or another active job has the same slot or digest.
+        """
 
     async def remove(self, job: Job) -> bool:
-        """Delete the row if it still is what ``job`` says, with its history."""
+        """Delete the row with its history if it still has the state and attempt of ``job``.
 
-    async def wanted(self) -> Collection[Sha256]:
-        """The digests whose partial files some row may still go on with."""
+        False: nothing was deleted, because the row has changed or was removed.
+        """
+
+    async def resumable_digests(self) -> Collection[Sha256]:
+        """The digests whose partial files a job may still use.
+
+        These are the digests of jobs that are not over, and of failed jobs whose failure code
+        keeps the partial file for a later job.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedTransition:
-    """A row, and the last line that the history has of it."""
+    """A job's row, and the number of the newest line of the history about it."""
 
     job: Job
     number: int
 
 
 class TransitionLog(Protocol):
-    """The history of all jobs, whose lines are numbered as they were committed."""
+    """The history of all jobs; its lines are numbered from 1 in the order of the commits."""
 
     async def last_transition(self) -> int:
-        """The newest line's number; 0: there is none."""
+        """The number of the newest line; 0: there is none."""
 
     async def transitions_since(
-        self, move: int, *, also: Collection[JobKey] = ()
+        self, number: int, *, also: Collection[JobKey] = ()
     ) -> Sequence[LoggedTransition]:
-        """The jobs with lines after that one, and those of ``also``, the last to move last."""
+        """The jobs with lines after ``number``, and those of ``also``, by their newest lines."""

@@ -1,7 +1,9 @@
-"""What the last daemon left: look at the disk, then fire ordinary triggers.
+"""Recovery at the start of the daemon: read the disk, then trigger ordinary transitions.
 
-Three facts have one home each: the intent in the row, the bytes in the partial file, the image in
-the slot. After a crash they may disagree by one step; each disagreement has one way out.
+Three facts are stored in one place each: the intent in the job's row, the received bytes in the
+partial file, the image in the slot. A crash can leave them one step apart. Recovery runs before
+any job does, and a crash during recovery is repaired by the next recovery: each step can be
+repeated.
 """
 
 from spsd.clock import Now
@@ -17,21 +19,35 @@ from spsd.transfer.ports import Staging, download_key
 async def recover(
     jobs: JobRepository, staging: Staging, slots: SlotStore, *, budget: int, now: Now
 ) -> None:
-    """Bring rows, partial files and slots into agreement, before anything runs."""
-    await slots.tidy()
+    """Bring rows, partial files and slots into agreement, before any job runs.
+
+    ``budget`` is the number of attempts in a row without new bytes that a job may make.
+
+    Raises:
+        OSError: the partial files cannot be listed.
+        DatabaseError: the rows cannot be read or changed.
+    """
+    # Step 1: free the bytes of images that were being installed or removed. This is first because
+    # a full disk may need the space for the writes of the steps below.
+    await slots.remove_leftovers()
+    # Step 2: read the slots, then settle each active row. The slot decides: an image is installed
+    # before its row is marked as finished, so after a crash the image may be in the slot of a row
+    # that is still INSTALLING. The opposite, a finished row without an image, cannot occur.
     held = await slots.slots()
     for job in await jobs.active():
         content = held.get(job.slot) if job.slot is not None else None
-        await jobs.move(job, _settled(job, content, budget=budget, now=now()))
-    # Nobody goes on with an upload, or with what a failure for good has left: none is wanted.
-    wanted = {download_key(digest) for digest in await jobs.wanted()}
+        await jobs.move(job, _settled_job(job, content, budget=budget, now=now()))
+    # Step 3: remove the partial files that no job can use. This is last because step 2 decides
+    # which jobs continue: the partial file of a job that it finishes or fails may be removed too.
+    # An upload cannot be continued, so its partial file is always removed.
+    resumable = {download_key(digest) for digest in await jobs.resumable_digests()}
     for key in await staging.keys():
-        if key not in wanted:
+        if key not in resumable:
             await discard_partial(staging, key)
 
 
-def _settled(job: Job, content: object, *, budget: int, now: int) -> Job:
-    """Installed, if the slot says so; else as far as the budget lets it go."""
+def _settled_job(job: Job, content: object, *, budget: int, now: int) -> Job:
+    """Installed, if its slot holds its image; else interrupted: queued again, or failed."""
     if (
         job.state is JobState.INSTALLING
         and isinstance(content, InstalledImage)

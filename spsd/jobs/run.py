@@ -1,8 +1,8 @@
-"""The run of one job: find the image, or fetch and verify it, then install it.
+"""The run of one job: find the image in a slot, or fetch, verify and install it.
 
-A run holds a lease on its job's row: every step moves the row from what the run has made of it.
-Once a move finds that another transition has won (a client's cancel), the lease is lost, and the
-run ends without a further move: the row says what happened.
+A run holds a lease on its job's row: each of its transitions changes the row only if it is still as
+the run has left it. If another transition has won (a client's cancel), the lease is lost, and the
+run ends without a further transition.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from spsd.transfer.ports import Attempts, AttemptStoppedError, Progress, Staging
 from spsd.transfer.rules.retry import RetryPolicy
 
 _log = logging.getLogger(__name__)
-_WAITS = "job %s: asks its origin in %.1f s, as [fetch] start_spread_s has it"
+_WAITS = "job %s: first request in %.1f s, because of [fetch] start_spread_s"
 
 
 @dataclass(frozen=True, slots=True)
 class RunResources:
-    """Everything that a run needs; shared by all of them."""
+    """The adapters and settings that all runs share."""
 
     jobs: JobRepository
     staging: Staging
@@ -45,11 +45,11 @@ class RunResources:
 
 
 class LeaseLostError(AttemptStoppedError):
-    """Another transition has won the row: this run is over."""
+    """Another transition won; this run must end."""
 
 
 class JobRun:
-    """The run of a claimed job, which owns the :class:`~spsd.jobs.fetch.Lease` on its row."""
+    """The run of a claimed job; it is the :class:`~spsd.jobs.fetch.Lease` on the job's row."""
 
     def __init__(self, claimed: Job, resources: RunResources) -> None:
         self._job = claimed
@@ -58,32 +58,36 @@ class JobRun:
 
     @property
     def job(self) -> Job:
-        """The row as this run has moved it last."""
+        """The row after this run's last transition."""
         return self._job
 
     @property
     def retry_policy(self) -> RetryPolicy:
-        """How often and how soon it may try again."""
+        """How many attempts the job may make, and after which delays."""
         return self._resources.retry
 
     async def run(self) -> None:
-        """Take the job to a terminal state, unless a cancel does."""
+        """Run the job until it is in a terminal state, by this run or by a client's cancel."""
         try:
             try:
-                if not await self._found():
+                # Step 1: a slot that already holds the image ends the job without a request.
+                if not await self._finish_from_slot():
+                    # Step 2: fetch and verify. Until the row is INSTALLING, a client can cancel.
                     await self._fetch()
+                    # Step 3: install. It is completed even if this task is cancelled.
                     await to_completion(self._install())
             except JobError as error:
-                # First of all: on a full disk the row needs the room.
+                # Remove the partial file before the row is changed: on a full disk, the write of
+                # the row needs the space.
                 if isinstance(error, ImageError) or not EXPLANATIONS[error.code].keeps_partial:
                     await discard_partial(self._resources.staging, self._key)
-                await self._move(self._after(error, gained_bytes=False))
+                await self._move(self._job_after(error, gained_bytes=False))
         except LeaseLostError:
             # A client's cancel, whose request may have ended before it could stop this run.
             await discard_partial(self._resources.staging, self._key)
 
-    async def _found(self) -> bool:
-        """Finish with a slot that holds the image already, if it is still intact there."""
+    async def _finish_from_slot(self) -> bool:
+        """Finish the job if a slot already holds the image, intact; False: no slot does."""
         held = await find_installed(self._resources.slots, self._job.sha256)
         if held is None:
             return False
@@ -93,7 +97,11 @@ class JobRun:
         return True
 
     async def _fetch(self) -> None:
-        """Fetch into the partial file, and verify it."""
+        """Fetch into the partial file and verify its digest.
+
+        Raises:
+            JobError: no slot is reserved, or there must be no further attempt.
+        """
         resources = self._resources
         if self._job.slot is None:
             raise ApplianceError(FailureCode.NO_SLOT, "there is no empty slot")
@@ -103,9 +111,11 @@ class JobRun:
             await self._move(self._job.verified(partial.length, evidence, now=resources.now()))
 
     async def _wait_for_turn(self) -> None:
-        """Let other appliances of a fleet request the image first, if it is their turn."""
+        """Wait for this appliance's turn in the fleet (:class:`StartSpread`)."""
         job, resources = self._job, self._resources
-        wait_s = resources.spread.wait_s(job.sha256, asked_at=job.created_at, now=resources.now())
+        wait_s = resources.spread.wait_s(
+            job.sha256, submitted_at=job.created_at, now=resources.now()
+        )
         if wait_s > 0:
             _log.info(_WAITS, job.key, wait_s, extra={"job": job.key, "action": "wait"})
         await asyncio.sleep(wait_s)
@@ -113,7 +123,7 @@ class JobRun:
     async def _install(self) -> None:
         job, resources = self._job, self._resources
         if job.slot is None:
-            raise ValueError("a job is installed into the slot that it has reserved")
+            raise ValueError("a job without a reserved slot cannot be installed")
         image = InstalledImage(
             sha256=job.sha256,
             size=job.progress.total,
@@ -121,32 +131,38 @@ class JobRun:
             job=job.key,
             installed_at=resources.now(),
         )
+        # The image first, the row last: a crash in between leaves an installed image whose row
+        # recovery finishes. In the other order it would leave a finished job without an image.
         await resources.slots.install(job.slot, image, self._key)
         await self._move(job.installed(now=resources.now()))
 
     async def report(self, progress: Progress, new_bytes: int) -> None:
-        """Show how far the download is; enough new bytes renew the budget."""
+        """Publish the progress; more new bytes than the stall floor renew the budget."""
         self._resources.board.post(self._job.key, progress)
         if self._job.spent > 0 and new_bytes > self.retry_policy.stall_floor:
             await self._move(self._job.advanced(progress, now=self._resources.now()))
 
     async def retry(self, error: JobError, *, gained_bytes: bool) -> None:
-        """Charge a failed attempt; raises ``error`` if there is to be no other."""
-        after = self._after(error, gained_bytes=gained_bytes)
+        """Record a failed attempt and charge the next one.
+
+        Raises:
+            JobError: ``error`` itself, if there must be no further attempt.
+        """
+        after = self._job_after(error, gained_bytes=gained_bytes)
         if after.state is JobState.FAILED:
             raise error
         await self._move(after)
 
-    async def _move(self, to: Job) -> None:
-        moved = await self._resources.jobs.move(self._job, to)
+    async def _move(self, after: Job) -> None:
+        moved = await self._resources.jobs.move(self._job, after)
         if moved is None:
             raise LeaseLostError
         self._job = moved
 
-    def _after(self, error: JobError, *, gained_bytes: bool) -> Job:
+    def _job_after(self, error: JobError, *, gained_bytes: bool) -> Job:
         return self._job.failed(
             error,
-            self._resources.board.of(self._job),
+            self._resources.board.latest(self._job),
             gained=gained_bytes,
             budget=self.retry_policy.budget,
             now=self._resources.now(),

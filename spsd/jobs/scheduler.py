@@ -1,4 +1,4 @@
-"""Which jobs run: the oldest first, a few at a time, never two of one digest."""
+"""Starts jobs: the oldest first, a limited number at a time, never two with the same digest."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class _Running:
 
 
 class Scheduler:
-    """Claims queued rows and owns the tasks that work on them."""
+    """Claims queued rows and owns the tasks that run them."""
 
     def __init__(
         self,
@@ -30,45 +30,51 @@ class Scheduler:
         reservations: Reservations,
         *,
         concurrent: int,
-        tell: Callable[[str], None],
+        report_status: Callable[[str], None],
     ) -> None:
-        """``tell`` is given a line for the operator whenever the number of running jobs changes."""
+        """Run at most ``concurrent`` jobs at a time.
+
+        ``report_status`` is called with a line for the operator after each change of the number of
+        running jobs.
+        """
         self._resources = resources
         self._reservations = reservations
-        self._tell = tell
+        self._report_status = report_status
         self._concurrent = concurrent
         self._running: dict[JobKey, _Running] = {}
         self._discarding: set[Sha256] = set()
         self._claiming = asyncio.Lock()
         self._wake = asyncio.Event()
 
-    def use(self, *, concurrent: int, retry: RetryPolicy, spread: StartSpread) -> None:
-        """Go on with another limit; budget and spread are for the jobs that start from now on.
+    def reconfigure(self, *, concurrent: int, retry: RetryPolicy, spread: StartSpread) -> None:
+        """Replace the limit, and the retry policy and spread of jobs that start from now on.
 
-        Running jobs run on, even if they are more than ``concurrent``.
+        Running jobs continue, even if they are more than ``concurrent``.
         """
         self._concurrent = concurrent
         self._resources = replace(self._resources, retry=retry, spread=spread)
         self.wake()
 
     def wake(self) -> None:
-        """The queue, or what stands in its way, has changed."""
+        """Look at the queue again: a job was added, or another one may be able to start."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled; running jobs are then put back politely."""
+        """Start jobs until cancelled; the running jobs are then stopped and queued again."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()
                 while len(self._running) < self._concurrent:
-                    if not await self._started(group):
+                    if not await self._start_next(group):
                         break
-                self._tell(f"{len(self._running)} of at most {self._concurrent} jobs running")
+                self._report_status(
+                    f"{len(self._running)} of at most {self._concurrent} jobs running"
+                )
                 await self._wake.wait()
 
     async def drop(self, job: Job) -> None:
-        """Stop working on a job whose row is cancelled, and leave no partial file of it."""
-        async with self._claiming:  # a run that begins is known by then
+        """Stop the run of a job whose row is CANCELLED, and remove its partial file."""
+        async with self._claiming:  # wait until a claimed run is registered
             running = self._running.get(job.key)
         if running is not None:
             running.task.cancel()
@@ -76,8 +82,8 @@ class Scheduler:
         await self.discard(job.sha256)
 
     async def discard(self, digest: Sha256) -> None:
-        """Remove a partial file, unless a running job has it."""
-        async with self._claiming:  # whoever is about to get this digest is known by then
+        """Remove a partial file, unless a running job uses it."""
+        async with self._claiming:  # wait until a claimed run is registered
             if digest in self._busy():
                 return
             self._discarding.add(digest)
@@ -90,18 +96,24 @@ class Scheduler:
     def _busy(self) -> set[Sha256]:
         return {running.job.sha256 for running in self._running.values()} | self._discarding
 
-    async def _started(self, group: asyncio.TaskGroup) -> bool:
+    async def _start_next(self, group: asyncio.TaskGroup) -> bool:
+        """Claim a job and start its task; False: no job can start now."""
         async with self._claiming:
             if (job := await self._claim()) is None:
                 return False
             task = group.create_task(self._work(job), name=f"job {job.key}")
             self._running[job.key] = _Running(job, task)
-            # A task that is cancelled before its first step never runs its clean-up.
+            # Let the task begin: a task that is cancelled before its first step never executes its
+            # clean-up.
             await asyncio.sleep(0)
         return True
 
     async def _claim(self) -> Job | None:
-        """Start the next job: reserve a slot for it and charge the attempt."""
+        """Claim the next job: reserve a slot and charge the attempt; None: no job can start.
+
+        A job is claimed without a slot if none is empty: its run may still find the image in a
+        slot, and else fails with the code ``no_slot``.
+        """
         while True:
             job = await self._resources.jobs.next_queued(without=self._busy())
             if job is None:
@@ -135,7 +147,7 @@ class Scheduler:
             self.wake()
 
     async def _settle(self, key: JobKey) -> None:
-        """After a cancelled run: put the row back, unless a client's cancel moved it."""
+        """After a cancelled run: queue an active row again; a cancelled one loses its bytes."""
         job = await self._resources.jobs.get(key)
         if job is None:
             return

@@ -1,4 +1,4 @@
-"""What a client does with jobs: submit, look, cancel, remove."""
+"""What a client can do with jobs: submit, list, read, cancel, remove."""
 
 import uuid
 from collections.abc import Sequence
@@ -26,23 +26,23 @@ class Downloads:
         self._now = now
 
     async def submit(self, url: str, sha256: Sha256, mirrors: tuple[str, ...] = ()) -> Job:
-        """Queue a job; when this returns it is on disk."""
+        """Queue a job; it is durable when this returns."""
         key = JobKey(str(uuid.uuid4()))
         job = Job.submitted(key, url, sha256, mirrors=mirrors, now=self._now())
         try:
             await self._jobs.add(job)
         finally:
-            # Whoever is cancelled here never hears of the row, and it may be there all the same.
+            # Also if this task is cancelled: the row may have been added nevertheless.
             self._scheduler.wake()
         return job
 
     async def list(self, selection: Selection = EVERY_JOB) -> Sequence[Job]:
-        """The jobs that are asked for, as they are this moment, in order of creation.
+        """The selected jobs with their progress, in order of creation.
 
         Raises:
-            ResourceNotFoundError: there is no job that others could be after.
+            ResourceNotFoundError: ``selection.after`` names a job that does not exist.
         """
-        jobs = [self._board.live(job) for job in await self._jobs.list(selection)]
+        jobs = [self._board.with_progress(job) for job in await self._jobs.list(selection)]
         if selection.after is not None and not jobs:
             await self._require_job(selection.after)
         return jobs
@@ -50,21 +50,21 @@ class Downloads:
     async def _require_job(self, after: JobKey) -> None:
         if await self._jobs.get(after) is None:
             raise ResourceNotFoundError(
-                f"There is no firmware download with the key {after} to go on after; its record "
-                "may have been removed. Begin again without `after`.",
+                f"There is no firmware download with the key {after} to continue after; its "
+                "record may have been removed. Begin again without `after`.",
                 field="after",
             )
 
     async def get(self, key: JobKey) -> Job:
-        """One job as it is this moment.
+        """One job with its progress.
 
         Raises:
             ResourceNotFoundError: there is no such job.
         """
-        return self._board.live(await self._row(key))
+        return self._board.with_progress(await self._row(key))
 
     async def history(self, key: JobKey) -> Sequence[Step]:
-        """How the job came to where it is, oldest first.
+        """The job's transitions, oldest first.
 
         Raises:
             ResourceNotFoundError: there is no such job.
@@ -77,11 +77,11 @@ class Downloads:
     async def delete(self, key: JobKey) -> None:
         """Cancel a job, or remove the record of one that is over.
 
-        Either is done to its end, even if the client's request is cancelled.
+        Both are completed even if the client's request is cancelled.
 
         Raises:
             ResourceNotFoundError: there is no such job.
-            FetchNotCancellableError: it is being installed, or was over while we cancelled it.
+            FetchNotCancellableError: it is being installed, or ended before the cancel.
         """
         await to_completion(self._delete(key))
 
@@ -94,7 +94,8 @@ class Downloads:
 
     async def _cancel(self, job: Job) -> None:
         while job.state in (JobState.QUEUED, JobState.DOWNLOADING):
-            cancelled = job.cancelled(self._board.of(job), now=self._now())
+            cancelled = job.cancelled(self._board.latest(job), now=self._now())
+            # Another transition may win; the loop then continues with the row as it is.
             if await self._jobs.move(job, cancelled) is not None:
                 await self._scheduler.drop(job)
                 return
@@ -102,14 +103,14 @@ class Downloads:
         if job.state is JobState.CANCELLED:
             return
         raise FetchNotCancellableError(
-            "The image is proven and being installed, or installed already; "
+            "The image is verified and is being installed, or is installed already; "
             "the download cannot be cancelled any more.",
         )
 
     async def _remove(self, job: Job) -> None:
         if not await self._jobs.remove(job):
             raise _not_found(job.key)
-        if job.sha256 not in await self._jobs.wanted():
+        if job.sha256 not in await self._jobs.resumable_digests():
             await self._scheduler.discard(job.sha256)
 
     async def _row(self, key: JobKey) -> Job:

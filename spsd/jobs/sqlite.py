@@ -1,4 +1,12 @@
-"""Jobs as rows. One transition is one guarded statement."""
+"""Jobs as rows. One transition is one guarded UPDATE.
+
+The guard is in the WHERE clause of the statement: it compares the row's state and attempt with
+those of the row that the caller has read. Every transition but PROGRESS changes one of the two, so
+the UPDATE of a writer that has read an older row matches no row and returns none: another
+transition has won. (PROGRESS is only triggered by the run of the job; a client's cancel may still
+win after it.) Two unique indexes guard what one row cannot show: no two active jobs have the same
+slot or the same digest.
+"""
 
 import asyncio
 import json
@@ -24,7 +32,7 @@ _MOVE = f"""
 UPDATE job SET state = :state, cause = :cause, attempt = :attempt, spent = :spent, slot = :slot,
        bytes_downloaded = :bytes_downloaded, bytes_total = :bytes_total, error = :error,
        evidence = :evidence, started_at = :started_at, changed_at = :changed_at
- WHERE key = :key AND state = :seen_state AND attempt = :seen_attempt
+ WHERE key = :key AND state = :guard_state AND attempt = :guard_attempt
 RETURNING {_COLUMNS}
 """
 _HISTORY = """
@@ -38,13 +46,13 @@ _LIST = f"""
    AND (:after IS NULL OR seq > (SELECT seq FROM job WHERE key = :after))
  ORDER BY seq LIMIT :limit
 """
-_MOVED_SINCE = f"""
-SELECT {_COLUMNS}, (SELECT max(id) FROM job_history WHERE job = job.seq) AS move FROM job
- WHERE seq IN (SELECT job FROM job_history WHERE id > :move)
+_CHANGED_SINCE = f"""
+SELECT {_COLUMNS}, (SELECT max(id) FROM job_history WHERE job = job.seq) AS number FROM job
+ WHERE seq IN (SELECT job FROM job_history WHERE id > :number)
     OR key IN (SELECT value FROM json_each(:also))
- ORDER BY move
+ ORDER BY number
 """
-_FEW = 100
+_MAX_ROWS_ON_LOOP = 100
 
 
 def _quoted(names: Collection[StrEnum]) -> str:
@@ -53,18 +61,21 @@ def _quoted(names: Collection[StrEnum]) -> str:
 
 _ACTIVE = _quoted(ACTIVE)
 _NOT_OVER = _quoted(set(JobState) - TERMINAL)
-_KEEPING = _quoted({code for code, why in EXPLANATIONS.items() if why.keeps_partial})
-_WANTED = f"""
+_KEEPING = _quoted(
+    {code for code, explanation in EXPLANATIONS.items() if explanation.keeps_partial}
+)
+_RESUMABLE = f"""
 SELECT DISTINCT sha256 FROM job WHERE state IN ({_NOT_OVER})
     OR state = 'failed' AND substr(error, 1, instr(error, ':') - 1) IN ({_KEEPING})
 """
 
 
 class SqliteJobs:
-    """The job repository over one database.
+    """:class:`~spsd.jobs.ports.JobRepository` and ``TransitionLog`` over one database.
 
-    A statement that was cancelled is executed all the same (aiosqlite runs it in its thread), so
-    its observers are notified all the same, too, in the order in which they are named.
+    A cancelled statement is executed nevertheless (aiosqlite runs it in its own thread), so each
+    change is completed, and its observers are notified, even if the caller is cancelled. Observers
+    are notified in the order of ``observers``.
     """
 
     def __init__(
@@ -74,13 +85,16 @@ class SqliteJobs:
         waits_for_lock: bool = False,
         observers: Sequence[JobObserver] = (),
     ) -> None:
-        """``patient``: a move waits longer for another program, since no client waits for it."""
+        """``waits_for_lock``: a transition waits longer for another program's lock on the database.
+
+        That is for the daemon's own transitions, for which no client waits.
+        """
         self._database = database
         self._waits_for_lock = waits_for_lock
         self._observers = observers
 
     async def add(self, job: Job) -> None:
-        """Durable when it returns."""
+        """Add a row; it is durable when this returns."""
         await to_completion(self._add(job))
 
     async def _add(self, job: Job) -> None:
@@ -89,47 +103,47 @@ class SqliteJobs:
             observer.added(job)
 
     async def get(self, key: JobKey) -> Job | None:
-        """The row as it is now."""
-        return _one(await self._database.read(f"{_SELECT} WHERE key = ?", (key,)))
+        """The row with that key; None: there is none."""
+        return _first_job(await self._database.read(f"{_SELECT} WHERE key = ?", (key,)))
 
     async def list(self, selection: Selection = EVERY_JOB) -> Sequence[Job]:
-        """The rows that are asked for, in order of creation."""
+        """The selected rows, in order of creation."""
         states = None if selection.states is None else json.dumps(sorted(selection.states))
         limit = -1 if selection.limit is None else selection.limit  # SQLite: no upper bound
-        asked = {"states": states, "after": selection.after, "limit": limit}
-        rows = await self._database.read(_LIST, asked)
-        if len(rows) <= _FEW:
+        parameters = {"states": states, "after": selection.after, "limit": limit}
+        rows = await self._database.read(_LIST, parameters)
+        if len(rows) <= _MAX_ROWS_ON_LOOP:
             return _jobs(rows)
-        # Thousands would keep everybody else on the loop waiting.
+        # Decoding thousands of rows would block the event loop.
         return await asyncio.to_thread(_jobs, rows)
 
     async def history(self, key: JobKey) -> Sequence[Step]:
-        """The job's moves, oldest first; none if there is no such job."""
+        """The job's transitions, oldest first; empty if there is no such job."""
         return [
             Step(row["at"], Trigger(row["cause"]), JobState(row["state"]), row["attempt"], row[4])
             for row in await self._database.read(_HISTORY, (key,))
         ]
 
     async def last_transition(self) -> int:
-        """The newest line's number in the history; 0: there is none."""
-        [row] = await self._database.read("SELECT coalesce(max(id), 0) AS move FROM job_history")
-        return int(row["move"])
+        """The number of the newest line of the history; 0: there is none."""
+        [row] = await self._database.read("SELECT coalesce(max(id), 0) AS number FROM job_history")
+        return int(row["number"])
 
     async def transitions_since(
-        self, move: int, *, also: Collection[JobKey] = ()
+        self, number: int, *, also: Collection[JobKey] = ()
     ) -> Sequence[LoggedTransition]:
-        """The jobs with lines after that one, and those of ``also``, the last to move last."""
-        asked = {"move": move, "also": json.dumps(sorted(also))}
-        rows = await self._database.read(_MOVED_SINCE, asked)
-        return [LoggedTransition(_job(row), row["move"]) for row in rows]
+        """The jobs with lines after ``number``, and those of ``also``, by their newest lines."""
+        parameters = {"number": number, "also": json.dumps(sorted(also))}
+        rows = await self._database.read(_CHANGED_SINCE, parameters)
+        return [LoggedTransition(_job(row), row["number"]) for row in rows]
 
     async def tally(self) -> Mapping[JobState, int]:
-        """How many rows there are of each state that has any."""
+        """The number of rows in each state; states without a row are absent."""
         rows = await self._database.read("SELECT state, count(*) FROM job GROUP BY state")
         return {JobState(row["state"]): row[1] for row in rows}
 
     async def active(self) -> Sequence[Job]:
-        """The rows that a daemon works on."""
+        """The rows whose state is in :data:`~spsd.jobs.lifecycle.ACTIVE`, in order of creation."""
         return _jobs(
             await self._database.read(f"{_SELECT} WHERE state IN ({_ACTIVE}) ORDER BY seq")
         )
@@ -140,32 +154,43 @@ class SqliteJobs:
             f"{_SELECT} WHERE state = 'queued' "
             "AND sha256 NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1"
         )
-        return _one(await self._database.read(sql, (json.dumps(sorted(without)),)))
+        return _first_job(await self._database.read(sql, (json.dumps(sorted(without)),)))
 
-    async def move(self, seen: Job, to: Job) -> Job | None:
-        """Make the row ``to`` if it still is what ``seen`` says; None: another transition won."""
-        return await to_completion(self._move(seen, to))
+    async def move(self, before: Job, after: Job) -> Job | None:
+        """Change the row to ``after`` if it still has the state and attempt of ``before``.
 
-    async def _move(self, seen: Job, to: Job) -> Job | None:
-        moved = await self._update(seen, to)
+        Returns the row as stored. None: nothing was changed and no observer was notified, because
+        another transition won: the row has another state or attempt or was removed, or another
+        active job has the slot or the digest.
+        """
+        return await to_completion(self._move(before, after))
+
+    async def _move(self, before: Job, after: Job) -> Job | None:
+        moved = await self._update(before, after)
         if moved is not None:
             for observer in self._observers:
-                observer.moved(seen, moved)
+                observer.moved(before, moved)
         return moved
 
-    async def _update(self, seen: Job, to: Job) -> Job | None:
-        guard = {"seen_state": seen.state, "seen_attempt": seen.attempt}
+    async def _update(self, before: Job, after: Job) -> Job | None:
+        guard = {"guard_state": before.state, "guard_attempt": before.attempt}
         try:
-            row = _row(to) | guard
-            return _one(await self._database.rows(_MOVE, row, waits_for_lock=self._waits_for_lock))
+            row = _row(after) | guard
+            # An UPDATE whose guard matches no row returns none, and so does this.
+            return _first_job(
+                await self._database.rows(_MOVE, row, waits_for_lock=self._waits_for_lock)
+            )
         except sqlite3.IntegrityError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
                 raise
-            # The slot or the digest is another active job's: its transition won.
+            # Another active job has the slot or the digest: its transition won.
             return None
 
     async def remove(self, job: Job) -> bool:
-        """Delete the row if it still is what ``job`` says, with its history."""
+        """Delete the row with its history if it still has the state and attempt of ``job``.
+
+        False: nothing was deleted, because the row has changed or was removed.
+        """
         return await to_completion(self._remove(job))
 
     async def _remove(self, job: Job) -> bool:
@@ -176,13 +201,17 @@ class SqliteJobs:
                 observer.removed(job)
         return removed
 
-    async def wanted(self) -> Collection[Sha256]:
-        """The digests whose partial files some row may still go on with."""
-        return {Sha256(row["sha256"]) for row in await self._database.read(_WANTED)}
+    async def resumable_digests(self) -> Collection[Sha256]:
+        """The digests whose partial files a job may still use.
+
+        These are the digests of jobs that are not over, and of failed jobs whose failure code
+        keeps the partial file for a later job.
+        """
+        return {Sha256(row["sha256"]) for row in await self._database.read(_RESUMABLE)}
 
 
 def jobs_in(connection: sqlite3.Connection) -> Sequence[Job]:
-    """Every row, for who looks from outside."""
+    """Every row in order of creation, for a program that reads the database without the daemon."""
     connection.row_factory = sqlite3.Row
     return _jobs(connection.execute(f"{_SELECT} ORDER BY seq").fetchall())
 
@@ -212,7 +241,7 @@ def _jobs(rows: Sequence[sqlite3.Row]) -> list[Job]:
     return [_job(row) for row in rows]
 
 
-def _one(rows: Sequence[sqlite3.Row]) -> Job | None:
+def _first_job(rows: Sequence[sqlite3.Row]) -> Job | None:
     return _job(rows[0]) if rows else None
 
 

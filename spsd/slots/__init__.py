@@ -1,1 +1,1 @@
-"""Images at rest, and which of them boots."""
+"""Installed images, and the choice of the one that boots."""

@@ -1,8 +1,8 @@
-"""Which slot runs and which is to run next, on disk beside the slots.
+"""Which slot runs and which one is chosen for the next boot, on disk beside the slots.
 
-``next`` is a relative symbolic link to a slot's directory: what boot loaders and hooks read. It is
-replaced by one rename. ``boot.json`` tells which slot ran in which boot, and of a choice whose
-activation is not known to be complete.
+``next`` is a relative symbolic link to a slot's directory; boot loaders and hooks read it. It is
+replaced by one rename. ``boot.json`` holds the slot that ran in the last recorded boot, and a
+choice whose activation is not known to be complete.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _SLOT = re.compile(r"[1-9]\d?", re.ASCII)
 
 
 class BootLink:
-    """The choice as a link under ``root``, the slots' directory."""
+    """:class:`~spsd.slots.ports.BootChoice` as a link under ``root``, the slots' directory."""
 
     def __init__(self, root: Path, record: BootRecord) -> None:
         self._root = root
@@ -35,7 +35,7 @@ class BootLink:
 
     @property
     def current(self) -> int | None:
-        """The slot that runs now; None: nobody knows."""
+        """The slot that runs now; None: unknown."""
         return self._record.slot
 
     @property
@@ -44,14 +44,14 @@ class BootLink:
         return self._record.pending
 
     async def chosen(self) -> int | None:
-        """The slot that the choice names; a link that leads nowhere is no choice."""
+        """The chosen slot; None: there is no link, or it does not name the directory of a slot."""
         return await asyncio.to_thread(_chosen, self._root)
 
     async def choose(self, slot: int | None) -> None:
-        """Make the slot the choice, durably and at once; None: there is no choice any more.
+        """Choose the slot durably and atomically; None: remove the choice.
 
         Raises:
-            ApplianceError: the disk refuses.
+            ApplianceError: a write failed. The old or the new choice stands.
         """
         await asyncio.to_thread(self._choose, slot)
 
@@ -60,38 +60,47 @@ class BootLink:
             if slot is None:
                 (self._root / NEXT).unlink(missing_ok=True)
             else:
+                # Step 1: remove the link that a crash between steps 2 and 3 may have left: step 2
+                # would fail on it.
                 scratch = self._root / _SCRATCH
                 scratch.unlink(missing_ok=True)
+                # Step 2: make the new link under another name, because a link cannot be changed
+                # in place.
                 scratch.symlink_to(str(slot))
+                # Step 3: rename it over the old one. A boot loader sees the old or the new
+                # choice, never none.
                 scratch.replace(self._root / NEXT)
+            # Step 4: sync the directory. Only then does the choice survive a power cut, and only
+            # then may the activation hook run.
             sync_directory(self._root)
 
-    async def begin(self, activation: Activation) -> None:
-        """Note, durably, that an activation is under way.
+    async def record_pending(self, activation: Activation) -> None:
+        """Record durably that an activation is in progress.
 
         Raises:
-            ApplianceError: the disk refuses; nothing is noted.
+            ApplianceError: a write failed; the record in memory is unchanged.
         """
         await self._write(replace(self._record, pending=activation))
 
-    async def settle(self) -> None:
-        """Note, durably, that no activation is under way.
+    async def clear_pending(self) -> None:
+        """Record durably that no activation is in progress.
 
         Raises:
-            ApplianceError: the disk refuses.
+            ApplianceError: a write failed; the activation stays pending.
         """
         await self._write(replace(self._record, pending=None))
 
     async def _write(self, record: BootRecord) -> None:
+        # The disk first: memory never claims what a restart would not find.
         await asyncio.to_thread(_write, self._root, record)
         self._record = record
 
 
 async def open_boot_choice(root: Path, *, boot_id: str, named: int | None) -> BootLink:
-    """Find out which slot runs in this boot, and write it down.
+    """Find out which slot runs in this boot, and record it.
 
-    ``named`` is what the kernel's command line says. A disk that refuses the note is logged, and
-    no reason not to start: a choice writes it again before anything may depend on it.
+    ``named`` is the slot on the kernel's command line. A failed write is logged, and the daemon
+    starts nevertheless: before a choice is made the record is written again, and must succeed.
     """
     return await asyncio.to_thread(_open, root, boot_id, named)
 
@@ -104,7 +113,7 @@ def _open(root: Path, boot_id: str, named: int | None) -> BootLink:
         try:
             _write(root, record)
         except ApplianceError as error:
-            _log.warning("which slot runs could not be written down: %s", error.what)
+            _log.warning("the running slot could not be recorded: %s", error.what)
     return BootLink(root, record)
 
 
@@ -114,12 +123,12 @@ def _read(root: Path) -> BootRecord | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        _log.warning("%s cannot be read, so which slot ran is unknown: %s", RECORD, error)
+        _log.warning("%s cannot be read, so the slot that ran is unknown: %s", RECORD, error)
         return None
 
 
 def choice_problems(root: Path) -> Iterator[str]:
-    """What is wrong with the link and the record, for who looks from outside; nothing: all well."""
+    """Problems of the link and the record, as sentences; for a check without the daemon."""
     link = root / NEXT
     if (link.is_symlink() or link.exists()) and _chosen(root) is None:
         what = f"leads to {os.readlink(link)!r}" if link.is_symlink() else "is no link"  # noqa: PTH115
@@ -133,7 +142,7 @@ def choice_problems(root: Path) -> Iterator[str]:
 
 
 def _write(root: Path, record: BootRecord) -> None:
-    with as_appliance_errors("noting which slot runs"):
+    with as_appliance_errors("recording which slot runs"):
         write_durably(root / RECORD, msgspec.json.encode(record))
 
 

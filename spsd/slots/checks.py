@@ -1,6 +1,7 @@
-"""May the appliance boot this slot? The checks of a test, judged and written down.
+"""The checks that decide whether a slot may be booted.
 
-Every check is a value with its verdict; what fails says why, and what to do about it.
+Each function judges facts that its caller has read and returns a :class:`Check`. A failed check has
+the reason and an advice. The texts are parts of the response of the API.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ _LOOK_AT_THE_DISK = "check the file system and the kernel's log"
 
 
 class CheckResult(StrEnum):
-    """How a check came out."""
+    """The result of a check; the values are part of the summary."""
 
     OK = "ok"
     FAILED = "failed"
@@ -28,7 +29,11 @@ class CheckResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: ``name`` is stable, for programs; ``told`` is the reason or the evidence."""
+    """One check and its result.
+
+    ``name`` is stable, for programs; ``title`` is for people. ``detail`` is the evidence or the
+    reason of a failure, ``output`` the lines that a hook has written.
+    """
 
     name: str
     title: str
@@ -45,14 +50,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class PassedTest:
-    """A slot that passed; ``summary`` has a line for each check, joined by line feeds."""
+    """A slot that passed. ``summary`` has a line for each check and each line of hook output."""
 
     slot: int
     summary: str
 
 
 def broken_checks(broken: BrokenSlot) -> Sequence[Check]:
-    """What can be said of a slot that holds something without a readable manifest."""
+    """The checks of a slot without a readable manifest: the image check fails."""
     detail = "there is no manifest to compare with"
     return [
         Check("image", _IMAGE, CheckResult.FAILED, _inline(broken.reason), _FETCH_AGAIN),
@@ -61,7 +66,7 @@ def broken_checks(broken: BrokenSlot) -> Sequence[Check]:
 
 
 def image_check(image: InstalledImage, *, intact: bool | JobError) -> Check:
-    """Are the slot's bytes the ones that were proven when it was filled?"""
+    """The image has the digest that was verified at its installation, or cannot be read."""
     match intact:
         case JobError(what=what):
             return Check("image", _IMAGE, CheckResult.FAILED, _inline(what), _LOOK_AT_THE_DISK)
@@ -75,23 +80,23 @@ def image_check(image: InstalledImage, *, intact: bool | JobError) -> Check:
             assert_never(intact)
 
 
-def volume_check(image: InstalledImage, seen: ImageInfo | JobError) -> Check:
-    """Does the volume still say what the manifest says?"""
-    match seen:
+def volume_check(image: InstalledImage, volume: ImageInfo | JobError) -> Check:
+    """The volume has the version of the manifest, or cannot be read."""
+    match volume:
         case JobError(what=what):
             return Check("volume", _VOLUME, CheckResult.FAILED, _inline(what), _FETCH_AGAIN)
         case ImageInfo(version=version) if version == image.info.version:
             return Check("volume", _VOLUME, CheckResult.OK, f"version {_inline(version)}")
         case ImageInfo(version=version):
-            wanted = _inline(image.info.version)
-            detail = f"it is version {_inline(version)}, the manifest says {wanted}"
+            expected = _inline(image.info.version)
+            detail = f"it is version {_inline(version)}, the manifest says {expected}"
             return Check("volume", _VOLUME, CheckResult.FAILED, detail, _FETCH_AGAIN)
         case _:
-            assert_never(seen)
+            assert_never(volume)
 
 
 def space_check(free: int | JobError, *, needed: int) -> Check:
-    """Is there room for what the daemon and the new firmware write?"""
+    """The file system has ``needed`` free bytes, for what the daemon and the new firmware write."""
     name, title = "space", "Space check"
     match free:
         case JobError(what=what):
@@ -106,36 +111,36 @@ def space_check(free: int | JobError, *, needed: int) -> Check:
 
 
 def hook_check(hook: str, outcome: ProgramOutcome) -> Check:
-    """A test hook's verdict: exit status 0 is a pass."""
+    """The check of a test hook: it passes with exit status 0 within its time limit."""
     return _hook_check(_hook_name(hook), _hook_title(hook), hook, outcome)
 
 
 def activation_check(hook: str, outcome: ProgramOutcome) -> Check:
-    """The activation hook's verdict."""
+    """The check of the activation hook: it passes with exit status 0 within its time limit."""
     return _hook_check("activation", f"Activation hook {_file_name(hook)}", hook, outcome)
 
 
 def choice_check(error: JobError) -> Check:
-    """The choice itself could not be written down."""
+    """The failed check of a choice that could not be stored."""
     title = "Choice for the next boot"
     return Check("choice", title, CheckResult.FAILED, _inline(error.what), _LOOK_AT_THE_DISK)
 
 
 def skipped(hooks: Sequence[str]) -> Sequence[Check]:
-    """Hooks that are not run, since something before them failed."""
+    """The checks of hooks that were not run, because an earlier check failed."""
     return [Check(_hook_name(hook), _hook_title(hook), CheckResult.SKIPPED) for hook in hooks]
 
 
 def passed(checks: Sequence[Check]) -> bool:
-    """Has nothing failed?"""
+    """Whether no check failed."""
     return all(check.result is not CheckResult.FAILED for check in checks)
 
 
 def require_passed(slot: int, checks: Sequence[Check]) -> PassedTest:
-    """The slot passes.
+    """The passed test.
 
     Raises:
-        FirmwareTestFailedError: a check failed; it tells of the first that did.
+        FirmwareTestFailedError: a check failed; the error is that of :func:`refusal`.
     """
     if not passed(checks):
         raise refusal(slot, checks)
@@ -143,7 +148,7 @@ def require_passed(slot: int, checks: Sequence[Check]) -> PassedTest:
 
 
 def refusal(slot: int, checks: Sequence[Check]) -> FirmwareTestFailedError:
-    """What to tell of checks one of which failed."""
+    """The error for checks with a failure: it has the first failure and the whole summary."""
     failed = next(check for check in checks if check.result is CheckResult.FAILED)
     title = failed.title[0].lower() + failed.title[1:]
     return FirmwareTestFailedError(
@@ -179,8 +184,8 @@ def _ending(status: int, *, timed_out: bool) -> str:
 
 
 def _output(ended: ProgramEnded) -> Sequence[str]:
-    cut = [f"({ended.left_out} more bytes left out)"] if ended.left_out else []
-    return [*ended.output.rstrip().splitlines(), *cut]
+    omitted = [f"({ended.left_out} more bytes left out)"] if ended.left_out else []
+    return [*ended.output.rstrip().splitlines(), *omitted]
 
 
 def _file_name(hook: str) -> str:
@@ -196,5 +201,5 @@ def _hook_title(hook: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """On one line: a version or a reason may come from the image itself."""
+    """The text on one line: a version or a reason may come from the image itself."""
     return " ".join(text.split())

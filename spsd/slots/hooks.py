@@ -12,7 +12,11 @@ from spsd.transfer.staging.partial_file import IMAGE
 
 
 class HookRunner:
-    """Runs hooks for the slots under ``root``, which is absolute."""
+    """Runs hooks for the slots under ``root``, an absolute path. Times are in seconds.
+
+    A hook is killed after ``limit_s``; its killed processes have ``grace_s`` to end, and the rest
+    of their output to arrive.
+    """
 
     def __init__(self, root: Path, *, limit_s: float, grace_s: float = GRACE_S) -> None:
         self._grace_s = grace_s
@@ -20,15 +24,15 @@ class HookRunner:
         self._limit_s = limit_s
 
     async def run(self, hook: str, slot: int, image: InstalledImage) -> ProgramOutcome:
-        """Run the hook to its end; at the time limit, or on cancellation, it is killed.
+        """Run the hook until it ends; at the time limit, or on cancellation, it is killed.
 
-        Its environment is PATH, SPSD_SLOT, SPSD_IMAGE, SPSD_VERSION and SPSD_SHA256: none of the
-        daemon's own.
+        Its environment is PATH, SPSD_SLOT, SPSD_IMAGE, SPSD_VERSION and SPSD_SHA256, and nothing
+        of the daemon's own environment.
         """
         facts = {
             "SPSD_SLOT": str(slot),
             "SPSD_IMAGE": str(self._root / str(slot) / IMAGE),
-            # The version is the image's word; the kernel takes no NUL in an environment.
+            # The version comes from the image; the kernel accepts no NUL in an environment.
             "SPSD_VERSION": image.info.version.replace("\0", ""),
             "SPSD_SHA256": image.sha256,
         }
@@ -37,12 +41,13 @@ class HookRunner:
 
 _log = logging.getLogger(__name__)
 REBOOT_DELAY_S = 1.0
-"""Between the request and the command, so that the client has its answer."""
+"""Delay between the request and the command, so that the client receives its response first."""
 LIMIT_S = 300.0
+"""Time limit of the reboot command."""
 
 
 class RebootCommand:
-    """Runs the command, without a shell, when somebody asks; an empty one is never run."""
+    """Runs the command without a shell when a reboot is requested; an empty one is never run."""
 
     def __init__(self, command: Sequence[str], *, delay_s: float = REBOOT_DELAY_S) -> None:
         self._delay_s = delay_s
@@ -50,12 +55,12 @@ class RebootCommand:
         self._requested = asyncio.Event()
 
     def request(self) -> None:
-        """Ask for a reboot; returns at once."""
+        """Request a reboot; returns immediately."""
         if self._command:
             self._requested.set()
 
     async def run(self) -> None:
-        """Serve requests until cancelled; a command that fails is logged."""
+        """Serve requests until cancelled; a failure of the command is logged."""
         while True:
             await self._requested.wait()
             await asyncio.sleep(self._delay_s)

@@ -1,4 +1,4 @@
-"""Whether the running firmware is still what was installed: hashed again from time to time."""
+"""Checks at intervals whether the running firmware still is what was installed."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from spsd.slots.ports import SlotStore
 
 
 class IntegrityStatus(StrEnum):
-    """The words of the wire. [seen in sample]; UNKNOWN is ours."""
+    """The values of the API. [seen in sample]; UNKNOWN is ours."""
 
     OK = "OK"
     CORRUPTED = "CORRUPTED"
@@ -22,22 +22,22 @@ class IntegrityStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IntegrityReport:
-    """What the last check found; ``age_s`` is how long ago that was, in whole seconds."""
+    """The result of the last check; ``age_s`` is the time since then in whole seconds."""
 
     status: IntegrityStatus
     age_s: int
 
     @property
     def changed_files(self) -> int:
-        """A slot holds one file that can change: its image."""
+        """The number of changed files: at most 1, because the only file is the image."""
         return 1 if self.status is IntegrityStatus.CORRUPTED else 0
 
 
 def judge(content: SlotContent, *, intact: bool) -> IntegrityStatus:
-    """Of the current slot: what its manifest says, and whether the image agrees.
+    """The status of a slot with this content; ``intact``: its image has the manifest's digest.
 
-    A broken manifest proves nothing, so it is never ``intact``; where nothing lies, nothing can
-    have changed.
+    An image without a readable manifest cannot be verified, so its caller passes ``intact=False``.
+    An empty slot is UNKNOWN, because there is nothing that could have changed.
     """
     if content is None:
         return IntegrityStatus.UNKNOWN
@@ -46,13 +46,13 @@ def judge(content: SlotContent, *, intact: bool) -> IntegrityStatus:
 
 _log = logging.getLogger(__name__)
 CHECK_EVERY_S = 3600.0
-"""Disks rot slowly, and a check reads a whole image."""
+"""Interval of the checks. Disks decay slowly, and each check reads a whole image."""
 
 
 class Integrity:
-    """Judges the image in the slot that ``current`` names at the time of each check.
+    """Checks the image in the slot that ``current`` returns at the time of each check.
 
-    ``clock`` gives monotonic seconds. Only :meth:`run` touches the disk.
+    ``clock`` returns monotonic seconds. Only :meth:`run` reads the disk.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class Integrity:
     async def run(self) -> None:
         """Check at once, then every ``every_s`` and after each :meth:`recheck`, until cancelled."""
         while True:
-            # Before the check: a change that comes while it runs asks for another one.
+            # Cleared before the check: a recheck that is requested during a check, which may
+            # have read the old bytes, leads to another check.
             self._due.clear()
             done, self._next_done = self._next_done, asyncio.Event()
             self._status = await self._check(self._current())
@@ -88,12 +89,12 @@ class Integrity:
                     await self._due.wait()
 
     def recheck(self) -> asyncio.Event:
-        """Have a check made now; the event is set when it has ended, and nobody need wait."""
+        """Request a check now; the returned event is set when that check has ended."""
         self._due.set()
         return self._next_done
 
     async def latest(self) -> IntegrityReport:
-        """What the last check found, at once; only the first has to be waited for."""
+        """The result of the last check; waits only until the first check has ended."""
         await self._checked.wait()
         return IntegrityReport(self._status, age_s=int(self._clock() - self._since))
 
@@ -104,7 +105,7 @@ class Integrity:
             content = (await self._store.slots()).get(slot)
             status = judge(content, intact=await self._store.intact(slot))
         except JobError as error:
-            # What cannot be read cannot be booted again either, whatever the disk calls it.
+            # An image that cannot be read cannot be booted again either, whatever the error is.
             _log.error("slot %d, the running firmware, cannot be checked: %s", slot, error)
             return IntegrityStatus.CORRUPTED
         if status is IntegrityStatus.CORRUPTED:

@@ -1,4 +1,4 @@
-"""What the ISO 9660 volume of an image says of its version, staged or installed."""
+"""Reads version and notes from the ISO 9660 volume of a staged or an installed image."""
 
 import asyncio
 import io
@@ -19,14 +19,14 @@ _PLAIN_NAMES = {"/firmware.toml": "/FIRMWARE.TOM;1", "/.disk/info": "/_DISK/INFO
 
 
 class IsoInspector:
-    """Reads version and notes from an ISO; with ``accept_any``, what is no ISO passes as raw."""
+    """Reads staged images; with ``accept_any`` an image without a volume is accepted."""
 
     def __init__(self, staging: Path, *, accept_any: bool) -> None:
         self._staging = staging
         self._accept_any = accept_any
 
     async def inspect(self, key: StagingKey) -> ImageInfo:
-        """Look into the sealed partial.
+        """Read the sealed partial file.
 
         Raises:
             ImageError: it is no ISO 9660 volume, and only those are accepted.
@@ -37,7 +37,7 @@ class IsoInspector:
 
 
 def read_image(path: Path, *, accept_any: bool) -> ImageInfo:
-    """What the image says of itself; with ``accept_any`` what is no ISO is version ``unknown``.
+    """Version and notes; with ``accept_any`` an image without a volume has version ``unknown``.
 
     Raises:
         ImageError: it is no ISO 9660 volume, and only those are accepted.
@@ -53,7 +53,7 @@ def read_image(path: Path, *, accept_any: bool) -> ImageInfo:
 
 
 def read_iso(path: Path) -> ImageInfo:
-    """What the volume says of itself: ``firmware.toml``, else ``.disk/info``, else its id.
+    """Version and notes from ``firmware.toml``, else from ``.disk/info``, else from the volume id.
 
     Raises:
         ImageError: it is no ISO 9660 volume.
@@ -61,7 +61,8 @@ def read_iso(path: Path) -> ImageInfo:
     iso = pycdlib.PyCdlib()
     try:
         iso.open(str(path))
-    # The parser is fed bytes that are proven but may be anything.
+    # The digest of the bytes is verified, but they may be anything: the parser may raise any of
+    # these errors.
     except (PyCdlibException, struct.error, ValueError, IndexError, OverflowError) as error:
         with path.open("rb") as file:
             first = file.read(16)
@@ -88,7 +89,7 @@ def _info(iso: pycdlib.PyCdlib) -> ImageInfo:
 
 
 def _text(iso: pycdlib.PyCdlib, path: str) -> str | None:
-    """A small text file, by the name that the richest directory tree of the volume has for it."""
+    """A text file of at most 64 KiB, from the directory tree with the longest names; None: none."""
     if iso.has_rock_ridge():
         where = {"rr_path": path}
     elif iso.has_joliet():
@@ -106,14 +107,14 @@ def _text(iso: pycdlib.PyCdlib, path: str) -> str | None:
 
 
 class SlotVolume:
-    """Reads what the installed images under ``root`` say of themselves."""
+    """Reads version and notes of the installed images under ``root``."""
 
     def __init__(self, root: Path, *, accept_any: bool) -> None:
         self._root = root
         self._accept_any = accept_any
 
     async def inspect(self, slot: int) -> ImageInfo:
-        """Read the volume again; with ``accept_any`` what is no ISO has the version ``unknown``.
+        """Read the image; with ``accept_any`` one without a volume has version ``unknown``.
 
         Raises:
             ImageError: it is no ISO 9660 volume, and only those are accepted.

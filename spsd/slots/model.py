@@ -1,4 +1,4 @@
-"""Firmware slots, each with one image or nothing, and what an image says of itself."""
+"""Firmware slots, each with one image or none, and the version and notes of an image."""
 
 import re
 import tomllib
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from spsd.digest import Sha256
 
 TEXT_LIMIT = 16 * 1024
-"""Longest text kept of an image's notes, in characters; the wire shows them in every slot list."""
+"""Longest text stored of an image's notes, in characters: every list of slots has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """The facts shown for a slot; ``upgrade_news`` is None where the image has none."""
+    """Version and notes that an image contains; ``upgrade_news`` None: it contains none."""
 
     version: str
     upgrade_notes: str = ""
@@ -26,7 +26,7 @@ _VERSION = re.compile(r"\d+(?:[._]\d+)+(?:[-+~][0-9A-Za-z.]+)?", re.ASCII)
 def from_firmware_toml(text: str) -> ImageInfo | None:
     """Read ``firmware.toml``: ``version``, ``upgrade_notes``, ``upgrade_news``.
 
-    None if it has no version or is no TOML, so that the next source is asked.
+    None if it has no version or is no TOML: the caller then reads the next source.
     """
     try:
         table = tomllib.loads(text)
@@ -44,17 +44,17 @@ def from_firmware_toml(text: str) -> ImageInfo | None:
 
 
 def from_disk_info(text: str) -> ImageInfo | None:
-    """Read ``.disk/info``, one line that install media carry; None if it has no version."""
+    """Read the first line of ``.disk/info``, as on installation media; None: it has no version."""
     line = text.strip().partition("\n")[0].strip()
-    found = _VERSION.search(line)
-    return ImageInfo(version=found[0], upgrade_notes=line[:TEXT_LIMIT]) if found else None
+    match = _VERSION.search(line)
+    return ImageInfo(version=match[0], upgrade_notes=line[:TEXT_LIMIT]) if match else None
 
 
 def from_volume_id(volume_id: str) -> ImageInfo:
-    """The last resort: a version in the volume's name, or the whole name."""
+    """Read the volume id, the last source: its version, else the whole id, else ``unknown``."""
     name = volume_id.strip()
-    found = _VERSION.search(name)
-    return ImageInfo(version=found[0].replace("_", ".") if found else name or "unknown")
+    match = _VERSION.search(name)
+    return ImageInfo(version=match[0].replace("_", ".") if match else name or "unknown")
 
 
 def _text(value: object) -> str:
@@ -63,9 +63,10 @@ def _text(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class InstalledImage:
-    """What a slot's manifest says: proven when it was installed, by whom, and when.
+    """The manifest of a slot: its digest was verified before the installation.
 
-    ``job`` is the key of the download that brought it; None: it was uploaded.
+    ``size`` is in bytes, ``installed_at`` in seconds since the epoch. ``job`` is the key of the
+    download that installed it; None: it was uploaded.
     """
 
     sha256: Sha256
@@ -77,7 +78,7 @@ class InstalledImage:
 
 @dataclass(frozen=True, slots=True)
 class BrokenSlot:
-    """Something lies in the slot, but no manifest says what; nobody but an operator may judge."""
+    """A slot with files but without a readable manifest: only an operator can decide about it."""
 
     reason: str
 
@@ -86,6 +87,10 @@ SlotContent = InstalledImage | BrokenSlot | None
 
 
 def lowest_empty(slots: Mapping[int, SlotContent], reserved: Container[int]) -> int | None:
-    """The slot for the next image: the lowest that is empty and not reserved."""
-    empty = (n for n, image in sorted(slots.items()) if image is None and n not in reserved)
+    """The lowest slot that is empty and not reserved; None: there is none."""
+    empty = (
+        number
+        for number, content in sorted(slots.items())
+        if content is None and number not in reserved
+    )
     return next(empty, None)

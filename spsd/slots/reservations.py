@@ -1,6 +1,7 @@
-"""Which empty slot is about to be filled, and by whom.
+"""Reservations of empty slots for running downloads and uploads.
 
-Held in memory: whoever fills a slot works in this process, and after a crash nobody does.
+They are in memory only: slots are filled by this process alone, and a crash ends every download and
+upload that had a reservation.
 """
 
 import asyncio
@@ -11,14 +12,14 @@ from spsd.slots.ports import SlotStore
 
 
 class Holder(StrEnum):
-    """Who has reserved a slot, as a sentence names it."""
+    """What a slot is reserved for, as part of a sentence."""
 
     DOWNLOAD = "a running download"
     UPLOAD = "a running upload"
 
 
 class Reservations:
-    """Shared by everything that fills slots: no slot is promised to two at once."""
+    """The reservations of all downloads and uploads: no slot is reserved twice at the same time."""
 
     def __init__(self, store: SlotStore) -> None:
         self._store = store
@@ -27,8 +28,9 @@ class Reservations:
 
     async def reserve(self, holder: Holder) -> int | None:
         """Reserve the lowest slot that is empty and not reserved; None: there is none."""
-        # A listing is old when it arrives: a holder may have filled its slot and let go by then.
-        # So what was held before counts too; and nothing is reserved while another one looks.
+        # A listing is old when it arrives: meanwhile a holder may have filled its slot and released
+        # it. So the slots that were reserved before the listing are excluded too, and no other
+        # reservation is made during the listing.
         async with self._claiming:
             before = frozenset(self._held)
             slot = lowest_empty(await self._store.slots(), before)
@@ -37,9 +39,9 @@ class Reservations:
             return slot
 
     def release(self, slot: int) -> None:
-        """Let go of a reserved slot, filled or not."""
+        """Release a reserved slot, filled or not."""
         del self._held[slot]
 
     def holder(self, slot: int) -> Holder | None:
-        """Who has reserved the slot; None: nobody."""
+        """What the slot is reserved for; None: it is not reserved."""
         return self._held.get(slot)

@@ -1,6 +1,6 @@
 """The use cases of slots: list them, empty one, and choose one for the next boot.
 
-Choosing and emptying exclude each other, so the choice names a whole image at every instant.
+A slot is never emptied and chosen at the same time, so the choice always names a complete image.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from spsd.slots.reservations import Reservations
 
 
 async def find_installed(slots: SlotStore, sha256: Sha256) -> tuple[int, InstalledImage] | None:
-    """The lowest slot with exactly that image, hashed again and found intact; None: no slot.
+    """The lowest slot with an image of that digest, verified by hashing it; None: no slot.
 
     Raises:
-        ApplianceError: a slot that should have it cannot be read.
+        ApplianceError: a slot whose manifest has the digest cannot be read.
     """
     for number, image in sorted((await slots.slots()).items()):
         if (
@@ -47,7 +47,7 @@ class Slots:
 
     @property
     def current(self) -> int | None:
-        """The slot that runs now; None: nobody knows."""
+        """The slot that runs now; None: unknown."""
         return self._choice.current
 
     async def after_reboot(self) -> int | None:
@@ -56,7 +56,7 @@ class Slots:
         return self.current if chosen is None else chosen
 
     async def chosen(self) -> int | None:
-        """The slot that was chosen for the next boot; None: nobody chose."""
+        """The slot that is chosen for the next boot; None: there is no choice."""
         return await self._choice.chosen()
 
     @property
@@ -82,22 +82,25 @@ class Slots:
         return held[slot]
 
     async def choose(self, slot: int, image: InstalledImage) -> Activation:
-        """Choose the slot for the next boot, as long as it holds exactly ``image``.
+        """Choose the slot for the next boot, if it holds exactly ``image``.
 
-        The activation stays pending until it is confirmed or taken back.
+        The activation is pending until :meth:`confirm` or :meth:`revert_choice`.
 
         Raises:
-            ResourceNotFoundError: it holds something else, or nothing.
-            ApplianceError: the disk refuses. The choice is what it was; if the disk refuses that
-                as well, the activation stays pending.
+            ResourceNotFoundError: the slot is empty or holds another image.
+            ApplianceError: a write failed. The former choice was restored; if that failed too, the
+                activation stays pending.
         """
         return await self._serialized(self._choose(slot, image))
 
     async def _choose(self, slot: int, image: InstalledImage) -> Activation:
         if await self.get(slot) != image:
             raise ResourceNotFoundError(f"Slot {slot} no longer holds the image that was tested.")
+        # Step 1: record the activation before the choice. After a crash in between the record is
+        # cleared without harm; a choice without a record would count as activated.
         activation = Activation(slot, before=await self._choice.chosen())
-        await self._choice.begin(activation)
+        await self._choice.record_pending(activation)
+        # Step 2: choose. After an error the link may be the old or the new one: put it back.
         try:
             await self._choice.choose(slot)
         except ApplianceError:
@@ -106,35 +109,38 @@ class Slots:
         return activation
 
     async def confirm(self) -> None:
-        """The chosen slot's activation is complete.
+        """Record that the activation of the chosen slot is complete.
 
         Raises:
-            ApplianceError: the disk refuses; the activation stays pending.
+            ApplianceError: a write failed; the activation stays pending.
         """
-        await self._serialized(self._choice.settle())
+        await self._serialized(self._choice.clear_pending())
 
     async def revert_choice(self, activation: Activation) -> None:
-        """Put the choice before back, or none if its slot holds no image any more.
+        """Restore the former choice; remove the choice if that slot holds no image any more.
 
         Raises:
-            ApplianceError: the disk refuses; the activation stays pending.
+            ApplianceError: a write failed; the activation stays pending.
         """
         await self._serialized(self._revert_choice(activation))
 
     async def _revert_choice(self, activation: Activation) -> None:
         held = await self._store.slots()
         before = activation.before
-        whole = before is not None and isinstance(held.get(before), InstalledImage)
-        await self._choice.choose(before if whole else None)
-        await self._choice.settle()
+        has_image = before is not None and isinstance(held.get(before), InstalledImage)
+        # The choice first, the record last: after a crash in between, the record makes the next
+        # start look at the choice again.
+        await self._choice.choose(before if has_image else None)
+        await self._choice.clear_pending()
 
     async def empty(self, slot: int) -> None:
-        """Take the image out of the slot.
+        """Remove the image from the slot.
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            SlotInUseError: its firmware runs now or after the next reboot, or a download or an
-                upload has reserved it.
+            SlotInUseError: its firmware runs now or after the next reboot, an upgrade needs it, or
+                a download or an upload has reserved it.
+            ApplianceError: a write failed.
         """
         await self._serialized(self._empty(slot))
 
@@ -152,7 +158,7 @@ class Slots:
         await self._store.empty(slot)
 
     async def _serialized(self, change: Coroutine[Any, Any, T]) -> T:
-        """One change at a time, each to its end even if the client's request is cancelled."""
+        """Make one change at a time; it is completed even if the client's request is cancelled."""
         return await to_completion(self._in_turn(change))
 
     async def _in_turn(self, change: Coroutine[Any, Any, T]) -> T:

@@ -1,7 +1,8 @@
-"""Test a slot, and choose it for the next boot.
+"""Tests a slot, and chooses it for the next boot.
 
-The order of an upgrade is: note the activation as pending, set the choice, run the activation
-hook, clear the note. Whatever a crash leaves of it, :meth:`Upgrade.resume` settles.
+The order of an upgrade is: record the activation as pending, make the choice, run the activation
+hook, clear the record. After a crash at any instant :meth:`Upgrade.resume` completes the upgrade or
+restores the former choice.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ T = TypeVar("T")
 class Upgrade:
     """The use cases behind ``/api/firmware/test`` and ``/api/firmware/upgrade``.
 
-    One runs at a time: hooks need not be re-entrant.
+    Tests and upgrades run one at a time, so hooks need not be re-entrant.
     """
 
     slots: Slots
@@ -57,38 +58,43 @@ class Upgrade:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
 
     async def test(self, slot: int) -> PassedTest:
-        """Check whether the slot can be booted; changes nothing.
+        """Check whether the slot may be booted; changes nothing.
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            FirmwareTestFailedError: a check failed; it has the whole summary.
+            FirmwareTestFailedError: a check failed; the error has the whole summary.
         """
         async with self._turn:
-            _, checks = await self._checked(slot)
+            _, checks = await self._run_checks(slot)
             return require_passed(slot, checks)
 
     async def upgrade(self, slot: int, *, message: str | None, account: str) -> PassedTest:
-        """Test the slot, choose it for the next boot, activate it, and ask for the reboot.
+        """Test the slot, choose it for the next boot, activate it, and request the reboot.
 
-        The choice is durable when this returns. The current slot may be chosen too: that takes
-        another choice back.
+        The choice is durable when this returns. The current slot may be chosen too: that cancels
+        another choice. ``message`` and ``account`` are for the log.
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            FirmwareTestFailedError: a check, the choice or the activation hook failed, and the
-                choice is what it was.
-            ApplianceError: the disk refuses to take a failed choice back; it stays pending.
+            FirmwareTestFailedError: a check, the choice or the activation hook failed; the former
+                choice stands.
+            ApplianceError: the former choice could not be restored; the activation stays pending.
         """
         async with self._turn:
-            image, checks = await self._checked(slot)
+            # Step 1: test the slot. Nothing is changed before every check has passed.
+            image, checks = await self._run_checks(slot)
             require_passed(slot, checks)
+            # Step 2: record the pending activation and choose the slot, before the hook runs: the
+            # hook may read the link, and a crash during the hook must leave the record.
             activation = await self._choose(slot, image, checks)
+            # Step 3: run the activation hook; if it fails, restore the former choice.
             checks = [*checks, *await self._activate(slot, image)]
             try:
                 tested = require_passed(slot, checks)
             except FirmwareTestFailedError:
                 await self.slots.revert_choice(activation)
                 raise
+            # Step 4: clear the record, only now: an activation without a record counts as complete.
             await self._confirm()
             _log.info(
                 "%s chose slot %d, version %s, for the next boot: %s",
@@ -98,50 +104,58 @@ class Upgrade:
                 _inline(message or "no message"),
                 extra={"action": "upgrade"},
             )
+            # Step 5: request the reboot last, so that it interrupts none of the steps above.
             self.reboot.request()
             return tested
 
     async def resume(self) -> None:
-        """Settle the activation that a crash or a stop left pending, if there is one.
+        """Complete or revert the activation that a crash or a stop left pending, if there is one.
 
-        If the choice names the pending slot, the activation hook runs again; when it fails, the
-        choice before is put back. A disk that refuses is logged, and the next start tries again.
+        If the choice names the pending slot, the activation hook runs again; if it fails, the
+        former choice is restored. A failed write is logged, and the next start tries again.
         """
         async with self._turn:
             pending = self.slots.pending
             if pending is None:
                 return
             try:
-                await self._settle(pending)
+                await self._settle_pending(pending)
             except ApplianceError as error:
-                _log.error("an upgrade that was cut off cannot be settled: %s", error.what)
+                _log.error(
+                    "an interrupted upgrade can be neither completed nor reverted: %s", error.what
+                )
 
-    async def _settle(self, pending: Activation) -> None:
+    async def _settle_pending(self, pending: Activation) -> None:
         slot = pending.slot
         image = (await self.slots.list()).get(slot)
         if await self.slots.chosen() != slot:
+            # The crash came before the choice: the record is all that is left of the upgrade.
             await self.slots.confirm()
-            _log.info("an upgrade to slot %d was cut off before the choice; nothing is left", slot)
+            _log.info(
+                "an upgrade to slot %d was interrupted before the choice; it has no effect", slot
+            )
         elif not isinstance(image, InstalledImage):
             await self.slots.revert_choice(pending)
-            _log.warning("slot %d was chosen but holds no image; its choice is taken back", slot)
+            _log.warning(
+                "slot %d was chosen but holds no image; the former choice is restored", slot
+            )
         elif passed(checks := await self._activate(slot, image)):
             await self.slots.confirm()
-            _log.info("the upgrade to slot %d that was cut off is complete", slot)
+            _log.info("the interrupted upgrade to slot %d is complete", slot)
         else:
             await self.slots.revert_choice(pending)
             _log.warning(
-                "the upgrade to slot %d that was cut off is taken back: %s",
+                "the interrupted upgrade to slot %d is reverted: %s",
                 slot,
                 _inline(str(refusal(slot, checks)) + " " + " ".join(checks[0].output)),
             )
 
-    async def _checked(self, slot: int) -> tuple[InstalledImage, Sequence[Check]]:
-        """Every check of an installed image, in order.
+    async def _run_checks(self, slot: int) -> tuple[InstalledImage, Sequence[Check]]:
+        """Run every check of the installed image, in order; returns them with the image.
 
         Raises:
             ResourceNotFoundError: there is no such slot, or it is empty.
-            FirmwareTestFailedError: nothing tells what the slot holds.
+            FirmwareTestFailedError: the slot has no readable manifest.
         """
         match await self.slots.get(slot):
             case None:
@@ -151,9 +165,9 @@ class Upgrade:
                 raise refusal(slot, [*broken_checks(broken), space, *skipped(self.test_hooks)])
             case InstalledImage() as image:
                 intact = await _or_error(self.store.intact(slot))
-                seen = await _or_error(self.inspector.inspect(slot))
+                volume = await _or_error(self.inspector.inspect(slot))
                 space = await self._space()
-                own = [image_check(image, intact=intact), volume_check(image, seen), space]
+                own = [image_check(image, intact=intact), volume_check(image, volume), space]
                 return image, await self._with_hooks(slot, image, own)
             case never:
                 assert_never(never)
@@ -164,7 +178,7 @@ class Upgrade:
     async def _with_hooks(
         self, slot: int, image: InstalledImage, own: Sequence[Check]
     ) -> Sequence[Check]:
-        """Our own checks and then the hooks, as long as nothing fails."""
+        """The checks ``own`` and those of the test hooks; after a failure hooks are skipped."""
         checks, waiting = list(own), list(self.test_hooks)
         while waiting and passed(checks):
             hook = waiting.pop(0)
@@ -186,15 +200,17 @@ class Upgrade:
         return [activation_check(self.activate_hook, outcome)]
 
     async def _confirm(self) -> None:
-        """The choice stands and is activated; a note that stays is settled at the next start."""
+        """Clear the record; if that fails, the next start runs the activation hook again."""
         try:
             await self.slots.confirm()
         except ApplianceError as error:
-            _log.warning("the activation is complete, but not noted as such: %s", error.what)
+            _log.warning(
+                "the activation is complete, but could not be recorded as complete: %s", error.what
+            )
 
 
 async def _or_error(reading: Coroutine[Any, Any, T]) -> T | JobError:
-    """What cannot be read is an answer too: the check says so."""
+    """The result, or the error that prevented it, which the check then reports."""
     try:
         return await reading
     except JobError as error:
@@ -202,5 +218,5 @@ async def _or_error(reading: Coroutine[Any, Any, T]) -> T | JobError:
 
 
 def _inline(text: str) -> str:
-    """On one line, for the log."""
+    """The text on one line, for the log."""
     return " ".join(text.split())

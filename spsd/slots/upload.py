@@ -1,6 +1,7 @@
-"""An image that a client sends: received, proven and installed within one request.
+"""Uploads: an image is received, verified and installed within one request.
 
-Nothing of it is kept unless it is installed: a client that gives up sends it again from the start.
+An upload cannot be resumed: unless the image is installed, its bytes are removed, and the client
+sends it again from the start.
 """
 
 import asyncio
@@ -54,19 +55,20 @@ class Uploads:
     async def receive(
         self, blocks: AsyncIterator[bytes], *, length: int | None, expected: Sha256 | None
     ) -> tuple[int, InstalledImage]:
-        """Install what ``blocks`` bring, and tell where; or leave nothing behind.
+        """Install the image that ``blocks`` consist of; returns its slot and its manifest.
 
-        The iterator is not touched before a slot is reserved and room is there for ``length``
-        bytes, the most that will come (None: nobody knows). An image that a slot holds already,
-        intact, is not installed again: that slot is the answer.
+        ``length`` is the largest possible size in bytes (None: unknown). No block is read before
+        a slot is reserved and the disk has space for ``length`` bytes. If a slot already holds the
+        image, intact, that slot is returned and nothing is installed. After an error no bytes are
+        left.
 
         Raises:
             NoEmptySlotError: every slot is full or reserved.
-            InsufficientStorageError: the image does not fit on the disk.
-            IncompleteRequestBodyError: it has no bytes.
-            ChecksumMismatchError: it does not have the ``expected`` digest.
-            NotAnImageError: it is no image that the slots accept.
-            StorageFailedError: the disk refuses.
+            InsufficientStorageError: the disk has not enough free space.
+            IncompleteRequestBodyError: the body is empty.
+            ChecksumMismatchError: the image does not have the ``expected`` digest.
+            NotAnImageError: the slots do not accept the image.
+            StorageFailedError: the disk cannot be read or written.
         """
         slot = await self._reservations.reserve(Holder.UPLOAD)
         if slot is None:
@@ -74,15 +76,15 @@ class Uploads:
                 "No firmware slot is empty. Delete an image from a slot and upload again."
             )
         try:
-            return await self._staged(slot, blocks, length, expected)
+            return await self._stage_and_install(slot, blocks, length, expected)
         except ImageError as error:
             raise _not_an_image(error) from error
         except ApplianceError as error:
-            raise _storage(error) from error
+            raise _storage_error(error) from error
         finally:
             self._reservations.release(slot)
 
-    async def _staged(
+    async def _stage_and_install(
         self,
         slot: int,
         blocks: AsyncIterator[bytes],
@@ -91,26 +93,26 @@ class Uploads:
     ) -> tuple[int, InstalledImage]:
         key = upload_key(uuid.uuid4())
         try:
-            _must_fit(length or 0, await self._staging.room_beyond(0))
-            size, computed = await self._take(key, blocks)
-            _must_be(expected, computed, size)
-            return await self._keep(slot, key, size, computed)
+            _require_space(length or 0, await self._staging.room_beyond(0))
+            size, computed = await self._receive(key, blocks)
+            _require_digest(expected, computed, size)
+            return await self._install(slot, key, size, computed)
         finally:
-            # Once installed it stands there no more, and this finds nothing to do.
+            # After an installation the partial file has been moved, and this removes nothing.
             await to_completion(discard_partial(self._staging, key))
 
-    async def _take(self, key: StagingKey, blocks: AsyncIterator[bytes]) -> tuple[int, Sha256]:
+    async def _receive(self, key: StagingKey, blocks: AsyncIterator[bytes]) -> tuple[int, Sha256]:
         async with self._staging.open(key) as partial:
             await self._write(partial, blocks)
             return partial.length, await partial.seal()
 
     async def _write(self, partial: Partial, blocks: AsyncIterator[bytes]) -> None:
         async for block in blocks:
-            # Looked at each time: others write to the same disk meanwhile.
-            _must_fit(len(block), await self._staging.room_beyond(partial.length))
+            # Checked for each block, because other programs write to the same disk meanwhile.
+            _require_space(len(block), await self._staging.room_beyond(partial.length))
             await partial.append(block)
 
-    async def _keep(
+    async def _install(
         self, slot: int, key: StagingKey, size: int, computed: Sha256
     ) -> tuple[int, InstalledImage]:
         image = InstalledImage(
@@ -120,20 +122,21 @@ class Uploads:
             job=None,
             installed_at=self._now(),
         )
-        # One at a time, so that the same image sent twice at once is installed once.
+        # One installation at a time: of two simultaneous uploads of the same image, the second
+        # finds the image of the first.
         async with self._installing:
             if (held := await find_installed(self._slots, computed)) is not None:
-                _log.info("an uploaded image was in slot %d already", held[0])
+                _log.info("an uploaded image is already in slot %d", held[0])
                 return held
             await to_completion(self._slots.install(slot, image, key))
         _log.info("an uploaded image of %d bytes is in slot %d", size, slot)
         return slot, image
 
 
-def _must_fit(size: int, free: int) -> None:
+def _require_space(size: int, free: int) -> None:
     if size > free - SPARE_BYTES:
         raise InsufficientStorageError(
-            f"The image does not fit into the state directory: {size} more bytes are to come and "
+            f"The image does not fit into the state directory: {size} more bytes are needed and "
             f"{max(0, free - SPARE_BYTES)} are free. Free space on its file system, or on that "
             "of its slots, or empty a slot, and upload again.",
             needed_bytes=size,
@@ -141,7 +144,7 @@ def _must_fit(size: int, free: int) -> None:
         )
 
 
-def _must_be(expected: Sha256 | None, computed: Sha256, size: int) -> None:
+def _require_digest(expected: Sha256 | None, computed: Sha256, size: int) -> None:
     if size == 0:
         raise IncompleteRequestBodyError(
             "The upload has no bytes. Send the image as the body, or as the form's file part "
@@ -150,8 +153,8 @@ def _must_be(expected: Sha256 | None, computed: Sha256, size: int) -> None:
         )
     if expected is not None and computed != expected:
         raise ChecksumMismatchError(
-            f"The {size} bytes that came have the SHA-256 {computed}, not {expected} as the "
-            "request's header says. Compare the file with its publisher's checksum and upload "
+            f"The {size} received bytes have the SHA-256 {computed}, not {expected} as in the "
+            "request's header. Compare the file with its publisher's checksum and upload "
             "it again.",
             expected=expected,
             computed=computed,
@@ -168,7 +171,7 @@ def _not_an_image(error: ImageError) -> NotAnImageError:
     )
 
 
-def _storage(error: ApplianceError) -> RequestError:
+def _storage_error(error: ApplianceError) -> RequestError:
     if error.code is FailureCode.DISK_FULL:
         return InsufficientStorageError(
             f"The disk became full: {error.what}. Free space on the file system of the state "

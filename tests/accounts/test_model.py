@@ -1,4 +1,4 @@
-"""TODO."""
+"""The rules of roles and sessions, and the stored names of the roles."""
 
 from spsd.accounts.model import Role, Session
 
@@ -8,9 +8,9 @@ def test_only_an_admin_writes():
     assert Session("ann", Role.VIEWER, 1).may_write() is False
 
 
-def test_the_names_of_roles_are_stored():
+def test_roles_have_their_stored_names():
     assert [role.value for role in Role] == ["admin", "viewer"]
 
 
-def test_a_cookie_is_sent_again_only_when_the_limit_moves():
+def test_a_session_is_not_touched_by_default():
     assert Session("ann", Role.ADMIN, 1).touched is False

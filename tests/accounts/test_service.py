@@ -1,4 +1,4 @@
-"""Accounts and sessions over a real database; the clock is turned by hand."""
+"""Accounts and sessions over a real database, with a clock that the test sets."""
 
 import asyncio
 import hashlib
@@ -33,7 +33,7 @@ class Clock:
 
 @dataclass
 class QuickPasswords:
-    """No hash at all, but it yields to others as a slow one does, and notes what it was asked."""
+    """Compares plain text after some turns of the loop, and records what it verified."""
 
     verified: list[str | None] = field(default_factory=list)
 
@@ -80,20 +80,20 @@ async def seen_at(database: Database) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["a", "A.b_c@d-9", "x" * 64])
-async def test_names_that_will_do(accounts: Accounts, name: str) -> None:
+async def test_valid_names_are_accepted(accounts: Accounts, name: str) -> None:
     await accounts.add(name, PASSWORD, Role.VIEWER)
     assert [a.name for a in await accounts.list()] == sorted(["ada", name])
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a:b", "ü", "a/b", "a\n"])
-async def test_names_that_will_not(accounts: Accounts, name: str) -> None:
+async def test_invalid_names_are_refused(accounts: Accounts, name: str) -> None:
     with pytest.raises(AccountError, match="use 1 to 64 letters, digits and"):
         await accounts.add(name, PASSWORD, Role.VIEWER)
     assert [a.name for a in await accounts.list()] == ["ada"]
 
 
 @pytest.mark.parametrize("password", ["", "x" * 1025])
-async def test_passwords_that_will_not_do(accounts: Accounts, password: str) -> None:
+async def test_empty_and_too_long_passwords_are_refused(accounts: Accounts, password: str) -> None:
     before = await accounts.list()
     with pytest.raises(AccountError, match="must have 1 to 1024 characters"):
         await accounts.add("bob", password, Role.VIEWER)
@@ -109,7 +109,7 @@ async def test_a_name_is_taken_once(accounts: Accounts) -> None:
     assert await accounts.list() == before
 
 
-async def test_who_is_unknown_cannot_be_changed(accounts: Accounts) -> None:
+async def test_an_unknown_account_cannot_be_changed_or_removed(accounts: Accounts) -> None:
     with pytest.raises(AccountError, match="no user bob; `spsd user list`"):
         await accounts.set_password("bob", PASSWORD)
     with pytest.raises(AccountError, match="no user bob; `spsd user list`"):
@@ -125,7 +125,7 @@ async def test_a_log_in_opens_a_session(accounts: Accounts, database: Database) 
     assert stored == [hashlib.sha256(opened.token.encode()).hexdigest()]
 
 
-async def test_no_two_tokens_are_alike(accounts: Accounts) -> None:
+async def test_tokens_are_unique(accounts: Accounts) -> None:
     assert len({await logged_in(accounts) for _ in range(20)}) == 20
 
 
@@ -140,7 +140,7 @@ async def test_the_hash_of_a_token_opens_nothing(accounts: Accounts) -> None:
     assert await accounts.session(hashlib.sha256(token.encode()).hexdigest()) is None
 
 
-async def test_use_is_written_down_at_most_every_while(
+async def test_use_is_recorded_at_most_every_touch_interval(
     accounts: Accounts, database: Database, clock: Clock
 ) -> None:
     token, begun = await logged_in(accounts), clock.seconds
@@ -180,10 +180,10 @@ async def test_ended_sessions_are_forgotten_at_the_next_log_in(
 
 
 async def test_log_out_ends_one_session(accounts: Accounts) -> None:
-    one, other = await logged_in(accounts), await logged_in(accounts)
-    await accounts.log_out(one)
-    await accounts.log_out(one)
-    assert await accounts.session(one) is None
+    closed, other = await logged_in(accounts), await logged_in(accounts)
+    await accounts.log_out(closed)
+    await accounts.log_out(closed)
+    assert await accounts.session(closed) is None
     assert await accounts.session(other) is not None
 
 
@@ -197,22 +197,24 @@ async def test_a_new_password_ends_the_sessions_of_its_account(accounts: Account
         await accounts.log_in("ada", PASSWORD, peer="p")
 
 
-async def test_a_removed_account_is_out(accounts: Accounts, database: Database) -> None:
+async def test_removing_an_account_ends_its_sessions(
+    accounts: Accounts, database: Database
+) -> None:
     token = await logged_in(accounts)
     await accounts.remove("ada")
     assert await accounts.session(token) is None
     assert await seen_at(database) == []
 
 
-async def test_a_failure_does_not_tell_which_names_exist(
+async def test_a_failure_does_not_reveal_which_names_exist(
     accounts: Accounts, passwords: QuickPasswords
 ) -> None:
-    said = set()
-    for name in ("ada", "nobody"):
+    errors = set()
+    for name in ("ada", "unknown"):
         with pytest.raises(UnauthenticatedError) as caught:
             await accounts.log_in(name, "wrong password", peer="p")
-        said.add((str(caught.value), *caught.value.details.items()))
-    assert len(said) == 1
+        errors.add((str(caught.value), *caught.value.details.items()))
+    assert len(errors) == 1
     assert passwords.verified == [f"plain:{PASSWORD}", None]
 
 
@@ -232,8 +234,8 @@ async def test_attempts_are_refused_before_any_hashing(
     await accounts.log_in("ada", PASSWORD, peer="p")
 
 
-@pytest.mark.parametrize("name", ["ada", "nobody"])
-async def test_attempts_sent_at_once_are_no_way_around(
+@pytest.mark.parametrize("name", ["ada", "unknown"])
+async def test_attempts_sent_at_the_same_time_are_throttled_too(
     accounts: Accounts, passwords: QuickPasswords, name: str
 ) -> None:
     attempts = (accounts.log_in(name, f"guess number {n}", peer="p") for n in range(50))
@@ -249,9 +251,9 @@ async def test_many_right_log_ins_at_once_all_succeed(accounts: Accounts) -> Non
     assert len(set(tokens)) == 20
 
 
-async def test_waiting_guessers_leave_nothing_in_memory(accounts: Accounts) -> None:
+async def test_locks_of_finished_log_ins_are_freed(accounts: Accounts) -> None:
     await asyncio.gather(*(logged_in(accounts) for _ in range(5)))
-    assert len(accounts._turns) == 0
+    assert len(accounts._log_in_locks) == 0
 
 
 @pytest.fixture
@@ -262,26 +264,27 @@ async def hasher() -> AsyncIterator[Argon2Passwords]:
 
 async def test_passwords_are_argon2id_with_the_parameters_promised(hasher: Argon2Passwords) -> None:
     hashed = await hasher.hash(PASSWORD)
-    found = argon2.extract_parameters(hashed)
-    assert found.type is argon2.Type.ID
-    assert (found.memory_cost, found.time_cost, found.parallelism) == (19 * 1024, 2, 1)
+    parameters = argon2.extract_parameters(hashed)
+    assert parameters.type is argon2.Type.ID
+    costs = (parameters.memory_cost, parameters.time_cost, parameters.parallelism)
+    assert costs == (19 * 1024, 2, 1)
     assert await hasher.verify(hashed, PASSWORD)
     assert not await hasher.verify(hashed, "wrong password")
     assert not await hasher.verify("no hash at all", PASSWORD)
     assert hashed != await hasher.hash(PASSWORD)
 
 
-async def test_nobody_costs_one_hash_and_never_matches(
+async def test_an_unknown_account_costs_one_hash_and_never_matches(
     monkeypatch: pytest.MonkeyPatch, hasher: Argon2Passwords
 ) -> None:
-    asked = []
+    hashed = []
 
     class Counting:
         def hash(self, password: str) -> str:
-            asked.append(password)
+            hashed.append(password)
             return "x"
 
     monkeypatch.setattr(hasher, "_hasher", Counting())
     for _ in range(3):
         assert not await hasher.verify(None, PASSWORD)
-    assert asked == [PASSWORD] * 3
+    assert hashed == [PASSWORD] * 3

@@ -1,10 +1,10 @@
-"""How failed log-ins are slowed down."""
+"""The delay after failed log-ins."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.accounts.model import FREE_FAILURES, KEYS_KEPT, LONGEST_WAIT_S, Throttle
+from spsd.accounts.model import FREE_FAILURES, LONGEST_WAIT_S, MAX_RECORDS, Throttle
 
 NOW = 1_900_000_000
 
@@ -26,11 +26,11 @@ def test_the_first_failures_are_free(throttle: Throttle) -> None:
     assert throttle.wait_s("p", "n", now=NOW) == 1
 
 
-def test_how_much_is_free_and_kept() -> None:
-    assert (FREE_FAILURES, LONGEST_WAIT_S, KEYS_KEPT) == (5, 60, 4096)
+def test_the_limits_have_their_documented_values() -> None:
+    assert (FREE_FAILURES, LONGEST_WAIT_S, MAX_RECORDS) == (5, 60, 4096)
 
 
-def test_then_the_wait_doubles_up_to_a_minute(throttle: Throttle) -> None:
+def test_the_wait_doubles_up_to_a_minute(throttle: Throttle) -> None:
     fail(throttle, FREE_FAILURES - 1)
     waits = []
     for _ in range(8):
@@ -39,18 +39,18 @@ def test_then_the_wait_doubles_up_to_a_minute(throttle: Throttle) -> None:
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_waiting_is_enough(throttle: Throttle) -> None:
+def test_the_wait_ends_with_time(throttle: Throttle) -> None:
     fail(throttle, FREE_FAILURES + 2)
     assert throttle.wait_s("p", "n", now=NOW + 3) == 1
     assert throttle.wait_s("p", "n", now=NOW + 4) == 0
 
 
-def test_a_part_of_a_second_is_a_second(throttle: Throttle) -> None:
+def test_the_wait_is_rounded_up_to_whole_seconds(throttle: Throttle) -> None:
     fail(throttle, FREE_FAILURES)
     assert throttle.wait_s("p", "n", now=NOW + 0.5) == 1
 
 
-def test_success_clears(throttle: Throttle) -> None:
+def test_success_clears_the_failures(throttle: Throttle) -> None:
     fail(throttle, 20)
     throttle.succeeded("p", "n")
     fail(throttle, FREE_FAILURES - 1)
@@ -58,12 +58,12 @@ def test_success_clears(throttle: Throttle) -> None:
 
 
 @pytest.mark.parametrize("other", [("q", "n"), ("p", "m")])
-def test_nobody_else_is_held_up(throttle: Throttle, other: tuple[str, str]) -> None:
+def test_another_peer_or_name_does_not_wait(throttle: Throttle, other: tuple[str, str]) -> None:
     fail(throttle, 20)
     assert throttle.wait_s(*other, now=NOW) == 0
 
 
-def test_a_clock_that_was_set_back_locks_nobody_out(throttle: Throttle) -> None:
+def test_a_clock_that_was_set_back_ends_the_wait(throttle: Throttle) -> None:
     fail(throttle, 20)
     assert throttle.wait_s("p", "n", now=NOW - 86_400) == 0
 
@@ -71,15 +71,15 @@ def test_a_clock_that_was_set_back_locks_nobody_out(throttle: Throttle) -> None:
 def test_memory_is_bounded_and_the_oldest_go_first(throttle: Throttle) -> None:
     fail(throttle, 20, name="old")
     fail(throttle, 20, name="kept")
-    for number in range(KEYS_KEPT - 1):
+    for number in range(MAX_RECORDS - 1):
         throttle.failed("p", f"n{number}", now=NOW)
     assert throttle.wait_s("p", "old", now=NOW) == 0
     assert throttle.wait_s("p", "kept", now=NOW) == LONGEST_WAIT_S
 
 
-def test_a_failure_makes_a_record_young_again(throttle: Throttle) -> None:
+def test_a_failure_makes_a_record_the_newest(throttle: Throttle) -> None:
     fail(throttle, 20, name="busy")
-    for number in range(KEYS_KEPT + 10):
+    for number in range(MAX_RECORDS + 10):
         throttle.failed("p", f"n{number}", now=NOW)
         if number % 1000 == 0:
             fail(throttle, 1, name="busy")
@@ -109,7 +109,7 @@ def test_failures_wait_longer_and_longer():
 
 def test_the_throttle_forgets_the_oldest():
     throttle = Throttle()
-    for peer in range(KEYS_KEPT + 1):
+    for peer in range(MAX_RECORDS + 1):
         for _ in range(FREE_FAILURES):
             throttle.failed(str(peer), "name", now=0.0)
     assert throttle.wait_s("0", "name", now=0.0) == 0

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from spsd.accounts.argon2 import AT_A_TIME
+from spsd.accounts.argon2 import CONCURRENT_HASHES
 from testbed.soak import WARM_UP, slope, soaking, table
 
 JOBS = 2000
-THREADS = 2 + 2 + AT_A_TIME + 2 * min(32, (os.cpu_count() or 1) + 4)
+THREADS = 2 + 2 + CONCURRENT_HASHES + 2 * min(32, (os.cpu_count() or 1) + 4)
 """Most threads at rest: two loops, two database connections, log-ins, and the thread pool of each
 loop, which grows with simultaneous calls and does not shrink."""
 WAL_BYTES = 8 * 2**20

@@ -27,13 +27,13 @@ def late_image(tmp_path: Path) -> Image:
     while True:
         image = os.urandom(1000)
         digest = Sha256(hashlib.sha256(image).hexdigest())
-        if spread.wait_s(digest, asked_at=0, now=0) >= 3600:
+        if spread.wait_s(digest, submitted_at=0, now=0) >= 3600:
             return image, digest
 
 
 async def submit_waiting_job(daemon: Daemon, log: Path, url: str, digest: Sha256) -> str:
     key = await daemon.submit(url, digest)
-    await daemon.until(key, lambda body: f"job {key}: asks its origin in" in log.read_text())
+    await daemon.until(key, lambda body: f"job {key}: first request in" in log.read_text())
     return key
 
 
@@ -68,7 +68,7 @@ async def test_a_kill_does_not_end_the_wait_but_a_new_setting_does(
         await daemon.kill()
         log.write_text("")
         await daemon.start()
-        line = f"job {key}: asks its origin in"
+        line = f"job {key}: first request in"
         await daemon.until(key, lambda body: line in log.read_text())
         assert origin.requests == []
         await daemon.stop()

@@ -32,7 +32,7 @@ def test_they_ask_in_the_order_of_their_turns(tmp_path: Path, state: Path) -> No
         asked = [one.path.lstrip("/") for one in origin.requests]
         turns = {
             name: StartSpread(this_appliance().identity(one.state), OVER_S).wait_s(
-                DIGEST, asked_at=0, now=0
+                DIGEST, submitted_at=0, now=0
             )
             for name, one in made.appliances.items()
         }

@@ -1,4 +1,4 @@
-"""The budget of attempts against an origin that starts over each time and never ends."""
+"""The budget of attempts, against origins that interrupt every response."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -33,21 +33,21 @@ SYNC_WINDOW = 8 * MIB
 
 
 class StartsOver(ScriptedOrigin):
-    """Knows no ranges and breaks off, past two sync windows and past one in turn."""
+    """Ignores ranges and interrupts each response, after two sync windows and after one in turn."""
 
     def __init__(self) -> None:
         super().__init__(content_length=str(4 * SYNC_WINDOW))
-        self.asked = 0
+        self.requests = 0
 
     @asynccontextmanager
     async def open(self, url: str, request: RangeRequest) -> AsyncIterator[Self]:
-        self.asked += 1
+        self.requests += 1
         async with super().open(url, request):
             yield self
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
-        assert self.asked < 20, "this never ends"
-        windows = 1 + self.asked % 2
+        assert self.requests < 20, "the job makes attempts without end"
+        windows = 1 + self.requests % 2
         for _ in range(windows * SYNC_WINDOW // MIB + 2):
             yield bytes(MIB)
         raise OriginError(FailureCode.CUT_OFF, "broken off")
@@ -55,13 +55,13 @@ class StartsOver(ScriptedOrigin):
 
 class NoInspector:
     async def inspect(self, key: StagingKey) -> ImageInfo:
-        raise AssertionError("nothing is ever proven here")
+        raise AssertionError("no image is verified in this test")
 
 
-async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> None:
+async def test_bytes_received_again_do_not_refund_the_budget(tmp_path: Path) -> None:
     await asyncio.to_thread(migrate, tmp_path / "db")
-    for room in ("staging", "slots"):
-        (tmp_path / room).mkdir()
+    for name in ("staging", "slots"):
+        (tmp_path / name).mkdir()
     origin = StartsOver()
     staging = StagingDirectory(tmp_path / "staging", boot="this boot", sync_window=SYNC_WINDOW)
     async with open_database(tmp_path / "db") as database:
@@ -88,11 +88,11 @@ async def test_bytes_that_were_here_before_refund_nothing(tmp_path: Path) -> Non
     assert ended.error is not None
     assert ended.error.startswith("cut_off: ")
     # The first attempt brought new bytes and refunded itself.
-    assert origin.asked == BUDGET + 1
+    assert origin.requests == BUDGET + 1
 
 
-async def test_a_line_that_breaks_within_a_window_gets_there_without_a_validator(bench):
-    """What is compared shrinks when a connection has brought no new byte."""
+async def test_short_connections_finish_the_job_without_a_validator(bench):
+    """The overlap to compare becomes smaller when a connection has brought no new byte."""
     async with Origin({PATH: bench.content}, always=CutAfter(30_000), validators=False) as origin:
         job = await bench.claimed(origin.url(PATH))
         await JobRun(job, bench.resources).run()

@@ -1,4 +1,4 @@
-"""A disk that somebody else fills while a job runs: a real one, at each place where bytes go."""
+"""A real disk becomes full while a job runs, at each place where the job writes."""
 
 import asyncio
 import hashlib
@@ -26,29 +26,31 @@ def disk(tmp_path):
 
 
 class Filling(ScriptedOrigin):
-    """An origin that sends the image, and somebody who fills the disk after ``after`` blocks."""
+    """An origin that sends the image; the disk becomes full after ``after`` blocks."""
 
     def __init__(self, disk, blocks, after):
         super().__init__(content_length=str(sum(map(len, blocks))))
-        self.disk, self.sent, self.after = disk, blocks, after
+        self.disk, self.image_blocks, self.after = disk, blocks, after
 
     async def blocks(self):
-        for number, block in enumerate([*self.sent, b""]):
+        for number, block in enumerate([*self.image_blocks, b""]):
             if number == self.after:
-                await self._written(sum(map(len, self.sent[:number])))
+                await self._until_written(sum(map(len, self.image_blocks[:number])))
                 await asyncio.to_thread(fill, self.disk)
             if block:
                 yield block
 
-    async def _written(self, size):
-        """Blocks are written behind our back; what is to be on the disk has to be there."""
+    async def _until_written(self, size):
+        """Blocks are written in the background: wait until ``size`` bytes are on the disk."""
         [name] = await asyncio.to_thread(os.listdir, self.disk / "staging")
         image = self.disk / "staging" / name / "image"
-        await until_seen(lambda: asyncio.to_thread(image.stat), lambda seen: seen.st_size >= size)
+        await until_seen(
+            lambda: asyncio.to_thread(image.stat), lambda status: status.st_size >= size
+        )
 
 
 class FullAtInstall:
-    """An inspector after whom the disk is full."""
+    """An inspector that fills the disk when it has read the image."""
 
     def __init__(self, inspector, disk):
         self.inspector, self.disk = inspector, disk
@@ -61,11 +63,11 @@ class FullAtInstall:
 
 @needs_root
 @pytest.mark.parametrize("after", [0, 2, 5, None], ids=["first", "middle", "sync", "install"])
-async def test_a_disk_that_becomes_full(disk, content, after):
+async def test_a_disk_that_becomes_full_fails_the_job_and_leaves_nothing(disk, content, after):
     async with open_bench(disk, content) as bench:
-        # A slot that is full already, and must stay as it is.
-        kept, _ = await bench.fetch(slot=2)
-        assert kept.state is JobState.FINISHED
+        # Slot 2 holds an image, which must not change.
+        earlier, _ = await bench.fetch(slot=2)
+        assert earlier.state is JobState.FINISHED
         other = content[:-4096] + b"\xff" * 4096
         bench.content, bench.sha256 = other, hashlib.sha256(other).hexdigest()
         step = -(-len(other) // 5)

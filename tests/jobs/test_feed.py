@@ -1,4 +1,4 @@
-"""What readers are told: whoever is cut off anywhere, and comes back, ends with what is true."""
+"""The feed: a client that is disconnected anywhere and reconnects ends with the true state."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -33,13 +33,13 @@ class History:
         return self.lines
 
     async def transitions_since(
-        self, move: int, *, also: Collection[JobKey] = ()
+        self, number: int, *, also: Collection[JobKey] = ()
     ) -> Sequence[LoggedTransition]:
         if self.broken:
-            raise DatabaseError(DatabaseFault.CORRUPT, "the database", "it is torn")
-        found = [one for one in self.rows.values() if one.number > move or one.job.key in also]
-        await asyncio.sleep(0)  # others change rows while these are on their way
-        return sorted(found, key=lambda one: one.number)
+            raise DatabaseError(DatabaseFault.CORRUPT, "the database", "it is damaged")
+        selected = [row for row in self.rows.values() if row.number > number or row.job.key in also]
+        await asyncio.sleep(0)  # rows may change before the result is used
+        return sorted(selected, key=lambda row: row.number)
 
     def write(self, key: JobKey) -> None:
         self.lines += 1
@@ -48,7 +48,7 @@ class History:
 
 
 class Client:
-    """Keeps what it was told, as far as it was told."""
+    """A client: ``known`` is what it knows from the events that it has read."""
 
     def __init__(self, feed: Feed, history: History) -> None:
         self._feed = feed
@@ -57,40 +57,42 @@ class Client:
         self._last = ""
 
     async def connect(self) -> None:
-        self._reading = self._feed.subscribe()
-        self._reader = await self._reading.__aenter__()
-        place = parse_position(self._last, life=self._feed.revisions.life)
-        missed = place and await self._feed.since(place.transition, place.removals)
-        if place is None or missed is None:
-            move, removals = await self._feed.now()
-            self._place = EventPosition(self._feed.revisions.life, removals, move)
-            self.known = {key: one.job.changed_at for key, one in self._history.rows.items()}
-            self._last = str(self._place)
+        self._subscription = self._feed.subscribe()
+        self._subscriber = await self._subscription.__aenter__()
+        position = parse_position(self._last, life=self._feed.revisions.life)
+        missed = position and await self._feed.changes_since(position.transition, position.removals)
+        if position is None or missed is None:
+            transition, removals = await self._feed.position()
+            self._position = EventPosition(self._feed.revisions.life, removals, transition)
+            self.known = {key: row.job.changed_at for key, row in self._history.rows.items()}
+            self._last = str(self._position)
         else:
-            self._place = place
+            self._position = position
             self._take(missed, EVERYTHING)
 
     async def disconnect(self) -> None:
-        await self._reading.__aexit__(None, None, None)
+        await self._subscription.__aexit__(None, None, None)
 
     async def read(self, most: int) -> None:
         try:
             async with asyncio.timeout(0):
-                changes = await self._reader.changes()
+                changes = await self._subscriber.changes()
         except TimeoutError:
             changes = ()
         self._take(changes, most)
 
     def _take(self, changes: Sequence[Change | Removal], most: int) -> None:
-        events = list(encode_events(self._place, changes, lambda change: repr(change).encode()))
-        by_key = {repr(one).encode(): one for one in changes if isinstance(one, Change)}
-        for place, text in events[:most]:
+        events = list(encode_events(self._position, changes, lambda change: repr(change).encode()))
+        by_text = {
+            repr(change).encode(): change for change in changes if isinstance(change, Change)
+        }
+        for position, text in events[:most]:
             last, _, data = (line.partition(b": ")[2] for line in text.split(b"\n")[:3])
-            if (change := by_key.get(data)) is not None:
+            if (change := by_text.get(data)) is not None:
                 self.known[change.job.key] = change.job.changed_at
             else:
                 self.known.pop(data.decode().split('"')[3], None)
-            self._place, self._last = place, last.decode()
+            self._position, self._last = position, last.decode()
 
 
 STEPS = st.lists(
@@ -100,35 +102,35 @@ STEPS = st.lists(
         st.tuples(st.just("progress"), st.sampled_from(KEYS)),
         st.tuples(st.just("turn"), st.integers(1, 5)),
         st.tuples(st.just("read"), st.just(EVERYTHING)),
-        st.tuples(st.just("cut"), st.integers(0, 3)),
+        st.tuples(st.just("reconnect"), st.integers(0, 3)),
     ),
     max_size=40,
 )
 
 
-class Life:
-    """A feed, its history, and a client that is cut off now and then."""
+class Simulation:
+    """A feed, its history, and a client that is disconnected at times."""
 
     def __init__(self) -> None:
         self.history = History()
         self.feed = Feed(self.history, ProgressBoard(), pause_s=0)
         self.client = Client(self.feed, self.history)
-        self.gone: set[JobKey] = set()
+        self.removed_keys: set[JobKey] = set()
 
     async def write(self, key: JobKey) -> None:
-        if key not in self.gone:  # a key is made anew for each download, and never comes back
+        if key not in self.removed_keys:  # the key of a removed download is never used again
             self.history.write(key)
             self.feed.changed(key)
 
     async def remove(self, key: JobKey) -> None:
         if self.history.rows.pop(key, None) is not None:
-            self.gone.add(key)
+            self.removed_keys.add(key)
             self.feed.gone(key)
 
     async def progress(self, key: JobKey) -> None:
         if key in self.history.rows:
             self.feed.progressed(key, Progress(1, 2))
-            self.feed._show_progress()
+            self.feed._publish_progress()
 
     async def turn(self, times: int) -> None:
         for _ in range(times):
@@ -137,36 +139,39 @@ class Life:
     async def read(self, most: int) -> None:
         await self.client.read(most)
 
-    async def cut(self, most: int) -> None:
+    async def reconnect(self, most: int) -> None:
         await self.read(most)
         await self.client.disconnect()
         await self.client.connect()
 
 
-async def lived(steps: Sequence[tuple[str, object]]) -> tuple[dict[str, int], dict[str, int]]:
-    life = Life()
-    pump = asyncio.create_task(life.feed.run())
-    await life.client.connect()
+async def simulated(
+    steps: Sequence[tuple[str, object]],
+) -> tuple[dict[str, int], dict[str, int]]:
+    """What the client knows after the steps, and the true state."""
+    simulation = Simulation()
+    pump = asyncio.create_task(simulation.feed.run())
+    await simulation.client.connect()
     for act, value in steps:
-        await getattr(life, act)(value)
-    await life.turn(10)
-    await life.read(EVERYTHING)
-    await life.client.disconnect()
-    life.feed.close()
+        await getattr(simulation, act)(value)
+    await simulation.turn(10)
+    await simulation.read(EVERYTHING)
+    await simulation.client.disconnect()
+    simulation.feed.close()
     pump.cancel()
     await asyncio.wait([pump])
-    true = {key: one.job.changed_at for key, one in life.history.rows.items()}
-    return life.client.known, true
+    true = {key: row.job.changed_at for key, row in simulation.history.rows.items()}
+    return simulation.client.known, true
 
 
 @settings(max_examples=1000)
 @given(STEPS)
-def test_a_client_that_is_cut_off_anywhere_ends_with_what_is_true(steps) -> None:
-    known, true = asyncio.run(lived(steps))
+def test_a_client_that_reconnects_after_any_event_ends_with_the_true_state(steps) -> None:
+    known, true = asyncio.run(simulated(steps))
     assert known == true
 
 
-async def test_of_a_slow_reader_the_newest_is_kept() -> None:
+async def test_a_slow_subscriber_gets_the_newest_change_only() -> None:
     subscriber = Subscriber(None)
     job = Job.submitted(KEYS[0], "http://x/", "a" * 64, now=1)
     for number in range(1000):
@@ -194,7 +199,7 @@ async def test_a_database_that_cannot_be_read_ends_the_streams_and_not_the_feed(
     await asyncio.wait([pump])
 
 
-async def test_without_readers_no_row_is_read() -> None:
+async def test_without_subscribers_no_row_is_read() -> None:
     history = History(broken=True)
     feed = Feed(history, ProgressBoard())
     pump = asyncio.create_task(feed.run())
@@ -208,11 +213,11 @@ async def test_without_readers_no_row_is_read() -> None:
 
 
 @pytest.mark.parametrize("key", [None, KEYS[0]])
-async def test_a_revision_is_another_after_each_change(key) -> None:
+async def test_each_change_gives_a_new_revision(key) -> None:
     feed = Feed(History(), ProgressBoard())
-    seen = {feed.revisions.of(key)}
+    earlier = {feed.revisions.current(key)}
     for act in (feed.changed, feed.changed, feed.gone, feed.changed, feed.gone):
         act(KEYS[0])
-        assert feed.revisions.of(key) not in seen
-        seen.add(feed.revisions.of(key))
-    assert Feed(History(), ProgressBoard()).revisions.of(key) not in seen
+        assert feed.revisions.current(key) not in earlier
+        earlier.add(feed.revisions.current(key))
+    assert Feed(History(), ProgressBoard()).revisions.current(key) not in earlier

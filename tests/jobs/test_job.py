@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sequences of transitions of one job: each row that they lead to makes sense."""
 
 import re
 
@@ -40,7 +40,7 @@ def step(job, name, *, transient, gained, size, now):
         case "found":
             return job.found(3, size, now=now)
         case "verified":
-            return job.verified(size, "proof", now=now)
+            return job.verified(size, "verified", now=now)
         case "installed":
             return job.installed(now=now)
         case "failed":
@@ -55,7 +55,7 @@ def step(job, name, *, transient, gained, size, now):
 
 
 @given(STEPS)
-def test_whatever_happens_a_row_makes_sense(steps):
+def test_every_sequence_of_transitions_gives_consistent_rows(steps):
     job, now = submitted(), 10
     for name, transient, gained, size in steps:
         now += 1
@@ -65,7 +65,7 @@ def test_whatever_happens_a_row_makes_sense(steps):
         except IllegalTransitionError:
             assert job is before
             continue
-        assert before.state not in TERMINAL, "over is over"
+        assert before.state not in TERMINAL, "a terminal state has no transition"
         assert job.attempt >= before.attempt
         assert 0 <= job.spent <= BUDGET
         assert job.changed_at == now
@@ -79,7 +79,7 @@ def test_whatever_happens_a_row_makes_sense(steps):
             assert job.progress == NO_PROGRESS
 
 
-def test_an_image_that_crashes_the_daemon_is_not_tried_for_ever():
+def test_an_image_that_crashes_the_daemon_is_not_tried_forever():
     job = submitted()
     for _ in range(BUDGET):
         job = job.start(1, now=11).interrupted(budget=BUDGET, now=12)
@@ -98,7 +98,7 @@ def test_new_bytes_refund_the_budget():
     assert (job.spent, job.progress) == (0, Progress(1, 2))
 
 
-def test_the_last_of_many_attempts_says_how_many():
+def test_the_error_of_the_last_attempt_has_the_number_of_attempts():
     job = submitted().start(1, now=11)
     cut = OriginError(FailureCode.CUT_OFF, "cut", {"bytes": 7})
     for number in range(1, BUDGET + 1):
@@ -111,7 +111,7 @@ def test_the_last_of_many_attempts_says_how_many():
     assert job.error == f"cut_off: cut (bytes 7). {advice} {last}"
 
 
-def test_what_is_not_transient_fails_at_once():
+def test_a_permanent_error_fails_the_job_at_once():
     error = JobError(FailureCode.NO_SLOT, "none")
     job = submitted().start(None, now=11)
     job = job.failed(error, NO_PROGRESS, gained=False, budget=BUDGET, now=12)
@@ -119,22 +119,22 @@ def test_what_is_not_transient_fails_at_once():
     assert job.cause is Trigger.FAIL
 
 
-def test_a_polite_stop_gives_the_attempt_back_but_not_the_number():
+def test_a_stop_refunds_the_attempt_but_keeps_its_number():
     job = submitted().start(1, now=11).stopped(now=12)
     assert (job.state, job.attempt, job.spent, job.slot) == (JobState.QUEUED, 1, 0, None)
 
 
-def test_found_and_verified_know_the_size():
+def test_found_and_verified_set_the_progress_to_the_size():
     started = submitted().start(1, now=11)
     found = started.found(3, 99, now=12)
     assert (found.state, found.slot, found.progress) == (JobState.FINISHED, 3, Progress(99, 99))
-    proven = started.verified(99, "status 200", now=12)
-    assert (proven.slot, proven.evidence) == (1, "status 200")
-    assert proven.installed(now=13).slot == 1
+    verified = started.verified(99, "status 200", now=12)
+    assert (verified.slot, verified.evidence) == (1, "status 200")
+    assert verified.installed(now=13).slot == 1
 
 
-def test_the_database_knows_the_same_states():
-    text = "".join(p.read_text() for p in sorted(migrations_directory().glob("*.sql")))
+def test_the_database_schema_has_the_same_states():
+    text = "".join(path.read_text() for path in sorted(migrations_directory().glob("*.sql")))
     check = re.search(r"CHECK \(state IN\s*\(([^)]*)\)\)", text)
     assert set(re.findall(r"'(\w+)'", check[1])) == set(JobState)
     for states in re.findall(r"ON job \(\w+\) WHERE state IN \(([^)]*)\)", text):

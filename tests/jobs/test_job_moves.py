@@ -1,4 +1,4 @@
-"""Each move of a job, with every field of the row that it makes."""
+"""Each transition of a job, with every field of the row that it leads to."""
 
 from dataclasses import replace
 
@@ -41,20 +41,20 @@ INSTALLING = replace(
     cause=Trigger.VERIFY,
     changed_at=12,
     progress=Progress(9, 9),
-    evidence="proof",
+    evidence="verified",
 )
 
 
 def test_a_new_job():
-    made = Job.submitted(JobKey("k"), "http://x/y", DIGEST, mirrors=("http://m/y",), now=10)
-    assert made == QUEUED
-    assert (made.attempt, made.spent, made.slot, made.started_at) == (0, 0, None, None)
-    assert (made.progress, made.error, made.evidence) == (Progress(0, 0), None, None)
-    assert made.sources == ("http://x/y", "http://m/y")
+    job = Job.submitted(JobKey("k"), "http://x/y", DIGEST, mirrors=("http://m/y",), now=10)
+    assert job == QUEUED
+    assert (job.attempt, job.spent, job.slot, job.started_at) == (0, 0, None, None)
+    assert (job.progress, job.error, job.evidence) == (Progress(0, 0), None, None)
+    assert job.sources == ("http://x/y", "http://m/y")
     assert Job.submitted(JobKey("k"), "u", DIGEST, now=1).sources == ("u",)
 
 
-def test_start_charges_and_the_first_one_is_the_beginning():
+def test_start_charges_an_attempt_and_only_the_first_sets_the_start_time():
     assert QUEUED.start(2, now=11) == DOWNLOADING
     again = replace(QUEUED, attempt=4, spent=2, started_at=11, evidence="old")
     assert again.start(None, now=20) == replace(
@@ -62,7 +62,7 @@ def test_start_charges_and_the_first_one_is_the_beginning():
     )
 
 
-def test_new_bytes():
+def test_progress_renews_the_budget():
     assert FAR.advanced(Progress(8, 9), now=12) == replace(
         FAR,
         cause=Trigger.PROGRESS,
@@ -73,7 +73,7 @@ def test_new_bytes():
     )
 
 
-def test_found():
+def test_found_finishes_the_job():
     assert DOWNLOADING.found(3, 9, now=12) == replace(
         DOWNLOADING,
         state=JobState.FINISHED,
@@ -86,14 +86,14 @@ def test_found():
 
 
 def test_verified_and_installed():
-    assert DOWNLOADING.verified(9, "proof", now=12) == INSTALLING
+    assert DOWNLOADING.verified(9, "verified", now=12) == INSTALLING
     assert INSTALLING.installed(now=13) == replace(
         INSTALLING, state=JobState.FINISHED, cause=Trigger.INSTALL, changed_at=13, evidence=None
     )
 
 
 @pytest.mark.parametrize(("gained", "spent"), [(False, 4), (True, 1)])
-def test_a_failure_that_may_pass_keeps_the_slot(gained, spent):
+def test_a_transient_failure_keeps_the_slot(gained, spent):
     assert FAR.failed(CUT, Progress(8, 9), gained=gained, budget=4, now=12) == replace(
         FAR,
         cause=Trigger.FAIL,
@@ -113,9 +113,9 @@ def test_a_failure_that_may_pass_keeps_the_slot(gained, spent):
         (FAR, NO_SLOT, 9, ""),
     ],
 )
-def test_a_failure_that_ends_it(before, error, budget, last):
-    over = before.failed(error, Progress(8, 9), gained=False, budget=budget, now=12)
-    assert over == replace(
+def test_a_final_failure_releases_the_slot(before, error, budget, last):
+    ended = before.failed(error, Progress(8, 9), gained=False, budget=budget, now=12)
+    assert ended == replace(
         before,
         state=JobState.FAILED,
         cause=Trigger.FAIL,
@@ -127,20 +127,20 @@ def test_a_failure_that_ends_it(before, error, budget, last):
     )
 
 
-def test_a_first_failure_tells_of_no_row_of_attempts():
-    lone = replace(DOWNLOADING, mirrors=())
-    assert lone.failed(CUT, SOME, gained=False, budget=1, now=12).error == CUT.sentence()
-    gained = replace(lone, spent=5).failed(CUT, SOME, gained=True, budget=0, now=12)
+def test_the_error_of_a_first_attempt_has_no_number_of_attempts():
+    without_mirrors = replace(DOWNLOADING, mirrors=())
+    assert without_mirrors.failed(CUT, SOME, gained=False, budget=1, now=12).error == CUT.sentence()
+    gained = replace(without_mirrors, spent=5).failed(CUT, SOME, gained=True, budget=0, now=12)
     assert (gained.state, gained.spent) == (JobState.DOWNLOADING, 1)
 
 
-def test_an_installation_that_fails():
+def test_a_failed_installation_fails_the_job():
     error = ImageError(FailureCode.NOT_AN_IMAGE, "no ISO")
-    over = INSTALLING.failed(error, Progress(9, 9), gained=False, budget=9, now=13)
-    assert (over.state, over.slot, over.error) == (JobState.FAILED, None, error.sentence())
+    ended = INSTALLING.failed(error, Progress(9, 9), gained=False, budget=9, now=13)
+    assert (ended.state, ended.slot, ended.error) == (JobState.FAILED, None, error.sentence())
 
 
-def test_cancelled():
+def test_cancelled_releases_the_slot():
     assert FAR.cancelled(Progress(8, 9), now=12) == replace(
         FAR,
         state=JobState.CANCELLED,
@@ -166,7 +166,7 @@ def test_interrupted_and_queued_again(before):
 
 
 @pytest.mark.parametrize(("spent", "budget"), [(3, 3), (2, 1), (3, 1)])
-def test_interrupted_once_too_often(spent, budget):
+def test_interrupted_without_budget_fails_the_job(spent, budget):
     before = replace(FAR, spent=spent)
     assert before.interrupted(budget=budget, now=12) == replace(
         before,
@@ -181,7 +181,7 @@ def test_interrupted_once_too_often(spent, budget):
 
 
 @pytest.mark.parametrize(("spent", "left"), [(3, 2), (1, 0), (0, 0)])
-def test_a_polite_stop(spent, left):
+def test_a_stop_refunds_the_attempt(spent, left):
     before = replace(FAR, spent=spent)
     assert before.stopped(now=12) == replace(
         before,
@@ -195,13 +195,13 @@ def test_a_polite_stop(spent, left):
     )
 
 
-def test_the_code_of_what_failed():
+def test_the_code_is_that_of_the_failure():
     assert QUEUED.code is None
-    assert INSTALLING.code is None, "its evidence is no failure's"
+    assert INSTALLING.code is None, "its evidence is not that of a failure"
     retried = DOWNLOADING.failed(CUT, SOME, gained=False, budget=9, now=12)
     assert (retried.state, retried.code) == (JobState.DOWNLOADING, FailureCode.CUT_OFF)
-    over = DOWNLOADING.failed(NO_SLOT, SOME, gained=False, budget=9, now=12)
-    assert (over.state, over.code) == (JobState.FAILED, FailureCode.NO_SLOT)
+    ended = DOWNLOADING.failed(NO_SLOT, SOME, gained=False, budget=9, now=12)
+    assert (ended.state, ended.code) == (JobState.FAILED, FailureCode.NO_SLOT)
     crashed = replace(DOWNLOADING, spent=9, mirrors=()).interrupted(budget=1, now=12)
     assert (crashed.state, crashed.code) == (JobState.FAILED, FailureCode.GAVE_UP)
     assert DOWNLOADING.cancelled(SOME, now=12).code is None

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The table of transitions: every pair of state and trigger, and the diagram."""
 
 import itertools
 
@@ -15,7 +15,7 @@ from spsd.jobs.lifecycle import (
 )
 
 S, T = JobState, Trigger
-# (state, trigger): (where to if another try may help, where to if not)
+# (state, trigger): (state after it if the guard allows a retry, state after it if not)
 EXPECTED = {
     (S.QUEUED, T.START): (S.DOWNLOADING, S.DOWNLOADING),
     (S.QUEUED, T.CANCEL): (S.CANCELLED, S.CANCELLED),
@@ -37,23 +37,25 @@ EXPECTED = {
 @pytest.mark.parametrize(("state", "trigger"), list(itertools.product(JobState, Trigger)))
 def test_every_pair_moves_as_expected_or_is_illegal(state, trigger, may_retry):
     if (ends := EXPECTED.get((state, trigger))) is None:
-        with pytest.raises(IllegalTransitionError, match=f"{trigger} is no move from {state}"):
+        with pytest.raises(
+            IllegalTransitionError, match=f"{trigger} is no transition from {state}"
+        ):
             advance(state, trigger, may_retry=may_retry)
     else:
         reached = advance(state, trigger, may_retry=may_retry)
         assert reached is ends[0 if may_retry else 1]
 
 
-def test_a_guard_says_no_unless_told_otherwise():
+def test_the_guard_allows_no_retry_by_default():
     assert advance(S.DOWNLOADING, T.FAIL) is S.FAILED
 
 
-def test_active_terminal_and_queued_are_all_there_is():
+def test_every_state_is_queued_active_or_terminal():
     assert ACTIVE | TERMINAL | {S.QUEUED} == set(JobState)
     assert not ACTIVE & TERMINAL
 
 
-def test_what_the_database_holds_keeps_its_name():
+def test_stored_states_and_triggers_keep_their_names():
     states = "queued downloading installing finished failed cancelled"
     triggers = "submit start progress found verify install fail cancel interrupt stop"
     assert [state.value for state in JobState] == states.split()

@@ -1,4 +1,4 @@
-"""Rows that are moved are logged once each, and counted; over a real database."""
+"""Each transition is logged once and counted; over a real database."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from spsd.storage.migrations import migrate
 from spsd.transfer.ports import Progress
 from tests.samples import samples, value
 
-TOLD = ("job", "action", "state", "attempt", "code")
+FIELDS = ("job", "action", "state", "attempt", "code")
 DNS = OriginError(FailureCode.DNS, "no such name")
 
 
@@ -41,10 +41,10 @@ async def jobs(tmp_path, metrics):
 def lines(caplog):
     caplog.set_level(logging.INFO, "spsd")
 
-    def told():
-        return [tuple(getattr(one, name, None) for name in TOLD) for one in caplog.records]
+    def logged():
+        return [tuple(getattr(record, name, None) for name in FIELDS) for record in caplog.records]
 
-    return told
+    return logged
 
 
 def counted(metrics, name):
@@ -79,8 +79,8 @@ async def test_each_transition_is_one_line(jobs, metrics, lines, caplog):
         ("k", "fail", "failed", 2, "disk_full"),
         ("k", "remove", None, None, None),
     ]
-    warned = [one.levelname for one in caplog.records]
-    assert warned == ["INFO", "INFO", "WARNING", "INFO", "WARNING", "INFO"]
+    levels = [record.levelname for record in caplog.records]
+    assert levels == ["INFO", "INFO", "WARNING", "INFO", "WARNING", "INFO"]
     assert "https://host/a.iso" in caplog.text
     assert "secret" not in caplog.text
     assert "hidden" not in caplog.text
@@ -100,7 +100,7 @@ async def test_each_transition_is_one_line(jobs, metrics, lines, caplog):
     }
 
 
-async def test_what_the_last_daemon_left_is_a_warning(jobs, metrics, lines, caplog):
+async def test_an_interrupted_job_is_logged_as_a_warning(jobs, metrics, lines, caplog):
     job = submitted()
     await jobs.add(job)
     job = await moved(jobs, job, job.start(1, now=101))
@@ -116,7 +116,7 @@ async def test_what_the_last_daemon_left_is_a_warning(jobs, metrics, lines, capl
     assert value(metrics, "spsd_job_wait_seconds_count") == 1, "only the first start counts"
 
 
-async def test_a_move_that_came_too_late_is_no_line(jobs, metrics, lines):
+async def test_a_transition_that_lost_the_race_is_not_logged(jobs, metrics, lines):
     job = submitted()
     await jobs.add(job)
     await moved(jobs, job, job.cancelled(Progress(), now=103))
@@ -140,7 +140,7 @@ async def test_a_clock_that_was_set_back_makes_no_negative_duration(jobs, metric
     assert value(metrics, "spsd_job_duration_seconds_count", "cancelled") == 1
 
 
-async def test_a_cancelled_statement_is_noted_all_the_same(jobs, metrics, lines):
+async def test_observers_are_notified_of_a_cancelled_statement(jobs, metrics, lines):
     adding = asyncio.create_task(jobs.add(submitted()))
     await asyncio.sleep(0)
     adding.cancel()
@@ -150,7 +150,7 @@ async def test_a_cancelled_statement_is_noted_all_the_same(jobs, metrics, lines)
     assert value(metrics, "spsd_jobs", "queued") == len(held) == len(lines())
 
 
-async def test_the_count_of_the_start_is_that_of_the_rows(jobs, metrics, tmp_path):
+async def test_the_counts_at_the_start_are_those_of_the_rows(jobs, metrics, tmp_path):
     for key in ("a", "b"):
         await jobs.add(submitted(key))
     [first, _] = await jobs.list()
@@ -163,20 +163,20 @@ async def test_the_count_of_the_start_is_that_of_the_rows(jobs, metrics, tmp_pat
     assert value(again, "spsd_queue_length") == value(metrics, "spsd_queue_length") == 1
 
 
-def test_bytes_that_were_there_are_not_received():
+def test_bytes_already_on_disk_do_not_count_as_received():
     metrics = Metrics()
     board = ProgressBoard()
     board.subscribe(metrics)
-    one, other = JobKey("one"), JobKey("other")
-    board.post(one, Progress(1000, 5000))
+    first, second = JobKey("first"), JobKey("second")
+    board.post(first, Progress(1000, 5000))
     assert value(metrics, "spsd_received_bytes_total") == 0
-    board.post(one, Progress(1500, 5000))
-    board.post(other, Progress(0, 10))
-    board.post(other, Progress(10, 10))
+    board.post(first, Progress(1500, 5000))
+    board.post(second, Progress(0, 10))
+    board.post(second, Progress(10, 10))
     assert value(metrics, "spsd_received_bytes_total") == 510
-    board.post(one, Progress(0, 5000))  # the origin starts over
-    board.post(one, Progress(200, 5000))
+    board.post(first, Progress(0, 5000))  # the origin starts over
+    board.post(first, Progress(200, 5000))
     assert value(metrics, "spsd_received_bytes_total") == 710
-    board.clear(one)
-    board.post(one, Progress(5000, 5000))
+    board.clear(first)
+    board.post(first, Progress(5000, 5000))
     assert value(metrics, "spsd_received_bytes_total") == 710

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Recovery: rows, partial files and slots agree after every kind of crash."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -17,8 +17,10 @@ URL = "http://x.example/y"
 
 
 async def run(bench):
-    with_ = bench.resources
-    await recover(with_.jobs, with_.staging, with_.slots, budget=BUDGET, now=with_.now)
+    resources = bench.resources
+    await recover(
+        resources.jobs, resources.staging, resources.slots, budget=BUDGET, now=resources.now
+    )
 
 
 async def put(bench, digest, data=b"data"):
@@ -29,7 +31,7 @@ async def put(bench, digest, data=b"data"):
 
 async def installing(bench):
     job = await bench.claimed(URL)
-    return await bench.resources.jobs.move(job, job.verified(4, "proof", now=102))
+    return await bench.resources.jobs.move(job, job.verified(4, "verified", now=102))
 
 
 async def install(bench, job_key):
@@ -38,7 +40,7 @@ async def install(bench, job_key):
     await bench.resources.slots.install(1, image, bench.sha256)
 
 
-async def test_installed_but_not_said_so_is_finished(bench):
+async def test_an_installed_image_finishes_its_installing_job(bench):
     job = await installing(bench)
     await install(bench, job.key)
     await run(bench)
@@ -46,7 +48,7 @@ async def test_installed_but_not_said_so_is_finished(bench):
     assert (job.state, job.slot) == (JobState.FINISHED, 1)
 
 
-async def test_what_is_recovered_as_finished_keeps_no_bytes(bench):
+async def test_the_partial_file_of_a_job_that_recovery_finishes_is_removed(bench):
     job = await installing(bench)
     await install(bench, job.key)
     await put(bench, bench.sha256)
@@ -55,14 +57,14 @@ async def test_what_is_recovered_as_finished_keeps_no_bytes(bench):
     assert bench.partials() == []
 
 
-async def test_an_image_that_nobody_has_proven_finishes_no_job(bench):
+async def test_an_image_finishes_no_job_whose_digest_was_not_verified(bench):
     job = await bench.claimed(URL)
     await install(bench, job.key)
     await run(bench)
     assert (await bench.resources.jobs.get(job.key)).state is JobState.QUEUED
 
 
-async def test_bytes_taken_out_of_a_slot_when_the_power_went_are_freed(bench):
+async def test_an_interrupted_removal_of_an_image_is_completed(bench):
     trash = bench.root / "slots" / ".trash-x"
     trash.mkdir()
     (trash / "image").write_bytes(b"data")
@@ -70,7 +72,7 @@ async def test_bytes_taken_out_of_a_slot_when_the_power_went_are_freed(bench):
     assert [path.name for path in (bench.root / "slots").iterdir()] == ["boot.json"]
 
 
-async def test_another_jobs_image_in_the_slot_is_not_ours(bench):
+async def test_the_image_of_another_job_does_not_finish_this_job(bench):
     job = await installing(bench)
     await install(bench, "another")
     await run(bench)
@@ -78,7 +80,7 @@ async def test_another_jobs_image_in_the_slot_is_not_ours(bench):
 
 
 @pytest.mark.parametrize("make", [installing, lambda bench: bench.claimed(URL)])
-async def test_what_was_under_way_is_queued_again_with_its_bytes(bench, make):
+async def test_an_active_job_is_queued_again_with_its_bytes(bench, make):
     job = await make(bench)
     await put(bench, bench.sha256)
     await run(bench)
@@ -87,7 +89,7 @@ async def test_what_was_under_way_is_queued_again_with_its_bytes(bench, make):
     assert bench.partials() == [bench.sha256]
 
 
-async def test_who_crashes_the_daemon_too_often_is_given_up(bench):
+async def test_a_job_that_crashes_the_daemon_too_often_fails(bench):
     job = await bench.queued(URL)
     await put(bench, bench.sha256)
     for _ in range(BUDGET):
@@ -102,7 +104,7 @@ async def test_who_crashes_the_daemon_too_often_is_given_up(bench):
 
 @dataclass
 class CutAtDiscard:
-    """The staging directory, and the power goes when something is to be removed from it."""
+    """A staging directory; the power fails when a file is to be removed from it."""
 
     staging: StagingDirectory
 
@@ -113,26 +115,26 @@ class CutAtDiscard:
         raise ConnectionAbortedError(key)
 
 
-async def test_a_cut_before_the_bytes_are_gone_is_made_up_for(bench):
+async def test_a_power_cut_before_a_removal_is_repaired_by_the_next_recovery(bench):
     job = await bench.queued(URL)
     await bench.resources.jobs.move(job, job.start(1, now=101))
     await put(bench, bench.sha256)
-    with_ = bench.resources
-    staging = CutAtDiscard(with_.staging)
+    resources = bench.resources
+    staging = CutAtDiscard(resources.staging)
     with pytest.raises(ConnectionAbortedError):
-        await recover(with_.jobs, staging, with_.slots, budget=1, now=with_.now)
-    await recover(with_.jobs, with_.staging, with_.slots, budget=1, now=with_.now)
-    assert (await with_.jobs.get(job.key)).state is JobState.FAILED
+        await recover(resources.jobs, staging, resources.slots, budget=1, now=resources.now)
+    await recover(resources.jobs, resources.staging, resources.slots, budget=1, now=resources.now)
+    assert (await resources.jobs.get(job.key)).state is JobState.FAILED
     assert bench.partials() == []
 
 
-async def test_partials_that_nobody_wants_go(bench):
+async def test_partial_files_that_no_job_can_use_are_removed(bench):
     orphan, done = "1" * 64, "2" * 64
     for digest in (orphan, done, upload_key(uuid4()), bench.sha256):
         await put(bench, digest)
     await bench.queued(URL)
-    over = Job.submitted(JobKey("over"), URL, done, now=1)
-    await bench.resources.jobs.add(over)
-    await bench.resources.jobs.move(over, over.cancelled(over.progress, now=2))
+    job = Job.submitted(JobKey("cancelled"), URL, done, now=1)
+    await bench.resources.jobs.add(job)
+    await bench.resources.jobs.move(job, job.cancelled(job.progress, now=2))
     await run(bench)
     assert bench.partials() == [bench.sha256]

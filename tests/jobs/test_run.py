@@ -1,4 +1,4 @@
-"""TODO."""
+"""One run against every behaviour of an origin, over a real disk and a real database."""
 
 import hashlib
 from dataclasses import replace
@@ -55,7 +55,7 @@ def assert_failed(job, code):
 
 
 @pytest.mark.parametrize(
-    ("acts", "requests"),
+    ("acts", "count"),
     [
         ([Whole()], 1),
         ([Chunked()], 1),
@@ -81,13 +81,13 @@ def assert_failed(job, code):
     ],
     ids=repr,
 )
-async def test_what_an_origin_may_do_and_still_be_fetched_from(bench, acts, requests):
-    job, asked = await bench.fetch(*acts)
+async def test_a_job_finishes_despite_these_acts_of_an_origin(bench, acts, count):
+    job, requests = await bench.fetch(*acts)
     assert_finished(bench, job)
-    assert len(asked) == requests
+    assert len(requests) == count
 
 
-async def test_a_cut_is_resumed_on_condition(bench):
+async def test_an_interrupted_response_is_resumed_with_if_range(bench):
     job, (first, second) = await bench.fetch(CUT)
     assert_finished(bench, job)
     assert (first.range, first.if_range) == (None, None)
@@ -111,16 +111,16 @@ async def test_a_cut_is_resumed_on_condition(bench):
     ],
     ids=repr,
 )
-async def test_what_cannot_get_better_fails_at_the_first_request(bench, always, code):
-    job, asked = await bench.fetch(always=always)
+async def test_a_permanent_error_fails_at_the_first_request(bench, always, code):
+    job, requests = await bench.fetch(always=always)
     assert_failed(job, code)
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
-async def test_a_coded_answer_after_a_cut_keeps_the_bytes(bench):
-    job, asked = await bench.fetch(CUT, Gzip())
+async def test_a_coded_response_after_a_cut_keeps_the_bytes(bench):
+    job, requests = await bench.fetch(CUT, Gzip())
     assert_failed(job, "coded")
-    assert len(asked) == 2
+    assert len(requests) == 2
     assert bench.partials() == [bench.sha256]
 
 
@@ -136,72 +136,72 @@ async def test_a_coded_answer_after_a_cut_keeps_the_bytes(bench):
     ],
     ids=repr,
 )
-async def test_the_budget_ends(bench, always, code):
-    job, asked = await bench.fetch(always=always)
+async def test_attempts_without_new_bytes_exhaust_the_budget(bench, always, code):
+    job, requests = await bench.fetch(always=always)
     assert_failed(job, code)
-    assert len(asked) == 3
+    assert len(requests) == 3
     assert "attempt 3 in a row without getting ahead" in job.error
 
 
-async def test_a_slow_but_honest_origin_is_let_go_on(bench):
+async def test_a_slow_origin_above_the_minimum_rate_is_not_interrupted(bench):
     """50 kB/s for two seconds: seven stall windows of the bench, which has scaled a minute down
     to 0.3 s; the drip above is scaled alike, from a byte each 0.2 s."""
     bench.content = bench.content[:60_000] + bytes(40_000)
-    job, asked = await bench.fetch(
+    job, requests = await bench.fetch(
         always=Drip(1000, 0.02), sha256=hashlib.sha256(bench.content).hexdigest()
     )
     assert job.progress.done == len(bench.content), job.error
-    assert len(asked) == 1
+    assert len(requests) == 1
 
 
-async def test_connections_that_are_reset_end(bench):
-    job, asked = await bench.fetch(always=Refuse())
+async def test_reset_connections_exhaust_the_budget(bench):
+    job, requests = await bench.fetch(always=Refuse())
     # Whether the reset is seen while connecting or after it is the kernel's choice.
     assert_failed(job, job.error.partition(":")[0])
     assert job.error.partition(":")[0] in {"refused", "cut_off"}
-    # aiohttp asks once more by itself if it is seen after.
-    assert 3 <= len(asked) <= 6
+    # aiohttp repeats a request by itself if the connection is reset after it was made.
+    assert 3 <= len(requests) <= 6
 
 
 async def test_a_redirect_loop_ends(bench):
-    job, asked = await bench.fetch(always=Redirect("/image.iso"))
+    job, requests = await bench.fetch(always=Redirect("/image.iso"))
     assert_failed(job, "redirect")
-    assert len(asked) == 11
+    assert len(requests) == 11
 
 
 async def test_new_bytes_refund_the_budget_once(bench):
-    job, asked = await bench.fetch(CUT, Status(500), Status(500), Status(500))
+    job, requests = await bench.fetch(CUT, Status(500), Status(500), Status(500))
     assert_failed(job, "origin_status")
-    assert len(asked) == 4
+    assert len(requests) == 4
 
 
 @pytest.mark.parametrize("etag", [None, " "])
-async def test_outages_within_the_budget_are_outlived_as_often_as_bytes_come_between(bench, etag):
+async def test_any_number_of_outages_within_the_budget_is_survived(bench, etag):
     outage = [Refuse(), Status(503, retry_after=0)]
     assert len(outage) == BUDGET - 1
     pieces = 12
-    job, asked = await bench.fetch(*[CutAfter(25_000), *outage] * pieces, etag=etag)
-    # Without a validator a quarter of what is here, up to a window, comes with each piece.
+    job, requests = await bench.fetch(*[CutAfter(25_000), *outage] * pieces, etag=etag)
+    # Without a validator each response repeats a quarter of the bytes on disk, up to a window.
     while job.state is JobState.FAILED and etag is not None:
         pytest.fail(job.error)
     assert_finished(bench, job)
-    assert len(asked) >= pieces * BUDGET - len(outage)
+    assert len(requests) >= pieces * BUDGET - len(outage)
 
 
 async def test_an_outage_as_long_as_the_budget_ends_the_job(bench):
-    # No reset among them: aiohttp asks once more by itself after some.
+    # No reset among them, because aiohttp repeats some requests by itself after a reset.
     outage = [Status(500), Status(503, retry_after=0), Status(503, retry_after=0)]
     assert len(outage) == BUDGET
-    job, asked = await bench.fetch(CUT, *outage)
+    job, requests = await bench.fetch(CUT, *outage)
     assert_failed(job, "origin_status")
     assert f"attempt {BUDGET} in a row without getting ahead" in job.error
-    assert len(asked) == 1 + BUDGET
+    assert len(requests) == 1 + BUDGET
 
 
-async def test_small_steps_arrive(bench):
-    job, asked = await bench.fetch(always=CutAfter(30_000))
+async def test_many_short_responses_finish_the_job(bench):
+    job, requests = await bench.fetch(always=CutAfter(30_000))
     assert_finished(bench, job)
-    assert len(asked) == 10
+    assert len(requests) == 10
 
 
 async def test_a_weak_validator_is_no_condition(bench):
@@ -212,39 +212,39 @@ async def test_a_weak_validator_is_no_condition(bench):
 @pytest.mark.parametrize("keep_etag", [True, False])
 async def test_an_object_swapped_between_attempts_never_mixes(bench, keep_etag):
     other = bytes(byte ^ 0xFF for byte in bench.content[:1000]) + bench.content[1000:]
-    wanted = hashlib.sha256(bench.content).hexdigest()
+    expected = hashlib.sha256(bench.content).hexdigest()
     # The origin first shows another object of this size, then the right one.
-    job, asked = await bench.fetch(Swap(other), Swap(bench.content), sha256=wanted)
-    assert_failed(job, "digest")  # one connection, nothing glued: no second request
-    assert len(asked) == 1
-    job, asked = await bench.fetch(CUT, Swap(other, keep_etag=keep_etag), sha256=wanted)
+    job, requests = await bench.fetch(Swap(other), Swap(bench.content), sha256=expected)
+    assert_failed(job, "digest")  # all bytes are of one connection: no second request
+    assert len(requests) == 1
+    job, requests = await bench.fetch(CUT, Swap(other, keep_etag=keep_etag), sha256=expected)
     if keep_etag:
-        # The tail is the same: what was glued is right.
+        # Both objects end with the same bytes, so the result is right.
         assert_finished(bench, job)
     else:
         assert_failed(job, "digest")
 
 
 async def test_a_wrong_digest_after_a_resume_gets_one_clean_retry(bench):
-    job, asked = await bench.fetch(CUT, Flip(10), Whole())
+    job, requests = await bench.fetch(CUT, Flip(10), Whole())
     assert_finished(bench, job)
-    assert [one.range for one in asked] == [None, "bytes=200000-", None]
+    assert [request.range for request in requests] == [None, "bytes=200000-", None]
 
 
-async def test_and_only_one(bench):
+async def test_a_wrong_digest_after_a_resume_gets_only_one_clean_retry(bench):
     wrong = "0" * 64
-    job, asked = await bench.fetch(CUT, sha256=wrong)
+    job, requests = await bench.fetch(CUT, sha256=wrong)
     assert_failed(job, "digest")
-    assert [one.range for one in asked] == [None, "bytes=200000-", None]
+    assert [request.range for request in requests] == [None, "bytes=200000-", None]
     assert bench.sha256 in job.error
     assert bench.partials() == []
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8"])
-async def test_an_image_that_is_called_a_page_is_an_image(bench, content_type):
-    job, asked = await bench.fetch(CUT, IgnoreRange(), content_type=content_type)
+async def test_an_image_with_the_content_type_of_a_page_is_accepted(bench, content_type):
+    job, requests = await bench.fetch(CUT, IgnoreRange(), content_type=content_type)
     assert_finished(bench, job)
-    assert len(asked) == 3  # the first 200 has the ETag that was asked for
+    assert len(requests) == 3  # the first 200 has the ETag that was asked for
     assert bench.installed() == bench.content
 
 
@@ -252,59 +252,59 @@ PAGE = b"\xef\xbb\xbf\n<!doctype html><title>log in</title>"
 
 
 @pytest.mark.parametrize("content_type", ["application/octet-stream", "text/html", ""])
-async def test_a_page_is_told_by_its_bytes(bench, content_type):
+async def test_a_page_is_recognised_by_its_bytes(bench, content_type):
     bench.content = PAGE
-    job, asked = await bench.fetch(sha256="0" * 64, content_type=content_type)
+    job, requests = await bench.fetch(sha256="0" * 64, content_type=content_type)
     assert_failed(job, "portal")
     assert f"content type {content_type or 'none'}" in job.error
-    assert len(asked) == 1
+    assert len(requests) == 1
     assert bench.partials() == []
 
 
 @pytest.mark.parametrize("page", [Html("log in"), Html(PAGE.decode())])
-async def test_a_page_never_costs_the_bytes_that_are_here(bench, page):
+async def test_a_page_does_not_cost_the_bytes_on_disk(bench, page):
     job, _ = await bench.fetch(CUT, always=page)
     assert_failed(job, "portal")
     assert "bytes on disk 200000" in job.error
     assert bench.partials() == [bench.sha256]
-    job, asked = await bench.fetch()
+    job, requests = await bench.fetch()
     assert_finished(bench, job)
-    assert asked[0].range == "bytes=150000-"
+    assert requests[0].range == "bytes=150000-"
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 451])
-async def test_what_is_gone_in_the_middle_is_not_asked_for_again_and_stays(bench, status):
-    job, asked = await bench.fetch(CUT, always=Status(status))
+async def test_a_permanent_status_after_a_cut_is_not_retried_and_keeps_the_bytes(bench, status):
+    job, requests = await bench.fetch(CUT, always=Status(status))
     assert_failed(job, "origin_status")
     assert "bytes on disk 200000" in job.error
-    assert [one.status for one in asked] == [200, status]
+    assert [request.status for request in requests] == [200, status]
     assert bench.partials() == [bench.sha256]
 
 
-async def test_no_slot_is_said_before_any_request(bench):
-    job, asked = await bench.fetch(slot=None)
+async def test_without_a_slot_the_job_fails_before_any_request(bench):
+    job, requests = await bench.fetch(slot=None)
     assert_failed(job, "no_slot")
-    assert asked == []
+    assert requests == []
 
 
-async def test_what_a_slot_holds_is_found_without_a_request(bench):
+async def test_an_installed_image_is_found_without_a_request(bench):
     assert_finished(bench, (await bench.fetch())[0])
-    job, asked = await bench.fetch(slot=2)
+    job, requests = await bench.fetch(slot=2)
     assert (job.state, job.cause, job.slot) == (JobState.FINISHED, Trigger.FOUND, 1)
-    assert asked == []
+    assert requests == []
 
 
-async def test_a_rotten_slot_is_not_found(bench):
+async def test_a_damaged_image_in_a_slot_is_fetched_again(bench):
     assert_finished(bench, (await bench.fetch())[0])
     image = bench.root / "slots" / "1" / "image"
     image.chmod(0o600)
     image.write_bytes(b"\1" + bench.content[1:])
-    job, asked = await bench.fetch(slot=2)
-    assert (job.state, job.slot, len(asked)) == (JobState.FINISHED, 2, 1)
+    job, requests = await bench.fetch(slot=2)
+    assert (job.state, job.slot, len(requests)) == (JobState.FINISHED, 2, 1)
     assert bench.installed(2) == bench.content
 
 
-async def test_what_is_proven_but_no_image_fails_and_leaves_nothing(bench):
+async def test_verified_bytes_that_are_no_image_fail_and_leave_nothing(bench):
     bench.content = b"no image" * 1000
     job, _ = await bench.fetch(sha256=hashlib.sha256(bench.content).hexdigest())
     assert_failed(job, "not_an_image")
@@ -317,29 +317,29 @@ async def test_an_address_outside_the_policy_is_not_dialled(bench):
     assert "a loopback address" in job.error
 
 
-async def test_a_failure_that_may_pass_keeps_the_bytes(bench):
+async def test_a_failed_job_leaves_its_bytes_to_the_next(bench):
     job, _ = await bench.fetch(CUT, always=Status(404))
     assert_failed(job, "origin_status")
     assert bench.partials() == [bench.sha256]
-    job, asked = await bench.fetch()
+    job, requests = await bench.fetch()
     assert_finished(bench, job)
     # Another port, another origin: its ETags say nothing, so a quarter is compared.
-    assert (asked[0].range, asked[0].if_range) == ("bytes=150000-", None)
+    assert (requests[0].range, requests[0].if_range) == ("bytes=150000-", None)
 
 
-async def test_a_cut_is_told_in_our_own_words(bench):
+async def test_the_evidence_of_a_cut_has_no_text_of_the_library(bench):
     job, _ = await bench.fetch(CutAfter(1000))
     assert job.state is JobState.FINISHED
     steps = await bench.resources.jobs.history(job.key)
-    [told] = [step.evidence for step in steps if step.cause is Trigger.FAIL]
-    assert told.startswith(
+    [evidence] = [step.evidence for step in steps if step.cause is Trigger.FAIL]
+    assert evidence.startswith(
         "cut_off: 127.0.0.1 closed the connection before the end (host 127.0.0.1)"
     )
-    assert "<" not in told
+    assert "<" not in evidence
 
 
-async def test_what_a_job_has_waited_already_counts(bench):
-    # It was asked for at 100, and it is 200.
+async def test_the_time_since_the_submission_counts_for_the_start_spread(bench):
+    # The job was submitted at 100 s, and the time is 200 s.
     waited = replace(bench.resources, spread=StartSpread("x", 100.0))
     async with Origin({PATH: bench.content}) as origin:
         job = await bench.claimed(origin.url(PATH))

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The scheduler and the use cases over real adapters: limits, cancels, stops."""
 
 import asyncio
 import hashlib
@@ -15,7 +15,7 @@ from testbed.waiting import until_seen
 @asynccontextmanager
 async def working(bench, *, concurrent=2):
     scheduler = Scheduler(
-        bench.resources, bench.reservations, concurrent=concurrent, tell=lambda _: None
+        bench.resources, bench.reservations, concurrent=concurrent, report_status=lambda _: None
     )
     downloads = Downloads(
         bench.resources.jobs, scheduler, bench.resources.board, now=bench.resources.now
@@ -74,7 +74,7 @@ async def test_one_digest_is_never_fetched_twice_at_once(bench):
         assert len(origin.requests) == 2  # the hang and its resume; the second job found it
 
 
-async def test_a_cancel_leaves_nothing(bench):
+async def test_a_cancel_leaves_no_partial_file(bench):
     async with (
         Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
         working(bench) as downloads,
@@ -86,7 +86,7 @@ async def test_a_cancel_leaves_nothing(bench):
         assert (await downloads.get(job.key)).state is JobState.CANCELLED
 
 
-async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):
+async def test_a_stop_refunds_the_attempt_and_keeps_the_bytes(bench):
     async with Origin({"/a": bench.content}, [Hang(100_000)], always=Whole()) as origin:
         async with working(bench) as downloads:
             job = await downloads.submit(origin.url("/a"), bench.sha256)
@@ -100,40 +100,40 @@ async def test_a_polite_stop_gives_back_the_attempt_and_keeps_the_bytes(bench):
 
 
 class Late:
-    """A port one of whose calls waits: before its work, or with its answer."""
+    """A port; one of its calls waits before its work, or before it returns its result."""
 
-    def __init__(self, real, name, *, answer):
+    def __init__(self, real, name, *, after):
         self._real = real
         self._name = name
-        self._answer = answer
+        self._after = after
         self._left = 0
         self.waits = asyncio.Event()
-        self.go_on = asyncio.Event()
+        self.resume = asyncio.Event()
 
     def hold(self, number=1):
         """Hold the next call, or the one after it."""
         self._left = number
 
     def __getattr__(self, attribute):
-        found = getattr(self._real, attribute)
+        method = getattr(self._real, attribute)
         if attribute != self._name:
-            return found
+            return method
 
         async def late(*args, **more):
-            result = await found(*args, **more) if self._answer else None
+            result = await method(*args, **more) if self._after else None
             self._left -= 1
             if self._left == 0:
                 self.waits.set()
-                await self.go_on.wait()
-            return result if self._answer else await found(*args, **more)
+                await self.resume.wait()
+            return result if self._after else await method(*args, **more)
 
         return late
 
 
-async def test_an_heir_keeps_its_bytes_when_the_cancelled_job_is_cleared_away(bench):
-    """The heir is looked up as soon as the cancelled job's run is over, and before its end."""
-    jobs = Late(bench.resources.jobs, "next_queued", answer=True)
-    staging = Late(bench.resources.staging, "discard", answer=False)
+async def test_the_next_job_of_a_digest_keeps_its_bytes_when_a_cancel_ends(bench):
+    """The next job is read after the run of the cancelled job, and before the cancel ends."""
+    jobs = Late(bench.resources.jobs, "next_queued", after=True)
+    staging = Late(bench.resources.staging, "discard", after=False)
     bench.resources = replace(bench.resources, jobs=jobs, staging=staging)
     hanging = [Hang(100_000), Hang(100_000)]
     async with (
@@ -141,24 +141,24 @@ async def test_an_heir_keeps_its_bytes_when_the_cancelled_job_is_cleared_away(be
         working(bench) as downloads,
         asyncio.timeout(10),
     ):
-        first, heir = [await downloads.submit(origin.url("/a"), bench.sha256) for _ in range(2)]
+        first, second = [await downloads.submit(origin.url("/a"), bench.sha256) for _ in range(2)]
         await until_bytes(downloads, first.key)
         jobs.hold()
-        staging.hold(2)  # the first one is the run's own
+        staging.hold(2)  # the first call is that of the run itself
         deletion = asyncio.create_task(downloads.delete(first.key))
         await jobs.waits.wait()
-        jobs.go_on.set()
-        await until_bytes(downloads, heir.key)
-        staging.go_on.set()
+        jobs.resume.set()
+        await until_bytes(downloads, second.key)
+        staging.resume.set()
         await deletion
-        job = await until_over(downloads, heir.key)
+        job = await until_over(downloads, second.key)
     assert job.state is JobState.FINISHED, job.error
     assert bench.installed() == bench.content
 
 
-async def test_a_cancel_that_meets_the_claim_ends_the_run_that_begins(bench):
-    """The row is claimed, and nobody knows of the run yet."""
-    jobs = Late(bench.resources.jobs, "move", answer=True)
+async def test_a_cancel_during_the_claim_ends_the_run(bench):
+    """The row is claimed, and the run is not yet registered."""
+    jobs = Late(bench.resources.jobs, "move", after=True)
     bench.resources = replace(bench.resources, jobs=jobs)
     async with (
         Origin({"/a": bench.content}, always=Hang(100_000)) as origin,
@@ -170,7 +170,7 @@ async def test_a_cancel_that_meets_the_claim_ends_the_run_that_begins(bench):
         await jobs.waits.wait()
         deletion = asyncio.create_task(downloads.delete(job.key))
         await until(downloads, job.key, JobState.CANCELLED)
-        jobs.go_on.set()
+        jobs.resume.set()
         await deletion
         assert bench.reservations.holder(1) is None
         assert bench.partials() == []

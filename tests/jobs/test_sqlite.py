@@ -1,4 +1,4 @@
-"""TODO."""
+"""Jobs as rows of a real database: guards, order, history."""
 
 import asyncio
 import sqlite3
@@ -36,7 +36,7 @@ async def added(jobs, key, digest=A):
     return job
 
 
-async def test_a_row_comes_back_as_it_went(jobs):
+async def test_a_row_is_read_as_it_was_stored(jobs):
     job = await added(jobs, "k")
     assert await jobs.get(job.key) == job
     moved = await jobs.move(job, job.start(2, now=3).advanced(Progress(2**50, 2**51), now=4))
@@ -45,18 +45,18 @@ async def test_a_row_comes_back_as_it_went(jobs):
     assert await jobs.get(JobKey("none")) is None
 
 
-async def test_every_column_comes_back_as_it_was_moved(jobs, database):
+async def test_every_column_is_read_as_a_transition_stored_it(jobs, database):
     job = await added(jobs, "k")
-    wanted = job.start(2, now=3)
-    assert await jobs.move(job, wanted) == wanted
+    started = job.start(2, now=3)
+    assert await jobs.move(job, started) == started
     cut = OriginError(FailureCode.CUT_OFF, "cut", {"bytes": 5}, transient=False)
-    over = wanted.failed(cut, Progress(5, 9), gained=False, budget=1, now=4)
-    assert None not in (over.error, over.evidence, over.started_at)
-    assert await jobs.move(wanted, over) == over
-    assert await SqliteJobs(database).get(job.key) == over
+    failed = started.failed(cut, Progress(5, 9), gained=False, budget=1, now=4)
+    assert None not in (failed.error, failed.evidence, failed.started_at)
+    assert await jobs.move(started, failed) == failed
+    assert await SqliteJobs(database).get(job.key) == failed
 
 
-async def test_mirrors_come_back_in_their_order(jobs):
+async def test_mirrors_keep_their_order(jobs):
     mirrors = ('http://ü/a?b="c"', "https://b/")
     job = Job.submitted(JobKey("k"), "http://x/y", A, mirrors=mirrors, now=1)
     await jobs.add(job)
@@ -65,7 +65,7 @@ async def test_mirrors_come_back_in_their_order(jobs):
     assert moved.sources == ("http://x/y", *mirrors)
 
 
-async def test_a_stale_view_moves_nothing(jobs):
+async def test_a_transition_from_an_old_row_changes_nothing(jobs):
     job = await added(jobs, "k")
     started = await jobs.move(job, job.start(1, now=2))
     assert await jobs.move(job, job.cancelled(NO_PROGRESS, now=3)) is None
@@ -74,22 +74,22 @@ async def test_a_stale_view_moves_nothing(jobs):
 
 
 @pytest.mark.parametrize("same", ["state", "attempt"])
-async def test_a_view_is_stale_if_the_state_or_the_attempt_is_another(jobs, same):
+async def test_the_guard_compares_the_state_and_the_attempt(jobs, same):
     job = await added(jobs, "k")
-    seen = await jobs.move(job, job.start(1, now=2))
+    before = await jobs.move(job, job.start(1, now=2))
     cut = OriginError(FailureCode.CUT_OFF, "cut")
-    to = {
-        "state": seen.failed(cut, NO_PROGRESS, gained=False, budget=9, now=3),
-        "attempt": seen.verified(1, "proof", now=3),
+    after = {
+        "state": before.failed(cut, NO_PROGRESS, gained=False, budget=9, now=3),
+        "attempt": before.verified(1, "verified", now=3),
     }[same]
-    assert getattr(seen, same) == getattr(to, same)
-    now = await jobs.move(seen, to)
-    assert await jobs.move(seen, seen.cancelled(NO_PROGRESS, now=4)) is None
-    assert await jobs.remove(seen) is False
+    assert getattr(before, same) == getattr(after, same)
+    now = await jobs.move(before, after)
+    assert await jobs.move(before, before.cancelled(NO_PROGRESS, now=4)) is None
+    assert await jobs.remove(before) is False
     assert await jobs.get(job.key) == now
 
 
-async def test_a_move_moves_no_other_row(jobs):
+async def test_a_transition_changes_no_other_row(jobs):
     first, second = await added(jobs, "1"), await added(jobs, "2", B)
     assert await jobs.move(first, gone := first.cancelled(NO_PROGRESS, now=2)) == gone
     assert list(await jobs.list()) == [gone, second]
@@ -97,7 +97,7 @@ async def test_a_move_moves_no_other_row(jobs):
     assert list(await jobs.list()) == [gone]
 
 
-async def test_a_row_that_makes_no_sense_is_an_error_and_no_lost_race(jobs):
+async def test_an_inconsistent_row_is_an_error_and_no_lost_race(jobs):
     job = await added(jobs, "k")
     with pytest.raises(sqlite3.IntegrityError):
         await jobs.move(job, replace(job.start(1, now=2), error="x"))
@@ -117,25 +117,25 @@ async def test_rows_come_in_the_order_of_creation(jobs):
     assert list(await jobs.active()) == moved[::-1]
 
 
-async def test_what_has_moved_since_and_the_last_to_move_last(jobs):
+async def test_transitions_since_a_line_come_in_the_order_of_the_history(jobs):
     assert await jobs.last_transition() == 0
     first, second = await added(jobs, "a"), await added(jobs, "b", B)
     third = await added(jobs, "c")
     assert await jobs.last_transition() == 3
     first = await jobs.move(first, first.start(1, now=2))
-    assert [(one.job, one.number) for one in await jobs.transitions_since(2)] == [
+    assert [(line.job, line.number) for line in await jobs.transitions_since(2)] == [
         (third, 3),
         (first, 4),
     ]
-    found = await jobs.transitions_since(3, also={second.key})
-    assert [(one.job, one.number) for one in found] == [(second, 2), (first, 4)]
+    logged = await jobs.transitions_since(3, also={second.key})
+    assert [(line.job, line.number) for line in logged] == [(second, 2), (first, 4)]
     assert list(await jobs.transitions_since(4)) == []
     await jobs.remove(third)
-    assert [one.job.key for one in await jobs.transitions_since(0)] == ["b", "a"]
+    assert [line.job.key for line in await jobs.transitions_since(0)] == ["b", "a"]
     assert await jobs.last_transition() == 4
 
 
-async def test_no_more_rows_come_than_are_asked_for(jobs):
+async def test_a_list_has_at_most_the_limit(jobs):
     for key in "abc":
         await added(jobs, key)
     two = await jobs.list(Selection(limit=2))
@@ -143,9 +143,9 @@ async def test_no_more_rows_come_than_are_asked_for(jobs):
     assert [job.key for job in await jobs.list(Selection(after=two[-1].key, limit=2))] == ["c"]
 
 
-async def test_many_rows_come_as_few_do(jobs):
-    wanted = [await added(jobs, f"{number:03}") for number in range(150)]
-    assert list(await jobs.list()) == wanted
+async def test_many_rows_are_listed_like_few(jobs):
+    rows = [await added(jobs, f"{number:03}") for number in range(150)]
+    assert list(await jobs.list()) == rows
 
 
 @pytest.mark.parametrize(("digest", "slot"), [(A, 2), (B, 1)])
@@ -156,7 +156,7 @@ async def test_a_digest_and_a_slot_have_one_active_job(jobs, digest, slot):
     assert await jobs.get(second.key) == second
 
 
-async def test_of_two_movers_one_wins(jobs):
+async def test_of_two_simultaneous_transitions_one_wins(jobs):
     job = await added(jobs, "k")
     ends = await asyncio.gather(
         jobs.move(job, job.start(1, now=2)), jobs.move(job, job.cancelled(NO_PROGRESS, now=2))
@@ -165,7 +165,7 @@ async def test_of_two_movers_one_wins(jobs):
     assert await jobs.get(job.key) == winner
 
 
-async def test_a_cancelled_move_happened_or_did_not(jobs):
+async def test_a_cancelled_transition_is_stored_completely_or_not_at_all(jobs):
     for number in range(10):
         job = await added(jobs, str(number), f"{number:064x}")
         task = asyncio.create_task(jobs.move(job, job.cancelled(NO_PROGRESS, now=2)))
@@ -178,7 +178,7 @@ async def test_a_cancelled_move_happened_or_did_not(jobs):
         assert row in (job, job.cancelled(NO_PROGRESS, now=2))
 
 
-async def test_each_move_is_a_line_of_history_and_goes_with_the_row(jobs, database):
+async def test_each_transition_is_a_line_of_history_and_is_removed_with_the_row(jobs, database):
     job = await added(jobs, "k")
     job = await jobs.move(job, job.start(1, now=2))
     job = await jobs.move(job, job.cancelled(NO_PROGRESS, now=3))
@@ -196,11 +196,11 @@ async def test_a_history_is_of_one_job_and_oldest_first(jobs):
     job, other = await added(jobs, "k"), await added(jobs, "other", B)
     job = await jobs.move(job, job.start(1, now=2))
     other = await jobs.move(other, other.cancelled(NO_PROGRESS, now=3))
-    job = await jobs.move(job, job.verified(7, "proof", now=4))
+    job = await jobs.move(job, job.verified(7, "verified", now=4))
     assert list(await jobs.history(job.key)) == [
         Step(1, Trigger.SUBMIT, JobState.QUEUED, 0, None),
         Step(2, Trigger.START, JobState.DOWNLOADING, 1, None),
-        Step(4, Trigger.VERIFY, JobState.INSTALLING, 1, "proof"),
+        Step(4, Trigger.VERIFY, JobState.INSTALLING, 1, "verified"),
     ]
     for line in await jobs.history(job.key):
         assert (type(line.cause), type(line.state)) == (Trigger, JobState)
@@ -214,21 +214,21 @@ async def test_the_oldest_queued_is_next(jobs):
     assert await jobs.next_queued(without=[A, B]) is None
 
 
-async def test_finished_and_cancelled_rows_want_no_partial(jobs):
+async def test_finished_and_cancelled_jobs_need_no_partial_file(jobs):
     job, other = await added(jobs, "1", A), await added(jobs, "2", B)
-    assert set(await jobs.wanted()) == {A, B}
+    assert set(await jobs.resumable_digests()) == {A, B}
     await jobs.move(job, job.cancelled(NO_PROGRESS, now=2))
-    assert set(await jobs.wanted()) == {B}
+    assert set(await jobs.resumable_digests()) == {B}
     assert other.state is JobState.QUEUED
 
 
-async def test_a_failed_row_wants_its_partial_for_the_next_job(jobs):
+async def test_the_partial_file_of_a_failed_job_is_kept_for_the_next(jobs):
     job = await added(jobs, "k")
     job = await jobs.move(job, job.start(1, now=2))
     error = OriginError(FailureCode.ORIGIN_STATUS, "404", transient=False)
     job = await jobs.move(job, job.failed(error, NO_PROGRESS, gained=False, budget=9, now=3))
     assert job.state is JobState.FAILED
-    assert set(await jobs.wanted()) == {A}
+    assert set(await jobs.resumable_digests()) == {A}
 
 
 async def test_the_database_itself_refuses_an_error_without_failure(database, jobs):
@@ -237,14 +237,14 @@ async def test_the_database_itself_refuses_an_error_without_failure(database, jo
         await database.rows("UPDATE job SET error = 'x'")
 
 
-async def test_rows_can_be_read_from_outside_in_their_order(jobs, tmp_path):
+async def test_rows_can_be_read_without_the_daemon_in_their_order(jobs, tmp_path):
     made = [await added(jobs, key, f"{number:064x}") for number, key in enumerate("cab")]
 
-    def seen():
+    def rows():
         with closing(sqlite3.connect(tmp_path / "db")) as connection:
             return list(jobs_in(connection))
 
-    assert await asyncio.to_thread(seen) == made
+    assert await asyncio.to_thread(rows) == made
 
 
 async def test_the_tally_is_by_state(jobs):

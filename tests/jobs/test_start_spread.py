@@ -1,4 +1,4 @@
-"""TODO."""
+"""The delay of a job's first request: its range, its distribution, its stability."""
 
 import hashlib
 
@@ -15,14 +15,16 @@ NOW = 1_700_000_000
 
 
 def delay(appliance: str, digest: str = IMAGE, over_s: float = 1.0) -> float:
-    return StartSpread(appliance, over_s).wait_s(digest, asked_at=NOW, now=NOW)
+    return StartSpread(appliance, over_s).wait_s(digest, submitted_at=NOW, now=NOW)
 
 
 @given(st.text(), DIGESTS, OVER, st.integers(-(10**6), 10**6))
-def test_a_wait_is_within_the_spread_and_what_has_passed_counts(appliance, digest, over_s, passed):
+def test_a_wait_is_within_the_spread_and_the_time_since_the_submission_counts(
+    appliance, digest, over_s, passed
+):
     spread = StartSpread(appliance, over_s)
-    whole = spread.wait_s(digest, asked_at=NOW, now=NOW)
-    left = spread.wait_s(digest, asked_at=NOW, now=NOW + passed)
+    whole = spread.wait_s(digest, submitted_at=NOW, now=NOW)
+    left = spread.wait_s(digest, submitted_at=NOW, now=NOW + passed)
     assert 0 <= left <= whole <= over_s
     if over_s > 0:
         assert whole < over_s
@@ -53,8 +55,8 @@ def test_another_image_has_another_order():
     assert sorted(names, key=delay) != sorted(names, key=lambda name: delay(name, other))
 
 
-def test_the_delay_stays_what_it_is():
-    # Not by a rule: of a fleet with two versions of spsd, half would be in another order.
+def test_the_delay_is_the_same_in_every_version():
+    # If a version of spsd changed the delays, a fleet with two versions would have two orders.
     assert delay("appliance-1") == 0.25167671588330265
 
 

@@ -1,5 +1,7 @@
-"""An image that is swapped on the origin in mid-download, at the same size: never mixed, never
-endless, and the bytes that it costs are bounded."""
+"""An image is replaced on the origin during a download by one of the same size.
+
+The two are never mixed, the job ends, and the bytes that it costs are bounded.
+"""
 
 import hashlib
 
@@ -29,9 +31,9 @@ REST = SIZE - CUT
 WHOLE, RANGE, PROBE = None, f"bytes={CUT}-", f"bytes=0-{WINDOW - 1}"
 OVERLAP = f"bytes={CUT - WINDOW}-"
 BODIES = {WHOLE: SIZE, RANGE: REST, PROBE: WINDOW, OVERLAP: REST + WINDOW}
-"""What a reply may have for a body at most, if it keeps to the range."""
+"""The largest body of a response that has the requested range."""
 STRONG, SAME, WEAK, NONE = None, '"same"', 'W/"same"', " "
-"""The ETag: a strong one for each content, one strong or weak one whatever comes, none."""
+"""The ETag: a strong one of each content, the same strong or weak one for both, none."""
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +56,11 @@ def changed(content, at):
     return content[:at] + bytes(b ^ 0xFF for b in content[at : at + K]) + content[at + K :]
 
 
-async def fetch(bench, wanted, old, new, *acts, always=None, etag=None):
-    """One download of an object that is ``old`` until the first reply is cut, then ``new``."""
+async def fetch(bench, target, old, new, *acts, always=None, etag=None):
+    """One download; the object is ``new`` after the first response, which is interrupted."""
     path = bench.root / "object"
     path.write_bytes(old)
-    sha256 = hashlib.sha256(wanted).hexdigest()
+    sha256 = hashlib.sha256(target).hexdigest()
     async with Origin(
         {PATH: path},
         [CutAfter(CUT), *acts],
@@ -71,16 +73,16 @@ async def fetch(bench, wanted, old, new, *acts, always=None, etag=None):
         return await bench.resources.jobs.get(job.key), origin.requests
 
 
-async def told(bench, job):
+async def evidence_of(bench, job):
     return "\n".join(step.evidence or "" for step in await bench.resources.jobs.history(job.key))
 
 
-def sent(asked):
-    return sum(one.sent for one in asked)
+def sent(requests):
+    return sum(request.sent for request in requests)
 
 
-def assert_ended(bench, job, wanted, new):
-    if wanted == new:
+def assert_ended(bench, job, target, new):
+    if target == new:
         assert job.state is JobState.FINISHED, job.error
         assert bench.installed() == new
     else:
@@ -89,22 +91,22 @@ def assert_ended(bench, job, wanted, new):
     assert bench.partials() == []
 
 
-@pytest.mark.parametrize("wants_new", [True, False], ids=["wants-new", "wants-old"])
+@pytest.mark.parametrize("target_is_new", [True, False], ids=["target-new", "target-old"])
 @pytest.mark.parametrize(
-    ("etag", "always", "requests", "most"),
+    ("etag", "always", "expected", "most"),
     [
-        # The origin tells by itself: not a byte more than the two contents.
+        # If-Range detects the change: no more bytes than those of both contents.
         (STRONG, Whole(), [WHOLE, RANGE], CUT + SIZE),
         (STRONG, NeverSatisfyIfRange(), [WHOLE, RANGE], CUT + SIZE),
         (STRONG, IgnoreRange(), [WHOLE, RANGE], CUT + SIZE),
-        # The ETag of the 206 tells; nobody reads what follows it.
+        # The ETag of the 206 detects it; its body is not read.
         (STRONG, IgnoreIfRange(), [WHOLE, RANGE, WHOLE], CUT + REST + SIZE),
-        # A strong ETag that lies is believed, once; the digest finds out.
+        # A false strong ETag is believed once; the digest detects the change.
         (SAME, Whole(), [WHOLE, RANGE, WHOLE], CUT + REST + SIZE),
         (SAME, IgnoreIfRange(), [WHOLE, RANGE, WHOLE], CUT + REST + SIZE),
         (SAME, NeverSatisfyIfRange(), [WHOLE, RANGE, RANGE, WHOLE], CUT + SIZE + REST + SIZE),
         (SAME, IgnoreRange(), [WHOLE, RANGE, RANGE], CUT + SIZE + SIZE),
-        # No validator: the first 64 KiB tell.
+        # No validator: the first 64 KiB detect it.
         (WEAK, Whole(), [WHOLE, PROBE, WHOLE], CUT + WINDOW + SIZE),
         (WEAK, IgnoreIfRange(), [WHOLE, PROBE, WHOLE], CUT + WINDOW + SIZE),
         (WEAK, NeverSatisfyIfRange(), [WHOLE, PROBE, WHOLE], CUT + WINDOW + SIZE),
@@ -116,67 +118,70 @@ def assert_ended(bench, job, wanted, new):
     ],
     ids=repr,
 )
-async def test_another_image(bench, images, etag, always, requests, most, wants_new):
+async def test_another_image_is_detected(
+    bench, images, etag, always, expected, most, target_is_new
+):
     old, new = images
-    wanted = new if wants_new else old
-    job, asked = await fetch(bench, wanted, old, new, always=always, etag=etag)
-    assert_ended(bench, job, wanted, new)
-    assert [one.range for one in asked] == requests
-    assert sent(asked) <= most
+    target = new if target_is_new else old
+    job, requests = await fetch(bench, target, old, new, always=always, etag=etag)
+    assert_ended(bench, job, target, new)
+    assert [request.range for request in requests] == expected
+    assert sent(requests) <= most
 
 
-@pytest.mark.parametrize("wants_new", [True, False], ids=["wants-new", "wants-old"])
+@pytest.mark.parametrize("target_is_new", [True, False], ids=["target-new", "target-old"])
 @pytest.mark.parametrize("etag", [WEAK, NONE])
 @pytest.mark.parametrize(
-    ("at", "requests"),
+    ("at", "expected"),
     [
         (40 * K, [WHOLE, PROBE, WHOLE]),
         (CUT - WINDOW, [WHOLE, PROBE, OVERLAP, WHOLE]),
         (CUT - K, [WHOLE, PROBE, OVERLAP, WHOLE]),
     ],
 )
-async def test_one_changed_block_before_the_cut(bench, old, etag, at, requests, wants_new):
+async def test_one_changed_block_before_the_cut(bench, old, etag, at, expected, target_is_new):
     new = changed(old, at)
-    wanted = new if wants_new else old
-    # The volume's own records are at 32 KiB and after; this may be no image any more.
-    job, asked = await fetch(bench, wanted, old, new, etag=etag)
-    if not (wants_new and at == 40 * K):
-        assert_ended(bench, job, wanted, new)
-    assert [one.range for one in asked] == requests
-    assert sent(asked) <= sum(BODIES[one] for one in requests)
-    assert f"started over byte {at} on the origin differs from the one on disk" in await told(
-        bench, job
+    target = new if target_is_new else old
+    # The volume's descriptors begin at 32 KiB: the changed object may be no image any more.
+    job, requests = await fetch(bench, target, old, new, etag=etag)
+    if not (target_is_new and at == 40 * K):
+        assert_ended(bench, job, target, new)
+    assert [request.range for request in requests] == expected
+    assert sent(requests) <= sum(BODIES[request] for request in expected)
+    assert (
+        f"started over byte {at} on the origin differs from the one on disk"
+        in await evidence_of(bench, job)
     )
 
 
 @pytest.mark.parametrize("etag", [WEAK, NONE])
-async def test_a_change_where_nobody_looks_is_found_by_the_digest(bench, old, etag):
+async def test_a_change_in_bytes_that_are_not_compared_is_detected_by_the_digest(bench, old, etag):
     new = changed(old, 300 * K)
-    job, asked = await fetch(bench, new, old, new, etag=etag)
+    job, requests = await fetch(bench, new, old, new, etag=etag)
     assert_ended(bench, job, new, new)
-    requests = [WHOLE, PROBE, OVERLAP, WHOLE]
-    assert [one.range for one in asked] == requests
-    assert sent(asked) == CUT + WINDOW + (REST + WINDOW) + SIZE
+    expected = [WHOLE, PROBE, OVERLAP, WHOLE]
+    assert [request.range for request in requests] == expected
+    assert sent(requests) == CUT + WINDOW + (REST + WINDOW) + SIZE
 
 
 @pytest.mark.parametrize("etag", [SAME, WEAK, NONE])
-async def test_who_wants_the_old_image_has_it_if_only_the_prefix_has_changed(bench, old, etag):
-    job, asked = await fetch(bench, old, old, changed(old, 300 * K), etag=etag)
+async def test_the_old_image_is_installed_if_only_its_prefix_has_changed(bench, old, etag):
+    job, requests = await fetch(bench, old, old, changed(old, 300 * K), etag=etag)
     assert_ended(bench, job, old, old)
-    assert len(asked) == (2 if etag == SAME else 3)
+    assert len(requests) == (2 if etag == SAME else 3)
 
 
 @pytest.mark.parametrize("etag", [WEAK, NONE])
-async def test_one_changed_block_after_the_cut_is_just_the_new_image(bench, old, etag):
+async def test_the_new_image_is_installed_if_only_its_rest_has_changed(bench, old, etag):
     new = changed(old, CUT)
-    job, asked = await fetch(bench, new, old, new, etag=etag)
+    job, requests = await fetch(bench, new, old, new, etag=etag)
     assert_ended(bench, job, new, new)
-    assert [one.range for one in asked] == [WHOLE, PROBE, OVERLAP]
-    assert sent(asked) == SIZE + 2 * WINDOW
+    assert [request.range for request in requests] == [WHOLE, PROBE, OVERLAP]
+    assert sent(requests) == SIZE + 2 * WINDOW
 
 
 @pytest.mark.parametrize(
-    ("etag", "requests", "extra"),
+    ("etag", "expected", "extra"),
     [
         (STRONG, [WHOLE, RANGE], 0),
         (SAME, [WHOLE, RANGE], 0),
@@ -185,7 +190,7 @@ async def test_one_changed_block_after_the_cut_is_just_the_new_image(bench, old,
     ],
 )
 async def test_without_a_swap_only_a_missing_validator_costs_bytes(
-    bench, old, etag, requests, extra
+    bench, old, etag, expected, extra
 ):
     bench.root.joinpath("object").write_bytes(old)
     async with Origin({PATH: old}, [CutAfter(CUT)], etag=etag) as origin:
@@ -193,12 +198,12 @@ async def test_without_a_swap_only_a_missing_validator_costs_bytes(
         await JobRun(job, bench.resources).run()
         job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
-    assert [one.range for one in origin.requests] == requests
+    assert [request.range for request in origin.requests] == expected
     assert origin.bytes_sent == SIZE + extra
 
 
-async def test_a_mirror_is_compared_and_then_vouched_for_by_its_own_etag(bench, old):
-    """The URL of the second job is another, and is cut too: it goes on by the mirror's ETag."""
+async def test_a_mirror_is_compared_first_and_then_resumed_by_its_own_etag(bench, old):
+    """The second job has another URL and is interrupted too: it resumes by the mirror's ETag."""
     sha256 = hashlib.sha256(old).hexdigest()
     async with (
         Origin({PATH: old}, [CutAfter(CUT)], always=Html("gone"), etag='"first"') as first,
@@ -209,7 +214,7 @@ async def test_a_mirror_is_compared_and_then_vouched_for_by_its_own_etag(bench, 
             await JobRun(job, bench.resources).run()
             job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
-    assert [(one.range, one.if_range) for one in mirror.requests] == [
+    assert [(request.range, request.if_range) for request in mirror.requests] == [
         (PROBE, None),
         (OVERLAP, None),
         (f"bytes={CUT + 100 * K}-", '"mirror"'),
@@ -229,13 +234,13 @@ async def test_a_mirror_with_another_image_of_that_size_costs_one_window(bench, 
             await JobRun(job, bench.resources).run()
             job = await bench.resources.jobs.get(job.key)
     assert job.error.startswith("digest: ")
-    assert [one.range for one in mirror.requests] == [PROBE, WHOLE]
-    assert "on the origin differs from the one on disk" in await told(bench, job)
+    assert [request.range for request in mirror.requests] == [PROBE, WHOLE]
+    assert "on the origin differs from the one on disk" in await evidence_of(bench, job)
 
 
 @pytest.mark.parametrize("compared", [[PROBE], [PROBE, OVERLAP]], ids=repr)
-async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, images, compared):
-    """The comparison fails, and then the origin is gone: what was answered last says nothing."""
+async def test_the_etag_of_another_object_is_not_stored_with_these_bytes(bench, images, compared):
+    """The comparison fails, then the origin has no object: its last ETag must not be used."""
     old = images[0]
     new = images[1] if compared == [PROBE] else changed(old, CUT - K)
     acts = [CutAfter(CUT), *[Swap(new)] * len(compared), Status(404)]
@@ -247,7 +252,9 @@ async def test_the_etag_of_another_object_is_never_kept_with_these_bytes(bench, 
             assert job.state is state
     assert_ended(bench, job, new, new)
     ranges = [WHOLE, *[*compared, WHOLE] * 2]
-    assert [(one.range, one.if_range) for one in origin.requests] == [(r, None) for r in ranges]
+    assert [(request.range, request.if_range) for request in origin.requests] == [
+        (r, None) for r in ranges
+    ]
 
 
 @pytest.mark.parametrize("act", [Flip(5), Flip(WINDOW - 1), WrongTotal(7), IgnoreRange()], ids=repr)
@@ -257,7 +264,7 @@ async def test_a_comparison_that_fails_or_cannot_be_made_starts_over(bench, old,
         await JobRun(job, bench.resources).run()
         job = await bench.resources.jobs.get(job.key)
     assert_ended(bench, job, old, old)
-    assert "started over " in await told(bench, job)
-    # Only a 200 to the probe is the object itself; everything else is asked for again.
+    assert "started over " in await evidence_of(bench, job)
+    # Only a 200 response to the probe is the object itself; all else is requested again.
     assert len(origin.requests) == (2 if act == IgnoreRange() else 3)
     assert origin.bytes_sent <= CUT + WINDOW + SIZE

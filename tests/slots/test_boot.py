@@ -1,11 +1,11 @@
-"""Which slot runs, and which is needed, by tables."""
+"""The rules of the running slot and of the needed slots, as tables."""
 
 import pytest
 
 from spsd.slots.boot import Activation, BootRecord, running_slot, why_in_use
 
 NEXT = "Slot {} holds the firmware that runs after the next reboot."
-UPGRADE = "Slot {} is needed by an upgrade that is under way."
+UPGRADE = "Slot {} is needed by an upgrade that is in progress."
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_which_slots_are_needed(chosen, current, pending, needed):
         assert why == (needed[slot].format(slot) if slot in needed else None)
 
 
-def test_nothing_is_pending_unless_it_is_said():
+def test_a_record_has_no_pending_activation_by_default():
     assert BootRecord("now", 1).pending is None

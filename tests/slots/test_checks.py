@@ -1,4 +1,4 @@
-"""Each check of a slot, and what is told of it, word for word."""
+"""Each check of a slot, with its exact texts."""
 
 import pytest
 
@@ -32,7 +32,7 @@ HOOK = "/etc/spsd/hooks/quiet"
 OK, FAILED, SKIPPED = CheckResult.OK, CheckResult.FAILED, CheckResult.SKIPPED
 
 
-def test_the_words_of_a_verdict():
+def test_the_values_of_a_result():
     assert [result.value for result in CheckResult] == ["ok", "failed", "skipped"]
 
 
@@ -53,12 +53,12 @@ def test_the_words_of_a_verdict():
         (ERROR, Check("image", "Image check", FAILED, "no disk", DISK)),
     ],
 )
-def test_image(intact, check):
+def test_the_image_check(intact, check):
     assert image_check(IMAGE, intact=intact) == check
 
 
 @pytest.mark.parametrize(
-    ("seen", "check"),
+    ("volume", "check"),
     [
         (ImageInfo("1.2\n x", "other notes"), Check("volume", "Volume check", OK, "version 1.2 x")),
         (
@@ -74,8 +74,8 @@ def test_image(intact, check):
         (ERROR, Check("volume", "Volume check", FAILED, "no disk", FETCH)),
     ],
 )
-def test_volume(seen, check):
-    assert volume_check(IMAGE, seen) == check
+def test_the_volume_check(volume, check):
+    assert volume_check(IMAGE, volume) == check
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_volume(seen, check):
         (ERROR, Check("space", "Space check", FAILED, "no disk", DISK)),
     ],
 )
-def test_space(free, check):
+def test_the_space_check(free, check):
     assert space_check(free, needed=5) == check
 
 
-def test_broken():
+def test_the_checks_of_a_broken_slot():
     assert broken_checks(BrokenSlot("no\n manifest")) == [
         Check("image", "Image check", FAILED, "no manifest", FETCH),
         Check("volume", "Volume check", SKIPPED, "there is no manifest to compare with"),
@@ -125,7 +125,7 @@ SEE = f"see its output in test_summary, and {HOOK}"
             f"check {HOOK} and [upgrade] in spsd.toml", ()),
     ],
 )  # fmt: skip
-def test_hooks(outcome, result, detail, advice, output):
+def test_the_checks_of_hooks(outcome, result, detail, advice, output):
     title = "Activation hook quiet"
     assert hook_check(HOOK, outcome) == Check(
         "hook quiet", "Hook quiet", result, detail, advice, output
@@ -135,16 +135,16 @@ def test_hooks(outcome, result, detail, advice, output):
     )
 
 
-def test_a_program_that_ended_did_so_by_itself_unless_it_is_said():
+def test_an_ended_program_has_no_time_out_by_default():
     assert ProgramEnded(0, "") == ProgramEnded(0, "", timed_out=False, left_out=0)
 
 
-def test_the_choice():
+def test_the_check_of_a_failed_choice():
     title = "Choice for the next boot"
     assert choice_check(ERROR) == Check("choice", title, FAILED, "no disk", DISK)
 
 
-def test_hooks_that_are_not_run():
+def test_the_checks_of_skipped_hooks():
     assert skipped([HOOK, "bare"]) == [
         Check("hook quiet", "Hook quiet", SKIPPED),
         Check("hook bare", "Hook bare", SKIPPED),
@@ -157,7 +157,7 @@ BAD = Check("c", "Space Check", FAILED, "no room", "make some")
 WORSE = Check("d", "D", FAILED, "none")
 
 
-def test_whoever_has_no_failure_passes():
+def test_checks_without_a_failure_pass():
     assert passed([])
     assert passed([GOOD, NOT_RUN])
     assert not passed([GOOD, BAD, NOT_RUN])
@@ -166,7 +166,7 @@ def test_whoever_has_no_failure_passes():
     )
 
 
-def test_a_refusal_tells_of_the_first_that_failed():
+def test_a_refusal_has_the_first_failure():
     summary = "A: ok (fine)\n  one\n  two\nSpace Check: failed (no room)\nD: failed (none)"
     with pytest.raises(FirmwareTestFailedError) as caught:
         require_passed(2, [GOOD, BAD, WORSE])

@@ -1,4 +1,4 @@
-"""Slots on a file system of their own, and the ways from one file to another."""
+"""Slots on a file system of their own, and the methods to copy a file."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spsd.failures import ApplianceError, FailureCode
-from spsd.slots.copy import WAYS, clone, copy_image, copy_range, digest_of, send
+from spsd.slots.copy import COPY_METHODS, clone, copy_image, copy_range, hash_file, send
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
@@ -27,41 +27,41 @@ DIGEST = hashlib.sha256(DATA).hexdigest()
 IMAGE = InstalledImage(DIGEST, len(DATA), ImageInfo("1", "n", None), "job", 5)
 
 
-@pytest.mark.parametrize("way", [copy_range, send])
-def test_each_way_brings_every_byte(tmp_path: Path, way) -> None:
+@pytest.mark.parametrize("method", [copy_range, send])
+def test_each_method_copies_every_byte(tmp_path: Path, method) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_bytes(DATA)
-    copy_image(source, target, ways=(way,))
+    copy_image(source, target, methods=(method,))
     assert target.read_bytes() == DATA
-    assert digest_of(target) == DIGEST
+    assert hash_file(target) == DIGEST
 
 
 def refusing(number: int):
-    def way(_source: int, _target: int, _size: int) -> None:
+    def method(_source: int, _target: int, _size: int) -> None:
         raise OSError(number, os.strerror(number))
 
-    return way
+    return method
 
 
 @pytest.mark.parametrize(
     "number", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY]
 )
-def test_a_way_that_is_not_for_them_is_followed_by_the_next(tmp_path: Path, number: int) -> None:
+def test_after_an_unsupported_method_the_next_is_tried(tmp_path: Path, number: int) -> None:
     (tmp_path / "source").write_bytes(DATA)
-    copy_image(tmp_path / "source", tmp_path / "target", ways=(refusing(number), send))
+    copy_image(tmp_path / "source", tmp_path / "target", methods=(refusing(number), send))
     assert (tmp_path / "target").read_bytes() == DATA
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_disk_in_trouble_is_not_asked_in_other_ways(tmp_path: Path, number: int) -> None:
+def test_after_a_disk_error_no_other_method_is_tried(tmp_path: Path, number: int) -> None:
     (tmp_path / "source").write_bytes(DATA)
-    with pytest.raises(OSError) as told:  # noqa: PT011 - the number is what is looked at
-        copy_image(tmp_path / "source", tmp_path / "target", ways=(refusing(number), send))
-    assert told.value.errno == number
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the test compares the number
+        copy_image(tmp_path / "source", tmp_path / "target", methods=(refusing(number), send))
+    assert caught.value.errno == number
 
 
 def test_blocks_are_shared_before_they_are_copied() -> None:
-    assert list(WAYS) == [clone, copy_range, send]
+    assert list(COPY_METHODS) == [clone, copy_range, send]
 
 
 _KILLED = """
@@ -75,7 +75,7 @@ root, digest, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 os.setuid(65534)
 slots = SlotDirectory(root / "slots", root / "staging", count=5)
 image = InstalledImage(digest, size, ImageInfo("1", "n", None), "job", 5)
-# It is called when the copy is on the disk, and not yet proven.
+# It is called when the copy is on the disk and not yet verified.
 os.posix_fadvise = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(slots.install(1, image, digest))
 """
@@ -93,7 +93,7 @@ os.setuid(65534)
 
 async def main() -> None:
     slots = SlotDirectory(root / "slots", root / "staging", count=5)
-    await slots.tidy()
+    await slots.remove_leftovers()
     async with StagingDirectory(root / "staging", boot="b").open(digest) as partial:
         assert partial.length == size, partial.length
         assert await partial.seal() == digest
@@ -128,7 +128,7 @@ async def sealed(root: Path) -> None:
         await partial.seal()
 
 
-async def test_an_image_comes_across(apart: SlotDirectory, tmp_path: Path) -> None:
+async def test_an_image_is_installed_by_a_copy(apart: SlotDirectory, tmp_path: Path) -> None:
     await sealed(tmp_path)
     await apart.install(2, IMAGE, DIGEST)
     assert (await apart.slots())[2] == IMAGE
@@ -136,30 +136,30 @@ async def test_an_image_comes_across(apart: SlotDirectory, tmp_path: Path) -> No
     image = tmp_path / "slots" / "2" / "image"
     assert image.read_bytes() == DATA
     assert image.stat().st_mode & 0o777 == 0o400
-    assert sorted(one.name for one in image.parent.iterdir()) == ["image", "manifest.json"]
-    assert [one.name for one in (tmp_path / "slots").iterdir()] == ["2"]
+    assert sorted(path.name for path in image.parent.iterdir()) == ["image", "manifest.json"]
+    assert [path.name for path in (tmp_path / "slots").iterdir()] == ["2"]
     assert list((tmp_path / "staging").iterdir()) == []
 
 
-async def test_what_does_not_fit_there_is_told_and_leaves_nothing(
+async def test_an_image_that_does_not_fit_is_an_error_and_leaves_nothing(
     apart: SlotDirectory, tmp_path: Path
 ) -> None:
     for slot in (1, 2, 3):
         await sealed(tmp_path)
         if slot < 3:
             await apart.install(slot, IMAGE, DIGEST)
-    with pytest.raises(ApplianceError) as told:
+    with pytest.raises(ApplianceError) as caught:
         await apart.install(3, IMAGE, DIGEST)
-    assert told.value.code is FailureCode.DISK_FULL
-    assert told.value.evidence["needed bytes"] == len(DATA) + 64 * 1024
-    assert sorted(one.name for one in (tmp_path / "slots").iterdir()) == ["1", "2"]
+    assert caught.value.code is FailureCode.DISK_FULL
+    assert caught.value.evidence["needed bytes"] == len(DATA) + 64 * 1024
+    assert sorted(path.name for path in (tmp_path / "slots").iterdir()) == ["1", "2"]
     assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
 
 
-async def test_the_room_for_an_image_is_the_smaller_one(
+async def test_the_space_for_an_image_is_that_of_the_smaller_file_system(
     apart: SlotDirectory, tmp_path: Path
 ) -> None:
-    """Before it is fetched: what is there already is needed once more over there."""
+    """Before the download: the bytes on the staging disk are needed again on the slots' disk."""
     staging = StagingDirectory(tmp_path / "staging", boot="b", slots=tmp_path / "slots")
     assert await staging.room_beyond(0) == 4 * 2**20
     assert await staging.room_beyond(2**20) == 3 * 2**20
@@ -174,13 +174,13 @@ async def test_a_copy_that_is_not_the_image_is_not_installed(
     await sealed(tmp_path)
     image = tmp_path / "staging" / DIGEST / "image"
     image.write_bytes(b"x" + DATA[1:])
-    with pytest.raises(ApplianceError) as told:
+    with pytest.raises(ApplianceError) as caught:
         await apart.install(1, IMAGE, DIGEST)
-    assert told.value.code is FailureCode.DISK
+    assert caught.value.code is FailureCode.DISK
     assert list((tmp_path / "slots").iterdir()) == []
 
 
-async def test_a_slot_that_is_taken_there_stays_as_it_is(
+async def test_a_slot_that_is_not_empty_is_not_changed(
     apart: SlotDirectory, tmp_path: Path
 ) -> None:
     (tmp_path / "slots" / "1").mkdir()
@@ -188,13 +188,13 @@ async def test_a_slot_that_is_taken_there_stays_as_it_is(
     await sealed(tmp_path)
     with pytest.raises(ApplianceError):
         await apart.install(1, IMAGE, DIGEST)
-    assert [one.name for one in (tmp_path / "slots").iterdir()] == ["1"]
-    assert [one.name for one in (tmp_path / "slots" / "1").iterdir()] == ["something"]
+    assert [path.name for path in (tmp_path / "slots").iterdir()] == ["1"]
+    assert [path.name for path in (tmp_path / "slots" / "1").iterdir()] == ["something"]
 
 
 @pytest.fixture
-def nobodys() -> Iterator[Path]:
-    """Not below pytest's own, which every run of pytest closes to others when it begins."""
+def foreign() -> Iterator[Path]:
+    """A directory for another user: pytest's own is closed to others by each run of pytest."""
     needs.now(needs.root())
     place = Path(tempfile.mkdtemp())
     try:
@@ -203,23 +203,21 @@ def nobodys() -> Iterator[Path]:
         shutil.rmtree(place)
 
 
-async def test_a_daemon_that_is_no_root_goes_on_after_a_kill_in_the_copy(nobodys: Path) -> None:
-    """The image was read-only by then, which only root may write to all the same."""
-    with slots_apart(nobodys):
-        await sealed(nobodys)
-        for one in (nobodys, *nobodys.rglob("*")):
-            os.chown(one, 65534, 65534)
-        arguments = [str(nobodys), DIGEST, str(len(DATA))]
+async def test_a_daemon_without_root_installs_after_a_kill_during_the_copy(foreign: Path) -> None:
+    """The image is read-only by then; only root may write to a read-only file."""
+    with slots_apart(foreign):
+        await sealed(foreign)
+        for path in (foreign, *foreign.rglob("*")):
+            os.chown(path, 65534, 65534)
+        arguments = [str(foreign), DIGEST, str(len(DATA))]
         for script, status in ((_KILLED, -signal.SIGKILL), (_AGAIN, 0)):
             process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *arguments)
             assert await process.wait() == status
-        assert (nobodys / "slots" / "1" / "image").read_bytes() == DATA
+        assert (foreign / "slots" / "1" / "image").read_bytes() == DATA
 
 
-async def test_what_a_power_cut_left_half_way_is_freed(
-    apart: SlotDirectory, tmp_path: Path
-) -> None:
+async def test_an_incomplete_copy_is_removed(apart: SlotDirectory, tmp_path: Path) -> None:
     (tmp_path / "slots" / ".incoming-1").mkdir()
     (tmp_path / "slots" / ".incoming-1" / "image").write_bytes(b"half")
-    await apart.tidy()
+    await apart.remove_leftovers()
     assert list((tmp_path / "slots").iterdir()) == []

@@ -1,4 +1,4 @@
-"""The slot directory and the inspector."""
+"""The slot directory, and the inspector of images, over a real disk."""
 
 import asyncio
 import dataclasses
@@ -33,7 +33,7 @@ async def slots(tmp_path):
     return SlotDirectory(tmp_path / "slots", tmp_path / "staging", count=2)
 
 
-async def test_an_installed_image_stands_in_one_place(slots, tmp_path):
+async def test_an_installed_image_is_in_its_slot_only(slots, tmp_path):
     assert await slots.slots() == {1: None, 2: None}
     await slots.install(2, IMAGE, DIGEST)
     assert await slots.slots() == {1: None, 2: IMAGE}
@@ -54,20 +54,20 @@ async def test_a_slot_that_is_not_empty_is_refused_and_the_source_stays(slots, t
     with pytest.raises(ApplianceError):
         await slots.install(1, IMAGE, DIGEST)
     assert (tmp_path / "staging" / DIGEST / "image").read_bytes() == DATA
-    assert [p.name for p in (tmp_path / "slots" / "1").iterdir()] == ["something"]
+    assert [path.name for path in (tmp_path / "slots" / "1").iterdir()] == ["something"]
     assert isinstance((await slots.slots())[1], BrokenSlot)
     assert not await slots.intact(1)
 
 
 class Holding(ThreadPoolExecutor):
-    """Holds back what the n-th call gave, until it may go on."""
+    """Holds the result of the n-th call until :attr:`resume` is set."""
 
     def __init__(self, held):
         super().__init__(1)
         self.left = held
         self.loop = asyncio.get_running_loop()
         self.ran = asyncio.Event()
-        self.go_on = threading.Event()
+        self.resume = threading.Event()
 
     def submit(self, call, /, *args, **kwargs):
         self.left -= 1
@@ -77,43 +77,43 @@ class Holding(ThreadPoolExecutor):
             result = call(*args, **kwargs)
             if holds:
                 self.loop.call_soon_threadsafe(self.ran.set)
-                self.go_on.wait(20)
+                self.resume.wait(20)
             return result
 
         return super().submit(run)
 
 
 @pytest.mark.parametrize("held", [1, 2, 3, 4])
-async def test_a_cancel_while_an_image_is_opened_leaves_it_closed(slots, held):
-    """What is left open is closed by the interpreter, with a warning that fails the test."""
+async def test_a_cancel_while_an_image_is_hashed_closes_it(slots, held):
+    """The interpreter closes a file that was left open, with a warning that fails the test."""
     await slots.install(1, IMAGE, DIGEST)
     executor = Holding(held)
     asyncio.get_running_loop().set_default_executor(executor)
-    looking = asyncio.create_task(slots.intact(1))
+    hashing = asyncio.create_task(slots.intact(1))
     await executor.ran.wait()
-    looking.cancel()
+    hashing.cancel()
     await asyncio.sleep(0)
-    executor.go_on.set()
+    executor.resume.set()
     with pytest.raises(asyncio.CancelledError):
-        await looking
+        await hashing
     executor.shutdown()
     gc.collect()
 
 
 @pytest.mark.parametrize("held", [1, 2, 3, 4, 5])
-async def test_an_image_that_is_taken_out_meanwhile_is_not_there(slots, tmp_path, held):
+async def test_an_image_that_is_removed_meanwhile_is_not_intact(slots, tmp_path, held):
     await slots.install(1, IMAGE, DIGEST)
     executor = Holding(held)
     asyncio.get_running_loop().set_default_executor(executor)
-    looking = asyncio.create_task(slots.intact(1))
+    hashing = asyncio.create_task(slots.intact(1))
     await executor.ran.wait()
     (tmp_path / "slots" / "1").rename(tmp_path / "slots" / ".trash-1")
-    executor.go_on.set()
-    assert await looking is False
+    executor.resume.set()
+    assert await hashing is False
     executor.shutdown()
 
 
-async def test_a_flipped_byte_is_seen(slots, tmp_path):
+async def test_a_changed_byte_is_detected(slots, tmp_path):
     await slots.install(1, IMAGE, DIGEST)
     path = tmp_path / "slots" / "1" / "image"
     path.chmod(0o600)
@@ -141,7 +141,7 @@ def test_the_volume_id_is_last(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"no image" * 10_000, bytes(100_000)])
-async def test_what_is_no_iso(tmp_path, data):
+async def test_a_file_without_a_volume_is_refused_or_raw(tmp_path, data):
     path = tmp_path / DIGEST / "image"
     path.parent.mkdir()
     path.write_bytes(data)

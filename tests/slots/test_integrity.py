@@ -1,4 +1,4 @@
-"""The running firmware is re-hashed from a real slot directory."""
+"""The checks of the running firmware, over a real slot directory."""
 
 import asyncio
 import hashlib
@@ -61,33 +61,33 @@ async def running(store, *, current=lambda: 1, clock=Clock, every_s=NEVER_S):
             await task
 
 
-async def test_an_untouched_image_is_ok_and_its_finding_ages(store):
+async def test_an_unchanged_image_is_ok_and_the_age_of_the_check_grows(store):
     clock = Clock()
     async with running(store, clock=lambda: clock) as integrity:
         assert await integrity.latest() == IntegrityReport(IntegrityStatus.OK, age_s=0)
         clock.seconds += 61.9
-        found = await integrity.latest()
-        assert (found, found.changed_files) == (IntegrityReport(IntegrityStatus.OK, age_s=61), 0)
+        report = await integrity.latest()
+        assert (report, report.changed_files) == (IntegrityReport(IntegrityStatus.OK, age_s=61), 0)
         await integrity.recheck().wait()
         assert (await integrity.latest()).age_s == 0
 
 
-async def test_a_flipped_byte_is_found_at_the_next_check(store, image, caplog):
+async def test_a_changed_byte_is_detected_at_the_next_check(store, image, caplog):
     async with running(store) as integrity:
         await integrity.latest()
         image.write_bytes(DATA[:-1] + b"X")
         assert (await integrity.latest()).status is IntegrityStatus.OK
         await integrity.recheck().wait()
-        found = await integrity.latest()
-    assert (found.status, found.changed_files) == (IntegrityStatus.CORRUPTED, 1)
+        report = await integrity.latest()
+    assert (report.status, report.changed_files) == (IntegrityStatus.CORRUPTED, 1)
     assert [r.levelno for r in caplog.records if "slot 1" in r.message] == [logging.ERROR]
 
 
-async def test_time_alone_brings_the_next_check(store, image):
+async def test_the_next_check_comes_after_the_interval(store, image):
     async with running(store, every_s=0.001) as integrity:
         await integrity.latest()
         image.write_bytes(DATA[:-1] + b"X")
-        await until_seen(integrity.latest, lambda seen: seen.status is not IntegrityStatus.OK)
+        await until_seen(integrity.latest, lambda report: report.status is not IntegrityStatus.OK)
 
 
 async def test_a_repaired_image_is_ok_again(store, image):
@@ -116,10 +116,10 @@ async def test_a_broken_manifest_is_corrupted(store, image, manifest):
 
 
 @pytest.mark.parametrize("current", [None, 2, 99])
-async def test_where_nothing_is_known_to_run_nothing_is_claimed(store, current):
+async def test_without_a_known_running_slot_the_status_is_unknown(store, current):
     async with running(store, current=lambda: current) as integrity:
-        found = await integrity.latest()
-    assert (found.status, found.changed_files) == (IntegrityStatus.UNKNOWN, 0)
+        report = await integrity.latest()
+    assert (report.status, report.changed_files) == (IntegrityStatus.UNKNOWN, 0)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_where_nothing_is_known_to_run_nothing_is_claimed(store, current):
         pytest.param("x" * 300, id="stat"),  # longer than a name may be
     ],
 )
-async def test_a_disk_error_is_told_and_survived(store, image, target, caplog):
+async def test_a_disk_error_is_corrupted_and_the_checks_continue(store, image, target, caplog):
     image.unlink()
     image.symlink_to(target)
     async with running(store) as integrity:
@@ -141,17 +141,17 @@ async def test_a_disk_error_is_told_and_survived(store, image, target, caplog):
         assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
-async def test_each_check_asks_which_slot_is_current(store):
-    now = [2]
-    async with running(store, current=lambda: now[0]) as integrity:
+async def test_each_check_reads_the_current_slot(store):
+    current = [2]
+    async with running(store, current=lambda: current[0]) as integrity:
         assert (await integrity.latest()).status is IntegrityStatus.UNKNOWN
-        now[0] = 1
+        current[0] = 1
         await integrity.recheck().wait()
         assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
 class Held:
-    """A store whose answer a test holds back."""
+    """A store whose result a test holds."""
 
     def __init__(self, store):
         self.store = store
@@ -168,7 +168,7 @@ class Held:
         return intact
 
 
-async def test_nobody_is_told_anything_before_the_first_check_has_ended(store):
+async def test_the_first_report_waits_for_the_first_check(store):
     held = Held(store)
     async with running(held) as integrity:
         await held.entered.wait()
@@ -179,12 +179,12 @@ async def test_nobody_is_told_anything_before_the_first_check_has_ended(store):
         assert (await integrity.latest()).status is IntegrityStatus.OK
 
 
-async def test_a_change_while_a_check_runs_is_found_by_the_one_it_asks_for(store, image):
+async def test_a_recheck_during_a_check_leads_to_another_check(store, image):
     held = Held(store)
     async with running(held) as integrity:
         await held.entered.wait()
         image.write_bytes(b"X")
-        asked = integrity.recheck()
+        done = integrity.recheck()
         held.release.set()
-        await asked.wait()
+        await done.wait()
         assert (await integrity.latest()).status is IntegrityStatus.CORRUPTED

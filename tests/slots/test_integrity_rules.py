@@ -1,4 +1,4 @@
-"""TODO."""
+"""The rules of the integrity status, and its values on the wire."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 IMAGE = InstalledImage("ab" * 32, 7, ImageInfo("1"), "job", 0)
 
 
-def test_the_words_of_the_wire():
+def test_the_values_on_the_wire():
     assert [status.value for status in IntegrityStatus] == ["OK", "CORRUPTED", "UNKNOWN"]
 
 
@@ -22,7 +22,7 @@ def test_the_words_of_the_wire():
         (None, True, IntegrityStatus.UNKNOWN),
     ],
 )
-def test_the_verdict_on_what_lies_in_the_current_slot(content, intact, status):
+def test_the_status_of_each_content(content, intact, status):
     assert judge(content, intact=intact) is status
 
 

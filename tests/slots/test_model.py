@@ -1,4 +1,4 @@
-"""Slots and images: which slot is next, and what the texts in an image say of it."""
+"""The next empty slot, and the version and notes in the texts of an image."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_firmware_toml(text, expected):
     assert from_firmware_toml(text) == expected
 
 
-def test_long_texts_are_cut():
+def test_long_texts_are_truncated():
     assert TEXT_LIMIT == 16_384
     long = "x" * (TEXT_LIMIT + 1)
     info = from_firmware_toml(f'version = "{long}"\nupgrade_notes = "{long}"')
@@ -45,7 +45,7 @@ def test_long_texts_are_cut():
 
 
 @given(st.text())
-def test_any_text_is_looked_at(text):
+def test_any_text_is_read_without_an_error(text):
     from_firmware_toml(text)
     from_disk_info(text)
     assert from_volume_id(text).version

@@ -12,10 +12,10 @@ from testbed.waiting import until
 
 @asynccontextmanager
 async def running(command, delay_s=0.0):
-    made = RebootCommand(command, delay_s=delay_s)
-    task = asyncio.create_task(made.run())
+    reboot = RebootCommand(command, delay_s=delay_s)
+    task = asyncio.create_task(reboot.run())
     try:
-        yield made
+        yield reboot
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -33,41 +33,43 @@ async def read(fifo):
     return await asyncio.to_thread(fifo.read_text)
 
 
-async def test_the_answer_is_out_before_the_command_runs(fifo):
+async def test_the_command_runs_after_the_delay_and_without_a_shell(fifo):
     loop = asyncio.get_running_loop()
-    async with running(["sh", "-c", 'echo "$1" > "$0"', str(fifo), "$HOME;"], delay_s=0.2) as made:
-        begun = loop.time()
-        made.request()
-        assert await read(fifo) == "$HOME;\n"  # no shell of ours looked at it
-        assert loop.time() - begun >= 0.2
+    async with running(
+        ["sh", "-c", 'echo "$1" > "$0"', str(fifo), "$HOME;"], delay_s=0.2
+    ) as reboot:
+        start = loop.time()
+        reboot.request()
+        assert await read(fifo) == "$HOME;\n"  # no shell has expanded it
+        assert loop.time() - start >= 0.2
 
 
 async def test_every_request_is_served(fifo):
-    async with running(["sh", "-c", 'echo now > "$0"', str(fifo)]) as made:
+    async with running(["sh", "-c", 'echo now > "$0"', str(fifo)]) as reboot:
         for _ in range(3):
-            made.request()
+            reboot.request()
             assert await read(fifo) == "now\n"
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         (["sh", "-c", "echo not; echo allowed; exit 5"], "ended with 5: not allowed"),
         (["/no/such/program"], "cannot be run: No such file or directory"),
     ],
 )
-async def test_a_failure_is_logged_and_the_next_request_served(command, told, caplog):
-    async with running(command) as made:
+async def test_a_failure_is_logged_and_the_next_request_served(command, message, caplog):
+    async with running(command) as reboot:
         for times in (1, 2):
-            made.request()
-            await until(lambda times=times: caplog.text.count(told) >= times)
-    assert caplog.text.count(told) == 2
+            reboot.request()
+            await until(lambda times=times: caplog.text.count(message) >= times)
+    assert caplog.text.count(message) == 2
 
 
 async def test_without_a_command_nothing_runs(caplog):
     caplog.set_level("INFO")
-    async with running([]) as made:
-        made.request()
+    async with running([]) as reboot:
+        reboot.request()
         for _ in range(10):
             await asyncio.sleep(0)
     assert caplog.text == ""

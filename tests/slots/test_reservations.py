@@ -1,4 +1,4 @@
-"""Two never get one slot, whatever happens while the slots are listed."""
+"""No slot is reserved twice, whatever happens while the slots are listed."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ IMAGE = InstalledImage("a" * 64, 1, ImageInfo("1"), None, 1)
 
 
 class LateListing(SlotDirectory):
-    """A listing that is read at once and delivered when the gate opens."""
+    """A listing that is read at once and returned when the gate opens."""
 
     gate: asyncio.Event
     listed: asyncio.Event
@@ -38,7 +38,7 @@ def store(tmp_path: Path) -> LateListing:
     return store
 
 
-async def test_each_gets_another_one_until_there_is_none(store: LateListing) -> None:
+async def test_each_reservation_is_of_another_slot_until_there_is_none(store: LateListing) -> None:
     reservations = Reservations(store)
     got = await asyncio.gather(*(reservations.reserve(Holder.UPLOAD) for _ in range(3)))
     assert got == [1, 2, None]
@@ -68,7 +68,7 @@ async def test_a_slot_that_was_filled_during_the_listing_is_not_given_again(
     assert await later is None
 
 
-async def test_a_claim_that_is_cancelled_holds_nothing(store: LateListing) -> None:
+async def test_a_cancelled_reservation_reserves_nothing(store: LateListing) -> None:
     reservations = Reservations(store)
     store.gate.clear()
     reserve = asyncio.create_task(reservations.reserve(Holder.UPLOAD))

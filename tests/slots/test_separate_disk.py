@@ -16,7 +16,7 @@ TOO_LITTLE = SPARE_BYTES + 100_000
 
 @pytest.fixture
 def room(bench, request):
-    """So many bytes for the slots, and nothing changed for staging."""
+    """Staging, with the slots on a file system of ``request.param`` bytes."""
     slots = bench.root / "slots"
     with mounted_tmpfs(slots, str(request.param)):
         staging = StagingDirectory(bench.root / "staging", boot="this", slots=slots)
@@ -25,7 +25,7 @@ def room(bench, request):
 
 
 @pytest.mark.parametrize("room", [ENOUGH], indirect=True)
-async def test_a_download_comes_across(bench, room):
+async def test_a_download_is_installed_on_the_other_file_system(bench, room):
     job, _ = await bench.fetch(CutAfter(200_000))
     assert job.state is JobState.FINISHED
     assert bench.installed() == bench.content
@@ -33,7 +33,7 @@ async def test_a_download_comes_across(bench, room):
 
 
 @pytest.mark.parametrize("room", [ENOUGH], indirect=True)
-async def test_an_upload_comes_across(bench, room):
+async def test_an_upload_is_installed_on_the_other_file_system(bench, room):
     slot, image = await receive(bench, length=len(bench.content), staging=room)
     assert image.sha256 == bench.sha256
     assert bench.installed(slot) == bench.content
@@ -41,7 +41,7 @@ async def test_an_upload_comes_across(bench, room):
 
 
 @pytest.mark.parametrize("room", [TOO_LITTLE], indirect=True)
-async def test_a_download_that_the_slots_cannot_take_is_not_begun(bench, room):
+async def test_a_download_too_large_for_the_slots_is_not_begun(bench, room):
     job, _ = await bench.fetch()
     assert job.state is JobState.FAILED
     assert job.error.startswith("disk_full: the image does not fit")
@@ -51,8 +51,8 @@ async def test_a_download_that_the_slots_cannot_take_is_not_begun(bench, room):
 
 
 @pytest.mark.parametrize("room", [TOO_LITTLE], indirect=True)
-async def test_an_upload_that_the_slots_cannot_take_ends_before_they_are_full(bench, room):
-    with pytest.raises(InsufficientStorageError) as told:
+async def test_an_upload_too_large_for_the_slots_ends_before_they_are_full(bench, room):
+    with pytest.raises(InsufficientStorageError) as caught:
         await receive(bench, length=len(bench.content), staging=room)
-    assert told.value.details["needed_bytes"] == len(bench.content)
+    assert caught.value.details["needed_bytes"] == len(bench.content)
     assert bench.partials() == []

@@ -1,4 +1,4 @@
-"""Testing and choosing a slot: real images, real hooks, and everything that may go wrong."""
+"""Tests and upgrades of slots, with real images and real hooks, and their failures."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ def lines(summary):
     return [line.partition(" (")[0] for line in summary.splitlines()]
 
 
-async def test_a_whole_slot_passes(rig):
+async def test_an_intact_slot_passes(rig):
     rig.test_hooks = [
         rig.hook("space", "echo 'plenty\n  of it'"),
         rig.hook("quiet", "exit 0"),
@@ -60,7 +60,7 @@ async def test_a_whole_slot_passes(rig):
 
 
 @pytest.mark.parametrize("slot", [0, 3, 4])
-async def test_nothing_to_test(rig, slot):
+async def test_an_empty_or_absent_slot_is_an_error(rig, slot):
     daemon = await rig.start()
     for work in (daemon.test(slot), daemon.upgrade(slot, message=None, account="ann")):
         with pytest.raises(ResourceNotFoundError):
@@ -104,7 +104,7 @@ def strip(rig):
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-async def test_a_slot_that_is_not_what_it_was(rig, tmp_path, damage, check, expected):
+async def test_a_damaged_slot_fails(rig, tmp_path, damage, check, expected):
     damage(rig)
     ran = tmp_path / "ran"
     rig.test_hooks = [rig.hook("hook", f"touch {ran}")]
@@ -127,7 +127,7 @@ async def test_a_raw_image_passes_where_it_is_accepted(rig):
     assert "Volume check: ok (version unknown)" in summary
 
 
-async def test_a_full_disk(rig):
+async def test_a_full_disk_fails_the_space_check(rig):
     rig.spare_bytes = 2**60
     message, summary = await refused((await rig.start()).test(2), "space")
     assert f"{2**60} needed" in message
@@ -161,7 +161,7 @@ async def test_a_failing_hook_ends_the_test(rig, tmp_path, script, why):
     assert not ran.exists()
 
 
-async def test_a_flood_of_output_is_cut(rig):
+async def test_long_output_is_truncated(rig):
     rig.test_hooks = [rig.hook("flood", "head -c 1000000 /dev/zero | tr '\\0' x")]
     summary = (await (await rig.start()).test(2)).summary
     assert summary.splitlines()[4:] == [
@@ -170,39 +170,39 @@ async def test_a_flood_of_output_is_cut(rig):
     ]
 
 
-async def test_a_hook_that_cannot_be_run(rig):
+async def test_a_hook_that_cannot_be_run_fails(rig):
     rig.test_hooks = ["/no/such/hook"]
     message, _ = await refused((await rig.start()).test(2), "hook hook")
     assert "cannot be run: No such file or directory; check /no/such/hook" in message
 
 
-async def test_what_a_hook_is_told(rig, tmp_path):
+async def test_the_environment_of_a_hook(rig, tmp_path):
     rig.test_hooks = [rig.hook("hook", 'cat "$SPSD_IMAGE" | sha256sum; env; pwd')]
     summary = (await (await rig.start()).test(2)).summary
-    told = [line.strip() for line in summary.splitlines()[4:]]
+    output = [line.strip() for line in summary.splitlines()[4:]]
     sha256 = msgspec.json.decode((rig.slots_root / "2" / "manifest.json").read_bytes())["sha256"]
-    assert told[0] == f"{sha256}  -"
+    assert output[0] == f"{sha256}  -"
     assert {
         "SPSD_SLOT=2",
         f"SPSD_IMAGE={rig.slots_root / '2' / 'image'}",
         "SPSD_VERSION=2.0.0",
         f"SPSD_SHA256={sha256}",
-    } <= set(told)
-    assert told[-1] == "/"
+    } <= set(output)
+    assert output[-1] == "/"
 
 
-async def test_tests_take_turns(rig, fifo, tmp_path):
-    """The hook would notice another one beside it: mkdir fails."""
+async def test_tests_and_upgrades_run_one_at_a_time(rig, fifo, tmp_path):
+    """Two hooks at the same time would fail: mkdir fails for the second."""
     room = tmp_path / "room"
     rig.test_hooks = [rig.hook("hook", f"mkdir {room} && sleep 0.05 && rmdir {room}")]
     daemon = await rig.start()
     tests = [daemon.test(slot) for slot in (1, 2, 1)]
     upgrades = [daemon.upgrade(2, message=None, account="ann")]
-    assert [one.slot for one in await asyncio.gather(*tests, *upgrades)] == [1, 2, 1, 2]
+    assert [tested.slot for tested in await asyncio.gather(*tests, *upgrades)] == [1, 2, 1, 2]
 
 
-async def test_an_upgrade_goes_in_order(rig, tmp_path, caplog):
-    """The hook sees the choice made and the note there; nobody has asked for the reboot."""
+async def test_the_order_of_an_upgrade(rig, tmp_path, caplog):
+    """The activation hook sees the choice and the record; the reboot is not yet requested."""
     caplog.set_level("INFO")
     seen = tmp_path / "seen"
     slots = rig.slots_root
@@ -224,7 +224,7 @@ async def test_an_upgrade_goes_in_order(rig, tmp_path, caplog):
     assert (await rig.start("boot-2")).slots.current == 2
 
 
-async def test_upgrading_to_the_current_slot_takes_a_choice_back(rig):
+async def test_upgrading_to_the_current_slot_replaces_another_choice(rig):
     daemon = await rig.start(named=1)
     await daemon.upgrade(2, message=None, account="ann")
     await daemon.upgrade(1, message=None, account="ann")
@@ -233,7 +233,7 @@ async def test_upgrading_to_the_current_slot_takes_a_choice_back(rig):
 
 
 @pytest.mark.parametrize("before", [None, 1, 2])
-async def test_a_failing_activation_puts_the_choice_before_back(rig, before):
+async def test_a_failed_activation_restores_the_former_choice(rig, before):
     daemon = await rig.start(named=1)
     if before is not None:
         await daemon.upgrade(before, message=None, account="ann")
@@ -256,7 +256,7 @@ async def test_a_slot_that_changes_during_its_test_is_not_chosen(rig):
     assert (rig.next(), rig.pending(), rig.reboot.times) == (None, None, 0)
 
 
-async def test_a_disk_that_refuses_the_choice(rig):
+async def test_a_choice_that_cannot_be_written_fails_the_upgrade(rig):
     (rig.slots_root / "next").mkdir()
     daemon = await rig.start(named=1)
     with pytest.raises(FirmwareTestFailedError, match="choice for the next boot of slot 2 failed"):
@@ -264,8 +264,8 @@ async def test_a_disk_that_refuses_the_choice(rig):
     assert rig.reboot.times == 0
 
 
-async def test_what_a_boot_may_need_cannot_be_emptied(rig, fifo, tmp_path):
-    """While the hook runs, the choice, the one before and the current one must all stay."""
+async def test_slots_that_the_next_boot_may_need_cannot_be_emptied(rig, fifo, tmp_path):
+    """While the hook runs, the chosen, the formerly chosen and the current slot are in use."""
     go = tmp_path / "go"
     os.mkfifo(go)
     rig.fill(3, b"raw", "unknown")
@@ -275,7 +275,7 @@ async def test_what_a_boot_may_need_cannot_be_emptied(rig, fifo, tmp_path):
     daemon = await rig.start()
     running = asyncio.create_task(daemon.upgrade(2, message=None, account="ann"))
     await read(fifo)
-    for slot, why in ((1, "under way"), (2, "after the next reboot"), (3, "running now")):
+    for slot, why in ((1, "in progress"), (2, "after the next reboot"), (3, "running now")):
         with pytest.raises(SlotInUseError, match=why):
             await daemon.slots.empty(slot)
     await asyncio.to_thread(go.write_text, "\n")
@@ -286,7 +286,7 @@ async def test_what_a_boot_may_need_cannot_be_emptied(rig, fifo, tmp_path):
         await daemon.slots.empty(1)
 
 
-async def test_choosing_and_emptying_at_once_never_leave_a_choice_of_nothing(rig):
+async def test_choosing_and_emptying_at_the_same_time_never_chooses_an_empty_slot(rig):
     daemon = await rig.start(named=1)
     image = await daemon.slots.get(2)
     for order in (0, 1):
@@ -294,7 +294,7 @@ async def test_choosing_and_emptying_at_once_never_leave_a_choice_of_nothing(rig
         if order:
             works.reverse()
         outcomes = await asyncio.gather(*works, return_exceptions=True)
-        # One of the two was first, and the other was refused.
+        # One of the two was first, so the other was refused.
         assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 1
         assert rig.next_is_whole()
         if rig.next() is not None:
@@ -302,7 +302,7 @@ async def test_choosing_and_emptying_at_once_never_leave_a_choice_of_nothing(rig
 
 
 @pytest.mark.parametrize("where", ["test", "activate"])
-async def test_a_cancel_kills_the_hook_and_leaves_the_note(rig, fifo, where):
+async def test_a_cancel_kills_the_hook_and_leaves_the_record(rig, fifo, where):
     hook = rig.hook("hook", f"sleep 600 & echo $$ $! > {fifo}; wait")
     if where == "test":
         rig.test_hooks = [hook]
@@ -323,12 +323,12 @@ async def test_a_cancel_kills_the_hook_and_leaves_the_note(rig, fifo, where):
 
 
 def is_gone(pid):
-    """Or nobody has asked yet how it ended."""
+    """Whether the process has ended; its status may not be collected yet."""
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-async def cut_off(rig, *, slot=2, before=None, linked=True):
-    """What a crash leaves while the activation hook runs, or just before the link."""
+async def crash(rig, *, slot=2, before=None, linked=True):
+    """The state after a crash during the activation hook, or before the link was made."""
     daemon = await rig.start(named=1)
     image = await daemon.slots.get(slot)
     if before is not None:
@@ -342,7 +342,7 @@ async def cut_off(rig, *, slot=2, before=None, linked=True):
 
 
 async def test_resume_runs_the_hook_again(rig, tmp_path):
-    await cut_off(rig)
+    await crash(rig)
     rig.activate_hook = rig.hook("activate", f'echo "$SPSD_SLOT" >> {tmp_path}/ran')
     await (await rig.start("boot-2")).resume()
     assert (tmp_path / "ran").read_text() == "2\n"
@@ -352,26 +352,26 @@ async def test_resume_runs_the_hook_again(rig, tmp_path):
 
 
 async def test_resume_without_a_hook_has_nothing_to_run(rig):
-    await cut_off(rig)
+    await crash(rig)
     await (await rig.start("boot-2")).resume()
     assert (rig.next(), rig.pending()) == ("2", None)
 
 
 @pytest.mark.parametrize("before", [None, 1])
-async def test_resume_takes_back_what_cannot_be_activated(rig, before, caplog):
-    await cut_off(rig, before=before)
+async def test_resume_reverts_a_choice_that_cannot_be_activated(rig, before, caplog):
+    await crash(rig, before=before)
     rig.activate_hook = rig.hook("activate", "echo in vain; exit 1")
     await (await rig.start()).resume()
     assert rig.next() == (None if before is None else str(before))
     assert rig.pending() is None
-    [record] = [one for one in caplog.records if one.levelname == "WARNING"]
-    assert "is taken back" in record.getMessage()
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "is reverted" in record.getMessage()
     assert "in vain" in record.getMessage()
 
 
 @pytest.mark.parametrize("before", [None, 1])
-async def test_resume_forgets_what_was_cut_off_before_the_link(rig, before, tmp_path):
-    await cut_off(rig, before=before, linked=False)
+async def test_resume_clears_an_upgrade_that_crashed_before_the_link(rig, before, tmp_path):
+    await crash(rig, before=before, linked=False)
     rig.activate_hook = rig.hook("activate", f"touch {tmp_path}/ran")
     await (await rig.start()).resume()
     assert rig.next() == (None if before is None else str(before))
@@ -379,8 +379,8 @@ async def test_resume_forgets_what_was_cut_off_before_the_link(rig, before, tmp_
     assert not (tmp_path / "ran").exists()
 
 
-async def test_resume_takes_back_a_choice_that_lost_its_image(rig, tmp_path):
-    await cut_off(rig, before=1)
+async def test_resume_reverts_a_choice_without_an_image(rig, tmp_path):
+    await crash(rig, before=1)
     (rig.slots_root / "2" / "manifest.json").unlink()
     rig.activate_hook = rig.hook("activate", f"touch {tmp_path}/ran")
     await (await rig.start()).resume()
@@ -388,27 +388,27 @@ async def test_resume_takes_back_a_choice_that_lost_its_image(rig, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-async def test_a_choice_is_not_put_back_to_a_slot_that_lost_its_image(rig):
-    await cut_off(rig, before=1)
+async def test_a_former_choice_without_an_image_is_not_restored(rig):
+    await crash(rig, before=1)
     (rig.slots_root / "1" / "manifest.json").unlink()
     rig.activate_hook = rig.hook("activate", "exit 1")
     await (await rig.start()).resume()
     assert (rig.next(), rig.pending()) == (None, None)
 
 
-async def test_resume_on_a_broken_disk_leaves_the_note_for_the_next_start(rig, caplog):
-    await cut_off(rig)
+async def test_resume_on_a_broken_disk_leaves_the_record_for_the_next_start(rig, caplog):
+    await crash(rig)
     daemon = await rig.start()
     (rig.slots_root / ".boot.json.new").mkdir()
     await daemon.resume()
-    assert "cannot be settled" in caplog.text
+    assert "can be neither completed nor reverted" in caplog.text
     assert rig.pending() == {"slot": 2, "before": None}
 
 
 async def test_an_upgrade_waits_for_the_resume(rig, fifo, tmp_path):
     go = tmp_path / "go"
     os.mkfifo(go)
-    await cut_off(rig)
+    await crash(rig)
     rig.activate_hook = rig.hook("activate", f'[ "$SPSD_SLOT" = 1 ] || (echo > {fifo}; cat {go})')
     daemon = await rig.start()
     resuming = asyncio.create_task(daemon.resume())

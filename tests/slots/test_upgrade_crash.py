@@ -1,7 +1,7 @@
-"""An upgrade that is cut off at every step it takes on the disk, one after the other.
+"""An upgrade with a power cut or a disk fault at each of its steps on the disk, one at a time.
 
-A *cut* stops the world before or after the step: nothing of that life happens any more. A *fault*
-is a disk that refuses one step and works again. Afterwards a new life starts from what is left.
+A *cut* ends the run before or after the step: no later step of that run happens. A *fault* is an
+error of one step, after which the disk works again. Afterwards a new run starts from the disk.
 """
 
 import asyncio
@@ -16,34 +16,34 @@ import pytest
 from spsd.errors import FirmwareTestFailedError
 from spsd.failures import ApplianceError
 from spsd.slots.hooks import HookRunner
-from tests.slots.upgrading import Asked, Rig, make_rig
+from tests.slots.upgrading import RebootCounter, Rig, make_rig
 
 EFFECTS = ("symlink", "replace", "rename", "unlink", "fsync", "open")
 
 
 class Cut(BaseException):
-    """The power is gone."""
+    """The power has failed."""
 
 
-class World:
-    """Counts the effects of a life, and strikes at one of them."""
+class FaultInjector:
+    """Counts the steps of a run on the disk, and injects the power cut or fault at one of them."""
 
-    def __init__(self, strikes_at: int, how: str) -> None:
+    def __init__(self, fails_at: int, how: str) -> None:
         self.count = 0
-        self.strikes_at = strikes_at
+        self.fails_at = fails_at
         self.how = how
         self.trace: list[str] = []
-        self.struck = False
+        self.has_failed = False
 
     def enter(self, name: str) -> bool:
-        """Before an effect; true if the power goes right after it."""
-        if self.struck and self.how != "fault":
+        """Called before a step; True: the power fails right after it."""
+        if self.has_failed and self.how != "fault":
             raise Cut
         self.count += 1
         self.trace.append(name)
-        if self.count != self.strikes_at:
+        if self.count != self.fails_at:
             return False
-        self.struck = True
+        self.has_failed = True
         if self.how == "cut before":
             raise Cut
         if self.how == "fault":
@@ -56,25 +56,25 @@ class World:
         run = HookRunner.run
 
         async def hook(*args: Any) -> Any:
-            if self.struck and self.how != "fault":
+            if self.has_failed and self.how != "fault":
                 raise Cut
             self.trace.append("hook")
             return await run(*args)
 
         patch.setattr(HookRunner, "run", hook)
-        request = Asked.request
+        request = RebootCounter.request
 
-        def asked(this: Asked) -> None:
-            if self.struck and self.how != "fault":
+        def counted_request(this: RebootCounter) -> None:
+            if self.has_failed and self.how != "fault":
                 raise Cut
             self.trace.append("reboot")
             request(this)
 
-        patch.setattr(Asked, "request", asked)
+        patch.setattr(RebootCounter, "request", counted_request)
 
     def _around(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def effect(*args: Any, **kwargs: Any) -> Any:
-            # Only what is written beside the slots is a step; images are merely read.
+            # Only writes beside the slots are steps; images are only read.
             if not _writes(name, args):
                 return real(*args, **kwargs)
             after = self.enter(name)
@@ -100,19 +100,19 @@ def _writes(name: str, args: tuple[Any, ...]) -> bool:
             return any(part in str(args[0]) for part in ("next", "boot.json"))
 
 
-async def life(rig: Rig, strikes_at: int, how: str) -> World:
-    """Upgrade from slot 1, chosen before, to slot 2; the world may end in the middle."""
+async def interrupted_upgrade(rig: Rig, fails_at: int, how: str) -> FaultInjector:
+    """Upgrade from slot 1, the former choice, to slot 2, with the cut or fault."""
     daemon = await rig.start("boot-1")
-    world = World(strikes_at, how)
+    injector = FaultInjector(fails_at, how)
     with pytest.MonkeyPatch.context() as patch:
-        world.install(patch)
+        injector.install(patch)
         try:
             await daemon.upgrade(2, message=None, account="ann")
         except (Cut, FirmwareTestFailedError, ApplianceError):
             pass
         else:
-            assert world.how == "fault" or not world.struck
-    return world
+            assert injector.how == "fault" or not injector.has_failed
+    return injector
 
 
 async def afterwards(rig: Rig, ran: Path, *, good: bool) -> None:
@@ -123,9 +123,9 @@ async def afterwards(rig: Rig, ran: Path, *, good: bool) -> None:
     assert chosen in ("1", "2")
     if chosen == "2" and pending is None:
         assert good
-        assert runs > 0, "the choice stands although nothing was activated"
+        assert runs > 0, "the choice stands without an activation"
 
-    # In this boot slot 1 goes on running, whatever was chosen.
+    # In this boot slot 1 is still the running one, whichever is chosen.
     assert (await rig.start("boot-1")).slots.current == 1
     daemon = await rig.start("boot-2")
     assert daemon.slots.current == int(chosen)
@@ -136,7 +136,7 @@ async def afterwards(rig: Rig, ran: Path, *, good: bool) -> None:
     again = pending is not None and chosen == "2"
     assert after - runs == int(again)
     assert rig.next() == ("2" if chosen == "2" and good else "1")
-    # It is settled: the next upgrade works, and the slot it leaves can go.
+    # Nothing is pending: the next upgrade works.
     rig.activate_hook = ""
     await (await rig.start("boot-2")).upgrade(1, message=None, account="ann")
     assert rig.next() == "1"
@@ -147,21 +147,21 @@ async def afterwards(rig: Rig, ran: Path, *, good: bool) -> None:
 async def test_every_step(
     tmp_path: Path, tally: Callable[[str, int], None], how: str, *, good: bool
 ) -> None:
-    for strikes_at in itertools.count(1):
-        rig = await asyncio.to_thread(make_rig, tmp_path / str(strikes_at))
+    for fails_at in itertools.count(1):
+        rig = await asyncio.to_thread(make_rig, tmp_path / str(fails_at))
         first = await rig.start("boot-0", named=1)
         await first.upgrade(1, message=None, account="ann")
         ran = rig.root / "ran"
         rig.activate_hook = rig.hook("activate", f"echo run >> {ran}; exit {0 if good else 1}")
-        world = await life(rig, strikes_at, how)
+        injector = await interrupted_upgrade(rig, fails_at, how)
         await afterwards(rig, ran, good=good)
-        if not world.struck:
-            # As it is without a strike; every step of it had its turn.
-            note = ["unlink", "open", "fsync", "replace", "fsync"]
+        if not injector.has_failed:
+            # The run had no cut or fault: each of its steps has had one before.
+            record = ["unlink", "open", "fsync", "replace", "fsync"]
             link = ["unlink", "symlink", "replace", "fsync"]
             back = [] if good else link
             end = ["reboot"] if good else []
-            assert world.trace == [*note, *link, "hook", *back, *note, *end]
-            assert strikes_at == world.count + 1
-            tally("cuts and disk faults in the steps of an upgrade", world.count)
+            assert injector.trace == [*record, *link, "hook", *back, *record, *end]
+            assert fails_at == injector.count + 1
+            tally("cuts and disk faults in the steps of an upgrade", injector.count)
             return

@@ -1,4 +1,4 @@
-"""What a client sends, over the real disk: installed whole, or nothing is left."""
+"""Uploads over a real disk: the image is installed completely, or nothing is left."""
 
 import asyncio
 import dataclasses
@@ -28,7 +28,7 @@ PIECE = 64 * 1024
 
 
 class Body:
-    """Blocks of an upload; ``taken`` counts them, ``hang_at`` waits for ever before that one."""
+    """Blocks of an upload; ``taken`` counts them; before block ``hang_at`` it waits forever."""
 
     def __init__(self, content: bytes, *, hang_at: int | None = None) -> None:
         self._pieces = [content[at : at + PIECE] for at in range(0, len(content), PIECE)]
@@ -50,8 +50,14 @@ class Body:
 
 
 def uploads_of(bench, **changes) -> Uploads:
-    with_ = dataclasses.replace(bench.resources, **changes)
-    return Uploads(with_.staging, with_.slots, with_.inspector, bench.reservations, now=with_.now)
+    resources = dataclasses.replace(bench.resources, **changes)
+    return Uploads(
+        resources.staging,
+        resources.slots,
+        resources.inspector,
+        bench.reservations,
+        now=resources.now,
+    )
 
 
 async def receive(bench, content=None, *, length=None, expected=None, **changes):
@@ -127,7 +133,7 @@ async def test_the_slot_is_reserved_while_bytes_come(bench):
 
 
 @pytest.mark.parametrize("steps", range(1, 60))
-async def test_cancelled_anywhere_it_is_there_whole_or_not_at_all(bench, steps):
+async def test_a_cancelled_upload_is_installed_completely_or_not_at_all(bench, steps):
     upload = asyncio.create_task(receive(bench))
     for _ in range(steps):
         await asyncio.to_thread(lambda: None)
@@ -140,7 +146,7 @@ async def test_cancelled_anywhere_it_is_there_whole_or_not_at_all(bench, steps):
         assert await bench.resources.slots.intact(1)
 
 
-async def test_another_digest(bench):
+async def test_another_digest_is_refused(bench):
     expected = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(ChecksumMismatchError) as caught:
         await receive(bench, expected=expected)
@@ -152,14 +158,14 @@ async def test_another_digest(bench):
     await nothing_is_left(bench)
 
 
-async def test_what_is_no_image(bench):
+async def test_a_file_that_is_no_image_is_refused(bench):
     with pytest.raises(NotAnImageError, match="begins with 6e6f20") as caught:
         await receive(bench, b"no image" * 10_000)
     assert caught.value.details["bytes"] == 80_000
     await nothing_is_left(bench)
 
 
-async def test_no_bytes(bench):
+async def test_an_empty_body_is_refused(bench):
     with pytest.raises(IncompleteRequestBodyError) as caught:
         await receive(bench, b"")
     assert caught.value.details == {"field": "firmware"}
@@ -167,7 +173,7 @@ async def test_no_bytes(bench):
 
 
 class LittleRoom(StagingDirectory):
-    """Says that so many bytes are free beyond the spare ones, less what is written."""
+    """Reports ``room`` free bytes beyond the spare bytes, minus the written ones."""
 
     room = 2 * PIECE
 
@@ -180,11 +186,11 @@ class LittleRoom(StagingDirectory):
 
 
 def little_room(bench) -> LittleRoom:
-    # Few blocks wait to be written: with small ones most of the body is on disk when looked at.
+    # Small blocks: few bytes wait to be written when the free space is read.
     return LittleRoom(bench.root / "staging", boot="this", block=PIECE)
 
 
-async def test_what_is_known_not_to_fit_is_not_begun(bench):
+async def test_an_upload_known_to_be_too_large_is_not_begun(bench):
     body = Body(bench.content)
     with pytest.raises(InsufficientStorageError) as caught:
         await uploads_of(bench, staging=little_room(bench)).receive(
@@ -195,14 +201,14 @@ async def test_what_is_known_not_to_fit_is_not_begun(bench):
     await nothing_is_left(bench)
 
 
-async def test_what_turns_out_not_to_fit_ends_before_the_disk_is_full(bench):
+async def test_an_upload_that_becomes_too_large_ends_before_the_disk_is_full(bench):
     with pytest.raises(InsufficientStorageError):
         await receive(bench, bytes(40 * PIECE), staging=little_room(bench))
     await nothing_is_left(bench)
 
 
 class RoomUntilItIsWritten(StagingDirectory):
-    """Somebody else takes the room between the look and the write."""
+    """Another program fills the disk between the check and the write."""
 
     async def room_beyond(self, length: int) -> int:
         return 2 * SPARE_BYTES
@@ -214,7 +220,7 @@ def full_disk(tmp_path):
         yield disk
 
 
-async def test_a_full_disk(bench, full_disk):
+async def test_a_full_disk_is_an_error_and_leaves_nothing(bench, full_disk):
     staging = RoomUntilItIsWritten(full_disk, boot="this")
     with pytest.raises(InsufficientStorageError, match="became full"):
         await receive(bench, bytes(40 * PIECE), staging=staging)
@@ -222,7 +228,7 @@ async def test_a_full_disk(bench, full_disk):
     await nothing_is_left(bench)
 
 
-async def test_a_slot_that_somebody_fills_by_hand(bench):
+async def test_a_slot_that_is_filled_by_hand_is_an_error(bench):
     filled = bench.root / "slots" / "1"
 
     class FilledMeanwhile(type(bench.resources.inspector)):

@@ -1,4 +1,4 @@
-"""Two real images in two of three real slots, real hooks, and all that an upgrade needs."""
+"""An appliance for upgrades: two real images in two of three slots, and real hooks."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ VERSIONS = {1: "1.0.0", 2: "2.0.0"}
 
 
 @dataclass
-class Asked:
-    """In place of the reboot: how often it was asked for."""
+class RebootCounter:
+    """Counts the requests for a reboot, instead of a reboot."""
 
     times: int = 0
 
@@ -33,7 +33,7 @@ class Asked:
 
 @dataclass
 class Rig:
-    """One appliance: ``root`` stays, everything else is made anew by each start."""
+    """One appliance: ``root`` is permanent, each start makes everything else again."""
 
     root: Path
     limit_s: float = 20
@@ -41,14 +41,14 @@ class Rig:
     accept_any: bool = False
     test_hooks: list[str] = field(default_factory=list)
     activate_hook: str = ""
-    reboot: Asked = field(default_factory=Asked)
+    reboot: RebootCounter = field(default_factory=RebootCounter)
 
     @property
     def slots_root(self) -> Path:
         return self.root / "slots"
 
     async def start(self, boot_id: str = "boot-1", named: int | None = None) -> Upgrade:
-        """As the daemon does when it starts, without the resume."""
+        """What the daemon makes at its start, without the resume."""
         store = SlotDirectory(self.slots_root, self.root / "staging", count=3)
         choice = await open_boot_choice(self.slots_root, boot_id=boot_id, named=named)
         return Upgrade(
@@ -87,7 +87,7 @@ class Rig:
         return msgspec.json.decode((self.slots_root / "boot.json").read_bytes())["pending"]
 
     def next_is_whole(self) -> bool:
-        """The promise: absent, or the name of a slot with a manifest and an image."""
+        """Whether ``next`` is absent, or names a slot with a manifest and an image."""
         target = self.slots_root / "next"
         if not target.is_symlink():
             return True

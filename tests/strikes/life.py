@@ -34,7 +34,7 @@ from spsd.transfer.http.origin import Limits as OriginLimits
 from spsd.transfer.http.origin import open_origin
 from spsd.transfer.http.tls import Trust
 from testbed.daemons import APPLIANCE, settings
-from tests.slots.upgrading import Asked
+from tests.slots.upgrading import RebootCounter
 from tests.strikes.pieces import Gate, Piecemeal
 from tests.strikes.steps import Killed, Stepped, Steps, Strike, leaves
 
@@ -89,7 +89,7 @@ class Life:
         self.place = place
         self.steps = steps
         self.rows = jobs
-        self.reboot = Asked()
+        self.reboot = RebootCounter()
         self.failures: list[BaseException] = []
         self.answers: list[object] = []
         self.gate = Gate(self.news)

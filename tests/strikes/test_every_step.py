@@ -77,9 +77,9 @@ async def struck(place: Place, scenario: Scenario, steps: Steps) -> None:
         assert is_thrown(error, steps) or isinstance(error, RequestError), repr(error)
 
 
-TIDIED_LATER = ("staging.discard", "jobs.remove", "jobs.wanted")
+TIDIED_LATER = ("staging.discard", "jobs.remove", "jobs.resumable_digests")
 """If these fail, a partial file may stay until the next start."""
-ENDS_THE_DAEMON = ("slots.slots", "slots.tidy", "staging.keys")
+ENDS_THE_DAEMON = ("slots.slots", "slots.remove_leftovers", "staging.keys")
 """Without a list of what is there nothing can go on; SQLite is the other."""
 
 

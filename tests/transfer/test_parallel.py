@@ -240,7 +240,7 @@ async def test_a_stop_keeps_a_plain_prefix(bench, hung):
     async with Origin({PATH: bench.content}, acts, always=Hang(9000)) as origin:
         async with under_way(bench, origin) as (job, _):
             await origin.asked(4)
-            await until(lambda: bench.resources.board.of(job).done >= SPLITTING.sample + 9000)
+            await until(lambda: bench.resources.board.latest(job).done >= SPLITTING.sample + 9000)
         [name] = bench.partials()
         prefix = (bench.root / "staging" / name / "image").read_bytes()
         assert bench.content.startswith(prefix)

@@ -157,7 +157,7 @@ async def test_a_slot_without_a_manifest_is_shown_and_can_be_emptied(
 
 async def test_images_deleted_before_a_power_cut_are_freed(api: Api, filled: Path) -> None:
     (filled / "2").rename(filled / ".trash-of-yesterday")
-    await api.store.tidy()
+    await api.store.remove_leftovers()
     assert slots_in(filled) == ["1"]
 
 

@@ -142,7 +142,7 @@ async def test_hundreds_of_waiting_clients_cause_no_database_reads(api: Api, tal
         tasks = [await waiting(api, session.get(url), n + 1) for n in range(200)]
         reads = api.database.reads
         other = await api.jobs.move(other, other.start(1, now=2))
-        before = api.feed.revisions.of(JobKey("b"))
+        before = api.feed.revisions.current(JobKey("b"))
         api.board.post(other.key, Progress(5, 9))
         await api.feed.revisions.wait(before, JobKey("b"))
         assert api.database.reads == reads, "a transition of another download caused a read"

@@ -63,15 +63,15 @@ MUTANTS = (
     Mutant(
         "the UPDATE does not look at the state",
         JOBS,
-        "key = :key AND state = :seen_state AND attempt = :seen_attempt\nRETURNING",
-        "key = :key AND attempt = :seen_attempt\nRETURNING",
+        "key = :key AND state = :guard_state AND attempt = :guard_attempt\nRETURNING",
+        "key = :key AND attempt = :guard_attempt\nRETURNING",
         (*OF_JOBS, "tests/jobs/test_scheduler.py"),
     ),
     Mutant(
         "the UPDATE does not look at the attempt",
         JOBS,
-        "AND state = :seen_state AND attempt = :seen_attempt\nRETURNING",
-        "AND state = :seen_state\nRETURNING",
+        "AND state = :guard_state AND attempt = :guard_attempt\nRETURNING",
+        "AND state = :guard_state\nRETURNING",
         (*OF_JOBS, "tests/jobs/test_scheduler.py"),
     ),
     Mutant(
@@ -111,9 +111,9 @@ MUTANTS = (
         OF_RECOVERY,
     ),
     Mutant(
-        "recovery leaves the partials that nobody wants",
+        "recovery leaves the partial files that no job can use",
         RECOVERY,
-        "if key not in wanted:",
+        "if key not in resumable:",
         "if key in ():",
         OF_RECOVERY,
     ),

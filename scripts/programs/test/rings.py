@@ -48,7 +48,7 @@ RINGS = (
             "tests/strikes/test_every_step.py::test_every_step",
             "tests/strikes/test_every_step.py::test_what_fails_for_ever_keeps_no_daemon_from_running",
             "tests/strikes/test_sequences.py::test_random_origins",
-            "tests/jobs/test_mirrors.py::test_whatever_they_do_it_ends_and_only_the_right_bytes_are_installed",
+            "tests/jobs/test_mirrors.py::test_many_scripts_end_with_the_right_bytes_or_a_failure",
             "tests/daemon/test_machine.py",
             "tests/daemon/test_soak.py",
             "tests/daemon/test_scale.py::test_a_kill_among_a_thousand_jobs_loses_none",

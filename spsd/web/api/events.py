@@ -153,7 +153,9 @@ async def stream_all(
         # Step 2: the position of a client that reconnects (HTML standard, section 9.2.4).
         position = parse_position(request.headers.get(LAST_ID, ""), life=feed.revisions.life)
         missed = (
-            None if position is None else await feed.since(position.transition, position.removals)
+            None
+            if position is None
+            else await feed.changes_since(position.transition, position.removals)
         )
         if position is None or missed is None:
             # Step 3: the snapshot. Its position is read before it, so a change may be sent again.
@@ -191,7 +193,7 @@ def _reject_query(request: web.Request) -> None:
 
 
 async def _current_position(feed: Feed) -> EventPosition:
-    transition, removals = await feed.now()
+    transition, removals = await feed.position()
     return EventPosition(feed.revisions.life, removals, transition)
 
 

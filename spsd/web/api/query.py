@@ -167,13 +167,13 @@ async def wait_for_change(request: web.Request, key: JobKey | None = None) -> Re
     seconds = wait_seconds(request)
     if seconds and not request.app[FEED].full:
         since = _single_value(request.query, "since") or _client_revision(request)
-        known = since or revisions.of(key)
+        known = since or revisions.current(key)
         loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds) as limit:
                 with when_lost(request, lambda: limit.reschedule(loop.time())):
                     await revisions.wait(known, key)
-    return revisions.of(key)
+    return revisions.current(key)
 
 
 def not_modified(request: web.Request, revision: Revision) -> web.Response | None:
