@@ -27,7 +27,7 @@ async def test_while_downloading(act: Act, tmp_path: Path) -> None:
     payload = bytes(200_000)
     async with Origin({"/a": payload}, acts=[act]) as origin, running(tmp_path) as daemon:
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await cancel(daemon, key)
         assert daemon.staged() == []
         assert daemon.filled() == []
@@ -78,7 +78,7 @@ async def test_while_queued_and_while_the_first_of_one_digest_runs(tmp_path: Pat
     ):
         running_key = await daemon.submit(origin.url("/a"), digest)
         queued_key = await daemon.submit(origin.url("/a"), digest)
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await cancel(daemon, queued_key)
         assert daemon.staged() == [digest], "the running job keeps its partial"
         await cancel(daemon, running_key)

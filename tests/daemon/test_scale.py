@@ -45,7 +45,7 @@ async def test_a_thousand_jobs_and_a_crash_in_the_middle(tmp_path: Path) -> None
 
         keys = await asyncio.gather(*(submit(number) for number in range(1000)))
         assert len(set(keys)) == 1000
-        await origin.asked(300)
+        await origin.wait_for_requests(300)
         await daemon.kill()
         requested_before = len(origin.requests)
         assert requested_before < 1000

@@ -83,9 +83,9 @@ def test_the_script_and_the_objects_can_change_on_the_way(hostile_origin: Serve)
     request = urllib.request.Request(origin.url("/a"), headers={"Range": "bytes=2-"})
     with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.read()) == (200, b"after")
-    origin.wait_asked(2, timeout_s=10)
+    origin.wait_for_requests(2, timeout_s=10)
     with pytest.raises(TimeoutError):
-        origin.wait_asked(3, timeout_s=0.05)
+        origin.wait_for_requests(3, timeout_s=0.05)
 
 
 def test_it_ends_with_a_client_hanging_and_leaves_no_thread() -> None:
@@ -94,7 +94,7 @@ def test_it_ends_with_a_client_hanging_and_leaves_no_thread() -> None:
         port = int(origin.url("/").split(":")[2].strip("/"))
         client = socket.create_connection(("127.0.0.1", port))
         client.sendall(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
-        origin.wait_asked(1, timeout_s=10)
+        origin.wait_for_requests(1, timeout_s=10)
     with client:
         while client.recv(1000):
             pass

@@ -1,16 +1,16 @@
-"""What the origin remembers of a request."""
+"""What the origin records of each request."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Asked:
-    """One request and what became of it.
+class RequestRecord:
+    """One request and the outcome of its response.
 
-    A connection that was refused counts as a request of which nothing is known: no method, no path,
-    no status. `status` is None until a reply has been begun. `sent` counts body bytes as they leave
-    for the socket, without the framing of chunks; it may run ahead of what the kernel has taken by
-    one block, never lag behind.
+    A connection that was refused is recorded as a request without method, path and status.
+    ``status`` is None until the origin begins to send a response. ``sent`` counts body bytes,
+    without the framing of chunks. Bytes are counted just before they are passed to the socket:
+    ``sent`` may be ahead of what the kernel has taken by one block, and is never behind it.
     """
 
     method: str = ""
@@ -21,12 +21,12 @@ class Asked:
 
     @property
     def range(self) -> str | None:
-        """Return the Range field as it came."""
+        """Return the value of the Range field, unchanged; None if there is none."""
         return self.headers.get("range")
 
     @property
     def if_range(self) -> str | None:
-        """Return the If-Range field as it came."""
+        """Return the value of the If-Range field, unchanged; None if there is none."""
         return self.headers.get("if-range")
 
     def __str__(self) -> str:
@@ -41,8 +41,8 @@ class Asked:
         status = "no reply" if self.status is None else str(self.status)
         return f"{self.method} {self.path}{''.join(conditions)}: {status}, {self.sent} bytes sent"
 
-    def record(self) -> dict[str, str | int | None]:
-        """Return what a log tells of the request."""
+    def as_dict(self) -> dict[str, str | int | None]:
+        """Return the members of the request's JSON object in the log."""
         return {
             "method": self.method,
             "path": self.path,

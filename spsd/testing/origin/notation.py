@@ -1,4 +1,4 @@
-"""Acts as text, for a command line: `cut-after:1000`, `status:503:2`, `redirect:http://a.test/b`."""
+"""The text form of acts: `cut-after:1000`, `status:503:2`, `redirect:http://a.test/b`."""
 
 import re
 from collections.abc import Callable
@@ -10,23 +10,23 @@ from spsd.testing.origin.acts import ACTS, Act
 
 RULES: Final = """\
 An act is NAME[:ARGUMENT...]. Arguments go in order or as name=value. An argument that is text
-(a location, a page, a Retry-After date) takes all that is left, colons included, so it comes
+(a location, a page, a Retry-After date) takes the rest with its colons, so it must be the
 last: redirect:http://h:80/x, redirect:code=307:http://h:80/x. Bytes are percent-decoded:
 status:503:2:try%20later. A switch is true or false: cut-after:1000:true."""
 
 _TEXTUAL: Final = (str, int | str | None)
 
 
-def parse(text: str) -> Act:
-    """Return the act spelled so.
+def parse_act(text: str) -> Act:
+    """Return the act that the text names; `RULES` describes the form.
 
     Raises:
-        ValueError: There is no such act, or its arguments are not those it takes.
+        ValueError: There is no such act, or the arguments do not fit it.
     """
     name, colon, rest = text.partition(":")
     kind = _BY_NAME.get(name)
     if kind is None:
-        raise ValueError(f"there is no act {name!r}")
+        raise ValueError(f"unknown act {name!r}")
     hints = get_type_hints(kind)
     given: dict[str, object] = {}
     while colon:
@@ -45,8 +45,8 @@ def parse(text: str) -> Act:
         raise ValueError(f"{usage(kind)} needs its arguments") from error
 
 
-def spell(act: Act) -> str:
-    """Return a text that `parse` turns into an equal act."""
+def format_act(act: Act) -> str:
+    """Return a text that `parse_act` turns into an equal act."""
     hints = get_type_hints(type(act))
     words: list[str] = []
     last: list[str] = []
@@ -55,7 +55,7 @@ def spell(act: Act) -> str:
         if value == field.default:
             continue
         word = _word(value)
-        # Text may begin like an argument by name, and then only its own name shows that it is text.
+        # Text that begins like a named argument needs its own name in front.
         clash = isinstance(value, str) and _kebab(value.partition("=")[0]) in map(_kebab, hints)
         if clash or _is_optional(field):
             word = f"{_kebab(field.name)}={word}"
@@ -64,7 +64,7 @@ def spell(act: Act) -> str:
 
 
 def usage(kind: type[Act]) -> str:
-    """Return the spelling of this act with its arguments as placeholders."""
+    """Return the text form of this act with placeholders as arguments; optional ones in []."""
     text = _name(kind)
     for field in fields(kind):
         placeholder = f":{_kebab(field.name).upper()}"
@@ -73,14 +73,14 @@ def usage(kind: type[Act]) -> str:
 
 
 def glossary() -> str:
-    """Return one line per act: how it is spelled and what it does."""
+    """Return one line per act: its text form and what it does."""
     return "\n".join(f"  {usage(kind):<42}  {kind.__doc__}" for kind in ACTS)
 
 
 def _addressed(
     hints: dict[str, object], given: dict[str, object], rest: str
 ) -> tuple[str | None, str]:
-    """Return the argument the text goes on with, and the text without its name."""
+    """Return the next argument's field and the text without its name; None if none is left."""
     named = re.match(r"([a-z][a-z_-]*)=", rest)
     if named is not None and (field := named[1].replace("-", "_")) in hints:
         return field, rest[named.end() :]
