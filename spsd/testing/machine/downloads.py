@@ -106,8 +106,8 @@ class Downloads(ServerMachine):
         return key
 
     @_UP
-    @rule(wrong=strategies.wrong_fetch_bodies())
-    def ask_for_what_is_wrong(self, wrong: strategies.Wrong) -> None:
+    @rule(wrong=strategies.invalid_fetch_bodies())
+    def ask_for_what_is_wrong(self, wrong: strategies.InvalidBody) -> None:
         """Refused, and the member is named; and what is not there is not there."""
         answer = self.ask("POST", FETCH, json_body=wrong.body)
         must(answer.status == 400, f"{wrong}: {answer.status}")
