@@ -28,7 +28,7 @@ RINGS = (
             DAEMON,
             "tests/client/test_spsctl.py",
             "tests/testing/test_daemon.py",
-            "tests/testing/test_plugin.py::test_the_examples_of_the_document_run",
+            "tests/testing/test_plugin.py::test_examples_of_the_document_run",
         ),
     ),
     Ring(
@@ -115,7 +115,7 @@ RINGS = (
 )
 SMOKE = (
     # It starts, and says so; who may talk to it; a fetch, a cancel, a crash, a reboot, a stop.
-    "tests/testing/test_plugin.py::test_the_examples_of_the_document_run[test_my_server]",
+    "tests/testing/test_plugin.py::test_examples_of_the_document_run[test_my_server]",
     "tests/daemon/test_service.py",
     "tests/daemon/test_session.py",
     "tests/daemon/test_public_client.py",
