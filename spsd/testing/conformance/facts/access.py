@@ -1,11 +1,11 @@
-"""What a stranger gets, and a user who may not."""
+"""Facts about requests without a session, and with a user who lacks a permission."""
 
 import secrets
 
 from spsd.testing.client import Answer
-from spsd.testing.conformance import reading
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken, NotTried
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
-from spsd.testing.conformance.reading import Broken, NotTried
 from spsd.testing.conformance.target import FETCH, SLOTS, Target
 
 METHODS = "/api/authentication/login_methods"
@@ -13,8 +13,8 @@ TYPES = "/api/authentication/types"
 FACTS = Facts(Section.AUTHENTICATION, "auth")
 
 
-def _stranger(target: Target, path: str) -> Answer:
-    return target.once(f"stranger {path}", lambda: target.stranger().call("GET", path))
+def _anonymous_get(target: Target, path: str) -> Answer:
+    return target.once(f"stranger {path}", lambda: target.anonymous().call("GET", path))
 
 
 @FACTS.fact(
@@ -22,7 +22,7 @@ def _stranger(target: Target, path: str) -> Answer:
 )
 def _(target: Target) -> None:
     for path in (FETCH, SLOTS, "/api/firmware", "/api/user_info", "/api/health_status"):
-        reading.status(_stranger(target, path), 401)
+        checks.status(_anonymous_get(target, path), 401)
 
 
 @FACTS.fact(
@@ -33,33 +33,35 @@ def _(target: Target) -> None:
 )
 def _(target: Target) -> None:
     body = {"url": "http://192.0.2.1/image.iso", "checksum": {"sha256": "0" * 64}}
-    reading.status(target.stranger().call("POST", FETCH, json_body=body), 401)
+    checks.status(target.anonymous().call("POST", FETCH, json_body=body), 401)
 
 
 @FACTS.fact(
     "401.stale-cookie", Mark.DOCUMENTED, Need.NOTHING, "A cookie of no session counts as none: 401."
 )
 def _(target: Target) -> None:
-    client = target.stranger()
+    client = target.anonymous()
     client.cookie = f"session_id={secrets.token_hex(20)}"
-    reading.status(client.call("GET", FETCH), 401)
+    checks.status(client.call("GET", FETCH), 401)
 
 
 @FACTS.fact(
     "401.details", Mark.DOCUMENTED, Need.NOTHING, "The details of a 401 hold the path asked for."
 )
 def _(target: Target) -> None:
-    _holds_path(_stranger(target, FETCH), 401, FETCH)
+    _holds_path(_anonymous_get(target, FETCH), 401, FETCH)
 
 
 @FACTS.fact("401.type", Mark.OURS, Need.NOTHING, "The type of a 401 is `Unauthenticated`.")
 def _(target: Target) -> None:
-    reading.is_error(_stranger(target, FETCH), "Unauthenticated")
+    checks.error_is(_anonymous_get(target, FETCH), "Unauthenticated")
 
 
 @FACTS.fact("401.resource", Mark.OURS, Need.NOTHING, "The path is in `details.resource`.")
 def _(target: Target) -> None:
-    reading.is_at(reading.document(_stranger(target, FETCH)), "error.details.resource", FETCH)
+    checks.member_is(
+        checks.document(_anonymous_get(target, FETCH)), "error.details.resource", FETCH
+    )
 
 
 def _forbidden(target: Target) -> Answer:
@@ -76,7 +78,7 @@ def _forbidden(target: Target) -> Answer:
     "Who is logged in but not allowed to is answered with 403.",
 )
 def _(target: Target) -> None:
-    reading.status(_forbidden(target), 403)
+    checks.status(_forbidden(target), 403)
 
 
 @FACTS.fact(
@@ -88,14 +90,14 @@ def _(target: Target) -> None:
 
 @FACTS.fact("403.type", Mark.OURS, Need.LIMITED, "The type of a 403 is `Unauthorized`.")
 def _(target: Target) -> None:
-    reading.is_error(_forbidden(target), "Unauthorized")
+    checks.error_is(_forbidden(target), "Unauthorized")
 
 
 def _holds_path(answer: Answer, status: int, path: str) -> None:
-    reading.status(answer, status)
-    details = reading.mapping(reading.at(reading.document(answer), "error.details"), "details")
-    if path not in reading.strings(details):
-        raise Broken(f"details do not hold {path}: {reading.shown(details)}")
+    checks.status(answer, status)
+    details = checks.mapping(checks.member(checks.document(answer), "error.details"), "details")
+    if path not in checks.strings(details):
+        raise Broken(f"details do not hold {path}: {checks.brief(details)}")
 
 
 @FACTS.fact(
@@ -105,20 +107,20 @@ def _holds_path(answer: Answer, status: int, path: str) -> None:
     "A stranger may see how to log in, at `login_methods` or in older versions at `types`.",
 )
 def _(target: Target) -> None:
-    answer, name = _stranger(target, METHODS), "login_methods"
+    answer, name = _anonymous_get(target, METHODS), "login_methods"
     if answer.status != 200:
-        answer, name = _stranger(target, TYPES), "types"
-    reading.status(answer, 200)
-    reading.at(reading.document(answer), name)
+        answer, name = _anonymous_get(target, TYPES), "types"
+    checks.status(answer, 200)
+    checks.member(checks.document(answer), name)
 
 
 @FACTS.fact(
     "methods.list", Mark.CLIENT, Need.NOTHING, "`login_methods` is a list at the top of the answer."
 )
 def _(target: Target) -> None:
-    answer = _stranger(target, METHODS)
-    reading.status(answer, 200)
-    reading.array(reading.at(reading.document(answer), "login_methods"), "login_methods")
+    answer = _anonymous_get(target, METHODS)
+    checks.status(answer, 200)
+    checks.array(checks.member(checks.document(answer), "login_methods"), "login_methods")
 
 
 @FACTS.fact(
@@ -129,10 +131,10 @@ def _(target: Target) -> None:
     since="6.0",
 )
 def _(target: Target) -> None:
-    answer = _stranger(target, TYPES)
-    if answer.status in (401, 404) and _stranger(target, METHODS).status == 200:
+    answer = _anonymous_get(target, TYPES)
+    if answer.status in (401, 404) and _anonymous_get(target, METHODS).status == 200:
         raise NotTried("this server has the newer login_methods only")
-    reading.status(answer, 200)
-    types = reading.array(reading.at(reading.document(answer), "types"), "types")
-    if not types or any(one not in ("basic", "x509") for one in types):
-        raise Broken(f"types: {reading.shown(types)}")
+    checks.status(answer, 200)
+    types = checks.array(checks.member(checks.document(answer), "types"), "types")
+    if not types or any(name not in ("basic", "x509") for name in types):
+        raise Broken(f"types: {checks.brief(types)}")

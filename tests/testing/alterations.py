@@ -1,12 +1,13 @@
-"""For every fact a server that is right in all but this."""
+"""For each fact, alterations of a server's responses that break this fact."""
 
 import json
 
-from tests.testing.spoiling import (
+from tests.testing.proxy import (
+    Alteration,
     Change,
     Exchange,
-    Spoil,
-    asking,
+    alter,
+    alter_request,
     content,
     cookie,
     drop,
@@ -14,7 +15,6 @@ from tests.testing.spoiling import (
     put,
     replaced,
     request_replaced,
-    spoil,
     status,
 )
 
@@ -28,60 +28,60 @@ METHODS, TYPES = f"{LOG_IN}/login_methods", f"{LOG_IN}/types"
 ACCEPTED = '{"key": "6d0b4c0e-8f0e-4c4b-9d6a-3a1f0e5b7c21", "meta": {}}'
 
 
-def get(path: str, *changes: object) -> Spoil:
-    return spoil("GET", path, *changes)
+def get(path: str, *changes: object) -> Alteration:
+    return alter("GET", path, *changes)
 
 
-def post(path: str, *changes: object) -> Spoil:
-    return spoil("POST", path, *changes)
+def post(path: str, *changes: object) -> Alteration:
+    return alter("POST", path, *changes)
 
 
-def delete(path: str, *changes: object) -> Spoil:
-    return spoil("DELETE", path, *changes)
+def delete(path: str, *changes: object) -> Alteration:
+    return alter("DELETE", path, *changes)
 
 
-def everywhere(*changes: object) -> tuple[Spoil, ...]:
-    """In a download by itself, and in the list."""
+def everywhere(*changes: object) -> tuple[Alteration, ...]:
+    """Alter a download by itself, and in the list."""
     return get(JOB, *changes), get(FETCH, *changes)
 
 
-def full(exchange: Exchange) -> None:
-    """As soon as there is one byte, all are said to be there."""
-    document = json.loads(exchange.answer)
+def all_bytes_downloaded(exchange: Exchange) -> None:
+    """Report all bytes as downloaded as soon as one byte is."""
+    document = json.loads(exchange.response_content)
     body = document.get("body", {})
     if body.get("bytes_downloaded"):
         body["bytes_downloaded"] = body["bytes_total"]
-    exchange.answer = json.dumps(document).encode()
+    exchange.response_content = json.dumps(document).encode()
 
 
-def backwards(exchange: Exchange) -> None:
-    document = json.loads(exchange.answer)
+def reversed_items(exchange: Exchange) -> None:
+    document = json.loads(exchange.response_content)
     document["items"].reverse()
-    exchange.answer = json.dumps(document).encode()
+    exchange.response_content = json.dumps(document).encode()
 
 
-def echoing() -> tuple[Spoil, ...]:
-    """A download shows the checksum that was asked for last."""
+def echo_checksum() -> tuple[Alteration, ...]:
+    """Show in each download the checksum of the last submission."""
     digests = []
 
     def note(exchange: Exchange) -> None:
-        digests.append(json.loads(exchange.content)["checksum"]["sha256"])
+        digests.append(json.loads(exchange.request_content)["checksum"]["sha256"])
 
     def show(exchange: Exchange) -> None:
         put("body.checksum", {"sha256": digests[-1]})(exchange)
 
-    return asking("POST", FETCH, note), get(JOB, show)
+    return alter_request("POST", FETCH, note), get(JOB, show)
 
 
-def after(method: str, pattern: str, where: str, *changes: Change) -> tuple[Spoil, ...]:
-    """GET of `where` is spoiled once there has been such a request."""
-    seen: list[Exchange] = []
+def later(method: str, pattern: str, where: str, *changes: Change) -> tuple[Alteration, ...]:
+    """Alter GET of `where` once there has been a request that matches."""
+    requests: list[Exchange] = []
 
-    def late(exchange: Exchange) -> None:
-        for change in changes if seen else ():
+    def change_later(exchange: Exchange) -> None:
+        for change in changes if requests else ():
             change(exchange)
 
-    return spoil(method, pattern, seen.append), get(where, late)
+    return alter(method, pattern, requests.append), get(where, change_later)
 
 
 _TRANSPORT = {
@@ -144,7 +144,7 @@ _INFO = {
     "info.logged-in": get(INFO, drop("body.config_hash")),
     "info.firmware-version": get(INFO, put("body.firmware_version", "0.0.0")),
     "info.remaining-seconds": get(INFO, put("meta.remaining_seconds", "1200")),
-    "info.user.name": get(USER, put("user.name", "somebody")),
+    "info.user.name": get(USER, put("user.name", "another")),
     "info.user.endpoints": get(USER, put("endpoints.0.methods", "GET")),
     "info.user.aliases": get("/api/userinfo", status(404)),
     "info.health.numbers": get(HEALTH, put("health_status.load5", "0.1")),
@@ -158,7 +158,7 @@ _ERRORS = {
     "errors.details": get(f"{FETCH}/.*", put("error.details", None)),
     "errors.meta": get(f"{FETCH}/.*", drop("meta")),
     "errors.unknown-key": get("/api/no-such-path", status(400)),
-    "errors.wrong-method": spoil("PUT", FETCH, header("Allow", None)),
+    "errors.wrong-method": alter("PUT", FETCH, header("Allow", None)),
     "errors.checksum-required": post(FETCH, status(202), content(ACCEPTED)),
     "errors.url-required": post(FETCH, status(202), content(ACCEPTED)),
     "errors.incomplete": post(FETCH, put("error.type", "Incomplete")),
@@ -183,16 +183,16 @@ _FETCH = {
     "fetch.list.holds": get(FETCH, put("items", [])),
     "fetch.list.item": get(FETCH, put("items.*.created", 0)),
     "fetch.list.item-meta": get(FETCH, put("items.*.meta.parent", FETCH)),
-    "fetch.list.order": get(FETCH, backwards),
+    "fetch.list.order": get(FETCH, reversed_items),
     "fetch.get.shape": get(JOB, drop("key")),
     "fetch.get.meta": get(JOB, put("meta.parent", FIRMWARE)),
     "fetch.get.as-listed": get(FETCH, put("items.*.body.bytes_total", 7)),
     "fetch.body.keys": everywhere(put("body.percent", 3), put("items.*.body.percent", 3)),
-    "fetch.body.no-checksum": echoing(),
+    "fetch.body.no-checksum": echo_checksum(),
     "fetch.body.url": get(JOB, put("body.url", "http://a.example/")),
     "fetch.body.bytes": get(JOB, put("body.bytes_total", None)),
     "fetch.body.start-time": get(JOB, replaced("+00:00", "Z")),
-    "fetch.untrusted": asking("POST", FETCH, request_replaced("https:", "http:")),
+    "fetch.untrusted": alter_request("POST", FETCH, request_replaced("https:", "http:")),
 }
 _JOBS = {
     "job.queued": get(JOB, replaced('"queued"', '"waiting"')),
@@ -204,7 +204,7 @@ _JOBS = {
     "job.running.nulls": get(JOB, put("body.slot_id", 4)),
     "job.running.start": get(JOB, put("body.start_time", None)),
     "job.running.total": get(JOB, put("body.bytes_total", 0)),
-    "job.running.bytes": get(JOB, full),
+    "job.running.bytes": get(JOB, all_bytes_downloaded),
     "job.running.delete": delete(JOB, status(409)),
     "job.cancelled.delete": delete(JOB, status(404)),
     "job.cancelled.body": get(JOB, put("body.error", "cancelled")),
@@ -286,8 +286,8 @@ _UPGRADE = {
     "upgrade.kept.409": delete(SLOT, status(400)),
 }
 
-SPOILS: dict[str, tuple[Spoil, ...]] = {
-    name: one if isinstance(one, tuple) else (one,)
+ALTERATIONS: dict[str, tuple[Alteration, ...]] = {
+    name: altered if isinstance(altered, tuple) else (altered,)
     for section in (
         _TRANSPORT,
         _AUTH,
@@ -301,7 +301,7 @@ SPOILS: dict[str, tuple[Spoil, ...]] = {
         _TEST,
         _UPGRADE,
     )
-    for name, one in section.items()
+    for name, altered in section.items()
 }
 
 _FULL = {
@@ -314,22 +314,25 @@ _FULL = {
 STILL_THERE = (
     '{"key": "k", "meta": {}, "body": {"status": "cancelled", "error": null, "slot_id": null}}'
 )
-LATE: list[tuple[str, tuple[Spoil, ...]]] = [
-    ("test.dry", after("POST", TEST, SLOTS, put("meta.slot_after_reboot", f"{SLOTS}/9"))),
-    ("job.finished.record", after("DELETE", SLOT, JOB, put("body.slot_id", None))),
-    ("job.finished.unchosen", after("POST", FETCH, SLOTS, put("meta.slot_after_reboot", "/9"))),
-    ("job.finished.delete", after("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
-    ("job.failed.delete", after("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
-    ("job.cancelled.delete", after("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
-    ("job.queued.delete", after("DELETE", JOB, JOB, replaced("cancelled", "queued"))),
-    ("job.running.delete", after("DELETE", JOB, JOB, replaced("cancelled", "failed"))),
-    ("slots.delete", after("DELETE", SLOT, SLOTS, put("items.*.body", _FULL))),
-    ("slots.failed-takes-none", after("POST", FETCH, SLOTS, put("items.3.body", _FULL))),
-    ("upgrade.kept", after("DELETE", SLOT, SLOTS, put("items.*.body", {}))),
-    ("upload.form", after("POST", UPLOAD, SLOTS, put("items.*.body", {}))),
+LATE_ALTERATIONS: list[tuple[str, tuple[Alteration, ...]]] = [
+    ("test.dry", later("POST", TEST, SLOTS, put("meta.slot_after_reboot", f"{SLOTS}/9"))),
+    ("job.finished.record", later("DELETE", SLOT, JOB, put("body.slot_id", None))),
+    (
+        "job.finished.unchosen",
+        later("POST", FETCH, SLOTS, put("meta.slot_after_reboot", "/9")),
+    ),
+    ("job.finished.delete", later("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
+    ("job.failed.delete", later("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
+    ("job.cancelled.delete", later("DELETE", JOB, JOB, status(200), content(STILL_THERE))),
+    ("job.queued.delete", later("DELETE", JOB, JOB, replaced("cancelled", "queued"))),
+    ("job.running.delete", later("DELETE", JOB, JOB, replaced("cancelled", "failed"))),
+    ("slots.delete", later("DELETE", SLOT, SLOTS, put("items.*.body", _FULL))),
+    ("slots.failed-takes-none", later("POST", FETCH, SLOTS, put("items.3.body", _FULL))),
+    ("upgrade.kept", later("DELETE", SLOT, SLOTS, put("items.*.body", {}))),
+    ("upload.form", later("POST", UPLOAD, SLOTS, put("items.*.body", {}))),
     ("auth.log-out", (delete(LOG_IN, header("Set-Cookie", None)), get(FETCH, status(200)))),
     ("fetch.post.key", (post(FETCH, put("key", 7)),)),
     ("errors.type", (get(f"{FETCH}/.*", drop("error.type")),)),
-    ("slots.no-write", (spoil("PUT", f"{SLOTS}/.*", status(200)),)),
+    ("slots.no-write", (alter("PUT", f"{SLOTS}/.*", status(200)),)),
 ]
-"""More ways to break a fact: right at first, wrong later."""
+"""More ways to break a fact: most of these servers are right at first and wrong later."""

@@ -1,4 +1,7 @@
-"""A server that is right in all but one thing: a proxy on a real wire that spoils its answers."""
+"""A proxy that alters single responses of a server, over real connections.
+
+A server behind it is right except for one thing.
+"""
 
 import http.client
 import json
@@ -14,42 +17,42 @@ from urllib.parse import urlsplit
 
 @dataclass
 class Exchange:
-    """A request that has come, and the answer that is about to go."""
+    """A received request, and the response that the proxy will send."""
 
     method: str
     path: str
-    asked: dict[str, str]
-    content: bytes
+    request_headers: dict[str, str]
+    request_content: bytes
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
-    answer: bytes = b""
+    response_content: bytes = b""
 
 
 Change = Callable[[Exchange], None]
 
 
 @dataclass(frozen=True)
-class Spoil:
-    """Changes of the answers to one method at paths that match a pattern."""
+class Alteration:
+    """Changes of the responses to one method at paths that match a pattern."""
 
     method: str
     pattern: str
     changes: tuple[Change, ...]
     request: Change | None = None
 
-    def meets(self, exchange: Exchange) -> bool:
+    def matches(self, exchange: Exchange) -> bool:
         return exchange.method == self.method and bool(
             re.fullmatch(self.pattern, exchange.path.partition("?")[0])
         )
 
 
-def spoil(method: str, pattern: str, *changes: Change) -> Spoil:
-    return Spoil(method, pattern, changes)
+def alter(method: str, pattern: str, *changes: Change) -> Alteration:
+    return Alteration(method, pattern, changes)
 
 
-def asking(method: str, pattern: str, change: Change) -> Spoil:
-    """The request is spoiled, not the answer."""
-    return Spoil(method, pattern, (), change)
+def alter_request(method: str, pattern: str, change: Change) -> Alteration:
+    """Change the request instead of the response."""
+    return Alteration(method, pattern, (), change)
 
 
 def status(code: int) -> Change:
@@ -60,10 +63,12 @@ def status(code: int) -> Change:
 
 
 def header(name: str, value: str | None) -> Change:
-    """Set the header field, or take it out."""
+    """Set the header field of the response; None removes it."""
 
     def change(exchange: Exchange) -> None:
-        exchange.headers = [one for one in exchange.headers if one[0].lower() != name.lower()]
+        exchange.headers = [
+            (other, text) for other, text in exchange.headers if other.lower() != name.lower()
+        ]
         if value is not None:
             exchange.headers.append((name, value))
 
@@ -71,7 +76,7 @@ def header(name: str, value: str | None) -> Change:
 
 
 def cookie(old: str, new: str) -> Change:
-    """Edit Set-Cookie."""
+    """Replace the pattern `old` in Set-Cookie."""
 
     def change(exchange: Exchange) -> None:
         exchange.headers = [
@@ -84,27 +89,27 @@ def cookie(old: str, new: str) -> Change:
 
 def content(text: str) -> Change:
     def change(exchange: Exchange) -> None:
-        exchange.answer = text.encode()
+        exchange.response_content = text.encode()
 
     return change
 
 
 def replaced(old: str, new: str) -> Change:
     def change(exchange: Exchange) -> None:
-        exchange.answer = exchange.answer.replace(old.encode(), new.encode())
+        exchange.response_content = exchange.response_content.replace(old.encode(), new.encode())
 
     return change
 
 
 def request_replaced(old: str, new: str) -> Change:
     def change(exchange: Exchange) -> None:
-        exchange.content = exchange.content.replace(old.encode(), new.encode())
+        exchange.request_content = exchange.request_content.replace(old.encode(), new.encode())
 
     return change
 
 
 def put(path: str, value: object) -> Change:
-    """Set a member such as ``items.*.body.info``, whether it was there or not."""
+    """Set a member such as ``items.*.body.info``; `*` stands for each item of a list."""
 
     def edit(holder: Any, name: Any) -> None:
         if isinstance(holder, dict) or (isinstance(holder, list) and name < len(holder)):
@@ -114,7 +119,7 @@ def put(path: str, value: object) -> Change:
 
 
 def drop(path: str) -> Change:
-    """Take a member out."""
+    """Remove a member."""
 
     def edit(holder: Any, name: Any) -> None:
         if isinstance(holder, dict):
@@ -128,11 +133,11 @@ def drop(path: str) -> Change:
 def _edited(path: str, edit: Callable[[Any, Any], None]) -> Change:
     def change(exchange: Exchange) -> None:
         try:
-            document = json.loads(exchange.answer)
+            document = json.loads(exchange.response_content)
         except ValueError:
             return
         _walk(document, path.split("."), edit)
-        exchange.answer = json.dumps(document).encode()
+        exchange.response_content = json.dumps(document).encode()
 
     return change
 
@@ -140,8 +145,8 @@ def _edited(path: str, edit: Callable[[Any, Any], None]) -> Change:
 def _walk(value: Any, names: list[str], edit: Callable[[Any, Any], None]) -> None:
     name, rest = names[0], names[1:]
     if name == "*":
-        for one in value if isinstance(value, list) else []:
-            _walk(one, rest, edit)
+        for item in value if isinstance(value, list) else []:
+            _walk(item, rest, edit)
     elif not rest:
         if isinstance(value, dict | list):
             edit(value, int(name) if isinstance(value, list) else name)
@@ -152,23 +157,24 @@ def _walk(value: Any, names: list[str], edit: Callable[[Any, Any], None]) -> Non
 
 
 class Proxy:
-    """Passes requests on to the server at ``url``, and spoils what meets ``spoils``.
+    """Forwards requests to the server at ``url`` and applies the matching ``alterations``.
 
-    Without a server it answers everything with ``fixed``: a status and a content.
+    Without a server it responds to each request with ``fixed``: a status and a body.
     """
 
     def __init__(self, url: str | None = None, *, fixed: tuple[int, bytes] = (500, b"{}")) -> None:
         self.server = url and urlsplit(url).netloc
         self.fixed = fixed
-        self.spoils: tuple[Spoil, ...] = ()
+        self.alterations: tuple[Alteration, ...] = ()
         self.url = ""
 
-    def answer(self, exchange: Exchange) -> None:
-        for one in self.spoils:
-            if one.request is not None and one.meets(exchange):
-                one.request(exchange)
+    def respond(self, exchange: Exchange) -> None:
+        """Fill in the response."""
+        for alteration in self.alterations:
+            if alteration.request is not None and alteration.matches(exchange):
+                alteration.request(exchange)
         if self.server is None:
-            exchange.status, exchange.answer = self.fixed
+            exchange.status, exchange.response_content = self.fixed
             exchange.headers = [("Content-Type", "application/json")]
             return
         connection = http.client.HTTPConnection(self.server, timeout=30)
@@ -176,45 +182,47 @@ class Proxy:
             connection.request(
                 exchange.method,
                 exchange.path,
-                body=exchange.content or None,
-                headers=exchange.asked,
+                body=exchange.request_content or None,
+                headers=exchange.request_headers,
             )
             response = connection.getresponse()
-            exchange.status, exchange.answer = response.status, response.read()
+            exchange.status, exchange.response_content = response.status, response.read()
             skipped = ("content-length", "connection", "transfer-encoding")
             exchange.headers = [
-                one for one in response.getheaders() if one[0].lower() not in skipped
+                (name, value)
+                for name, value in response.getheaders()
+                if name.lower() not in skipped
             ]
         finally:
             connection.close()
-        for one in self.spoils:
-            if one.meets(exchange):
-                for change in one.changes:
+        for alteration in self.alterations:
+            if alteration.matches(exchange):
+                for change in alteration.changes:
                     change(exchange)
 
 
 @contextmanager
-def proxied(proxy: Proxy) -> Iterator[Proxy]:
-    """Serve it on a free port of loopback."""
+def serve_proxy(proxy: Proxy) -> Iterator[Proxy]:
+    """Serve the proxy on a free port of 127.0.0.1, and set its ``url``."""
 
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            passed = {
+            forwarded = {
                 name: value
                 for name, value in self.headers.items()
                 if name.lower() not in ("content-length", "host", "connection")
             }
-            exchange = Exchange(self.command, self.path, passed, self.rfile.read(length))
-            proxy.answer(exchange)
+            exchange = Exchange(self.command, self.path, forwarded, self.rfile.read(length))
+            proxy.respond(exchange)
             self.send_response_only(exchange.status)
             for name, value in exchange.headers:
                 self.send_header(name, value)
             if exchange.status != 204:
-                self.send_header("Content-Length", str(len(exchange.answer)))
+                self.send_header("Content-Length", str(len(exchange.response_content)))
             self.end_headers()
             if exchange.status != 204:
-                self.wfile.write(exchange.answer)
+                self.wfile.write(exchange.response_content)
 
         do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
 

@@ -1,10 +1,10 @@
-"""All the facts, in the order in which they are tried."""
+"""All facts, in the order in which they are tried; one module for each part of the API."""
 
-from spsd.testing.conformance import (
+from spsd.testing.conformance.fact import Fact
+from spsd.testing.conformance.facts import (
     access,
     authentication,
     dry_run,
-    endings,
     errors,
     fetch,
     info,
@@ -15,11 +15,10 @@ from spsd.testing.conformance import (
     upgrade,
     upload,
 )
-from spsd.testing.conformance.fact import Fact
 
 FACTS: tuple[Fact, ...] = tuple(
     row
-    for section in (
+    for module in (
         transport,
         authentication,
         access,
@@ -28,11 +27,10 @@ FACTS: tuple[Fact, ...] = tuple(
         errors,
         fetch,
         jobs,
-        endings,
         slots,
         upload,
         dry_run,
         upgrade,
     )
-    for row in section.FACTS.rows
+    for row in module.FACTS.rows
 )

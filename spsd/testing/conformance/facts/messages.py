@@ -1,10 +1,10 @@
-"""The form of answers, and the links between them."""
+"""Facts about the form of responses, and the links between them."""
 
 from typing import Any
 
-from spsd.testing.conformance import reading
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
-from spsd.testing.conformance.reading import Broken
 from spsd.testing.conformance.target import FETCH, SLOTS, Target
 
 FIRMWARE = "/api/firmware"
@@ -18,7 +18,7 @@ FACTS = Facts(Section.MESSAGES, "messages")
 
 def items(document: dict[str, Any]) -> list[Any]:
     """The items of a list."""
-    return reading.array(reading.at(document, "items"), "items")
+    return checks.array(checks.member(document, "items"), "items")
 
 
 @FACTS.fact(
@@ -26,19 +26,19 @@ def items(document: dict[str, Any]) -> list[Any]:
 )
 def _(target: Target) -> None:
     for path in (*PARENTS, "/api/user_info"):
-        reading.mapping(reading.at(target.document(path), "meta"), f"meta of {path}")
+        checks.mapping(checks.member(target.document(path), "meta"), f"meta of {path}")
 
 
 @FACTS.fact("href", Mark.SAMPLE, Need.SESSION, "`meta.href` is the path of the resource itself.")
 def _(target: Target) -> None:
     for path in (*PARENTS, "/api/user_info"):
-        reading.is_at(target.document(path), "meta.href", path)
+        checks.member_is(target.document(path), "meta.href", path)
 
 
 @FACTS.fact("parent", Mark.SAMPLE, Need.SESSION, "`meta.parent` is the path of what encloses it.")
 def _(target: Target) -> None:
     for path, parent in PARENTS.items():
-        reading.is_at(target.document(path), "meta.parent", parent)
+        checks.member_is(target.document(path), "meta.parent", parent)
 
 
 @FACTS.fact(
@@ -48,10 +48,10 @@ def _(target: Target) -> None:
     for path in _LISTS:
         document = target.document(path)
         metas = [
-            reading.at(document, "meta"),
-            *(reading.at(one, "meta") for one in items(document)),
+            checks.member(document, "meta"),
+            *(checks.member(item, "meta") for item in items(document)),
         ]
-        for link in reading.strings(metas):
+        for link in checks.strings(metas):
             if not link.startswith("/api") or "//" in link:
                 raise Broken(f"{path} links to {link}")
 
@@ -66,16 +66,16 @@ def _(target: Target) -> None:
     absent = ("first", "last", "next", "previous", "transaction", "remaining_seconds")
     for path in _LISTS:
         document = target.document(path)
-        reading.without(reading.at(document, "meta"), absent, f"meta of {path}")
+        checks.has_no_members(checks.member(document, "meta"), absent, f"meta of {path}")
         for item in items(document):
-            reading.without(reading.at(item, "meta"), absent, f"meta of an item of {path}")
+            checks.has_no_members(checks.member(item, "meta"), absent, f"meta of an item of {path}")
 
 
 @FACTS.fact("items", Mark.SAMPLE, Need.SESSION, "Lists hold their members in an array `items`.")
 def _(target: Target) -> None:
     for path in _LISTS:
         for item in items(target.document(path)):
-            reading.having(item, ("key", "meta"), f"an item of {path}")
+            checks.has_members(item, ("key", "meta"), f"an item of {path}")
 
 
 @FACTS.fact(
@@ -84,17 +84,19 @@ def _(target: Target) -> None:
 def _(target: Target) -> None:
     for path in (FIRMWARE, SLOTS):
         for item in items(target.document(path)):
-            reading.without(reading.at(item, "meta"), ("parent",), f"meta of an item of {path}")
+            checks.has_no_members(
+                checks.member(item, "meta"), ("parent",), f"meta of an item of {path}"
+            )
 
 
 @FACTS.fact("root.items", Mark.CLIENT, Need.SESSION, "`/api` lists what there is: key and link.")
 def _(target: Target) -> None:
-    found = items(target.document("/api"))
-    for item in found:
-        reading.text(reading.at(item, "key"), "key")
-        reading.text(reading.at(item, "meta.href"), "meta.href")
-    if FIRMWARE not in [item["meta"]["href"] for item in found]:
-        raise Broken(f"nothing leads to {FIRMWARE}: {reading.shown(found)}")
+    entries = items(target.document("/api"))
+    for item in entries:
+        checks.string(checks.member(item, "key"), "key")
+        checks.string(checks.member(item, "meta.href"), "meta.href")
+    if FIRMWARE not in [item["meta"]["href"] for item in entries]:
+        raise Broken(f"nothing leads to {FIRMWARE}: {checks.brief(entries)}")
 
 
 @FACTS.fact(
@@ -105,8 +107,8 @@ def _(target: Target) -> None:
     since="8.0",
 )
 def _(target: Target) -> None:
-    keys = [reading.at(item, "key") for item in items(target.document(FIRMWARE))]
-    reading.equal(keys, list(ENDPOINTS), "the keys")
+    keys = [checks.member(item, "key") for item in items(target.document(FIRMWARE))]
+    checks.equal(keys, list(ENDPOINTS), "the keys")
 
 
 @FACTS.fact(
@@ -117,8 +119,8 @@ def _(target: Target) -> None:
     since="8.0",
 )
 def _(target: Target) -> None:
-    wanted = [{"key": key, "meta": {"href": path}} for key, path in ENDPOINTS.items()]
-    reading.equal(items(target.document(FIRMWARE)), wanted, "items")
+    expected = [{"key": key, "meta": {"href": path}} for key, path in ENDPOINTS.items()]
+    checks.equal(items(target.document(FIRMWARE)), expected, "items")
 
 
 @FACTS.fact(
@@ -129,5 +131,5 @@ def _(target: Target) -> None:
     since="8.0",
 )
 def _(target: Target) -> None:
-    meta = reading.at(target.document(FIRMWARE), "meta")
-    reading.equal(meta, {"href": FIRMWARE, "parent": "/api"} | ENDPOINTS, "meta")
+    meta = checks.member(target.document(FIRMWARE), "meta")
+    checks.equal(meta, {"href": FIRMWARE, "parent": "/api"} | ENDPOINTS, "meta")

@@ -1,11 +1,11 @@
-"""What the appliance says of itself, of the user, and of its health."""
+"""Facts about the appliance's information, its user and its health."""
 
 from typing import Any
 
-from spsd.testing.conformance import reading
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken, NotTried
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
-from spsd.testing.conformance.messages import items
-from spsd.testing.conformance.reading import Broken, NotTried
+from spsd.testing.conformance.facts.messages import items
 from spsd.testing.conformance.target import SLOTS, Target
 
 INFO, USER, HEALTH = "/api/info", "/api/user_info", "/api/health_status"
@@ -22,24 +22,24 @@ FACTS = Facts(Section.INFO, "info")
 
 
 def _anonymous(target: Target) -> dict[str, Any]:
-    answer = target.once("stranger /api/info", lambda: target.stranger().call("GET", INFO))
-    reading.status(answer, 200)
-    return reading.document(answer)
+    answer = target.once("stranger /api/info", lambda: target.anonymous().call("GET", INFO))
+    checks.status(answer, 200)
+    return checks.document(answer)
 
 
 @FACTS.fact("anonymous", Mark.DOCUMENTED, Need.NOTHING, "A stranger may see a reduced `/api/info`.")
 def _(target: Target) -> None:
-    reading.mapping(reading.at(_anonymous(target), "body"), "body")
+    checks.mapping(checks.member(_anonymous(target), "body"), "body")
 
 
 @FACTS.fact("key", Mark.SAMPLE, Need.NOTHING, "Its key is `about_info`.")
 def _(target: Target) -> None:
-    reading.is_at(_anonymous(target), "key", "about_info")
+    checks.member_is(_anonymous(target), "key", "about_info")
 
 
 @FACTS.fact("public", Mark.SAMPLE, Need.NOTHING, f"It tells a stranger {', '.join(PUBLIC)}.")
 def _(target: Target) -> None:
-    reading.having(reading.at(_anonymous(target), "body"), PUBLIC, "body")
+    checks.has_members(checks.member(_anonymous(target), "body"), PUBLIC, "body")
 
 
 @FACTS.fact(
@@ -50,19 +50,19 @@ def _(target: Target) -> None:
     since="6.9",
 )
 def _(target: Target) -> None:
-    told = reading.at(_anonymous(target), "body.plugin_sdk_version")
-    reading.having(told, ("feature", "full"), "plugin_sdk_version")
+    sdk_version = checks.member(_anonymous(target), "body.plugin_sdk_version")
+    checks.has_members(sdk_version, ("feature", "full"), "plugin_sdk_version")
 
 
 @FACTS.fact("private", Mark.SAMPLE, Need.NOTHING, "It tells a stranger no version and no roles.")
 def _(target: Target) -> None:
-    reading.without(reading.at(_anonymous(target), "body"), PRIVATE, "body")
-    reading.without(reading.at(_anonymous(target), "meta"), ("remaining_seconds",), "meta")
+    checks.has_no_members(checks.member(_anonymous(target), "body"), PRIVATE, "body")
+    checks.has_no_members(checks.member(_anonymous(target), "meta"), ("remaining_seconds",), "meta")
 
 
 @FACTS.fact("logged-in", Mark.SAMPLE, Need.SESSION, f"A user sees besides {', '.join(PRIVATE)}.")
 def _(target: Target) -> None:
-    reading.having(reading.at(target.document(INFO), "body"), (*PUBLIC, *PRIVATE), "body")
+    checks.has_members(checks.member(target.document(INFO), "body"), (*PUBLIC, *PRIVATE), "body")
 
 
 @FACTS.fact(
@@ -72,15 +72,15 @@ def _(target: Target) -> None:
     "`firmware_version` is the version of the slot that runs.",
 )
 def _(target: Target) -> None:
-    told = reading.at(target.document(INFO), "body.firmware_version")
-    current = reading.at(target.document(SLOTS), "meta.current_slot")
+    version = checks.member(target.document(INFO), "body.firmware_version")
+    current = checks.member(target.document(SLOTS), "meta.current_slot")
     if current is None:
         raise NotTried("the server does not know which slot runs")
     for item in items(target.document(SLOTS)):
-        if reading.at(item, "meta.href") == current:
-            reading.equal(told, reading.at(item, "body.version"), "firmware_version")
+        if checks.member(item, "meta.href") == current:
+            checks.equal(version, checks.member(item, "body.version"), "firmware_version")
             return
-    raise Broken(f"current_slot leads nowhere: {reading.shown(current)}")
+    raise Broken(f"current_slot leads nowhere: {checks.brief(current)}")
 
 
 @FACTS.fact(
@@ -90,9 +90,9 @@ def _(target: Target) -> None:
     "A user sees in `meta.remaining_seconds` how long the session is good, as a whole number.",
 )
 def _(target: Target) -> None:
-    told = reading.at(target.document(INFO), "meta.remaining_seconds")
-    if reading.whole(told, "remaining_seconds") <= 0:
-        raise Broken(f"remaining_seconds is {told}")
+    seconds = checks.member(target.document(INFO), "meta.remaining_seconds")
+    if checks.integer(seconds, "remaining_seconds") <= 0:
+        raise Broken(f"remaining_seconds is {seconds}")
 
 
 @FACTS.fact(
@@ -103,8 +103,8 @@ def _(target: Target) -> None:
     since="7.0",
 )
 def _(target: Target) -> None:
-    reading.is_at(target.document(USER), "user.name", target.user)
-    reading.without(target.document(USER), ("body",), "the answer")
+    checks.member_is(target.document(USER), "user.name", target.user)
+    checks.has_no_members(target.document(USER), ("body",), "the answer")
 
 
 @FACTS.fact(
@@ -115,13 +115,13 @@ def _(target: Target) -> None:
     since="7.0",
 )
 def _(target: Target) -> None:
-    endpoints = reading.array(reading.at(target.document(USER), "endpoints"), "endpoints")
+    endpoints = checks.array(checks.member(target.document(USER), "endpoints"), "endpoints")
     if not endpoints:
         raise Broken("it lists none")
-    for one in endpoints:
-        reading.text(reading.at(one, "url"), "url")
-        for method in reading.array(reading.at(one, "methods"), "methods"):
-            reading.text(method, "a method")
+    for endpoint in endpoints:
+        checks.string(checks.member(endpoint, "url"), "url")
+        for method in checks.array(checks.member(endpoint, "methods"), "methods"):
+            checks.string(method, "a method")
 
 
 @FACTS.fact(
@@ -134,8 +134,8 @@ def _(target: Target) -> None:
 def _(target: Target) -> None:
     for path in ("/api/user/info", "/api/userinfo", "/api/endpoints"):
         for name in ("user", "endpoints"):
-            wanted = reading.at(target.document(USER), name)
-            reading.equal(reading.at(target.document(path), name), wanted, f"{name} of {path}")
+            expected = checks.member(target.document(USER), name)
+            checks.equal(checks.member(target.document(path), name), expected, f"{name} of {path}")
 
 
 @FACTS.fact(
@@ -146,11 +146,11 @@ def _(target: Target) -> None:
     since="7.2",
 )
 def _(target: Target) -> None:
-    told = reading.at(target.document(HEALTH), "health_status")
+    health = checks.member(target.document(HEALTH), "health_status")
     for name in ("cpu", "disk", "memory", "swap", "load1", "load5", "load15"):
-        value = reading.at(told, name)
+        value = checks.member(health, name)
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise Broken(f"{name} is no number: {reading.shown(value)}")
+            raise Broken(f"{name} is no number: {checks.brief(value)}")
 
 
 @FACTS.fact(
@@ -161,9 +161,9 @@ def _(target: Target) -> None:
     since="7.2",
 )
 def _(target: Target) -> None:
-    told = reading.at(target.document(HEALTH), "health_status.firmware.tainted_files")
+    counts = checks.member(target.document(HEALTH), "health_status.firmware.tainted_files")
     for name in ("boot", "core", "ha_other"):
-        reading.whole(reading.at(told, name), f"tainted_files.{name}")
+        checks.integer(checks.member(counts, name), f"tainted_files.{name}")
 
 
 @FACTS.fact(
@@ -174,10 +174,10 @@ def _(target: Target) -> None:
     since="7.2",
 )
 def _(target: Target) -> None:
-    told = reading.at(target.document(HEALTH), "health_status.firmware.integrity")
+    integrity = checks.member(target.document(HEALTH), "health_status.firmware.integrity")
     for name in ("boot", "core"):
-        value = reading.text(reading.at(told, name), f"integrity.{name}")
+        value = checks.string(checks.member(integrity, name), f"integrity.{name}")
         if value not in ("OK", "CORRUPTED"):
-            if reading.at(target.document(SLOTS), "meta.current_slot") is None:
+            if checks.member(target.document(SLOTS), "meta.current_slot") is None:
                 raise NotTried("the server does not know which slot runs")
             raise Broken(f"integrity.{name} is {value}")

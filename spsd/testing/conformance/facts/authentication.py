@@ -1,4 +1,4 @@
-"""Logging in, staying logged in, and what others get."""
+"""Facts about log-in, the session cookie, and log-out."""
 
 import base64
 import re
@@ -7,24 +7,24 @@ from email.message import Message
 from http.cookies import CookieError, Morsel, SimpleCookie
 
 from spsd.testing.client import Answer
-from spsd.testing.conformance import reading
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
-from spsd.testing.conformance.reading import Broken
 from spsd.testing.conformance.target import FETCH, SLOTS, Target
 
 LOG_IN = "/api/authentication"
 FACTS = Facts(Section.AUTHENTICATION, "auth")
 
 
-def _opened(target: Target) -> Answer:
+def _log_in(target: Target) -> Answer:
     return target.once("log-in", lambda: target.log_in()[1])
 
 
 def session_cookie(headers: Message) -> Morsel[str]:
-    """The cookie that an answer sets.
+    """The cookie `session_id` that a response sets.
 
     Raises:
-        Broken: there is none of that name.
+        Broken: It sets no such cookie.
     """
     lines = headers.get_all("Set-Cookie", [])
     for line in lines:
@@ -38,48 +38,48 @@ def session_cookie(headers: Message) -> Morsel[str]:
 
 
 def basic(user: str, password: str) -> dict[str, str]:
-    """The header field of HTTP Basic, in UTF-8."""
-    told = base64.b64encode(f"{user}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {told}"}
+    """The header field of HTTP Basic (RFC 7617), with the credentials in UTF-8."""
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
 
 
 @FACTS.fact(
     "login.200", Mark.DOCUMENTED, Need.SESSION, "A GET with HTTP Basic credentials logs in: 200."
 )
 def _(target: Target) -> None:
-    reading.status(_opened(target), 200)
-    session_cookie(_opened(target).headers)
+    checks.status(_log_in(target), 200)
+    session_cookie(_log_in(target).headers)
 
 
 @FACTS.fact("login.meta", Mark.DOCUMENTED, Need.SESSION, "Its body holds a `meta` object.")
 def _(target: Target) -> None:
-    reading.status(_opened(target), 200)
-    reading.mapping(reading.at(reading.document(_opened(target)), "meta"), "meta")
+    checks.status(_log_in(target), 200)
+    checks.mapping(checks.member(checks.document(_log_in(target)), "meta"), "meta")
 
 
 @FACTS.fact("login.body", Mark.OURS, Need.SESSION, "It holds nothing but that.")
 def _(target: Target) -> None:
-    found = reading.document(_opened(target))
-    reading.equal(found, {"meta": {"href": LOG_IN, "parent": "/api"}}, "the body")
+    actual = checks.document(_log_in(target))
+    checks.equal(actual, {"meta": {"href": LOG_IN, "parent": "/api"}}, "the body")
 
 
 @FACTS.fact("login.cookie", Mark.DOCUMENTED, Need.SESSION, "A log-in sets the cookie `session_id`.")
 def _(target: Target) -> None:
-    session_cookie(_opened(target).headers)
+    session_cookie(_log_in(target).headers)
 
 
 @FACTS.fact(
     "login.cookie.form", Mark.SAMPLE, Need.SESSION, "Its value is 40 lower-case hex digits."
 )
 def _(target: Target) -> None:
-    value = session_cookie(_opened(target).headers).value
+    value = session_cookie(_log_in(target).headers).value
     if not re.fullmatch(r"[0-9a-f]{40}", value):
         raise Broken(f"it has {len(value)} characters of another form")
 
 
 @FACTS.fact("login.cookie.expiry", Mark.INFERRED, Need.SESSION, "The cookie says when it expires.")
 def _(target: Target) -> None:
-    cookie = session_cookie(_opened(target).headers)
+    cookie = session_cookie(_log_in(target).headers)
     if not cookie["max-age"] and not cookie["expires"]:
         raise Broken("it has neither Max-Age nor Expires")
 
@@ -91,9 +91,9 @@ def _(target: Target) -> None:
     "It is `Path=/`, `HttpOnly`, `SameSite=Strict`, and over TLS `Secure`.",
 )
 def _(target: Target) -> None:
-    cookie = session_cookie(_opened(target).headers)
-    reading.equal(cookie["path"], "/", "Path")
-    reading.equal(cookie["samesite"], "Strict", "SameSite")
+    cookie = session_cookie(_log_in(target).headers)
+    checks.equal(cookie["path"], "/", "Path")
+    checks.equal(cookie["samesite"], "Strict", "SameSite")
     if not cookie["httponly"]:
         raise Broken("it is not HttpOnly")
     if target.session.url.startswith("https:") and not cookie["secure"]:
@@ -104,10 +104,10 @@ def _(target: Target) -> None:
     "login.method", Mark.CLIENT, Need.SESSION, "`?login_method=local` may be said at the log-in."
 )
 def _(target: Target) -> None:
-    answer = target.stranger().call(
+    answer = target.anonymous().call(
         "GET", f"{LOG_IN}?login_method=local", headers=basic(target.user, target.password)
     )
-    reading.status(answer, 200)
+    checks.status(answer, 200)
     session_cookie(answer.headers)
 
 
@@ -115,19 +115,19 @@ def _(target: Target) -> None:
     "login.wrong-password", Mark.INFERRED, Need.SESSION, "Wrong credentials are answered with 401."
 )
 def _(target: Target) -> None:
-    reading.status(_wrong(target), 401)
+    checks.status(_wrong_log_in(target), 401)
 
 
 @FACTS.fact("login.wrong-type", Mark.OURS, Need.SESSION, "The type is then `Unauthenticated`.")
 def _(target: Target) -> None:
-    reading.is_error(_wrong(target), "Unauthenticated")
+    checks.error_is(_wrong_log_in(target), "Unauthenticated")
 
 
-def _wrong(target: Target) -> Answer:
-    # Of a name that nobody has, so that no account of anybody's is slowed down.
+def _wrong_log_in(target: Target) -> Answer:
+    # The name is of no account, because failed log-ins slow down the log-ins of an account.
     return target.once(
         "wrong log-in",
-        lambda: target.stranger().log_in(f"nobody-{secrets.token_hex(4)}", "wrong"),
+        lambda: target.anonymous().log_in(f"nobody-{secrets.token_hex(4)}", "wrong"),
     )
 
 
@@ -137,8 +137,8 @@ def _wrong(target: Target) -> Answer:
 def _(target: Target) -> None:
     client, _ = target.log_in()
     for path in (FETCH, SLOTS):
-        reading.status(client.call("GET", path), 200)
-        if target.stranger().call("GET", path).status == 200:
+        checks.status(client.call("GET", path), 200)
+        if target.anonymous().call("GET", path).status == 200:
             raise Broken(f"{path} needs no log-in at all")
 
 
@@ -150,7 +150,7 @@ def _(target: Target) -> None:
 )
 def _(target: Target) -> None:
     again = basic(target.user, target.password)
-    reading.status(target.call("GET", FETCH, headers=again), 200)
+    checks.status(target.call("GET", FETCH, headers=again), 200)
 
 
 @FACTS.fact(
@@ -158,12 +158,12 @@ def _(target: Target) -> None:
 )
 def _(target: Target) -> None:
     again = basic(target.user, target.password)
-    reading.status(target.stranger().call("GET", FETCH, headers=again), 401)
+    checks.status(target.anonymous().call("GET", FETCH, headers=again), 401)
 
 
 @FACTS.fact("log-out", Mark.OURS, Need.SESSION, "DELETE of the log-in ends the session: 200.")
 def _(target: Target) -> None:
     client, _ = target.log_in()
-    reading.status(client.call("GET", FETCH), 200)
-    reading.status(client.call("DELETE", LOG_IN), 200)
-    reading.status(client.call("GET", FETCH), 401)
+    checks.status(client.call("GET", FETCH), 200)
+    checks.status(client.call("DELETE", LOG_IN), 200)
+    checks.status(client.call("GET", FETCH), 401)

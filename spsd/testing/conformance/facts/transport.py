@@ -1,12 +1,12 @@
-"""How every answer travels."""
+"""Facts about the header fields and the encoding of every response."""
 
 import re
 from collections.abc import Iterator
 
 from spsd.testing.client import Answer
-from spsd.testing.conformance import reading
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken
 from spsd.testing.conformance.fact import Facts, Mark, Need, Section
-from spsd.testing.conformance.reading import Broken
 from spsd.testing.conformance.target import FETCH, SLOTS, Target
 
 PAGES = ("/api/firmware", FETCH, SLOTS, "/api/info", "/api/user_info")
@@ -14,20 +14,20 @@ FACTS = Facts(Section.TRANSPORT, "transport")
 
 
 def _answers(target: Target) -> Iterator[tuple[str, Answer]]:
-    """Of every kind: pages, what a stranger gets, and a refusal."""
+    """Yield responses of each kind, with a description: resources, and 4xx errors."""
     for path in PAGES:
-        answer = target.page(path)
-        reading.status(answer, 200)
+        answer = target.get_once(path)
+        checks.status(answer, 200)
         yield path, answer
     for what, answer in (
         (
             f"{FETCH} without a session",
-            target.once("stranger", lambda: target.stranger().call("GET", FETCH)),
+            target.once("stranger", lambda: target.anonymous().call("GET", FETCH)),
         ),
-        ("a path that is not there", target.page(f"{FETCH}/no-such-key")),
+        ("a path that is not there", target.get_once(f"{FETCH}/no-such-key")),
     ):
         if not 400 <= answer.status < 500:
-            raise Broken(f"{what}: {reading.content(answer)}")
+            raise Broken(f"{what}: {checks.content(answer)}")
         yield what, answer
 
 
@@ -54,7 +54,7 @@ def _(target: Target) -> None:
 )
 def _(target: Target) -> None:
     for what, answer in _answers(target):
-        reading.equal(answer.headers.get("Content-Language"), "en", f"{what}: Content-Language")
+        checks.equal(answer.headers.get("Content-Language"), "en", f"{what}: Content-Language")
 
 
 @FACTS.fact(
@@ -74,7 +74,7 @@ def _(target: Target) -> None:
 @FACTS.fact("json", Mark.DOCUMENTED, Need.SESSION, "Every answer is a JSON object.")
 def _(target: Target) -> None:
     for _, answer in _answers(target):
-        reading.document(answer)
+        checks.document(answer)
 
 
 @FACTS.fact(
@@ -85,7 +85,7 @@ def _(target: Target) -> None:
 )
 def _(target: Target) -> None:
     for path in PAGES:
-        reading.status(target.call("GET", path, headers={"Content-Type": "application/json"}), 200)
+        checks.status(target.call("GET", path, headers={"Content-Type": "application/json"}), 200)
 
 
 @FACTS.fact(
@@ -96,15 +96,15 @@ def _(target: Target) -> None:
 )
 def _(target: Target) -> None:
     answer = target.call("GET", "/api/info", headers={"Accept": "application/octet-stream"})
-    reading.status(answer, 200)
-    reading.having(reading.document(answer), ("body",), "the answer")
+    checks.status(answer, 200)
+    checks.has_members(checks.document(answer), ("body",), "the answer")
 
 
 @FACTS.fact("double-slash", Mark.CLIENT, Need.SESSION, "`/api//` is `/api`.")
 def _(target: Target) -> None:
-    reading.equal(target.document("/api//"), target.document("/api"), "/api//")
+    checks.equal(target.document("/api//"), target.document("/api"), "/api//")
 
 
 @FACTS.fact("unknown-query", Mark.OURS, Need.SESSION, "Unknown query parameters are ignored.")
 def _(target: Target) -> None:
-    reading.status(target.call("GET", f"{SLOTS}?colour=blue"), 200)
+    checks.status(target.call("GET", f"{SLOTS}?colour=blue"), 200)
