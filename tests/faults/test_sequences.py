@@ -1,15 +1,15 @@
-"""Random origins: every run ends, with the right bytes or a code, within a budget of bytes.
+"""Random origins: every job ends, with the right bytes or a failure code, within a byte budget.
 
-A sequence is up to eight acts of the hostile origin's whole vocabulary, and then a good origin or
-one act for ever; the objects are small, and so are the windows, so that every rule comes to bear.
+A sequence is up to eight acts of any kind of the hostile origin, and then correct responses or one
+act for ever. The objects and the windows are small, so that every rule is used.
 The runs are real: sockets, files, a database. `scripts/test` does the first 300, `--all` 2,000, and
 `--long` 10,000, in 75 s on two cores. SPSD_SEQUENCES=50000 does more, SPSD_FIRST_SEQUENCE=7 with
 SPSD_SEQUENCES=1 the one that failed.
 
-The budget of bytes: an origin answers a request with one object at most, and there are at most as
-many requests as `most_requests` says. Where the origin cuts in good order and nothing else, the
-bytes are those of the image, and what is compared for want of a validator: twice a window for each
-request, and no byte at all with a strong ETag.
+The byte budget: an origin sends at most one object per request, and there are at most
+`most_requests` requests. If the origin only cuts connections in good order, it sends the bytes of
+the image, and those that are compared because there is no validator: twice a window for each
+request, and no byte with a strong ETag.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from spsd.testing.origin import ACTS, Origin, Whole
 from spsd.transfer.rules.messages import Windows
 from testbed.daemons import APPLIANCE, prepare, settings
 from testbed.memory import memory
-from tests.strikes.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
+from tests.faults.sequences import EXTRA, LARGEST, PATH, Sequence, sequence
 
 COUNT = os.environ.get("SPSD_SEQUENCES")
 MANY, LONG = 2000, 10_000
@@ -44,7 +44,7 @@ LANES = 16
 WINDOW = 64
 BUDGET = 3
 HANGS_AFTER_S = 30.0
-ASKS = 5
+REQUESTS = 5
 """The most requests of one attempt, redirects apart: tests/transfer/rules/test_resume.py."""
 FETCH = {
     "concurrent": 0,
@@ -56,7 +56,7 @@ FETCH = {
     "backoff_initial_s": 0.001,
     "backoff_limit_s": 0.002,
 }
-"""No job is started but by a lane."""
+"""With `concurrent` 0 only the lanes of this test start jobs."""
 
 
 @asynccontextmanager
@@ -81,13 +81,13 @@ def most_requests(seq: Sequence) -> int:
     attempt and one clean retry. Another one ends it in one attempt, in a loop of redirects for
     example, or has to bring more than a floor of new bytes for each budget of attempts, twice."""
     if isinstance(seq.always, Whole):
-        return len(seq.acts) + ASKS + 1
+        return len(seq.acts) + REQUESTS + 1
     budgets = 2 * ((LARGEST + EXTRA) // WINDOW + 1)
-    return len(seq.acts) + budgets * BUDGET * ASKS
+    return len(seq.acts) + budgets * BUDGET * REQUESTS
 
 
 async def stalled(resources: RunResources, job: Job) -> bool:
-    """Whether this machine was too busy for the short stall window; what was under way is lost."""
+    """Whether a stall ended an attempt, as on a busy machine; the bytes in transfer are lost."""
     steps = await resources.jobs.history(job.key)
     return any((step.evidence or "").startswith("stall: ") for step in steps)
 
@@ -120,7 +120,7 @@ async def run(resources: RunResources, root: Path, seq: Sequence, lane: int) -> 
 
 
 async def run_all(numbers) -> Counter[str]:
-    """Run the sequences in lanes, each with a slot of its own; says which one failed."""
+    """Run the sequences in lanes with one slot each; an error names the sequence that failed."""
     left, ends = iter(numbers), Counter()
 
     async def work(lane):
@@ -138,7 +138,7 @@ async def run_all(numbers) -> Counter[str]:
     return ends
 
 
-def test_a_sequence_is_its_number():
+def test_a_sequence_depends_only_on_its_number():
     assert sequence(7) == sequence(7)
     made = [sequence(number) for number in range(300)]
     assert {type(act) for seq in made for act in (*seq.acts, seq.always)} == set(ACTS)

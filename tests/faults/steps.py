@@ -1,8 +1,7 @@
-"""The ports of the use cases, wrapped: every call counts as a step, and one of them is struck.
+"""Wrapped ports: every call counts as a step, and a fault is injected at one of them.
 
-A step is a port's coroutine, or the entering or the leaving of a context that a port gives. The
-real adapter does the work; what a strike takes away is the answer, the call itself, or the task
-that waits for it.
+A step is a call of a port's coroutine, or the entry or exit of a context that a port returns. The
+real adapter does the work; a fault takes away the result, the call itself, or the calling task.
 """
 
 import asyncio
@@ -20,100 +19,101 @@ from spsd.failures import ApplianceError, FailureCode, OriginError
 from spsd.system.program_outcome import ProgramNotStarted
 
 
-class Strike(Enum):
-    """What happens at the step that is struck."""
+class Fault(Enum):
+    """What happens at the chosen step."""
 
     FAIL_BEFORE = auto()
-    """The call raises and has done nothing."""
+    """The call raises without doing its work."""
     FAIL_AFTER = auto()
-    """The call has done its work, and raises all the same."""
+    """The call does its work, then raises."""
     FULL = auto()
-    """The call raises for want of room, and has done nothing."""
+    """The call raises because the disk is full, without doing its work."""
     FAIL_EVER = auto()
-    """From here on every call of that name raises."""
+    """Every call of that name raises."""
     CANCEL_BEFORE = auto()
-    """The task is cancelled when it is about to wait."""
+    """The task is cancelled just before the call."""
     CANCEL_DURING = auto()
-    """The task is cancelled while the call is under way: a thread, a statement goes on."""
+    """The task is cancelled during the call; its thread or SQL statement continues."""
     CANCEL_AFTER = auto()
-    """The task is cancelled when the call is done, and never gets the answer."""
+    """The task is cancelled after the call, and does not get the result."""
     STOP = auto()
-    """A polite stop of the daemon comes while the call is under way."""
+    """The daemon is stopped gracefully during the call."""
     DELETE = auto()
-    """A client deletes the job while the call is under way."""
+    """A client deletes the job during the call."""
     KILL_BEFORE = auto()
-    """The process ends there: no call of that life does anything any more."""
+    """The process ends before the call: no later call of this run has an effect."""
     KILL_AFTER = auto()
-    """The process ends when the call has done its work."""
+    """The process ends after the call."""
 
 
-KILLS = {Strike.KILL_BEFORE, Strike.KILL_AFTER}
-FAILURES = {Strike.FAIL_BEFORE, Strike.FAIL_AFTER, Strike.FULL, Strike.FAIL_EVER}
-BESIDE = {"integrity"}
-"""Tasks of the daemon whose calls are no steps: they come whenever they come."""
+KILLS = {Fault.KILL_BEFORE, Fault.KILL_AFTER}
+FAILURES = {Fault.FAIL_BEFORE, Fault.FAIL_AFTER, Fault.FULL, Fault.FAIL_EVER}
+UNCOUNTED_TASKS = {"integrity"}
+"""Tasks of the daemon whose calls are not counted, because their time is not deterministic."""
 
 
 class Killed(BaseException):
-    """The process is gone; nothing catches this."""
+    """The process was killed; no handler catches this."""
 
 
 class Steps:
-    """Counts the steps of a life, and strikes at the ``at``-th; 0 strikes at none.
+    """Counts the steps of a run and injects the fault ``how`` at the ``at``-th; 0: at none.
 
-    ``actions`` is what the life has for the strikes that come from outside of the call. Nothing
-    is counted until ``counting`` says so, or ``counts_from`` of the task that makes a call.
+    With ``name`` the fault is injected at every call of that name instead. ``actions`` are the
+    run's functions for faults from outside of the call. Counting begins when ``counting`` is set,
+    or when ``counts_from`` returns true for the task that makes a call.
     """
 
-    def __init__(self, at: int = 0, how: Strike | None = None, name: str | None = None) -> None:
+    def __init__(self, at: int = 0, how: Fault | None = None, name: str | None = None) -> None:
         self.at = at
         self.how = how
         self.name = name
         self.counting = True
         self.counts_from: Callable[[asyncio.Task[Any]], bool] = lambda _: False
-        self.dead = False
-        self.struck: str | None = None
+        self.is_killed = False
+        self.faulty_call: str | None = None
         self.error: Exception | None = None
         self.trace: list[str] = []
-        self.actions: dict[Strike, Callable[[asyncio.Task[Any]], None]] = {}
+        self.actions: dict[Fault, Callable[[asyncio.Task[Any]], None]] = {}
 
     async def around(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Do the work as one step, or what the strike makes of it."""
+        """Do the work as one step, with the fault if it is due."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        if task.get_name() in BESIDE:
+        if task.get_name() in UNCOUNTED_TASKS:
             return await work()
         self.counting = self.counting or self.counts_from(task)
         how = self._enter(name)
         match how:
             case None:
                 return await work()
-            case Strike.FAIL_BEFORE | Strike.FULL | Strike.FAIL_EVER:
+            case Fault.FAIL_BEFORE | Fault.FULL | Fault.FAIL_EVER:
                 return self._failed(name, how)
-            case Strike.FAIL_AFTER:
+            case Fault.FAIL_AFTER:
                 await work()
                 return self._failed(name, how)
-            case Strike.CANCEL_BEFORE:
+            case Fault.CANCEL_BEFORE:
                 self.actions[how](task)
                 await asyncio.sleep(0)
                 return await work()
-            case Strike.CANCEL_DURING | Strike.STOP | Strike.DELETE:
-                # Called when the work waits for the first time.
+            case Fault.CANCEL_DURING | Fault.STOP | Fault.DELETE:
+                # The action runs when the work waits for the first time.
                 loop.call_soon(self.actions[how], task)
                 return await work()
-            case Strike.CANCEL_AFTER:
+            case Fault.CANCEL_AFTER:
                 result = await work()
                 self.actions[how](task)
                 await asyncio.sleep(0)
                 return result
-            case Strike.KILL_BEFORE:
+            case Fault.KILL_BEFORE:
                 raise self._die()
-            case Strike.KILL_AFTER:
+            case Fault.KILL_AFTER:
                 await work()
                 raise self._die()
             case never:
                 assert_never(never)
 
-    def _enter(self, name: str) -> Strike | None:
-        if self.dead:
+    def _enter(self, name: str) -> Fault | None:
+        if self.is_killed:
             raise Killed(name)
         if not self.counting:
             return None
@@ -121,32 +121,32 @@ class Steps:
         hit = name == self.name if self.name is not None else len(self.trace) == self.at
         if not hit:
             return None
-        self.struck = name
+        self.faulty_call = name
         return self.how
 
-    def _failed(self, name: str, how: Strike) -> ProgramNotStarted:
-        if name == "hooks.run":  # the one port that fails with a value
+    def _failed(self, name: str, how: Fault) -> ProgramNotStarted:
+        if name == "hooks.run":  # the only port that reports failure with a value
             return ProgramNotStarted(os.strerror(errno.EIO))
-        self.error = failure(name, full=how is Strike.FULL)
+        self.error = failure(name, full=how is Fault.FULL)
         raise self.error
 
     def _die(self) -> Killed:
-        self.dead = True
-        self.actions[Strike.KILL_AFTER](asyncio.current_task())
+        self.is_killed = True
+        self.actions[Fault.KILL_AFTER](asyncio.current_task())
         return Killed()
 
     @asynccontextmanager
     async def within(
         self, name: str, context: AbstractAsyncContextManager[Any]
     ) -> AsyncIterator[Any]:
-        """A context whose two ends are steps; what it gives is a port itself."""
+        """A context whose entry and exit are steps; its value is wrapped as a port."""
         async with AsyncExitStack() as stack:
             inner = await self.around(name, lambda: stack.enter_async_context(context))
             closing = f"{name}, closing"
             try:
                 yield Stepped(INNER[name], inner, self)
             except BaseException:
-                # An adapter that fails here as well would hide what is under way, a cancel even.
+                # A second failure here would hide the current exception, even a cancel.
                 if self.how in FAILURES:
                     await stack.aclose()
                 else:
@@ -159,7 +159,7 @@ INNER = {"staging.open": "partial", "origin.open": "answer"}
 
 
 class Stepped:
-    """A port whose calls are steps; all else is the real one's."""
+    """A port whose calls are steps; other attributes are those of the real port."""
 
     def __init__(self, name: str, real: Any, steps: Steps) -> None:
         self._name = name
@@ -179,7 +179,7 @@ class Stepped:
 
 
 def failure(name: str, *, full: bool) -> Exception:
-    """What the port may raise: an adapter's own error, or what SQLite or the system says."""
+    """An error that the port may raise: the adapter's own, or one of SQLite or the system."""
     what = f"{name} failed: {os.strerror(errno.EIO)}"
     port = name.partition(".")[0]
     if full and port in ("jobs", "staging", "partial", "slots", "choice"):
@@ -196,7 +196,7 @@ def failure(name: str, *, full: bool) -> Exception:
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """What is in a group, or the error itself."""
+    """The errors in a group, or the error itself, without cancels and kills."""
     if isinstance(error, BaseExceptionGroup):
         return [leaf for inner in error.exceptions for leaf in leaves(inner)]
     return [] if isinstance(error, asyncio.CancelledError | Killed) else [error]

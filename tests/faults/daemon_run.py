@@ -1,7 +1,7 @@
-"""One life of a daemon, over ports that are struck.
+"""One run of a daemon whose ports can fail: faults are injected at their calls.
 
-What outlives it is a directory and an origin. A life ends politely, by a failure that nobody
-expected (docs/decisions/0007-crash-only.md), or as a killed process does.
+A directory and an origin remain after the run. A run ends with a graceful stop, by an unexpected
+failure (docs/decisions/0007-crash-only.md), or as a killed process does.
 """
 
 import asyncio
@@ -34,9 +34,9 @@ from spsd.transfer.http.origin import Limits as OriginLimits
 from spsd.transfer.http.origin import open_origin
 from spsd.transfer.http.tls import Trust
 from testbed.daemons import APPLIANCE, settings
+from tests.faults.pieces import Gate, PiecewiseOrigin
+from tests.faults.steps import Fault, Killed, Stepped, Steps, leaves
 from tests.slots.upgrading import Asked
-from tests.strikes.pieces import Gate, Piecemeal
-from tests.strikes.steps import Killed, Stepped, Steps, Strike, leaves
 
 COUNT = 3
 BUDGET = 3
@@ -49,25 +49,27 @@ FETCH = {
     "attempts": BUDGET,
     "backoff_initial_s": 0.001,
     "backoff_limit_s": 0.002,
-    # A tenth of a piece is no drip: it makes the budget whole again, which is a step.
+    # A tenth of a piece is enough progress to reset the budget of attempts, which is a step.
     "minimum_bytes_per_s": 10,
     "stall_window_s": 10,
 }
 Request = Callable[[], Coroutine[Any, Any, Any]]
-_whose: ContextVar[asyncio.Task[Any] | None] = ContextVar("whose request this is", default=None)
+_request_task: ContextVar[asyncio.Task[Any] | None] = ContextVar(
+    "whose request this is", default=None
+)
 _trust = Trust.of("verify", None)
 
 
 @dataclass
 class Place:
-    """What outlives the daemon, and what a client of it remembers."""
+    """What remains between runs of the daemon, and what a client knows of its jobs."""
 
     root: Path
     origin: Origin
     acknowledged: dict[JobKey, str] = field(default_factory=dict)
-    """What a client was told of each job: ``queued``, ``cancelled`` or ``removed``."""
+    """The last acknowledged state of each job: ``queued``, ``cancelled`` or ``removed``."""
     deleting: set[JobKey] = field(default_factory=set)
-    """What a client sent a DELETE for, answered or not."""
+    """The jobs for which a client sent a DELETE, with or without a response."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,14 +78,14 @@ class Place:
     def staged(self) -> set[str]:
         return {path.name for path in self.staging.iterdir()}
 
-    def kept(self, sha256: str) -> int:
+    def partial_bytes(self, sha256: str) -> int:
         """Bytes of the partial file."""
         image = self.staging / sha256 / "image"
         return image.stat().st_size if image.exists() else 0
 
 
-class Life:
-    """What a daemon has in memory; ``start`` it, and ``end`` it whatever happened."""
+class DaemonRun:
+    """A daemon in this process: ``start`` it, and ``end`` it in every case."""
 
     def __init__(self, place: Place, steps: Steps, jobs: SqliteJobs, origin: Any) -> None:
         self.place = place
@@ -92,21 +94,21 @@ class Life:
         self.reboot = Asked()
         self.failures: list[BaseException] = []
         self.answers: list[object] = []
-        self.gate = Gate(self.news)
+        self.gate = Gate(self.notify)
         self.daemon: Daemon | None = None
         self._listening = True
         self._origin = origin
-        self._told = 0
-        self._news = asyncio.Event()
+        self._notified = 0
+        self._notified_event = asyncio.Event()
         self._root: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
 
     def _through(self, ports: Ports) -> Ports:
-        """Every port is struck; attempts are made in this loop, in one order."""
+        """Wrap every port; attempts run in this event loop, so that their order is fixed."""
         steps = self.steps
         staging = Stepped("staging", ports.staging, steps)
         jobs = Stepped("jobs", ports.jobs, steps)
-        origin = Stepped("origin", Piecemeal(self._origin, self.gate), steps)
+        origin = Stepped("origin", PiecewiseOrigin(self._origin, self.gate), steps)
         return replace(
             ports,
             jobs=jobs,
@@ -124,7 +126,7 @@ class Life:
 
     @property
     def _running(self) -> Daemon:
-        assert self.daemon is not None, "the life did not come so far"
+        assert self.daemon is not None, "the run ended before the daemon was open"
         return self.daemon
 
     @property
@@ -160,25 +162,25 @@ class Life:
         return self._running.reservations
 
     async def start(self, *, counts: bool) -> None:
-        """Recover, and work from then on; ``counts``: the steps of this are to be struck too."""
+        """Start the daemon; with ``counts`` the steps of its recovery count, too."""
         steps = self.steps
         steps.counting = counts
         steps.actions = {
-            **dict.fromkeys(Strike, lambda _: self.stop()),
+            **dict.fromkeys(Fault, lambda _: self.stop()),
             **dict.fromkeys(
-                (Strike.CANCEL_BEFORE, Strike.CANCEL_DURING, Strike.CANCEL_AFTER), self._cancel
+                (Fault.CANCEL_BEFORE, Fault.CANCEL_DURING, Fault.CANCEL_AFTER), self._cancel
             ),
-            Strike.DELETE: self._delete,
+            Fault.DELETE: self._delete,
         }
-        # Where it finds nothing, the scheduler's first look is no step, whoever is quicker.
+        # Without jobs to run, the scheduler's first query does not count, whichever task is first.
         looks = all(job.state in TERMINAL for job in await self.rows.list())
-        # Where it finds something, it begins before the daemon listens.
+        # With jobs to run, the scheduler begins before the daemon listens.
         steps.counts_from = lambda task: not looks and task is not self._root
         self._root = asyncio.create_task(self._run(), name="root")
-        self._root.add_done_callback(lambda _: self.news())
-        while not (self.is_over or (self.daemon is not None and self._told >= looks)):
-            self._news.clear()
-            await self._news.wait()
+        self._root.add_done_callback(lambda _: self.notify())
+        while not (self.is_over or (self.daemon is not None and self._notified >= looks)):
+            self._notified_event.clear()
+            await self._notified_event.wait()
         steps.counting = True
 
     async def _run(self) -> None:
@@ -197,20 +199,20 @@ class Life:
             appliance=replace(APPLIANCE, booted_slot=1),
             clock=Clock(_now, _now),
             limits=Limits(least_progress_bytes=10),
-            report=self._tell,
+            report=self._on_report,
             through=self._through,
         )
         async with opening as self.daemon:
             for task in self._resuming():
-                task.add_done_callback(lambda _: self.news())
-            self.news()
+                task.add_done_callback(lambda _: self.notify())
+            self.notify()
             try:
                 await asyncio.Event().wait()
             finally:
                 await self._hang_up()
 
     async def _hang_up(self) -> None:
-        """Stop listening, as the server does before anything behind it is closed."""
+        """End all requests, as the server does before its services are closed."""
         self._listening = False
         for task in self._tasks:
             task.cancel()
@@ -218,42 +220,42 @@ class Life:
             await asyncio.wait(pending)
 
     def _resuming(self) -> list[asyncio.Task[Any]]:
-        """The task that settles an upgrade which was under way, if it is not over."""
-        return [one for one in asyncio.all_tasks() if one.get_name() == "resume of an upgrade"]
+        """The task that settles an interrupted upgrade, if it has not ended."""
+        return [task for task in asyncio.all_tasks() if task.get_name() == "resume of an upgrade"]
 
-    def _tell(self, _: str) -> None:
-        self._told += 1
-        self.news()
+    def _on_report(self, _: str) -> None:
+        self._notified += 1
+        self.notify()
 
-    def news(self) -> None:
-        """Something has changed that somebody may wait for."""
-        self._news.set()
+    def notify(self) -> None:
+        """Wake the tasks that wait for a change."""
+        self._notified_event.set()
 
     @property
     def is_over(self) -> bool:
-        return self._root is None or self._root.done() or self.steps.dead
+        return self._root is None or self._root.done() or self.steps.is_killed
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until that holds, or it never will: nothing is to be done, or the life is over."""
+        """Wait until the condition holds, or no work is left, or the run is over."""
         try:
             async with asyncio.timeout(STUCK_AFTER_S):
                 while True:
-                    self._news.clear()
+                    self._notified_event.clear()
                     if self.is_over or holds() or await self._is_at_rest():
                         return
-                    await self._news.wait()
+                    await self._notified_event.wait()
         except TimeoutError:
             rows = [(job.state, job.cause) for job in await self.rows.list()]
-            raise AssertionError(f"nothing moves any more: {rows}, {self.steps.trace}") from None
+            raise AssertionError(f"no progress: {rows}, {self.steps.trace}") from None
 
     async def idle(self) -> None:
-        """Wait until every job and every request is over; nothing is held any more."""
+        """Open the gate, and wait until every job and every request is over."""
         self.gate.open()
         await self.until(lambda: False)
 
     async def _is_at_rest(self) -> bool:
         over = all(job.state in TERMINAL for job in await self.rows.list())
-        # Not before the scheduler waits again: a claim that meets a cancel holds a slot meanwhile.
+        # Only when the scheduler waits again: a lease that meets a cancel still holds a slot.
         wake = self.scheduler._wake
         waits = bool(wake._waiters) and not wake.is_set()
         idle = waits and not self.scheduler._running
@@ -261,11 +263,11 @@ class Life:
         return over and idle and resumed and all(task.done() for task in self._tasks)
 
     async def ask(self, request: Request) -> Any:
-        """What the request answers; None if it has no answer, for whatever reason."""
+        """Run the request; returns its result, or None if it has none for any reason."""
         if self.is_over or not self._listening:
             return None
         task = asyncio.create_task(self._answering(request), name="request")
-        task.add_done_callback(lambda _: self.news())
+        task.add_done_callback(lambda _: self.notify())
         self._tasks.append(task)
         await asyncio.wait([task])
         if task.cancelled():
@@ -277,53 +279,55 @@ class Life:
         return task.result()
 
     async def _answering(self, request: Request) -> Any:
-        _whose.set(asyncio.current_task())
+        _request_task.set(asyncio.current_task())
         return await request()
 
     async def submit(self, path: str, sha256: str) -> JobKey | None:
-        """A client's request for that download; the key, if it was told one."""
-        told = self._told
+        """Submit a download as a client; returns the key, or None if there is no response."""
+        reports_before = self._notified
         url = self.place.origin.url(path)
         job = await self.ask(lambda: self.downloads.submit(url, sha256))
         if not isinstance(job, Job):
             return None
         self.place.acknowledged[job.key] = "queued"
-        # So that two requests in a row make the same steps in every run.
-        await self.until(lambda: self._told > told and not self.scheduler._wake.is_set())
+        # Wait for the scheduler, so that two requests in a row make the same steps in every run.
+        await self.until(
+            lambda: self._notified > reports_before and not self.scheduler._wake.is_set()
+        )
         return job.key
 
     async def delete(self, key: JobKey | None) -> None:
-        """A client's DELETE of the job, whatever that means now."""
+        """DELETE the job as a client, which cancels or removes it."""
         job = await self.rows.get(key) if key is not None else None
         if job is None:
             return
         self.place.deleting.add(key)
         if await self.ask(lambda: self._deleted(key)):
-            # Which of the two it was, the row tells: the job may have been over by then.
-            gone = await self.rows.get(key) is None
-            self.place.acknowledged[key] = "removed" if gone else "cancelled"
+            # The row shows whether it was cancelled or removed: the job may have been over by then.
+            is_removed = await self.rows.get(key) is None
+            self.place.acknowledged[key] = "removed" if is_removed else "cancelled"
 
     async def _deleted(self, key: JobKey) -> bool:
         await self.downloads.delete(key)
         return True
 
     def stop(self) -> None:
-        """A polite stop: what runs is put back, and open requests are broken off."""
-        # Once: another cancel would break off the wait for the requests, and close what they use.
+        """Stop gracefully: running jobs are queued again, and open requests are cancelled."""
+        # Only once: a second cancel would end the wait for the requests and close what they use.
         if self._root is not None and not self._root.cancelling():
             self._root.cancel()
         for task in self._tasks:
             task.cancel()
-        self.news()
+        self.notify()
 
     def _cancel(self, task: asyncio.Task[Any]) -> None:
         if task.get_name() == "scheduler":
-            self.stop()  # nothing else cancels it
+            self.stop()  # only a stop cancels it
         elif not task.get_name().startswith("Task-"):
             task.cancel()
-        # What runs to completion has a task of its own; who waits for it is cancelled instead.
-        elif (waiting := _whose.get()) is not None:
-            waiting.cancel()
+        # Work that runs to completion has its own task; the task that waits for it is cancelled.
+        elif (caller := _request_task.get()) is not None:
+            caller.cancel()
         else:
             self.stop()
 
@@ -331,37 +335,37 @@ class Life:
         self._tasks.append(asyncio.create_task(self._delete_all(), name="deleting"))
 
     async def _delete_all(self) -> None:
-        # A client that comes too early tries again until somebody listens.
+        # Wait until the daemon is open.
         while self.daemon is None and not self.is_over:
             await asyncio.sleep(0)
         for job in await self.rows.list():
             await self.delete(job.key)
-        self.news()
+        self.notify()
 
     async def end(self) -> None:
-        """Stop, and keep what ended the life if it was not that."""
+        """Stop, and record the failures that ended the run, if it was not the stop."""
         self.stop()
         tasks = [task for task in (self._root, *self._tasks) if task is not None]
-        # A request may have been cancelled before, and have more to wait for.
+        # A request that was cancelled before may still have work to complete.
         _, pending = await asyncio.wait(tasks, timeout=STUCK_AFTER_S)
-        assert not pending, f"these do not stop: {pending}, after {self.steps.trace}"
+        assert not pending, f"these tasks do not stop: {pending}, after {self.steps.trace}"
         for task in tasks:
             if not task.cancelled() and task is self._root and (error := task.exception()):
                 self.failures.extend(leaves(error))
 
 
 @asynccontextmanager
-async def alive(place: Place, steps: Steps) -> AsyncIterator[Life]:
-    """A life, not started; ended and closed on the way out."""
+async def daemon_run(place: Place, steps: Steps) -> AsyncIterator[DaemonRun]:
+    """A run that is not started; leaving the context ends it and closes its resources."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(place.root / "spsd.sqlite"))
         policy = AddressPolicy(["127.0.0.0/8"])
         origin = await stack.enter_async_context(open_origin(policy, _trust, LIMITS))
-        life = Life(place, steps, SqliteJobs(database), origin)
+        run = DaemonRun(place, steps, SqliteJobs(database), origin)
         try:
-            yield life
+            yield run
         finally:
-            await life.end()
+            await run.end()
 
 
 def _now() -> int:

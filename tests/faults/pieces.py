@@ -6,74 +6,74 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from spsd.failures import OriginError
-from tests.strikes.steps import Steps
+from tests.faults.steps import Steps
 
 PIECE = 1000
 
 
 class Gate:
-    """Lets ``after`` pieces of downloads pass and holds the next; None: it holds none."""
+    """Lets ``after`` pieces of downloads pass and blocks the next; None: it blocks none."""
 
-    def __init__(self, news: Callable[[], None]) -> None:
+    def __init__(self, notify: Callable[[], None]) -> None:
         self.after: int | None = None
         self.holds = False
-        self._news = news
+        self._notified_event = notify
         self._opened = asyncio.Event()
 
     def open(self) -> None:
-        """Hold nothing any more."""
+        """Block no piece any more."""
         self._opened.set()
 
-    async def pass_by(self) -> None:
+    async def pass_piece(self) -> None:
         if self.after is None or self._opened.is_set():
             return
         if self.after > 0:
             self.after -= 1
             return
         self.holds = True
-        self._news()
+        self._notified_event()
         await self._opened.wait()
 
 
-class Piecemeal:
-    """The real origin, whose body comes in pieces of one size; held after so many, if told so."""
+class PiecewiseOrigin:
+    """The real origin, with its bodies in pieces of one size that pass a gate."""
 
     def __init__(self, real: Any, gate: Gate) -> None:
         self._real = real
         self._gate = gate
 
     @asynccontextmanager
-    async def open(self, url: str, ask: Any) -> AsyncIterator[Any]:
-        async with self._real.open(url, ask) as answer:
+    async def open(self, url: str, request: Any) -> AsyncIterator[Any]:
+        async with self._real.open(url, request) as answer:
             yield _Pieces(answer, self._gate)
 
 
 class _Pieces:
     def __init__(self, answer: Any, gate: Gate) -> None:
-        self.reply = answer.reply
+        self.head = answer.head
         self.evidence = answer.evidence
         self._answer = answer
         self._gate = gate
 
     async def read_into(self, room: memoryview) -> int:
-        most, come = min(PIECE, len(room)), 0
+        limit, count = min(PIECE, len(room)), 0
         try:
-            while come < most and (size := await self._answer.read_into(room[come:most])):
-                come += size
+            while count < limit and (size := await self._answer.read_into(room[count:limit])):
+                count += size
         except OriginError:
-            # The real answer says so again when it is asked for more.
-            if come == 0:
+            # The real response raises again at the next read.
+            if count == 0:
                 raise
-        if come == PIECE:
-            await self._gate.pass_by()
-        return come
+        if count == PIECE:
+            await self._gate.pass_piece()
+        return count
 
     def close(self) -> None:
         self._answer.close()
 
 
 class Body:
-    """What a client uploads, each piece a step."""
+    """The body of a client's upload; each piece is a step."""
 
     def __init__(self, content: bytes, steps: Steps) -> None:
         self._pieces = iter([content[at : at + PIECE] for at in range(0, len(content), PIECE)])

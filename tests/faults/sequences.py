@@ -1,4 +1,4 @@
-"""Random scripts for a hostile origin, each made from its number alone, to be had again."""
+"""Random scripts for a hostile origin; each depends only on its number, so it can be repeated."""
 
 import hashlib
 from dataclasses import dataclass
@@ -41,12 +41,12 @@ CURABLE = (
     Whole, Refuse, CutAfter, Hang, Drip, SlowHeaders, Chunked, NoLength, IgnoreRange, IgnoreIfRange,
     NeverSatisfyIfRange, WrongOffset, NoContentRange, WrongTotal, NoValidator, WeakValidator,
 )  # fmt: skip
-"""What costs at most an attempt, and never the job."""
+"""Acts that may make an attempt fail, but never the job."""
 THRIFTY = (Whole, Refuse, Status, Chunked, NoLength, SlowHeaders, Drip)
-"""What wastes no byte, as a cut in good order does not either."""
+"""Acts that waste no byte; a `CutAfter` without a reset wastes none either."""
 STATUSES = (204, 304, 400, 403, 404, 408, 412, 416, 425, 429, 500, 503)
 ETAGS = (None, None, '"same"', 'W/"same"', " ")
-"""What the origin shows: a strong ETag for each content, the same for all, a weak one, none."""
+"""The origin's ETags: a strong one per content (None), the same for all, a weak one, none."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Sequence:
 
     @property
     def is_curable(self) -> bool:
-        """Whether nothing but the budget of attempts may keep the image from arriving."""
+        """Whether the job can fail only because it has no attempts left."""
         curable = all(isinstance(act, CURABLE) for act in self.acts)
         return curable and self.always == Whole() and self.wanted == self.content
 
     @property
     def is_thrifty(self) -> bool:
-        """Whether every byte that is sent is to be kept."""
+        """Whether the client must keep every byte that the origin sends."""
         return self.wanted == self.content and all(
             isinstance(act, THRIFTY) or (isinstance(act, CutAfter) and not act.reset)
             for act in (*self.acts, self.always)
@@ -86,12 +86,12 @@ class Sequence:
 
 
 def sequence(number: int) -> Sequence:
-    """Up to eight acts, then most often a good origin, and sometimes one act for ever."""
+    """Up to eight acts, then most often correct responses, and sometimes one act for ever."""
     random = Random(f"spsd {number}")
-    # Each image is another, so that no slot holds it already.
+    # Each image is different, so that no slot holds it already.
     content = b"\0" + random.randbytes(random.randint(SMALLEST, LARGEST) - 1)
     other = _other(random, content)
-    # Half of them do nothing that ends a job at once, so that they go on for longer.
+    # Half of the scripts have no act that makes a job fail at once, so that they run longer.
     kinds = (*(ACTS if random.random() < 0.5 else (*CURABLE, Swap)), CutAfter, CutAfter, Swap)
     acts = tuple(_act(random, kinds, content, other) for _ in range(random.randint(0, 8)))
     always = Whole() if random.random() < 0.8 else _act(random, ACTS, content, other)
@@ -100,7 +100,7 @@ def sequence(number: int) -> Sequence:
 
 
 def _other(random: Random, content: bytes) -> bytes:
-    """Another object: all different, a byte different, longer, or shorter."""
+    """Another object: all bytes different, one byte different, longer, or shorter."""
     match random.randrange(4):
         case 0:
             return b"\0" + random.randbytes(len(content))[1:]
