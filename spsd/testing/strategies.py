@@ -149,7 +149,7 @@ def tolerated_headers() -> SearchStrategy[dict[str, str]]:
             "Accept": st.sampled_from([json, "*/*", "application/octet-stream", "text/html;q=0.1"]),
             "User-Agent": st.sampled_from(["curl/8.5.0", "", "a test"]),
             "Accept-Language": st.just("hu, en;q=0.5"),
-            "X-Nobody-Knows-It": st.text(string.printable.strip(), max_size=100),
+            "X-Unknown-Field": st.text(string.printable.strip(), max_size=100),
         },
     )
 

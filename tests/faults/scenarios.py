@@ -262,7 +262,7 @@ SCENARIOS = {
     "fetch, resumed": Scenario(wait_until_idle, 20, prepare=stop_while_held),
     "fetch, in parts": Scenario(fetch_in_parts, 25, no_byte_twice=False, same_steps=False),
     "fetch, wrong bytes": Scenario(fetch_wrong, 20, codes=["digest"], no_byte_twice=False),
-    "fetch, here already": Scenario(
+    "fetch, already in a slot": Scenario(
         fetch,
         10,
         prepare=fail_then_upload,
@@ -272,7 +272,7 @@ SCENARIOS = {
     ),
     "cancel, running": Scenario(cancel_running, 15),
     "cancel, queued": Scenario(cancel_queued, 15),
-    "cancel, with an heir": Scenario(cancel_before_a_waiting_job, 15),
+    "cancel, with a waiting job": Scenario(cancel_before_a_waiting_job, 15),
     "polite stop": Scenario(stop_while_held, 10),
     "upload": Scenario(upload, 10, check=check_uploaded),
     "upload, wrong bytes": Scenario(upload_wrong, 10, check=check_no_image),

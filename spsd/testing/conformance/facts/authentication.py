@@ -127,7 +127,7 @@ def _wrong_log_in(target: Target) -> Answer:
     # The name is of no account, because failed log-ins slow down the log-ins of an account.
     return target.once(
         "wrong log-in",
-        lambda: target.anonymous().log_in(f"nobody-{secrets.token_hex(4)}", "wrong"),
+        lambda: target.anonymous().log_in(f"unknown-{secrets.token_hex(4)}", "wrong"),
     )
 
 
