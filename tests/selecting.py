@@ -27,7 +27,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="of what is selected only what may run beside others, or what must run alone",
     )
     group.addoption(
-        "--long", action="store_true", help="the counts of docs/proven.md and no samples"
+        "--long", action="store_true", help="the counts of docs/verified.md and no samples"
     )
 
 

@@ -1,4 +1,4 @@
-"""What was tried, counted by the tests themselves: the figures of docs/proven.md."""
+"""What was tried, counted by the tests themselves: the figures of docs/verified.md."""
 
 from collections import Counter
 from typing import Any

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from spsd.failures import FailureCode
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")})
+# A path of the repository in a document; the history names files of its time.
+NAMED = re.compile(r"(?<![$\w./-])(?:spsd|tests|testbed|scripts|migrations|docs)/[\w./{},-]*[\w/}]")
+WITH_PATHS = [one for one in DOCUMENTS if one.name != "CHANGELOG.md"]
 
 
 def test_the_generated_parts_are_fresh() -> None:
@@ -61,6 +65,31 @@ def test_relative_links_lead_to_files(document: Path) -> None:
     links = [link.partition("#")[0] for link in LINK.findall(prose) if "://" not in link]
     broken = [link for link in links if link and not (document.parent / link).exists()]
     assert broken == []
+
+
+@pytest.mark.parametrize("document", WITH_PATHS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_of_the_repository_exist(document: Path) -> None:
+    named = NAMED.findall(document.read_text(encoding="utf-8"))
+    paths = {path for one in named for path in _alternatives(one) if "NNNN" not in path}
+    assert sorted(path for path in paths if not (ROOT / path).exists()) == []
+
+
+def _alternatives(path: str) -> list[str]:
+    """``a/{b,c}.py`` as a shell expands it."""
+    before, _, rest = path.partition("{")
+    inside, closed, after = rest.partition("}")
+    return [f"{before}{one}{after}" for one in inside.split(",")] if closed else [path]
+
+
+def test_the_tower_is_the_one_that_is_checked() -> None:
+    """CONTRIBUTING draws the layers that import-linter verifies, line by line."""
+    toml = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = toml["tool"]["importlinter"]["contracts"][0]["layers"]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = re.search(r"<!-- tower -->\n\n```\nspsd/\n(.*?)```", text, re.DOTALL)
+    assert drawn is not None
+    lines = [re.findall(r"(\w+)(?:\.py|/)(?=\s|$)", line) for line in drawn[1].splitlines()]
+    assert lines == [layer.split(" | ") for layer in layers]
 
 
 def test_every_dependency_has_its_line() -> None:

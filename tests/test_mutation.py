@@ -1,5 +1,6 @@
 """The mutants are made and tried as docs/mutation.md says."""
 
+import ast
 import subprocess
 import sys
 
@@ -79,6 +80,17 @@ def test_each_half_of_the_guarded_update_goes(every):
         "AND attempt = :seen_attempt",
         "WHERE key = :key AND state = :seen_state AND attempt = :seen_attempt",
     ]
+
+
+def test_every_named_part_of_a_file_exists():
+    """A name that was changed in the code would silently remove its mutants."""
+    for path in PATHS:
+        file, _, names = path.partition("::")
+        wanted = set(names.split(",")) - {""}
+        tree = ast.parse((ROOT / file).read_text()) if wanted else ast.Module([])
+        known = {getattr(one, "name", None) for one in tree.body}
+        known |= {one.id for one in ast.walk(tree) if isinstance(one, ast.Name)}
+        assert wanted <= known, path
 
 
 def test_no_two_mutants_have_one_name(every):

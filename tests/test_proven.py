@@ -1,4 +1,4 @@
-"""docs/proven.md, which scripts/prove renews: rows, counts, and what happens when one is short."""
+"""docs/verified.md, which scripts/prove renews: rows, counts, and what happens when one fails."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from scripts.programs.docs.run import ROOT
 from scripts.programs.prove import run as prove_run
 from scripts.programs.prove.proofs import PROOFS, Proof
 
-PAGE = (ROOT / "docs" / "proven.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "verified.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_every_row_and_no_other() -> None:
@@ -31,7 +31,7 @@ def test_a_command_names_files_that_are_there(proof: Proof) -> None:
 def test_counts_are_taken_from_what_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "proven.md"
+    page = tmp_path / "verified.md"
     page.write_text("before\n<!-- proofs -->\n<!-- /proofs -->\nafter\n")
     say = f"{sys.executable} -c \"print('tried: 1,234 kills of a fetch')\""
     rows = (

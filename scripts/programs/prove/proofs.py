@@ -1,4 +1,4 @@
-"""What is tried of each promise: the rows of docs/proven.md, in its order."""
+"""What is tried of each promise: the rows of docs/verified.md, in its order."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Runs the commands of docs/proven.md and collects the counts that they print."""
+"""Runs the commands of docs/verified.md and collects the counts that they print."""
 
 import argparse
 import subprocess
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from scripts.programs.docs.run import ROOT, renewed
 from scripts.programs.prove.proofs import PROOFS, Proof
 
-DOCUMENT = ROOT / "docs" / "proven.md"
+DOCUMENT = ROOT / "docs" / "verified.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", metavar="WORD", help="rows whose command has it")
     parser.add_argument("--list", action="store_true", help="print the commands, run nothing")
     parser.add_argument(
-        "--write", action="store_true", help="put the counts into docs/proven.md as well"
+        "--write", action="store_true", help="put the counts into docs/verified.md as well"
     )
     options = parser.parse_args(arguments)
     chosen = [proof for proof in PROOFS if options.only in proof.command]
