@@ -1,4 +1,4 @@
-"""A client of the API that shows what is on the wire; it needs the standard library alone."""
+"""A client of the API that shows status, header fields and body; standard library only."""
 
 import base64
 import http.client
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, read whole."""
+    """One response with its whole body."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -20,25 +20,31 @@ class Answer:
 
     @property
     def document(self) -> Any:  # noqa: ANN401 - JSON has no better type
-        """The JSON that it is; raises ValueError for what is none."""
+        """The body as JSON.
+
+        Raises:
+            ValueError: The body is not JSON.
+        """
         return json.loads(self.content)
 
 
 @dataclass
 class Client:
-    """Speaks to `url`, over a connection of its own for each call, so a restart is no matter to it.
+    """A client of the server at `url`; each call opens a new connection, so a restart is allowed.
 
-    A call raises OSError or http.client.HTTPException when the server is not there or breaks off.
+    A call raises OSError or http.client.HTTPException when the server cannot be reached or the
+    connection breaks.
     """
 
     url: str
     context: ssl.SSLContext | None = None
-    """How an https server is judged; without one, by the system's certificates."""
+    """How an https server is verified; None: with the system's certificates."""
     timeout_s: float = 30
     cookie: str | None = field(default=None, repr=False)
+    """The session cookie, as `name=value`; None: not logged in."""
 
     def log_in(self, user: str, password: str) -> Answer:
-        """Ask for a session, and keep its cookie if there is one."""
+        """Log in with HTTP Basic; `cookie` becomes the session cookie if the response sets one."""
         basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         answer = self.call(
             "GET", "/api/authentication", headers={"Authorization": f"Basic {basic}"}
@@ -56,7 +62,7 @@ class Client:
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send one request; `json_body` is encoded, `content` is sent as it is."""
+        """Send one request; `json_body` is encoded as JSON, `content` is sent unchanged."""
         fields = dict(headers or {})
         if json_body is not None:
             content = json.dumps(json_body).encode()

@@ -1,4 +1,4 @@
-"""A daemon of one's own: a real spsd in a process and a directory of its own."""
+"""A real spsd daemon for a test, in its own process and its own directory."""
 
 import os
 import select
@@ -17,7 +17,7 @@ from spsd.testing import simulated
 from spsd.testing.client import Client
 
 USER: Final = "operator"
-PASSWORD: Final = "correct horse"  # noqa: S105 - known to everybody, of a daemon on loopback
+PASSWORD: Final = "correct horse"  # noqa: S105 - public, for test daemons on loopback
 START_LIMIT_S: Final = 120.0
 
 Tables = Mapping[str, Mapping[str, object]]
@@ -26,15 +26,16 @@ DEFAULTS: Final[Tables] = {
     "server": {"host": "127.0.0.1", "port": 0, "plain_http": True},
     "fetch": {"allow": ["127.0.0.0/8"], "backoff_initial_s": 0.05, "backoff_limit_s": 0.2},
 }
-"""What a test wants: loopback for both sides, and short waits between attempts."""
+"""Settings for tests: the daemon and its origins on loopback, and short waits between attempts."""
 
 
 @dataclass
 class DaemonProcess:
-    """One state directory under `root`, and at most one process that works in it.
+    """One state directory under `root`, and at most one daemon process that uses it.
 
-    `settings` are tables of spsd.toml, put over `DEFAULTS`; `launcher` is the module that is run,
-    and `environ` is added to the environment. What the daemon logs goes to `root/daemon.log`.
+    `settings` are tables of spsd.toml that override `DEFAULTS`; `launcher` is the module that is
+    run, and `environ` is added to the environment. The daemon logs to `root/daemon.log`. `boot`
+    and `booted_slot` simulate an appliance: see `reboot`.
     """
 
     root: Path
@@ -48,7 +49,7 @@ class DaemonProcess:
     _process: "subprocess.Popen[str] | None" = field(default=None, init=False, repr=False)
 
     def __enter__(self) -> Self:
-        """Configure, add the user, and start."""
+        """Write the configuration, add `USER`, and start the daemon."""
         self.configure()
         self.add_user()
         self.start()
@@ -74,12 +75,12 @@ class DaemonProcess:
 
     @property
     def log(self) -> Path:
-        """What the daemon has logged, over all of its processes."""
+        """The log file, which all processes of this daemon append to."""
         return self.root / "daemon.log"
 
     @property
     def pid(self) -> int | None:
-        """The process that runs now; None: none does."""
+        """The process id of the running daemon; None: it does not run."""
         if self._process is None or self._process.poll() is not None:
             return None
         return self._process.pid
@@ -92,10 +93,10 @@ class DaemonProcess:
         )
 
     def add_user(self, name: str = USER, password: str = PASSWORD, *, role: str = "admin") -> None:
-        """Add an account, as an operator does.
+        """Add an account with the command `spsd user add`, as an operator does.
 
         Raises:
-            subprocess.CalledProcessError: the command line says no.
+            subprocess.CalledProcessError: The command failed; its attribute `stderr` says why.
         """
         arguments = ("user", "add", name, "--password-stdin", "--role", role)
         subprocess.run(
@@ -108,10 +109,11 @@ class DaemonProcess:
         )
 
     def start(self, *, limit_s: float = START_LIMIT_S) -> None:
-        """Start, and wait for the ready line, which has the URL.
+        """Start the daemon and wait for its ready line, which sets `url`.
 
         Raises:
-            RuntimeError: no such line came; what the daemon said instead is in the message.
+            RuntimeError: The daemon already runs, or printed no ready line within `limit_s`
+                seconds; then the message has its output and the end of its log.
         """
         self.spawn()
         deadline = time.monotonic() + limit_s
@@ -122,12 +124,18 @@ class DaemonProcess:
         line = process.stdout.readline() if ready else ""
         if not line.startswith("spsd ready on "):
             self.kill()
-            said = self.log.read_text(encoding="utf-8")[-2000:]
-            raise RuntimeError(f"the daemon is not ready: {line!r}; {self.log} ends with:\n{said}")
+            log_end = self.log.read_text(encoding="utf-8")[-2000:]
+            raise RuntimeError(
+                f"the daemon is not ready: {line!r}; {self.log} ends with:\n{log_end}"
+            )
         self.url = line.split()[-1]
 
     def spawn(self) -> None:
-        """Start, and wait for nothing."""
+        """Start the daemon without waiting until it is ready.
+
+        Raises:
+            RuntimeError: The daemon already runs.
+        """
         if self.pid is not None:
             raise RuntimeError(f"a daemon runs already in {self.root}, process {self.pid}")
         self._release()
@@ -141,35 +149,39 @@ class DaemonProcess:
             )
 
     def kill(self) -> None:
-        """End the process at once (SIGKILL); harmless when none runs."""
+        """End the process at once (SIGKILL); no effect if none runs."""
         self._end(signal.SIGKILL)
         self._release()
 
     def stop(self) -> int | None:
-        """Ask the process to stop (SIGTERM) and wait for it: its exit code; None: none ran."""
+        """Stop the process gracefully (SIGTERM) and wait for it.
+
+        Returns its exit code, or None if no process was started.
+        """
         code = self._end(signal.SIGTERM)
         self._release()
         return code
 
     def restart(self) -> None:
-        """Stop politely and start again."""
+        """Stop the daemon gracefully and start it again."""
         self.stop()
         self.start()
 
     def reboot(self, boot: str, *, slot: int | None = None) -> None:
-        """Kill the process, and start it in another boot of a simulated appliance.
+        """Kill the process and start it again in another boot of a simulated appliance.
 
-        `boot` names the boot; `slot` is what the kernel's command line says, None: nothing. The
-        disk is not cut: this is a reboot, and no loss of power.
+        `boot` is the boot id of the kernel; `slot` is the slot that the kernel's command line
+        names, None: it names none. No data is lost: this simulates a reboot, not a power cut.
         """
         self.kill()
         self.boot, self.booted_slot = boot, slot
         self.start()
 
     def set_clock(self, offset_s: int) -> None:
-        """Let the daemon's clock differ by this from now on; not before a simulated start.
+        """Shift the clock of jobs and sessions by this offset; waits keep their real length.
 
-        It is the clock of jobs and sessions. Waits go by another one, and take as long as ever.
+        The daemon must have been started simulated: call this once before `start`, with 0 for
+        example, or set `boot`. Later calls change the clock of the running daemon.
         """
         self.clock_offset_s = offset_s
         simulated.set_clock(self._clock, offset_s)
@@ -178,7 +190,7 @@ class DaemonProcess:
         """A client of the daemon, logged in unless `user` is None.
 
         Raises:
-            RuntimeError: the log-in is refused.
+            RuntimeError: The daemon refused the log-in.
         """
         context = None
         if self.url.startswith("https:"):
@@ -189,11 +201,11 @@ class DaemonProcess:
         return client
 
     def slot_image(self, slot: int) -> Path:
-        """Where the image in that slot is, if there is one."""
+        """The path of the image in that slot; the file exists if the slot holds an image."""
         return self.state / "slots" / str(slot) / "image"
 
     def staged(self) -> list[str]:
-        """The names of what is being received: a digest, or `upload-…`."""
+        """The names of the partial downloads and uploads: a SHA-256 digest, or `upload-…`."""
         return sorted(path.name for path in (self.state / "staging").iterdir())
 
     @property
@@ -208,7 +220,7 @@ class DaemonProcess:
         return simulated.__name__ if self._is_simulated else self.launcher
 
     def _environment(self) -> dict[str, str]:
-        # A proxy of whoever runs the tests has nothing to say to origins on loopback.
+        # A proxy from the environment of the tests must not be used for origins on loopback.
         environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         if self._clock.exists():
             environ[simulated.CLOCK] = str(self._clock)
@@ -250,6 +262,6 @@ def _toml(value: object) -> str:
         case str():
             return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
         case list() | tuple():
-            return "[" + ", ".join(_toml(one) for one in value) + "]"
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
         case _:
             return str(value)

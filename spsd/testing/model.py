@@ -1,8 +1,8 @@
 """What a client may rely on, as a small model of a server: jobs, slots, and the next boot.
 
-The model never guesses when the server gets on with its work. It holds what a look at the server
-may show, learns from each look, and complains when a look shows what cannot be. Pure: it knows
-neither sockets nor files.
+The model does not predict when the server does its work. It holds the set of states that the next
+snapshot of the server may show, checks each snapshot against it, and learns from it. A snapshot
+that is not possible raises `BrokenPromiseError`. Pure: no sockets and no files.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,260 +24,299 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-OVER: Final = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
-UNDER_WAY: Final = frozenset(Status) - OVER
-AFTER: Final = {
+TERMINAL: Final = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
+POSSIBLE_NEXT: Final = {
     Status.QUEUED: frozenset(Status) - {Status.CANCELLED},
     Status.IN_PROGRESS: frozenset({Status.IN_PROGRESS, Status.FINISHED, Status.FAILED}),
-    **{status: frozenset({status}) for status in OVER},
+    **{status: frozenset({status}) for status in TERMINAL},
 }
-"""What a look may show after another one, when nobody has cancelled and nothing has ended."""
+"""What the next snapshot may show, if no client cancels the job and the server does not end."""
 
-STEPS: Final = {
+TRANSITIONS: Final = {
     Status.QUEUED: frozenset({Status.IN_PROGRESS, Status.CANCELLED}),
     Status.IN_PROGRESS: frozenset(Status),
-    **{status: frozenset[Status]() for status in OVER},
+    **{status: frozenset[Status]() for status in TERMINAL},
 }
 """What may follow directly in a job's history."""
 
 
 class BrokenPromiseError(AssertionError):
-    """The server did what it must not do; the sentence says what."""
+    """The server did what it must not do; the message says what."""
 
 
-def must(holds: bool, sentence: str) -> None:  # noqa: FBT001 - like an assertion
-    """Complain unless it holds."""
+def must(holds: bool, message: str) -> None:  # noqa: FBT001 - like an assertion
+    """Check a condition.
+
+    Raises:
+        BrokenPromiseError: It does not hold.
+    """
     if not holds:
-        raise BrokenPromiseError(sentence)
+        raise BrokenPromiseError(message)
 
 
 @dataclass
 class JobModel:
-    """One download that was accepted."""
+    """One download that the server accepted, or may have accepted."""
 
     sha256: str
     url: str
-    may_be: frozenset[Status] = AFTER[Status.QUEUED]
-    may_be_gone: bool = False
-    excused: bool = False
-    """The origin misbehaves, or the digest is of nothing: it may fail for many a reason."""
+    possible: frozenset[Status] = POSSIBLE_NEXT[Status.QUEUED]
+    """The statuses that the next snapshot may show."""
+    may_be_removed: bool = False
+    may_fail: bool = False
+    """The origin misbehaves, or no object has the digest: the job may fail with any code."""
     slots_were_scarce: bool = False
-    slot_was_seen: bool = False
-    """Once it was finished, a look has shown what its slot holds."""
+    """There may have been no empty slot for it: it may fail with `no_slot`."""
+    slot_was_checked: bool = False
+    """A snapshot after its end has shown what its slot holds."""
     body: Mapping[str, Any] | None = None
+    """The job's body in the last snapshot; None: there was none."""
     history: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def is_over(self) -> bool:
-        """It is known to be over."""
-        return self.may_be <= OVER
+        """Whether the job is known to be in a terminal status."""
+        return self.possible <= TERMINAL
 
     @property
     def is_finished(self) -> bool:
-        """It is known to have installed its image."""
-        return self.may_be == {Status.FINISHED}
+        """Whether the job is known to have installed its image."""
+        return self.possible == {Status.FINISHED}
 
-    def interrupted(self) -> None:
-        """The server ends: what was in progress may be queued again."""
-        if Status.IN_PROGRESS in self.may_be:
-            self.may_be |= AFTER[Status.QUEUED]
+    def server_ended(self) -> None:
+        """Note the end of the server: a job in progress may be queued again."""
+        if Status.IN_PROGRESS in self.possible:
+            self.possible |= POSSIBLE_NEXT[Status.QUEUED]
 
-    def shown(self, body: Mapping[str, Any]) -> None:
-        """A look shows this; complains of what cannot be."""
+    def check_body(self, body: Mapping[str, Any]) -> None:
+        """Check the job's body in a snapshot, and learn from it.
+
+        Raises:
+            BrokenPromiseError: The job cannot be so.
+        """
         status = Status(body["status"])
-        told = f"the job {self.url} is {status} with the error {body['error']!r}"
-        must(status in self.may_be, f"{told}, which it cannot be; it may be {_names(self.may_be)}")
-        if self.body is not None and Status(self.body["status"]) in OVER:
-            must(body == self.body, f"{told}; it was over, and has changed: {self.body} -> {body}")
-        must((body["error"] is not None) == (status is Status.FAILED), f"{told}: is it an error?")
-        must((body["slot_id"] is not None) == (status is Status.FINISHED), f"{told}: in a slot?")
+        what = f"the job {self.url} is {status} with the error {body['error']!r}"
+        must(
+            status in self.possible,
+            f"{what}, which is not possible; it may be {_names(self.possible)}",
+        )
+        if self.body is not None and Status(self.body["status"]) in TERMINAL:
+            must(body == self.body, f"{what}; it was over, and changed: {self.body} -> {body}")
+        has_error, has_slot = body["error"] is not None, body["slot_id"] is not None
+        must(has_error == (status is Status.FAILED), f"{what}: wrong for this status")
+        must(has_slot == (status is Status.FINISHED), f"{what}, and with slot {body['slot_id']}")
         if status is Status.FAILED:
-            self._failed(told, body["error"].partition(":")[0])
-        self.may_be = AFTER[status]
+            self._check_failure(what, body["error"].partition(":")[0])
+        self.possible = POSSIBLE_NEXT[status]
         self.body = body
 
-    def _failed(self, told: str, name: str) -> None:
-        must(name in set(FailureCode), f"{told}, which begins with no known code")
+    def _check_failure(self, what: str, name: str) -> None:
+        must(name in set(FailureCode), f"{what}, which begins with no known code")
         code = FailureCode(name)
         if code is FailureCode.NO_SLOT:
-            must(self.slots_were_scarce, f"{told}; there were empty slots all the time")
+            must(self.slots_were_scarce, f"{what}; there were empty slots all the time")
         else:
-            must(self.excused, f"{told}; the image was there to be had")
+            must(self.may_fail, f"{what}; the origin had the image")
 
-    def told(self, history: Iterable[Mapping[str, Any]]) -> None:
-        """A look shows this history, read before a look at the job itself."""
-        lines = tuple(history)
-        must(lines[: len(self.history)] == self.history, f"the history of {self.url} was changed")
-        statuses = [Status(line["status"]) for line in lines]
+    def check_history(self, history: Iterable[Mapping[str, Any]]) -> None:
+        """Check the job's history, which must have been read before the job itself.
+
+        Raises:
+            BrokenPromiseError: The history has changed, or has a transition that is not allowed.
+        """
+        steps = tuple(history)
+        must(steps[: len(self.history)] == self.history, f"the history of {self.url} was changed")
+        statuses = [Status(step["status"]) for step in steps]
         must(statuses[:1] == [Status.QUEUED], f"the history of {self.url} begins with {statuses}")
         for before, after in pairwise(statuses):
-            must(after in STEPS[before], f"the history of {self.url} has {after} after {before}")
-        attempts = [line["attempt"] for line in lines]
+            must(
+                after in TRANSITIONS[before],
+                f"the history of {self.url} has {after} after {before}",
+            )
+        attempts = [step["attempt"] for step in steps]
         must(attempts == sorted(attempts), f"the attempts of {self.url} are {attempts}")
-        self.history = lines
+        self.history = steps
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the server shows, the jobs before the slots.
+class Snapshot:
+    """What the server shows at one time; the jobs were read before the slots.
 
-    `held` is what each slot holds, a SHA-256 if `digests` says so and else whatever tells images
-    apart; None: nothing. `staged` are the digests of partial files, None: nobody can look.
+    `slots` is what each slot holds: a SHA-256 if `has_digests`, else any text that is different for
+    different images; None: the slot is empty. `partial_files` are the digests of the partial
+    downloads on disk; None: the disk cannot be read. `after_reboot` is the slot of the next boot.
     """
 
     jobs: Mapping[str, Mapping[str, Any]]
-    held: Mapping[int, str | None]
-    empty: int
-    current: int | None
+    slots: Mapping[int, str | None]
+    empty_slots: int
+    current_slot: int | None
     after_reboot: int | None
-    digests: bool = False
-    staged: frozenset[str] | None = None
+    has_digests: bool = False
+    partial_files: frozenset[str] | None = None
 
 
 @dataclass
 class Model:
-    """Everything that was accepted, and what may have become of it."""
+    """Everything that the server accepted, and the states that are possible now."""
 
-    sizes: Mapping[str, int]
-    """The images that there are, in bytes by digest; a download of another one cannot finish."""
+    image_sizes: Mapping[str, int]
+    """The origin's images: size in bytes by digest; a download of another digest cannot finish."""
     jobs: dict[str, JobModel] = field(default_factory=dict)
-    lost: dict[str, JobModel] = field(default_factory=dict)
-    """Submissions that nobody has answered, by URL: they may be there or not."""
-    held: Mapping[int, str | None] = field(default_factory=dict)
-    empty: int = 0
-    current: frozenset[int | None] = frozenset({None})
-    chosen: frozenset[int | None] = frozenset({None})
-    """None: nobody chose, so the current one goes on. After a crash both may be several."""
-    emptied: set[int] = field(default_factory=set)
-    """Slots that were asked to be emptied since the last look."""
-    brought: set[str] = field(default_factory=set)
-    """Images that may have been brought since the last look, by others than the jobs here."""
+    unanswered: dict[str, JobModel] = field(default_factory=dict)
+    """Submissions without a response, by URL: the server may have accepted them."""
+    slots: Mapping[int, str | None] = field(default_factory=dict)
+    empty_slots: int = 0
+    current_slots: frozenset[int | None] = frozenset({None})
+    """The slots that may be the current one; several after a crash."""
+    chosen_slots: frozenset[int | None] = frozenset({None})
+    """The slots that may be chosen for the next boot; None: no choice, so the current one stays."""
+    slots_to_empty: set[int] = field(default_factory=set)
+    """Slots that a client has asked to empty since the last snapshot."""
+    other_images: set[str] = field(default_factory=set)
+    """Images that may have filled a slot since the last snapshot, without a job in `jobs`."""
 
-    def submitted(self, key: str | None, job: JobModel) -> None:
-        """A download was asked for; `key` is what the answer says, None: there was none."""
-        if job.sha256 not in self.sizes:
-            job.may_be -= {Status.FINISHED}
-            job.excused = True
+    def add_job(self, key: str | None, job: JobModel) -> None:
+        """Note a submission; `key` is the one of the response, None: there was no response."""
+        if job.sha256 not in self.image_sizes:
+            job.possible -= {Status.FINISHED}
+            job.may_fail = True
         if key is None:
-            self.lost[job.url] = job
+            self.unanswered[job.url] = job
         else:
             self.jobs[key] = job
 
-    def seen(self, key: str, body: Mapping[str, Any]) -> None:
-        """The job alone was looked at, and no slot."""
+    def check_job(self, key: str, body: Mapping[str, Any]) -> None:
+        """Check the body of one job that was read alone, without the slots.
+
+        Raises:
+            BrokenPromiseError: The job cannot be so.
+        """
         job = self.jobs[key]
-        job.shown(body)
-        if job.is_finished and not job.slot_was_seen:
-            self.brought.add(job.sha256)
+        job.check_body(body)
+        if job.is_finished and not job.slot_was_checked:
+            self.other_images.add(job.sha256)
 
-    def removed(self, key: str) -> None:
-        """The record is gone; how the job ended may never have been seen."""
-        self.brought.add(self.jobs.pop(key).sha256)
+    def remove_job(self, key: str) -> None:
+        """Note that a record was removed; the job may have finished since the last snapshot."""
+        self.other_images.add(self.jobs.pop(key).sha256)
 
-    def ended(self) -> None:
-        """The server has ended, however it did."""
-        for job in (*self.jobs.values(), *self.lost.values()):
-            job.interrupted()
+    def server_ended(self) -> None:
+        """Note the end of the server, by a stop or a kill."""
+        for job in (*self.jobs.values(), *self.unanswered.values()):
+            job.server_ended()
 
     def rebooted(self) -> None:
-        """The appliance has started anew: a choice comes true."""
-        self.current = self.after_reboot
+        """Note a reboot of the appliance: the slot chosen for the next boot becomes current."""
+        self.current_slots = self.possible_after_reboot
 
-    def misbehaves(self) -> None:
-        """From now on the origin is no excellent one: every running job may fail of it."""
-        for job in (*self.jobs.values(), *self.lost.values()):
-            job.excused = True
+    def origin_misbehaves(self) -> None:
+        """Note that the origin may now misbehave in any way: every running job may fail."""
+        for job in (*self.jobs.values(), *self.unanswered.values()):
+            job.may_fail = True
 
     @property
     def running(self) -> list[JobModel]:
-        """The jobs that may still be under way."""
-        jobs = (*self.jobs.values(), *self.lost.values())
+        """The jobs that may not be over yet."""
+        jobs = (*self.jobs.values(), *self.unanswered.values())
         return [job for job in jobs if not job.is_over]
 
     @property
-    def protected(self) -> frozenset[int]:
+    def protected_slots(self) -> frozenset[int]:
         """The slots that must not be emptied."""
-        return frozenset(slot for slot in self.current | self.after_reboot if slot is not None)
+        slots = self.current_slots | self.possible_after_reboot
+        return frozenset(slot for slot in slots if slot is not None)
 
     @property
-    def after_reboot(self) -> frozenset[int | None]:
-        """The slots that may run after the next reboot; None: nobody knows."""
-        chosen = self.chosen - {None}
-        return chosen | self.current if None in self.chosen else chosen
+    def possible_after_reboot(self) -> frozenset[int | None]:
+        """The slots that may run after the next reboot; None: the slot is unknown."""
+        chosen = self.chosen_slots - {None}
+        return chosen | self.current_slots if None in self.chosen_slots else chosen
 
-    def looked(self, look: Look) -> None:
-        """Learn from a look; complains of what cannot be."""
-        coming = {job.sha256 for job in self.running} | self.brought
-        scarce = min(self.empty, look.empty) < len(self.running) + len(self.brought)
-        self._jobs(look, scarce=scarce)
-        self._slots(look, coming)
-        self._boot(look)
-        self._staging(look)
-        self.held, self.empty = look.held, look.empty
-        self.emptied.clear()
-        self.brought.clear()
+    def check(self, snapshot: Snapshot) -> None:
+        """Check a snapshot, and learn from it.
 
-    def _jobs(self, look: Look, *, scarce: bool) -> None:
-        for key, body in look.jobs.items():
+        Raises:
+            BrokenPromiseError: The snapshot shows a state that is not possible.
+        """
+        arriving = {job.sha256 for job in self.running} | self.other_images
+        empty = min(self.empty_slots, snapshot.empty_slots)
+        scarce = empty < len(self.running) + len(self.other_images)
+        self._check_jobs(snapshot, scarce=scarce)
+        self._check_slots(snapshot, arriving)
+        self._check_boot(snapshot)
+        self._check_partial_files(snapshot)
+        self.slots, self.empty_slots = snapshot.slots, snapshot.empty_slots
+        self.slots_to_empty.clear()
+        self.other_images.clear()
+
+    def _check_jobs(self, snapshot: Snapshot, *, scarce: bool) -> None:
+        for key, body in snapshot.jobs.items():
             if key not in self.jobs:
-                must(body["url"] in self.lost, f"nobody has asked for the job {key}: {body}")
-                self.jobs[key] = self.lost.pop(body["url"])
-        # Whoever was not answered before the server ended is there now, or never.
-        self.lost.clear()
+                must(body["url"] in self.unanswered, f"no client submitted the job {key}: {body}")
+                self.jobs[key] = self.unanswered.pop(body["url"])
+        # A submission without a response was accepted before the server ended, or never.
+        self.unanswered.clear()
         for key, job in list(self.jobs.items()):
-            if key not in look.jobs:
-                must(job.may_be_gone, f"the job {key} has vanished: {job}")
-                self.removed(key)
+            if key not in snapshot.jobs:
+                must(job.may_be_removed, f"the job {key} has vanished: {job}")
+                self.remove_job(key)
                 continue
-            job.may_be_gone = False
+            job.may_be_removed = False
             job.slots_were_scarce |= scarce
-            job.shown(look.jobs[key])
-            if job.is_finished and not job.slot_was_seen:
-                job.slot_was_seen = True
-                self._finished(job, look)
-        must(list(look.jobs) == list(self.jobs), "the jobs are not in order of creation")
+            job.check_body(snapshot.jobs[key])
+            if job.is_finished and not job.slot_was_checked:
+                job.slot_was_checked = True
+                self._check_finished(job, snapshot.jobs[key], snapshot)
+        must(list(snapshot.jobs) == list(self.jobs), "the jobs are not in order of creation")
 
-    def _finished(self, job: JobModel, look: Look) -> None:
-        body = look.jobs[next(key for key, one in self.jobs.items() if one is job)]
-        size = self.sizes[job.sha256]
+    def _check_finished(self, job: JobModel, body: Mapping[str, Any], snapshot: Snapshot) -> None:
+        size = self.image_sizes[job.sha256]
         counts = (body["bytes_downloaded"], body["bytes_total"])
         must(counts == (size, size), f"{job.url} is finished with {counts} bytes, not {size}")
         slot = body["slot_id"]
-        held = look.held.get(slot)
-        right = held == job.sha256 if look.digests else held is not None
-        must(right or slot in self.emptied, f"{job.url} is finished, but slot {slot} holds {held}")
+        held = snapshot.slots.get(slot)
+        right = held == job.sha256 if snapshot.has_digests else held is not None
+        must(
+            right or slot in self.slots_to_empty,
+            f"{job.url} is finished, but slot {slot} holds {held}",
+        )
 
-    def _slots(self, look: Look, coming: set[str]) -> None:
-        for slot, held in look.held.items():
-            before = self.held.get(slot)
+    def _check_slots(self, snapshot: Snapshot, arriving: set[str]) -> None:
+        for slot, held in snapshot.slots.items():
+            before = self.slots.get(slot)
             if held == before:
                 continue
             if before is not None:
-                must(slot in self.emptied, f"slot {slot} has lost {before}, and holds {held}")
-            if held is not None and look.digests:
-                must(held in coming, f"slot {slot} holds {held}, which nobody has brought")
+                must(
+                    slot in self.slots_to_empty, f"slot {slot} has lost {before}, and holds {held}"
+                )
+            if held is not None and snapshot.has_digests:
+                must(held in arriving, f"slot {slot} holds {held}, which no client sent there")
 
-    def _boot(self, look: Look) -> None:
-        current, after = look.current, look.after_reboot
-        must(current in self.current, f"slot {current} is current, not {set(self.current)}")
-        may_be = self.after_reboot
-        must(after in may_be, f"slot {after} runs after a reboot, not one of {set(may_be)}")
-        self.current = frozenset({current})
-        self.chosen = frozenset(
-            chosen for chosen in self.chosen if after in (chosen, current if chosen is None else 0)
+    def _check_boot(self, snapshot: Snapshot) -> None:
+        current, after = snapshot.current_slot, snapshot.after_reboot
+        must(
+            current in self.current_slots,
+            f"slot {current} is current, not {set(self.current_slots)}",
+        )
+        possible = self.possible_after_reboot
+        must(after in possible, f"slot {after} runs after a reboot, not one of {set(possible)}")
+        self.current_slots = frozenset({current})
+        self.chosen_slots = frozenset(
+            chosen
+            for chosen in self.chosen_slots
+            if after in (chosen, current if chosen is None else 0)
         )
 
-    def _staging(self, look: Look) -> None:
-        if look.staged is None:
+    def _check_partial_files(self, snapshot: Snapshot) -> None:
+        if snapshot.partial_files is None:
             return
-        # A failed job's bytes are kept for the next one; a finished one's are about to go.
-        cancelled = {
-            job.sha256 for job in self.jobs.values() if job.may_be == frozenset({Status.CANCELLED})
-        }
-        others = {
-            job.sha256 for job in self.jobs.values() if job.may_be != frozenset({Status.CANCELLED})
-        }
-        left = look.staged & (cancelled - others)
+        # The bytes of a failed job stay for the next job; those of a finished one are removed soon.
+        only_cancelled = frozenset({Status.CANCELLED})
+        cancelled = {job.sha256 for job in self.jobs.values() if job.possible == only_cancelled}
+        others = {job.sha256 for job in self.jobs.values() if job.possible != only_cancelled}
+        left = snapshot.partial_files & (cancelled - others)
         must(not left, f"a cancel has left partial files: {left}")
 
 

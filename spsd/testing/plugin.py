@@ -1,7 +1,7 @@
 """A hostile origin and a daemon as fixtures: `pytest_plugins = ["spsd.testing.plugin"]`.
 
-It needs pytest, which `pip install spsd[testing]` brings. There is no entry point, so whoever
-installs spsd for something else does not get a plugin into all test runs.
+The plugin needs pytest, which `pip install spsd[testing]` installs. It has no entry point, so an
+installed spsd does not change test runs that do not name the plugin.
 """
 
 import ssl
@@ -16,8 +16,8 @@ from spsd.testing.daemon import DaemonProcess
 from spsd.testing.origin import Act, Origin, ThreadedOrigin
 
 
-class Serve(Protocol):
-    """Start an origin with these objects by path, which plays these acts, one per request."""
+class StartOrigin(Protocol):
+    """Starts an origin with these objects by path and this script, one act per request."""
 
     def __call__(
         self,
@@ -32,11 +32,11 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-def hostile_origin() -> Iterator[Serve]:
-    """A function that starts origins which misbehave as told; they end with the test."""
+def hostile_origin() -> Iterator[StartOrigin]:
+    """A function that starts hostile origins; they end with the test."""
     with ExitStack() as stack:
 
-        def serve(
+        def start(
             objects: Mapping[str, bytes | Path],
             *acts: Act,
             always: Act | None = None,
@@ -54,11 +54,11 @@ def hostile_origin() -> Iterator[Serve]:
             )
             return stack.enter_context(ThreadedOrigin(origin))
 
-        yield serve
+        yield start
 
 
 @pytest.fixture
 def spsd_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    """A daemon that is ready, with a user, in a directory of its own; it ends with the test."""
+    """A ready daemon with the account `USER` in its own directory; it ends with the test."""
     with DaemonProcess(tmp_path_factory.mktemp("spsd")) as daemon:
         yield daemon

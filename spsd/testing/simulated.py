@@ -1,11 +1,11 @@
-"""Start spsd on an appliance that is simulated: ``python -m spsd.testing.simulated serve …``.
+"""Start spsd on a simulated appliance: ``python -m spsd.testing.simulated serve …``.
 
-The daemon is the real one. It is handed other facts than this machine's:
+The daemon is the real one, but it gets its clock, boot id and booted slot from the environment:
 
 - ``SPSD_SIMULATED_CLOCK`` names a file of eight bytes, a little-endian signed number of seconds.
-  It is added to the time of day from then on, and may be written while the daemon runs.
-- ``SPSD_SIMULATED_BOOT`` is the kernel's name for the boot, and ``SPSD_SIMULATED_SLOT``, if there
-  is one, the slot that the kernel's command line names.
+  It is added to the time of day, and may be changed while the daemon runs.
+- ``SPSD_SIMULATED_BOOT`` is the boot id of the kernel; ``SPSD_SIMULATED_SLOT``, if set, is the slot
+  that the kernel's command line names.
 """
 
 import mmap
@@ -24,7 +24,7 @@ SLOT: Final = "SPSD_SIMULATED_SLOT"
 def set_clock(path: Path, offset_s: int) -> None:
     """Write the offset to the file that `SPSD_SIMULATED_CLOCK` names."""
     content = offset_s.to_bytes(8, "little", signed=True)
-    # In place: whoever has it mapped is to see it.
+    # Written in place, because the daemon has the file mapped.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         os.pwrite(descriptor, content, 0)
@@ -33,26 +33,26 @@ def set_clock(path: Path, offset_s: int) -> None:
 
 
 def shifted_time(path: Path) -> Callable[[], int]:
-    """Seconds since the epoch, with the offset of that file added at each call."""
+    """A clock: seconds since the epoch plus the offset in that file, read at each call."""
     with path.open("rb") as file:
-        # Mapped, so that to look at it is no reading of a file within the event loop.
+        # Mapped, so that the event loop never reads a file.
         offset = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
     return lambda: int(time.time()) + int.from_bytes(offset[:8], "little", signed=True)
 
 
 def main(environ: Mapping[str, str]) -> None:
     """Run spsd's command line on the appliance that the environment describes."""
-    # Here and not above: the rest of the harness is loaded without the daemon.
+    # Imported here, because the rest of the harness does not load the daemon.
     from spsd.cli import main as spsd  # noqa: PLC0415
     from spsd.clock import Clock  # noqa: PLC0415
     from spsd.system.host import Appliance, this_appliance  # noqa: PLC0415
 
     def appliance() -> Appliance:
-        here = this_appliance()
+        real = this_appliance()
         if BOOT not in environ:
-            return here
+            return real
         slot = environ.get(SLOT)
-        return replace(here, boot_id=environ[BOOT], booted_slot=None if slot is None else int(slot))
+        return replace(real, boot_id=environ[BOOT], booted_slot=None if slot is None else int(slot))
 
     clock = environ.get(CLOCK)
     now = (lambda: int(time.time())) if clock is None else shifted_time(Path(clock))

@@ -1,6 +1,6 @@
-"""Hypothesis strategies for the API's requests, right ones and wrong ones, and for origins.
+"""Hypothesis strategies for valid and invalid requests of the API, and for origins.
 
-They need Hypothesis, which `pip install spsd[testing]` brings.
+They need Hypothesis, which `pip install spsd[testing]` installs.
 """
 
 import string
@@ -47,12 +47,12 @@ _PATH: Final = st.text(string.ascii_letters + string.digits + "/-._~%2F?=&+@:", 
 
 
 def digests() -> SearchStrategy[str]:
-    """SHA-256 digests as a client may spell them: 64 hexadecimal digits, in either case."""
+    """SHA-256 digests as a client may write them: 64 hexadecimal digits, in either case."""
     return st.text("0123456789abcdefABCDEF", min_size=64, max_size=64)
 
 
 def urls() -> SearchStrategy[str]:
-    """URLs that may be asked for; their hosts end in .invalid (RFC 2606), so nobody answers."""
+    """Valid URLs of a fetch; their hosts end in .invalid (RFC 2606), so no server responds."""
     return st.builds(
         "{}://{}{}.invalid{}/{}".format,
         st.sampled_from(["http", "https", "HTTP"]),
@@ -66,7 +66,7 @@ def urls() -> SearchStrategy[str]:
 def fetch_bodies(
     url: SearchStrategy[str] | None = None, digest: SearchStrategy[str] | None = None
 ) -> SearchStrategy[dict[str, Any]]:
-    """Bodies of ``POST /api/firmware/fetch`` that are accepted; as documented, so no mirrors."""
+    """Bodies of ``POST /api/firmware/fetch`` that are accepted; only documented members."""
     return st.fixed_dictionaries(
         {
             "url": urls() if url is None else url,
@@ -76,31 +76,31 @@ def fetch_bodies(
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A body that is refused; `member` is at fault, and the answer is to name it."""
+class InvalidBody:
+    """A body that is refused; the error message must name the invalid `member`."""
 
     body: Any
     member: str
 
 
-_BAD_URLS: Final = (
+_INVALID_URLS: Final = (
     "", "image.iso", "/image.iso", "//host.invalid/a", "ftp://host.invalid/a", "file:///etc/passwd",
     "http://", "http:///a", "http://host.invalid:65536/", "http://host.invalid:port/",
     "http://host.invalid/a b", "http://host.invalid/\n", "http://[::1/", "http://a..b.invalid/",
     "http://host.invalid/" + "a" * URL_LIMIT,
 )  # fmt: skip
-_NO_STRING: Final = st.one_of(
+_NOT_A_STRING: Final = st.one_of(
     st.none(), st.booleans(), st.integers(), st.lists(st.integers(), max_size=2)
 )
 
 
-def bad_urls() -> SearchStrategy[str]:
-    """Texts that are no URL to fetch from."""
-    return st.sampled_from(_BAD_URLS)
+def invalid_urls() -> SearchStrategy[str]:
+    """Strings that are not a valid URL of a fetch."""
+    return st.sampled_from(_INVALID_URLS)
 
 
-def bad_digests() -> SearchStrategy[str]:
-    """Texts that are no SHA-256."""
+def invalid_digests() -> SearchStrategy[str]:
+    """Strings that are not a SHA-256 digest."""
     hexadecimal = st.text("0123456789abcdef", max_size=130).filter(lambda text: len(text) != 64)
     letters = st.text(string.ascii_letters, min_size=64, max_size=64)
     return st.one_of(
@@ -108,37 +108,37 @@ def bad_digests() -> SearchStrategy[str]:
     )
 
 
-def wrong_fetch_bodies() -> SearchStrategy[Wrong]:
-    """Bodies of ``POST /api/firmware/fetch`` that are refused with 400, and what is wrong.
+def invalid_fetch_bodies() -> SearchStrategy[InvalidBody]:
+    """Bodies of ``POST /api/firmware/fetch`` that are refused with 400, each with its error.
 
-    One thing is wrong in each: `url`, `checksum`, `sha256`, or a member that nobody knows.
+    Each has one error: `url`, `checksum`, `sha256`, or an unknown member.
     """
     good = fetch_bodies()
     name = _LABEL.filter(lambda name: name not in {"url", "checksum", "mirrors", "sha256"})
     return st.one_of(
-        st.builds(_with, good, st.just("url"), st.one_of(bad_urls(), _NO_STRING)),
+        st.builds(_with, good, st.just("url"), st.one_of(invalid_urls(), _NOT_A_STRING)),
         st.builds(_without, good, st.sampled_from(["url", "checksum"])),
-        st.builds(_with, good, st.just("checksum"), st.one_of(_NO_STRING, st.text(max_size=3))),
-        st.builds(_with_digest, good, st.one_of(bad_digests(), _NO_STRING)),
+        st.builds(_with, good, st.just("checksum"), st.one_of(_NOT_A_STRING, st.text(max_size=3))),
+        st.builds(_with_digest, good, st.one_of(invalid_digests(), _NOT_A_STRING)),
         st.builds(_with, good, name, st.integers()),
-        good.map(lambda body: Wrong(body | {"checksum": {}}, "sha256")),
+        good.map(lambda body: InvalidBody(body | {"checksum": {}}, "sha256")),
     )
 
 
-def _with(body: dict[str, Any], member: str, value: object) -> Wrong:
-    return Wrong(body | {member: value}, member)
+def _with(body: dict[str, Any], member: str, value: object) -> InvalidBody:
+    return InvalidBody(body | {member: value}, member)
 
 
-def _with_digest(body: dict[str, Any], value: object) -> Wrong:
-    return Wrong(body | {"checksum": {"sha256": value}}, "sha256")
+def _with_digest(body: dict[str, Any], value: object) -> InvalidBody:
+    return InvalidBody(body | {"checksum": {"sha256": value}}, "sha256")
 
 
-def _without(body: dict[str, Any], member: str) -> Wrong:
-    return Wrong({name: value for name, value in body.items() if name != member}, member)
+def _without(body: dict[str, Any], member: str) -> InvalidBody:
+    return InvalidBody({name: value for name, value in body.items() if name != member}, member)
 
 
 def tolerated_headers() -> SearchStrategy[dict[str, str]]:
-    """Header fields that change nothing about an answer, as clients send them."""
+    """Request header fields that clients send and that must not change the response."""
     json = "application/json"
     return st.fixed_dictionaries(
         {},
@@ -149,7 +149,7 @@ def tolerated_headers() -> SearchStrategy[dict[str, str]]:
             "Accept": st.sampled_from([json, "*/*", "application/octet-stream", "text/html;q=0.1"]),
             "User-Agent": st.sampled_from(["curl/8.5.0", "", "a test"]),
             "Accept-Language": st.just("hu, en;q=0.5"),
-            "X-Nobody-Knows-It": st.text(string.printable.strip(), max_size=100),
+            "X-Unknown-Field": st.text(string.printable.strip(), max_size=100),
         },
     )
 
@@ -161,7 +161,7 @@ _PLAIN: Final[tuple[Act, ...]] = (
 
 
 def curable_acts(size: int = 4096) -> SearchStrategy[Act]:
-    """Acts that cost a download time, and never its success; `size` is the object's, in bytes."""
+    """Acts that delay a download but never make it fail; `size` is the object's, in bytes."""
     return st.one_of(
         st.sampled_from(_PLAIN),
         st.builds(CutAfter, st.integers(0, size), st.booleans()),
@@ -175,7 +175,7 @@ def curable_acts(size: int = 4096) -> SearchStrategy[Act]:
 
 
 def acts(size: int = 4096) -> SearchStrategy[Act]:
-    """Every act that an origin knows, those that end a job with an error included."""
+    """All acts of an origin, with those that make a job fail; `size` is the object's, in bytes."""
     return st.one_of(
         curable_acts(size),
         st.builds(Status, st.sampled_from([204, 304, 400, 401, 403, 404, 408, 410, 412, 416])),
@@ -191,7 +191,7 @@ def acts(size: int = 4096) -> SearchStrategy[Act]:
 
 
 def curable_scripts(size: int = 4096, *, longest: int = 4) -> SearchStrategy[tuple[Act, ...]]:
-    """Scripts for an origin that a download survives, one act per request."""
+    """Scripts for an origin that delay a download but never make it fail, one act per request."""
     return st.lists(curable_acts(size), max_size=longest).map(tuple)
 
 

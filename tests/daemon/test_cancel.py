@@ -27,7 +27,7 @@ async def test_cancel_while_downloading(act: Act, tmp_path: Path) -> None:
     payload = bytes(200_000)
     async with Origin({"/a": payload}, acts=[act]) as origin, running(tmp_path) as daemon:
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await cancel(daemon, key)
         assert daemon.staged() == []
         assert daemon.filled() == []
@@ -78,7 +78,7 @@ async def test_cancel_of_a_queued_and_of_a_running_job_with_one_digest(tmp_path:
     ):
         running_key = await daemon.submit(origin.url("/a"), digest)
         queued_key = await daemon.submit(origin.url("/a"), digest)
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await cancel(daemon, queued_key)
         assert daemon.staged() == [digest], "the running job keeps its partial file"
         await cancel(daemon, running_key)

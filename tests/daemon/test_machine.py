@@ -26,7 +26,7 @@ def test_the_promises_hold_for_random_actions(
     runs = LONG if request.config.getoption("--long") else RUNS
 
     class Machine(FirmwareMachine):
-        tried: ClassVar[Counter[str]] = Counter()
+        counts: ClassVar[Counter[str]] = Counter()
 
     try:
         run_state_machine_as_test(
@@ -43,5 +43,5 @@ def test_the_promises_hold_for_random_actions(
             ),
         )
     finally:
-        for what, count in Machine.tried.items():
+        for what, count in Machine.counts.items():
             tally(f"{what} (machine)", count)

@@ -181,9 +181,9 @@ async def test_more_jobs_at_a_time(manager: Manager, tmp_path: Path) -> None:
     ):
         await manager.message("READY=1")
         keys = [await daemon.submit(origin.url("/a"), digit * 64) for digit in "abc"]
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await manager.reload(daemon, concurrent=2)
-        await origin.asked(2)
+        await origin.wait_for_requests(2)
         assert "2 of at most 2 jobs running" in await manager.message("STATUS=2")
         assert (await daemon.job(keys[2]))["status"] == "queued"
         # With a lower limit both running jobs continue, and no other job starts.

@@ -45,7 +45,7 @@ async def test_a_kill_among_a_thousand_jobs_loses_none(tmp_path: Path) -> None:
 
         keys = await asyncio.gather(*(submit(number) for number in range(1000)))
         assert len(set(keys)) == 1000
-        await origin.asked(300)
+        await origin.wait_for_requests(300)
         await daemon.kill()
         requested_before = len(origin.requests)
         assert requested_before < 1000

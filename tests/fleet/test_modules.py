@@ -125,7 +125,7 @@ def test_an_interrupt_cancels_what_was_started(lab: Lab, number: signal.Signals)
     lab.origin.script(*HANGS)
     options = {"url": lab.origin.url("/a"), "sha256": DIGEST}
     with lab.site.running_module("firmware_fetch", "one", **options) as process:
-        lab.origin.wait_asked(1, timeout_s=60)
+        lab.origin.wait_for_requests(1, timeout_s=60)
         process.send_signal(number)
         out, _ = process.communicate()
     assert number.name in out
@@ -159,7 +159,7 @@ def test_a_daemon_that_goes_away_is_waited_for(lab: Lab) -> None:
     lab.origin.script(Hang(1000))
     options = {"url": lab.origin.url("/a"), "sha256": DIGEST}
     with lab.site.running_module("firmware_fetch", "one", **options) as process:
-        lab.origin.wait_asked(1, timeout_s=60)
+        lab.origin.wait_for_requests(1, timeout_s=60)
         lab.one.kill()
         lab.one.start()
         out, err = process.communicate()

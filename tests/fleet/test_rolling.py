@@ -133,7 +133,7 @@ def test_ctrl_c_cancels_what_it_waits_for(
             "spsd.appliance.rolling_update", **image(origin), firmware_waves=["100%"]
         ) as process,
     ):
-        origin.wait_asked(2, timeout_s=120)
+        origin.wait_for_requests(2, timeout_s=120)
         os.killpg(process.pid, signal.SIGINT)
         out, _ = process.communicate()
         assert process.returncode != 0, out

@@ -28,7 +28,7 @@ def test_they_ask_in_the_order_of_their_turns(tmp_path: Path, state: Path) -> No
         for name, client in clients.items():
             order = {"url": origin.url(f"/{name}"), "checksum": {"sha256": DIGEST}}
             assert client.call("POST", "/api/firmware/fetch", json_body=order).status == 202
-        origin.wait_asked(len(names), timeout_s=60)
+        origin.wait_for_requests(len(names), timeout_s=60)
         asked = [one.path.lstrip("/") for one in origin.requests]
         turns = {
             name: StartSpread(this_appliance().identity(one.state), OVER_S).wait_s(

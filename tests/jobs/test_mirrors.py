@@ -307,7 +307,7 @@ async def test_a_restart_keeps_the_mirrors_and_the_bytes(tmp_path, content):
             job = await add(bench, [first.url(PATH), second.url(PATH)])
             claimed = await resources.jobs.move(job, job.start(1, now=101))
             task = asyncio.create_task(JobRun(claimed, resources).run())
-            await second.asked(1)
+            await second.wait_for_requests(1)
             task.cancel()
             await asyncio.wait([task])
             async with resources.staging.open(bench.sha256) as partial:

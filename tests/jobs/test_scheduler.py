@@ -55,7 +55,7 @@ async def test_no_more_than_the_limit_at_once(bench):
         working(bench, concurrent=1) as downloads,
     ):
         jobs = [await downloads.submit(origin.url("/a"), digest) for digest in digests]
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         states = [job.state for job in await downloads.list()]
         assert states == [JobState.DOWNLOADING, JobState.QUEUED, JobState.QUEUED]
         await downloads.delete(jobs[0].key)
@@ -67,7 +67,7 @@ async def test_one_digest_is_never_fetched_twice_at_once(bench):
     async with Origin({"/a": bench.content}, [Hang(1000)]) as origin, working(bench) as downloads:
         first = await downloads.submit(origin.url("/a"), bench.sha256)
         second = await downloads.submit(origin.url("/a"), bench.sha256)
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         assert (await downloads.get(second.key)).state is JobState.QUEUED
         await until(downloads, first.key, JobState.FINISHED)
         await until(downloads, second.key, JobState.FINISHED)

@@ -1,4 +1,4 @@
-"""The disk that forgets: each thing that it guarantees, and each that it does not."""
+"""The simulated disk of the power cuts: what it guarantees after a cut, and what it does not."""
 
 from scripts.programs.powercut.disk import Disk, Tree, variants
 from scripts.programs.powercut.effects import (
@@ -17,7 +17,7 @@ DIRECTORY = Make(ROOT, "dir", 2, "directory", 0o700)
 
 
 def after(*effects: Effect) -> dict[str, dict[str, bytes]]:
-    """What may be left, by luck: the files by their paths."""
+    """The files that a cut may leave, by path, for each kind of luck."""
     disk = Disk()
     for effect in effects:
         disk.take(effect)
@@ -45,7 +45,7 @@ def test_a_file_needs_the_sync_of_its_directory_as_well() -> None:
         assert set(map(str, left.values())) == {"{'/new': b'abc'}"}
 
 
-def test_what_comes_after_a_sync_is_open_again() -> None:
+def test_effects_after_a_sync_may_be_lost() -> None:
     left = after(NEW, Write(1, 0, b"abc"), Sync(1), Sync(ROOT), Truncate(1, 1), Write(1, 1, b"xyz"))
     assert left["nothing"] == {"/new": b"abc"}
     assert left["everything"] == {"/new": b"axyz"}
@@ -84,13 +84,13 @@ def test_names_of_a_directory_change_in_order() -> None:
     assert after(*effects)["nothing"] == {"/newer": b""}
 
 
-def test_what_is_not_there_is_not_found() -> None:
-    # The directory's own name is lost, so what was synced in it is lost too.
+def test_a_file_in_a_lost_directory_is_lost() -> None:
+    # The directory's own name is lost, so the files that were synced in it are lost, too.
     effects = [DIRECTORY, Make(2, "inside", 1, "file"), Sync(1), Sync(2)]
     assert after(*effects)["nothing"] == {}
 
 
-def test_a_tree_is_told_from_another() -> None:
+def test_different_trees_have_different_keys() -> None:
     keys = set()
     for effects in ([], [NEW], [NEW, Write(1, 0, b"a")], [NEW, Write(1, 0, b"b")], [DIRECTORY]):
         disk = Disk()
@@ -101,7 +101,7 @@ def test_a_tree_is_told_from_another() -> None:
     assert "torn" in variants(0)
 
 
-def test_it_can_be_written_out(tmp_path) -> None:
+def test_a_tree_can_be_written_to_disk(tmp_path) -> None:
     disk = Disk()
     for effect in (DIRECTORY, Make(2, "f", 1, "file", 0o640), Write(1, 0, b"abc")):
         disk.take(effect)

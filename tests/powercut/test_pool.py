@@ -1,4 +1,4 @@
-"""The processes of a run do not outlive it, not even if it is killed."""
+"""The processes of a run end with it, even if it is killed."""
 
 import os
 import select

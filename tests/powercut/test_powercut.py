@@ -1,4 +1,4 @@
-"""Power cuts of the real daemon: a sample of what `scripts/powercut` does, and that it can fail."""
+"""Power cuts of the real daemon: a sample of `scripts/powercut`, and runs that must fail."""
 
 import pytest
 
@@ -53,8 +53,8 @@ def test_a_first_start_without_any_sync_is_caught() -> None:
 
 @needs_fuse
 @pytest.mark.timeout(300)
-def test_an_image_that_comes_by_copying_is_caught() -> None:
-    """Without the renames nothing is ever installed: what was told to be there is not."""
+def test_an_install_without_renames_is_caught() -> None:
+    """Without the renames no image is installed, although the daemon reported that it was."""
     outcome = attempt("upload", Selection(sample=60), forget=lambda e: isinstance(e, Rename))
     assert outcome.broken
 
@@ -108,9 +108,9 @@ HERE = {"shown": {1: True}, "digests": {1: DIGEST}, "manifests": {1: DIGEST}}
         ((), seen(chosen=1), "c"),
     ],
 )
-def test_each_broken_promise_is_told(marks, after, letter) -> None:
-    told = broken(marks, after, most=1)
-    assert any(sentence.startswith(f"{letter}: ") for sentence in told), told
+def test_each_broken_promise_is_reported(marks, after, letter) -> None:
+    sentences = broken(marks, after, most=1)
+    assert any(sentence.startswith(f"{letter}: ") for sentence in sentences), sentences
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_each_broken_promise_is_told(marks, after, letter) -> None:
         ((["upgraded", "1"], ["upgrade-sent", "2"]), seen(current=2)),
     ],
 )
-def test_what_may_be_is_not_broken(marks, after) -> None:
+def test_possible_states_break_no_promise(marks, after) -> None:
     assert broken(marks, after, most=1) == []

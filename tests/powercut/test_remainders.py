@@ -1,4 +1,4 @@
-"""What may be left of a run: equal things once, and each under the hardest of its terms."""
+"""The remainders of a run: equal ones count once, with the strictest conditions of all."""
 
 from scripts.programs.powercut.daemon import BLOCK, SYNC_WINDOW
 from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
@@ -29,25 +29,25 @@ def arriving(*, synced: bool) -> list[Effect]:
     return effects
 
 
-def hardest(effects: list[Effect], luck: str) -> list[tuple[int, int]]:
-    """Of what this luck leaves: the partial's length, and how much may be fetched again."""
-    found = remainders(effects, ["user-added"], SIZES).different.values()
-    accepted = [one for one in found if len(one.marks) == 4 and one.luck == luck]
-    return [(len(one.tree.files[5]), one.most) for one in accepted]
+def strictest(effects: list[Effect], luck: str) -> list[tuple[int, int]]:
+    """For this luck: the length of the partial file, and how many bytes may be fetched again."""
+    different = remainders(effects, ["user-added"], SIZES).different.values()
+    accepted = [left for left in different if len(left.marks) == 4 and left.luck == luck]
+    return [(len(left.tree.files[5]), left.most) for left in accepted]
 
 
-def test_a_run_without_syncs_owes_what_had_come_at_its_last_cut() -> None:
-    # The same is left after each cut. Whoever fetches all of it again breaks promise d.
-    assert hardest(arriving(synced=False), "nothing") == [(0, SYNC_WINDOW + BLOCK)]
+def test_without_syncs_all_bytes_before_the_last_cut_may_be_fetched_again() -> None:
+    # Each cut leaves the same. A daemon that fetches all of it again breaks promise d.
+    assert strictest(arriving(synced=False), "nothing") == [(0, SYNC_WINDOW + BLOCK)]
 
 
-def test_a_run_that_syncs_each_window_never_owes_more_than_it_kept() -> None:
-    left = hardest(arriving(synced=True), "nothing")
+def test_with_a_sync_per_window_at_most_the_lost_bytes_may_be_fetched_again() -> None:
+    left = strictest(arriving(synced=True), "nothing")
     assert left
     assert all(SIZE - kept <= most for kept, most in left)
 
 
-def test_bytes_that_moved_into_a_slot_are_still_here() -> None:
+def test_bytes_that_moved_into_a_slot_are_counted() -> None:
     effects = [*arriving(synced=True), Rename(2, DIGEST, 3, "1"), Sync(3)]
     last = list(remainders(effects, ["user-added"], SIZES).different.values())[-1]
     assert dict(last.tree.walk())["/state/slots/1/image"] == 5
@@ -55,5 +55,5 @@ def test_bytes_that_moved_into_a_slot_are_still_here() -> None:
 
 
 def test_equal_remainders_count_once() -> None:
-    found = remainders(arriving(synced=True), ["user-added"], SIZES)
-    assert found.possible > len(found.different) > 0
+    result = remainders(arriving(synced=True), ["user-added"], SIZES)
+    assert result.possible > len(result.different) > 0

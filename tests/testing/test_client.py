@@ -1,4 +1,4 @@
-"""The harness's client against the real daemon."""
+"""The harness's client (spsd.testing.client) against the real daemon."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ from spsd.testing.client import Client
 from testbed.driver import FETCH, PASSWORD, USER, running
 
 
-async def test_it_logs_in_and_gets_what_is_on_the_wire(tmp_path: Path) -> None:
+async def test_log_in_and_responses(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         client = Client(daemon.url)
 

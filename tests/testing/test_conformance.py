@@ -19,8 +19,8 @@ from spsd.testing.conformance.fact import Mark, Need, Section
 from spsd.testing.conformance.facts import FACTS
 from spsd.testing.conformance.image import fresh_image
 from testbed.driver import FETCH, PASSWORD, USER, Daemon, running
-from tests.testing.spoiling import Proxy, proxied, spoil, status
-from tests.testing.spoils import SPOILS
+from tests.testing.alterations import ALTERATIONS
+from tests.testing.proxy import Proxy, alter, serve_proxy, status
 
 LIMITED = "reader"
 SLOTS = "/api/firmware/slots"
@@ -38,7 +38,7 @@ class Run:
 
 
 async def conformance(
-    *arguments: str, password: str | None = PASSWORD, code: str = "", given: str = ""
+    *arguments: str, password: str | None = PASSWORD, code: str = "", stdin: str = ""
 ) -> Run:
     environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     environ |= {"SPSD_LIMITED_PASSWORD": PASSWORD}
@@ -51,13 +51,13 @@ async def conformance(
         stderr=asyncio.subprocess.PIPE,
         env=environ,
     )
-    out, err = await process.communicate(given.encode())
+    out, err = await process.communicate(stdin.encode())
     assert process.returncode is not None
     return Run(process.returncode, out.decode(), err.decode())
 
 
-async def runs_an_image(daemon: Daemon, client: Client) -> None:
-    """Slot 1 has an image, runs, and is known to be whole."""
+async def install_and_run_an_image(daemon: Daemon, client: Client) -> None:
+    """Install an image in slot 1; after a restart the slot runs and its image is verified."""
     kind = {"Content-Type": "application/octet-stream"}
 
     def upload() -> None:
@@ -87,7 +87,7 @@ async def test_every_fact_holds_at_spsd(
             certificate = daemon.state / "tls" / "certificate.pem"
             trusted = ["--ca-file", str(certificate)]
             client.context = ssl.create_default_context(cafile=certificate)
-        await runs_an_image(daemon, client)
+        await install_and_run_an_image(daemon, client)
         run = await conformance(
             *(daemon.url, "--user", USER, "--limited-user", LIMITED, "--destructive"), *trusted
         )
@@ -108,14 +108,14 @@ async def test_every_fact_holds_at_spsd(
     tally("known facts hold at spsd, over TLS" if tls else "known facts hold at spsd", len(FACTS))
 
 
-async def test_what_is_not_asked_for_is_not_touched(tmp_path: Path) -> None:
+async def test_a_run_stays_within_its_reach(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         before = [await daemon.call("GET", path) for path in (FETCH, SLOTS)]
         reads = await conformance(daemon.url, "--user", USER, "--read-only", "--json")
         default = await conformance(daemon.url, "--user", USER, "--json")
         writes = await conformance(daemon.url, "--user", USER, "--writes", "--json")
-        after = [await daemon.call("GET", path) for path in (FETCH, SLOTS)]
-        assert before == after
+        after_request = [await daemon.call("GET", path) for path in (FETCH, SLOTS)]
+        assert before == after_request
         assert daemon.staged() == []
     needs = {fact.id: fact.need for fact in FACTS}
     for run, left_out in (
@@ -123,15 +123,15 @@ async def test_what_is_not_asked_for_is_not_touched(tmp_path: Path) -> None:
         (default, {Need.LIMITED, Need.WRITES, Need.DESTRUCTIVE}),
         (writes, {Need.LIMITED, Need.DESTRUCTIVE}),
     ):
-        told = json.loads(run.out)
-        assert (run.status, told["counts"]["broken"], told["counts"]["differs"]) == (0, 0, 0)
-        assert sum(told["counts"].values()) == len(FACTS) == len(told["facts"])
-        skipped = {one["id"] for one in told["facts"] if one["verdict"] == "skipped"}
-        assert {one for one, need in needs.items() if need in left_out} <= skipped
-        assert told["left_behind"] == []
+        report = json.loads(run.out)
+        assert (run.status, report["counts"]["broken"], report["counts"]["differs"]) == (0, 0, 0)
+        assert sum(report["counts"].values()) == len(FACTS) == len(report["facts"])
+        skipped = {fact["id"] for fact in report["facts"] if fact["verdict"] == "skipped"}
+        assert {fact for fact, need in needs.items() if need in left_out} <= skipped
+        assert report["left_behind"] == []
 
 
-async def test_one_image_will_do_for_everything(tmp_path: Path) -> None:
+async def test_one_image_is_enough_for_all_facts(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     image.write_bytes(fresh_image())
     async with running(tmp_path) as daemon:
@@ -139,16 +139,16 @@ async def test_one_image_will_do_for_everything(tmp_path: Path) -> None:
             *(daemon.url, "--user", USER, "--writes", "--image", str(image)),
             *("--section", "upload", "--section", "slots", "--section", "test", "--json"),
         )
-    skipped = [one for one in json.loads(run.out)["facts"] if one["verdict"] != "holds"]
-    # Nobody has said which slot runs.
-    assert {one["id"] for one in skipped} == {"slots.list.current", "slots.list.next"}
+    skipped = [fact for fact in json.loads(run.out)["facts"] if fact["verdict"] != "holds"]
+    # This daemon does not know which slot runs.
+    assert {fact["id"] for fact in skipped} == {"slots.list.current", "slots.list.next"}
     assert run.status == 0
 
 
-async def test_an_older_server_need_not_know_what_is_newer(tmp_path: Path) -> None:
+async def test_api_version_skips_newer_facts(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
-        with proxied(Proxy(daemon.url)) as proxy:
-            proxy.spoils = (spoil("GET", "/api/health_status", status(404)),)
+        with serve_proxy(Proxy(daemon.url)) as proxy:
+            proxy.alterations = (alter("GET", "/api/health_status", status(404)),)
             arguments = (proxy.url, "--user", USER, "--section", "info")
             newest = await conformance(*arguments)
             older = await conformance(*arguments, "--api-version", "7.0.4")
@@ -158,13 +158,13 @@ async def test_an_older_server_need_not_know_what_is_newer(tmp_path: Path) -> No
     assert "holds    info.user.name" in older.out
 
 
-async def test_a_broken_fact_is_1_and_another_choice_is_not(tmp_path: Path) -> None:
+async def test_exit_status_of_a_broken_fact_and_of_another_choice(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
-        with proxied(Proxy(daemon.url)) as proxy:
+        with serve_proxy(Proxy(daemon.url)) as proxy:
             arguments = (proxy.url, "--user", USER, "--section", "fetch")
-            proxy.spoils = SPOILS["fetch.post.location"]
+            proxy.alterations = ALTERATIONS["fetch.post.location"]
             other = await conformance(*arguments)
-            proxy.spoils = SPOILS["fetch.post.202"]
+            proxy.alterations = ALTERATIONS["fetch.post.202"]
             broken = await conformance(*arguments)
     assert other.status == 0
     assert "0 broken, 1 differ from our choices, 0 skipped" in other.last
@@ -174,7 +174,7 @@ async def test_a_broken_fact_is_1_and_another_choice_is_not(tmp_path: Path) -> N
     assert "Traceback" not in broken.err
 
 
-async def test_an_origin_that_may_not_be_reached_is_explained(tmp_path: Path) -> None:
+async def test_an_unreachable_origin_is_explained(tmp_path: Path) -> None:
     async with running(tmp_path, fetch={"allow": []}) as daemon:
         run = await conformance(daemon.url, "--user", USER, "--section", "jobs")
     assert run.status == 0
@@ -186,34 +186,34 @@ async def test_an_origin_that_may_not_be_reached_is_explained(tmp_path: Path) ->
     assert "job.running" not in held
 
 
-async def test_a_server_that_cannot_be_tried_is_one_line_and_2(tmp_path: Path) -> None:
+async def test_an_unusable_server_gives_one_line_and_status_2(tmp_path: Path) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        run = await conformance(nobody, "--user", USER)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        run = await conformance(url, "--user", USER)
     assert (run.status, run.out) == (2, "")
-    assert run.err == f"Error: {nobody} cannot be spoken to: [Errno 111] Connection refused\n"
+    assert run.err == f"Error: cannot connect to {url}: [Errno 111] Connection refused\n"
     async with running(tmp_path) as daemon:
         refused = await conformance(daemon.url, "--user", USER, password="sesame")
     assert (refused.status, refused.out) == (2, "")
-    assert f"does not log {USER} in: it answers 401" in refused.err
+    assert f"refuses the log-in of {USER} with the status 401" in refused.err
     assert "sesame" not in refused.err
     assert len(refused.err.splitlines()) == 1
 
 
-async def test_the_password_may_come_by_standard_input(tmp_path: Path) -> None:
+async def test_password_from_standard_input(tmp_path: Path) -> None:
     async with running(tmp_path) as daemon:
         arguments = (daemon.url, "--user", USER, "--section", "transport")
-        told = await conformance(
-            *arguments, "--password-stdin", password=None, given=f"{PASSWORD}\n"
+        given = await conformance(
+            *arguments, "--password-stdin", password=None, stdin=f"{PASSWORD}\n"
         )
-        untold = await conformance(*arguments, password=None)
-    assert told.status == 0, told.err
-    assert untold.status == 2
-    assert "--password-stdin, or $SPSD_PASSWORD" in untold.err
+        missing = await conformance(*arguments, password=None)
+    assert given.status == 0, given.err
+    assert missing.status == 2
+    assert "--password-stdin, or $SPSD_PASSWORD" in missing.err
 
 
-async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+async def test_an_untrusted_certificate(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, tls=True)
     daemon.configure()
     await daemon.add_user()
@@ -233,8 +233,8 @@ async def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     assert insecure.status == 0, insecure.out
 
 
-async def test_misuse_is_2_and_says_what_is_missing() -> None:
-    for arguments, said in (
+async def test_wrong_arguments_give_status_2_and_a_reason() -> None:
+    for arguments, message in (
         ((), "URL --user NAME"),
         (("http://127.0.0.1:1",), "URL --user NAME"),
         (("127.0.0.1", "--user", USER), "no URL of a server"),
@@ -244,7 +244,7 @@ async def test_misuse_is_2_and_says_what_is_missing() -> None:
     ):
         run = await conformance(*arguments)
         assert run.status == 2, arguments
-        assert said in run.err
+        assert message in run.err
 
 
 async def test_a_missing_package_is_named(tmp_path: Path) -> None:
@@ -260,13 +260,13 @@ async def test_a_missing_package_is_named(tmp_path: Path) -> None:
     )
 
 
-async def test_the_list_has_every_fact_and_tries_none() -> None:
+async def test_list_prints_every_fact_and_tries_none() -> None:
     run = await conformance("--list")
     assert run.status == 0
     assert [line.split()[0] for line in run.out.splitlines()] == [fact.id for fact in FACTS]
 
 
-def test_facts_are_rows_with_names_of_their_own() -> None:
+def test_facts_have_unique_ids_and_are_in_order() -> None:
     names = Counter(fact.id for fact in FACTS)
     assert [name for name, count in names.items() if count > 1] == []
     assert {fact.mark for fact in FACTS} == set(Mark)

@@ -1,4 +1,4 @@
-"""For each fact a server that is right in all but that: the fact, and the run, say so."""
+"""Each fact against a server that breaks only this fact: the run must report it."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from spsd.testing.conformance.image import fresh_image
 from spsd.testing.conformance.run import Result, Verdict, run
 from spsd.testing.conformance.target import Reach, Target
 from testbed.driver import PASSWORD, USER, Daemon, running
-from tests.testing.spoiling import Proxy, proxied
-from tests.testing.spoils import LATE, SPOILS
+from tests.testing.alterations import ALTERATIONS, LATE_ALTERATIONS
+from tests.testing.proxy import Proxy, serve_proxy
 
 LIMITED = "reader"
 Tally = Callable[[str, int], None]
 
 
-def target_at(url: str, cookie: str | None, limited: Client | None = None) -> Target:
+def make_target(url: str, cookie: str | None, limited: Client | None = None) -> Target:
     return Target(
         session=Client(url, cookie=cookie),
         user=USER,
@@ -28,21 +28,21 @@ def target_at(url: str, cookie: str | None, limited: Client | None = None) -> Ta
         image=fresh_image,
         limited=limited,
         reach=Reach.DESTRUCTIVE,
-        patience_s=40,
+        job_timeout_s=40,
     )
 
 
-def tried(url: str, cookie: str | None, facts: list[Fact], limited: str | None) -> list[Result]:
-    target = target_at(url, cookie, Client(url, cookie=limited))
+def run_facts(url: str, cookie: str | None, facts: list[Fact], limited: str | None) -> list[Result]:
+    target = make_target(url, cookie, Client(url, cookie=limited))
     try:
         return list(run(target, facts))
     finally:
-        target.patience_s = 0.5  # for taking back what a spoiled server says it keeps
+        target.job_timeout_s = 0.5  # an altered server may report removed things as still there
         target.close()
 
 
-async def started(daemon: Daemon) -> tuple[str | None, str | None]:
-    """Two sessions' cookies, and an image in slot 1, which runs."""
+async def prepare_daemon(daemon: Daemon) -> tuple[str | None, str | None]:
+    """Install an image in slot 1, which runs; return the cookies of the admin and the viewer."""
     await daemon.add_user(LIMITED, "viewer")
     admin, limited = Client(daemon.url), Client(daemon.url)
 
@@ -55,14 +55,14 @@ async def started(daemon: Daemon) -> tuple[str | None, str | None]:
 
     await asyncio.to_thread(prepare)
     await daemon.stop()
-    await daemon.start()  # now slot 1 is known to be whole
+    await daemon.start()  # a start verifies the image of slot 1
     return admin.cookie, limited.cookie
 
 
-def test_every_fact_has_its_spoiled_server() -> None:
-    assert [fact.id for fact in FACTS if fact.id not in SPOILS] == []
-    assert sorted(SPOILS) == sorted(fact.id for fact in FACTS)
-    assert {name for name, _ in LATE} <= set(SPOILS)
+def test_every_fact_has_an_alteration() -> None:
+    assert [fact.id for fact in FACTS if fact.id not in ALTERATIONS] == []
+    assert sorted(ALTERATIONS) == sorted(fact.id for fact in FACTS)
+    assert {name for name, _ in LATE_ALTERATIONS} <= set(ALTERATIONS)
 
 
 DOWNLOADS = (Section.FETCH, Section.JOBS)
@@ -73,12 +73,17 @@ REST = tuple(section for section in Section if section not in DOWNLOADS + IMAGES
 @pytest.mark.parametrize(
     "sections", [REST, DOWNLOADS, IMAGES], ids=["reading", "downloads", "images"]
 )
-async def test_a_spoiled_answer_turns_its_fact(
+async def test_each_alteration_breaks_its_fact(
     tmp_path: Path, sections: tuple[Section, ...], tally: Tally
 ) -> None:
     facts = [fact for fact in FACTS if fact.section in sections]
-    cases = [(fact, SPOILS[fact.id]) for fact in facts]
-    cases += [(fact, spoils) for name, spoils in LATE for fact in facts if fact.id == name]
+    cases = [(fact, ALTERATIONS[fact.id]) for fact in facts]
+    cases += [
+        (fact, alterations)
+        for name, alterations in LATE_ALTERATIONS
+        for fact in facts
+        if fact.id == name
+    ]
     settings = {
         "fetch": {"attempts": 1},
         "slots": {"count": 40},
@@ -86,16 +91,16 @@ async def test_a_spoiled_answer_turns_its_fact(
         "booted_slot": 1,
     }
     async with running(tmp_path, **settings) as daemon:
-        cookie, limited = await started(daemon)
+        cookie, limited = await prepare_daemon(daemon)
 
         def all_of_them() -> list[str]:
             wrong = []
-            with proxied(Proxy(daemon.url)) as proxy:
-                for fact, spoils in cases:
-                    proxy.spoils = spoils
-                    (result,) = tried(proxy.url, cookie, [fact], limited)
-                    wanted = Verdict.BROKEN if fact.mark.binds else Verdict.DIFFERS
-                    if result.verdict is not wanted or not result.evidence:
+            with serve_proxy(Proxy(daemon.url)) as proxy:
+                for fact, alterations in cases:
+                    proxy.alterations = alterations
+                    (result,) = run_facts(proxy.url, cookie, [fact], limited)
+                    expected = Verdict.BROKEN if fact.mark.binds else Verdict.DIFFERS
+                    if result.verdict is not expected or not result.evidence:
                         wrong.append(f"{fact.id}: {result.verdict}, {result.evidence}")
             return wrong
 
@@ -120,14 +125,16 @@ JUNK = [
 
 
 @pytest.mark.parametrize("fixed", JUNK, ids=[f"{code} {text[:20]!r}" for code, text in JUNK])
-def test_no_known_fact_holds_at_a_server_of_junk(fixed: tuple[int, bytes], tally: Tally) -> None:
-    with proxied(Proxy(fixed=fixed)) as proxy:
-        results = tried(proxy.url, "session_id=0", list(FACTS), "session_id=1")
+def test_no_binding_fact_holds_for_meaningless_responses(
+    fixed: tuple[int, bytes], tally: Tally
+) -> None:
+    with serve_proxy(Proxy(fixed=fixed)) as proxy:
+        results = run_facts(proxy.url, "session_id=0", list(FACTS), "session_id=1")
     assert len(results) == len(FACTS)
-    held = [one.fact.id for one in results if one.verdict is Verdict.HOLDS]
+    held = [result.fact.id for result in results if result.verdict is Verdict.HOLDS]
     bound = {fact.id for fact in FACTS if fact.mark.binds}
-    # Where everything is answered with 401, what must be a 401 is one.
+    # Facts that expect a 401 hold if every response is a 401.
     allowed = {"auth.401", "auth.401.write", "auth.401.stale-cookie"} if fixed[0] == 401 else set()
     assert bound.intersection(held) == allowed
-    assert all(one.evidence for one in results if one.verdict is not Verdict.HOLDS)
+    assert all(result.evidence for result in results if result.verdict is not Verdict.HOLDS)
     tally("tries of a fact at servers of junk", len(results))

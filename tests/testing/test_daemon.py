@@ -1,4 +1,4 @@
-"""The daemon as other people's tests have it."""
+"""The daemon fixture and `DaemonProcess`, as test authors use them."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.daemon import DaemonProcess
-from spsd.testing.plugin import Serve, hostile_origin, spsd_daemon
+from spsd.testing.plugin import StartOrigin, hostile_origin, spsd_daemon
 from testbed.waiting import wait_for
 
 __all__ = ["hostile_origin", "spsd_daemon"]
@@ -16,7 +16,7 @@ FETCH, SLOTS = "/api/firmware/fetch", "/api/firmware/slots"
 ANY = {"slots": {"accept": "any"}}
 
 
-def test_it_starts_stops_and_starts_again(spsd_daemon: DaemonProcess) -> None:
+def test_start_stop_and_start_again(spsd_daemon: DaemonProcess) -> None:
     client = spsd_daemon.client()
     assert client.call("GET", FETCH).document["items"] == []
     first = spsd_daemon.pid
@@ -32,7 +32,7 @@ def test_it_starts_stops_and_starts_again(spsd_daemon: DaemonProcess) -> None:
     assert spsd_daemon.client(None).call("GET", FETCH).status == 401
 
 
-def test_it_ends_with_its_context(tmp_path: Path) -> None:
+def test_the_process_ends_with_the_context(tmp_path: Path) -> None:
     with DaemonProcess(tmp_path) as daemon:
         pid = daemon.pid
         assert pid is not None
@@ -43,7 +43,7 @@ def test_it_ends_with_its_context(tmp_path: Path) -> None:
     assert daemon.stop() is None
 
 
-def test_one_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_a_failed_start_raises_the_reason(tmp_path: Path) -> None:
     daemon = DaemonProcess(tmp_path, settings={"slots": {"count": 0}})
     daemon.configure()
     with pytest.raises(RuntimeError, match="slots"):
@@ -51,7 +51,7 @@ def test_one_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert daemon.pid is None
 
 
-def test_it_fetches_from_a_hostile_origin(hostile_origin: Serve, tmp_path: Path) -> None:
+def test_fetch_from_a_hostile_origin(hostile_origin: StartOrigin, tmp_path: Path) -> None:
     content = os.urandom(5000)
     origin = hostile_origin({"/image": content})
     body = {
@@ -69,7 +69,7 @@ def test_it_fetches_from_a_hostile_origin(hostile_origin: Serve, tmp_path: Path)
         assert daemon.staged() == []
 
 
-def test_a_reboot_makes_the_choice_come_true(tmp_path: Path) -> None:
+def test_reboot_runs_the_chosen_slot(tmp_path: Path) -> None:
     with DaemonProcess(tmp_path, settings=ANY, boot="a") as daemon:
         client = daemon.client()
         assert client.call("POST", "/api/upload/firmware", content=b"image").status == 200
@@ -81,7 +81,7 @@ def test_a_reboot_makes_the_choice_come_true(tmp_path: Path) -> None:
         assert client.call("GET", SLOTS).document["meta"]["current_slot"] == f"{SLOTS}/1"
 
 
-def test_its_clock_can_be_set_while_it_runs(tmp_path: Path) -> None:
+def test_the_clock_can_be_set_while_the_daemon_runs(tmp_path: Path) -> None:
     daemon = DaemonProcess(tmp_path)
     daemon.set_clock(0)
     with daemon:

@@ -1,4 +1,4 @@
-"""The hostile origin, seen from the wire by a client that trusts nothing it says."""
+"""The hostile origin, tested with a client that works on the bytes of the connection."""
 
 import asyncio
 import asyncio.sslproto
@@ -26,7 +26,6 @@ from cryptography.x509.oid import NameOID
 from spsd.testing.origin import (
     ACTS,
     Act,
-    Asked,
     Chunked,
     CutAfter,
     Drip,
@@ -44,6 +43,7 @@ from spsd.testing.origin import (
     Origin,
     Redirect,
     Refuse,
+    RequestRecord,
     SlowHeaders,
     Status,
     Swap,
@@ -54,10 +54,10 @@ from spsd.testing.origin import (
     Whole,
     WrongOffset,
     WrongTotal,
-    parse,
-    spell,
+    format_act,
+    parse_act,
 )
-from spsd.testing.origin.ranges import Full, Part, Unsatisfiable, in_range, unchanged
+from spsd.testing.origin.ranges import Full, Part, Unsatisfiable, if_range_matches, select_range
 
 CONTENT = bytes(range(256)) * 1000
 SIZE = len(CONTENT)
@@ -65,8 +65,8 @@ OTHER = b"something else"
 
 
 @dataclass
-class Answer:
-    """A reply as it came, up to the end of the connection."""
+class Response:
+    """A received response; the body has all bytes up to the end of the connection."""
 
     status_line: str
     headers: dict[str, str]
@@ -92,8 +92,8 @@ async def send(client: socket.socket, method: str, path: str, headers: dict[str,
     await asyncio.get_running_loop().sock_sendall(client, head)
 
 
-async def rest(client: socket.socket) -> tuple[bytes, bool]:
-    """Return all that is still to come, and whether a reset ended it."""
+async def read_rest(client: socket.socket) -> tuple[bytes, bool]:
+    """Return the rest of the received bytes, and whether a reset ended the connection."""
     received = b""
     try:
         while data := await asyncio.get_running_loop().sock_recv(client, 1 << 20):
@@ -103,23 +103,25 @@ async def rest(client: socket.socket) -> tuple[bytes, bool]:
     return received, False
 
 
-def parsed(raw: bytes, *, was_reset: bool = False) -> Answer:
+def parsed(raw: bytes, *, was_reset: bool = False) -> Response:
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines)
-    return Answer(first, {k.lower(): v for k, v in headers.items()}, body, was_reset)
+    return Response(first, {k.lower(): v for k, v in headers.items()}, body, was_reset)
 
 
-async def ask(origin: Origin, path: str = "/a.bin", method: str = "GET", **headers: str) -> Answer:
-    """Ask once, on a connection of its own, and take all there is until it ends."""
+async def request_once(
+    origin: Origin, path: str = "/a.bin", method: str = "GET", **headers: str
+) -> Response:
+    """Send one request on a new connection and read the response until the connection ends."""
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     async with connected(origin) as client:
         await send(client, method, path, {"Connection": "close", **fields})
-        raw, was_reset = await rest(client)
+        raw, was_reset = await read_rest(client)
     return parsed(raw, was_reset=was_reset)
 
 
-async def exactly(client: socket.socket, count: int) -> bytes:
+async def read_exactly(client: socket.socket, count: int) -> bytes:
     received = b""
     while len(received) < count:
         data = await asyncio.get_running_loop().sock_recv(client, count - len(received))
@@ -128,10 +130,10 @@ async def exactly(client: socket.socket, count: int) -> bytes:
     return received
 
 
-async def head_of(client: socket.socket) -> Answer:
+async def read_head(client: socket.socket) -> Response:
     raw = b""
     while not raw.endswith(b"\r\n\r\n"):
-        raw += await exactly(client, 1)
+        raw += await read_exactly(client, 1)
     return parsed(raw)
 
 
@@ -139,7 +141,7 @@ def serving(*acts: Act, content: bytes | Path = CONTENT, always: Act | None = No
     return Origin({"/a.bin": content}, acts, always=always)
 
 
-def dechunked(body: bytes) -> bytes:
+def decode_chunked(body: bytes) -> bytes:
     plain = b""
     while True:
         size, _, body = body.partition(b"\r\n")
@@ -152,7 +154,7 @@ def dechunked(body: bytes) -> bytes:
             return plain
 
 
-# Good behaviour
+# Correct responses
 
 
 @pytest.mark.parametrize(
@@ -185,8 +187,8 @@ def dechunked(body: bytes) -> bytes:
         (f"bytes={'9' * 5000}-", 10, Full()),
     ],
 )
-def test_range_selects(value: str | None, size: int, selection: object) -> None:
-    assert in_range(value, size) == selection
+def test_range_selection(value: str | None, size: int, selection: object) -> None:
+    assert select_range(value, size) == selection
 
 
 @pytest.mark.parametrize(
@@ -203,51 +205,59 @@ def test_range_selects(value: str | None, size: int, selection: object) -> None:
         ("v1", '"v1"', False),
     ],
 )
-def test_if_range_holds(if_range: str, etag: str, holds: bool) -> None:
-    assert unchanged(if_range, etag, "Mon, 01 Jan 2024 00:00:00 GMT") is holds
+def test_if_range_matches(if_range: str, etag: str, holds: bool) -> None:
+    assert if_range_matches(if_range, etag, "Mon, 01 Jan 2024 00:00:00 GMT") is holds
 
 
-async def test_whole_object_with_all_that_should_be_told_of_it() -> None:
+async def test_whole_object_with_its_header_fields() -> None:
     async with serving() as origin:
-        answer = await ask(origin)
-        assert answer.status_line == "HTTP/1.1 200 OK"
-        assert answer.body == CONTENT
-        assert answer.headers["content-length"] == str(SIZE)
-        assert answer.headers["content-type"] == "application/octet-stream"
-        assert answer.headers["accept-ranges"] == "bytes"
-        assert answer.headers["etag"].startswith('"')
-        assert answer.headers["etag"].endswith('"')
-        assert parsedate_to_datetime(answer.headers["last-modified"]).tzinfo is UTC
-        age = datetime.now(UTC) - parsedate_to_datetime(answer.headers["date"])
+        response = await request_once(origin)
+        assert response.status_line == "HTTP/1.1 200 OK"
+        assert response.body == CONTENT
+        assert response.headers["content-length"] == str(SIZE)
+        assert response.headers["content-type"] == "application/octet-stream"
+        assert response.headers["accept-ranges"] == "bytes"
+        assert response.headers["etag"].startswith('"')
+        assert response.headers["etag"].endswith('"')
+        assert parsedate_to_datetime(response.headers["last-modified"]).tzinfo is UTC
+        age = datetime.now(UTC) - parsedate_to_datetime(response.headers["date"])
         assert age < timedelta(minutes=1)
-        assert "content-range" not in answer.headers
-        (asked,) = origin.requests
-        assert (asked.method, asked.path, asked.status, asked.sent) == ("GET", "/a.bin", 200, SIZE)
-        assert asked.headers["host"] == "test"
-        assert (asked.range, asked.if_range) == (None, None)
+        assert "content-range" not in response.headers
+        (request,) = origin.requests
+        assert (request.method, request.path, request.status, request.sent) == (
+            "GET",
+            "/a.bin",
+            200,
+            SIZE,
+        )
+        assert request.headers["host"] == "test"
+        assert (request.range, request.if_range) == (None, None)
         assert origin.bytes_sent == SIZE
         assert origin.url("/a.bin") == f"http://127.0.0.1:{origin.port}/a.bin"
 
 
 async def test_head_is_get_without_a_body_and_without_ranges() -> None:
     async with serving() as origin:
-        get, head = await ask(origin), await ask(origin, method="HEAD", Range="bytes=1-2")
+        get, head = (
+            await request_once(origin),
+            await request_once(origin, method="HEAD", Range="bytes=1-2"),
+        )
         assert head.status == 200
         assert head.body == b""
         assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
         assert origin.bytes_sent == SIZE
 
 
-async def test_what_is_told_can_be_chosen() -> None:
+async def test_etag_and_content_type_can_be_set() -> None:
     async with Origin({"/a.bin": OTHER}, etag='"v1"', content_type="text/plain") as origin:
-        answer = await ask(origin)
-    assert answer.headers["etag"] == '"v1"'
-    assert answer.headers["content-type"] == "text/plain"
+        response = await request_once(origin)
+    assert response.headers["etag"] == '"v1"'
+    assert response.headers["content-type"] == "text/plain"
 
 
 async def test_same_content_same_etag() -> None:
     async with Origin({"/a": OTHER, "/b": OTHER, "/c": CONTENT}) as origin:
-        tags = [(await ask(origin, path)).headers["etag"] for path in ("/a", "/b", "/c")]
+        tags = [(await request_once(origin, path)).headers["etag"] for path in ("/a", "/b", "/c")]
     assert tags[0] == tags[1] != tags[2]
 
 
@@ -259,56 +269,56 @@ async def test_same_content_same_etag() -> None:
         ("bytes=-5", f"bytes {SIZE - 5}-{SIZE - 1}/{SIZE}", CONTENT[-5:]),
     ],
 )
-async def test_range_is_answered(
+async def test_range_gets_206(
     value: str, content_range: str, expected: bytes, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.bin"
     file.write_bytes(CONTENT)
     for content in (CONTENT, file):
         async with serving(content=content) as origin:
-            answer = await ask(origin, Range=value)
-            assert answer.status_line == "HTTP/1.1 206 Partial Content"
-            assert answer.headers["content-range"] == content_range
-            assert answer.headers["content-length"] == str(len(expected))
-            assert "etag" in answer.headers
-            assert answer.body == expected
+            response = await request_once(origin, Range=value)
+            assert response.status_line == "HTTP/1.1 206 Partial Content"
+            assert response.headers["content-range"] == content_range
+            assert response.headers["content-length"] == str(len(expected))
+            assert "etag" in response.headers
+            assert response.body == expected
             assert origin.requests[0].range == value
             assert origin.bytes_sent == len(expected)
 
 
 async def test_range_past_the_end() -> None:
     async with serving() as origin:
-        answer = await ask(origin, Range=f"bytes={SIZE}-")
-    assert answer.status == 416
-    assert answer.headers["content-range"] == f"bytes */{SIZE}"
-    assert answer.body == b""
+        response = await request_once(origin, Range=f"bytes={SIZE}-")
+    assert response.status == 416
+    assert response.headers["content-range"] == f"bytes */{SIZE}"
+    assert response.body == b""
 
 
 async def test_if_range_in_both_forms() -> None:
     async with serving() as origin:
-        first = await ask(origin)
+        first = await request_once(origin)
         etag, date = first.headers["etag"], first.headers["last-modified"]
         statuses = {
-            value: (await ask(origin, Range="bytes=5-", If_Range=value)).status
+            value: (await request_once(origin, Range="bytes=5-", If_Range=value)).status
             for value in (etag, date, '"other"', f"W/{etag}", first.headers["date"])
         }
         assert list(statuses.values()) == [206, 206, 200, 200, 200]
-        assert [asked.if_range for asked in origin.requests[1:]] == list(statuses)
+        assert [request.if_range for request in origin.requests[1:]] == list(statuses)
 
 
 async def test_unknown_path_and_unknown_method() -> None:
     async with serving() as origin:
-        assert (await ask(origin, "/b.bin")).status == 404
-        refused = await ask(origin, method="DELETE")
+        assert (await request_once(origin, "/b.bin")).status == 404
+        refused = await request_once(origin, method="DELETE")
         assert refused.status == 405
         assert refused.headers["allow"] == "GET, HEAD"
 
 
-async def test_path_is_decoded_and_query_is_left_aside() -> None:
+async def test_path_is_decoded_and_query_is_ignored() -> None:
     async with Origin({"/a b.bin": OTHER}) as origin:
         assert origin.url("/a b.bin").endswith("/a%20b.bin")
-        assert (await ask(origin, "/a%20b.bin?token=1")).body == OTHER
-        assert (await ask(origin, "http://test/a%20b.bin")).body == OTHER
+        assert (await request_once(origin, "/a%20b.bin?token=1")).body == OTHER
+        assert (await request_once(origin, "http://test/a%20b.bin")).body == OTHER
         assert origin.requests[0].path == "/a%20b.bin?token=1"
 
 
@@ -316,47 +326,47 @@ async def test_connection_is_kept_alive() -> None:
     async with serving() as origin, connected(origin) as client:
         for start in (0, 100):
             await send(client, "GET", "/a.bin", {"Range": f"bytes={start}-{start + 9}"})
-            answer = await head_of(client)
-            assert "connection" not in answer.headers
-            assert await exactly(client, 10) == CONTENT[start : start + 10]
+            response = await read_head(client)
+            assert "connection" not in response.headers
+            assert await read_exactly(client, 10) == CONTENT[start : start + 10]
         await send(client, "HEAD", "/a.bin", {"Connection": "close"})
-        assert (await head_of(client)).headers["connection"] == "close"
-        assert await rest(client) == (b"", False)
+        assert (await read_head(client)).headers["connection"] == "close"
+        assert await read_rest(client) == (b"", False)
 
 
 async def test_empty_object() -> None:
     async with serving(content=b"") as origin:
-        answer = await ask(origin)
-    assert (answer.status, answer.body) == (200, b"")
-    assert answer.headers["content-length"] == "0"
+        response = await request_once(origin)
+    assert (response.status, response.body) == (200, b"")
+    assert response.headers["content-length"] == "0"
 
 
-async def test_file_is_sent_whole_and_told_apart_by_size_and_time(tmp_path: Path) -> None:
+async def test_file_is_sent_and_its_etag_comes_from_size_and_time(tmp_path: Path) -> None:
     file = tmp_path / "a.bin"
     content = os.urandom(5 * 1024 * 1024 + 7)
     file.write_bytes(content)
     async with serving(content=file) as origin:
-        first = await ask(origin)
+        first = await request_once(origin)
         assert first.body == content
         assert origin.bytes_sent == len(content)
         file.write_bytes(OTHER)
         os.utime(file, (1_700_000_000, 1_700_000_000))
-        second = await ask(origin)
+        second = await request_once(origin)
         assert second.body == OTHER
         assert second.headers["etag"] != first.headers["etag"]
         assert second.headers["last-modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
         file.unlink()
-        assert (await ask(origin)).status == 404
+        assert (await request_once(origin)).status == 404
 
 
-async def test_five_gibibytes_are_no_trouble(tmp_path: Path) -> None:
+async def test_file_of_five_gibibytes(tmp_path: Path) -> None:
     file = tmp_path / "sparse"
     size = 5 * 1024**3
     with file.open("wb") as sparse:
         sparse.truncate(size)
     async with serving(content=file) as origin:
-        assert (await ask(origin, method="HEAD")).headers["content-length"] == str(size)
-        tail = await ask(origin, Range=f"bytes={size - 10}-")
+        assert (await request_once(origin, method="HEAD")).headers["content-length"] == str(size)
+        tail = await request_once(origin, Range=f"bytes={size - 10}-")
     assert tail.headers["content-range"] == f"bytes {size - 10}-{size - 1}/{size}"
     assert tail.body == bytes(10)
 
@@ -373,54 +383,54 @@ async def test_five_gibibytes_are_no_trouble(tmp_path: Path) -> None:
         b"GET /a.bin HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ],
 )
-async def test_what_is_no_request_is_told_so(head: bytes) -> None:
+async def test_malformed_request_gets_400(head: bytes) -> None:
     async with serving(Status(503)) as origin:
         async with connected(origin) as client:
             await asyncio.get_running_loop().sock_sendall(client, head)
-            answer = await head_of(client)
-        assert answer.status == 400
+            response = await read_head(client)
+        assert response.status == 400
         assert origin.requests == []
-        assert (await ask(origin)).status == 503
+        assert (await request_once(origin)).status == 503
 
 
-async def test_head_has_a_bound() -> None:
+async def test_head_above_the_limit_gets_431() -> None:
     async with serving() as origin, connected(origin) as client:
         line = b"GET /a.bin HTTP/1.1\r\nX: "
         await asyncio.get_running_loop().sock_sendall(client, line + b"x" * 200_000)
-        assert (await head_of(client)).status == 431
+        assert (await read_head(client)).status == 431
 
 
 # The script
 
 
-async def test_acts_are_consumed_one_per_request_and_then_all_is_well() -> None:
+async def test_each_request_consumes_one_act_and_later_ones_get_a_correct_response() -> None:
     async with serving(Status(500), Status(501)) as origin:
-        statuses = [(await ask(origin)).status for _ in range(4)]
+        statuses = [(await request_once(origin)).status for _ in range(4)]
         assert statuses == [500, 501, 200, 200]
-        assert [asked.status for asked in origin.requests] == statuses
+        assert [request.status for request in origin.requests] == statuses
 
 
-async def test_always_holds_past_the_script() -> None:
+async def test_always_applies_after_the_script() -> None:
     async with serving(Whole(), always=Status(500)) as origin:
-        assert [(await ask(origin)).status for _ in range(3)] == [200, 500, 500]
+        assert [(await request_once(origin)).status for _ in range(3)] == [200, 500, 500]
 
 
-async def test_script_replaces_what_is_left() -> None:
+async def test_script_replaces_the_remaining_acts() -> None:
     async with serving(Status(500), Status(501)) as origin:
-        assert (await ask(origin)).status == 500
+        assert (await request_once(origin)).status == 500
         origin.script(Status(502))
-        assert [(await ask(origin)).status for _ in range(2)] == [502, 200]
+        assert [(await request_once(origin)).status for _ in range(2)] == [502, 200]
 
 
-async def test_asked_waits_for_requests_not_for_replies() -> None:
+async def test_wait_for_requests_does_not_wait_for_responses() -> None:
     async with serving(Hang(0)) as origin, connected(origin) as client:
-        waiting = [asyncio.create_task(origin.asked(n)) for n in (1, 1, 2)]
+        waits = [asyncio.create_task(origin.wait_for_requests(n)) for n in (1, 1, 2)]
         await send(client, "GET", "/a.bin", {})
-        await asyncio.gather(*waiting[:2])
-        assert not waiting[2].done()
-        await ask(origin)
-        await waiting[2]
-        await origin.asked(0)
+        await asyncio.gather(*waits[:2])
+        assert not waits[2].done()
+        await request_once(origin)
+        await waits[2]
+        await origin.wait_for_requests(0)
 
 
 # The acts
@@ -428,17 +438,17 @@ async def test_asked_waits_for_requests_not_for_replies() -> None:
 
 async def test_swap() -> None:
     async with serving(Whole(), Swap(OTHER), Whole()) as origin:
-        first, second, third = [await ask(origin) for _ in range(3)]
+        first, second, third = [await request_once(origin) for _ in range(3)]
     assert second.body == third.body == OTHER
     assert second.headers["etag"] == third.headers["etag"] != first.headers["etag"]
     assert second.headers["last-modified"] != first.headers["last-modified"]
 
 
-async def test_swap_is_noticed_by_if_range() -> None:
+async def test_swap_makes_if_range_fail() -> None:
     async with serving(Whole(), Swap(OTHER)) as origin:
-        etag = (await ask(origin)).headers["etag"]
-        answer = await ask(origin, Range="bytes=5-", If_Range=etag)
-    assert (answer.status, answer.body) == (200, OTHER)
+        etag = (await request_once(origin)).headers["etag"]
+        response = await request_once(origin, Range="bytes=5-", If_Range=etag)
+    assert (response.status, response.body) == (200, OTHER)
 
 
 async def test_swap_under_the_old_etag(tmp_path: Path) -> None:
@@ -446,9 +456,9 @@ async def test_swap_under_the_old_etag(tmp_path: Path) -> None:
     file.write_bytes(CONTENT)
     for content in (CONTENT, file):
         async with serving(Whole(), Swap(OTHER, keep_etag=True), content=content) as origin:
-            first = await ask(origin)
+            first = await request_once(origin)
             etag = first.headers["etag"]
-            second = await ask(origin, Range="bytes=5-", If_Range=etag)
+            second = await request_once(origin, Range="bytes=5-", If_Range=etag)
         assert (second.status, second.body) == (206, OTHER[5:])
         assert second.headers["etag"] == etag
         assert second.headers["last-modified"] == first.headers["last-modified"]
@@ -456,25 +466,25 @@ async def test_swap_under_the_old_etag(tmp_path: Path) -> None:
 
 async def test_swap_between_two_requests() -> None:
     async with serving() as origin:
-        first = await ask(origin)
+        first = await request_once(origin)
         origin.swap("/a.bin", OTHER, keep_etag=True)
-        second = await ask(origin)
+        second = await request_once(origin)
         origin.swap("/a.bin", CONTENT)
-        third = await ask(origin)
+        third = await request_once(origin)
     assert (second.body, second.headers["etag"]) == (OTHER, first.headers["etag"])
     assert third.body == CONTENT
     assert third.headers["last-modified"] != first.headers["last-modified"]
 
 
-async def test_validators_can_be_left_out_of_every_reply() -> None:
+async def test_validators_can_be_left_out_of_every_response() -> None:
     async with Origin({"/a.bin": CONTENT}, [CutAfter(3)], validators=False) as origin:
-        for answer in (await ask(origin), await ask(origin, Range="bytes=3-")):
-            assert not {"etag", "last-modified"} & set(answer.headers)
-    assert answer.body == CONTENT[3:]
+        for response in (await request_once(origin), await request_once(origin, Range="bytes=3-")):
+            assert not {"etag", "last-modified"} & set(response.headers)
+    assert response.body == CONTENT[3:]
 
 
-async def test_a_small_send_buffer_counts_little_that_is_not_read() -> None:
-    """The client takes the head, and no byte more than its own buffer holds of the body."""
+async def test_a_small_send_buffer_counts_few_unread_bytes() -> None:
+    """The client reads the head, and its own receive buffer takes only a little of the body."""
     content = bytes(64 * 1024 * 1024)
     async with Origin({"/a.bin": content}, send_buffer=4096) as origin:
         client = socket.socket()
@@ -483,31 +493,31 @@ async def test_a_small_send_buffer_counts_little_that_is_not_read() -> None:
         with client:
             await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", origin.port))
             await send(client, "GET", "/a.bin", {})
-            await head_of(client)
+            await read_head(client)
         assert 0 < origin.bytes_sent < 1024 * 1024
 
 
-async def test_swap_makes_an_object_where_there_was_none() -> None:
+async def test_swap_creates_a_missing_object() -> None:
     async with serving(Swap(OTHER)) as origin:
-        assert (await ask(origin, "/new")).body == OTHER
+        assert (await request_once(origin, "/new")).body == OTHER
 
 
-async def test_refuse_resets_before_anything_is_asked() -> None:
+async def test_refuse_resets_a_new_connection() -> None:
     async with serving(Refuse()) as origin:
         with pytest.raises(ConnectionResetError):
             async with connected(origin) as client:
                 await asyncio.get_running_loop().sock_recv(client, 1)
-        await origin.asked(1)
-        assert origin.requests == [Asked()]
-        assert (await ask(origin)).body == CONTENT
+        await origin.wait_for_requests(1)
+        assert origin.requests == [RequestRecord()]
+        assert (await request_once(origin)).body == CONTENT
 
 
-async def test_refuse_on_a_kept_connection_resets_instead_of_answering() -> None:
+async def test_refuse_resets_a_kept_connection_after_the_request() -> None:
     async with serving(Whole(), Refuse()) as origin, connected(origin) as client:
         await send(client, "HEAD", "/a.bin", {})
-        await head_of(client)
+        await read_head(client)
         await send(client, "GET", "/a.bin", {})
-        assert await rest(client) == (b"", True)
+        assert await read_rest(client) == (b"", True)
         assert (origin.requests[1].method, origin.requests[1].status) == ("GET", None)
 
 
@@ -524,92 +534,92 @@ async def test_refuse_on_a_kept_connection_resets_instead_of_answering() -> None
 )
 async def test_status(act: Status, retry_after: str | None) -> None:
     async with serving(act) as origin:
-        answer = await ask(origin)
-    assert answer.status_line == "HTTP/1.1 503 Service Unavailable"
-    assert answer.headers.get("retry-after") == retry_after
-    assert answer.headers["content-length"] == str(len(act.body))
-    assert answer.body == act.body
-    assert "etag" not in answer.headers
+        response = await request_once(origin)
+    assert response.status_line == "HTTP/1.1 503 Service Unavailable"
+    assert response.headers.get("retry-after") == retry_after
+    assert response.headers["content-length"] == str(len(act.body))
+    assert response.body == act.body
+    assert "etag" not in response.headers
 
 
-async def test_status_of_any_number_even_without_a_body() -> None:
+async def test_status_unknown_and_without_a_body() -> None:
     async with serving(Status(599), Status(204)) as origin:
-        assert (await ask(origin)).status == 599
-        bodiless = await ask(origin)
+        assert (await request_once(origin)).status == 599
+        bodiless = await request_once(origin)
     assert bodiless.status == 204
     assert "content-length" not in bodiless.headers
 
 
 async def test_html() -> None:
     async with serving(Html("<h1>Bitte anmelden: ä</h1>")) as origin:
-        answer = await ask(origin, Range="bytes=5-")
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.body.decode() == "<h1>Bitte anmelden: ä</h1>"
+        response = await request_once(origin, Range="bytes=5-")
+    assert response.status == 200
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.body.decode() == "<h1>Bitte anmelden: ä</h1>"
 
 
 async def test_redirect() -> None:
     async with serving(Redirect("http://b.test:8/x"), Redirect("/y", 308)) as origin:
-        first, second = await ask(origin), await ask(origin)
+        first, second = await request_once(origin), await request_once(origin)
     assert (first.status, first.headers["location"]) == (302, "http://b.test:8/x")
     assert (second.status, second.headers["location"]) == (308, "/y")
 
 
 async def test_ignore_range() -> None:
     async with serving(IgnoreRange()) as origin:
-        answer = await ask(origin, Range="bytes=5-")
-    assert (answer.status, answer.body) == (200, CONTENT)
-    assert "content-range" not in answer.headers
+        response = await request_once(origin, Range="bytes=5-")
+    assert (response.status, response.body) == (200, CONTENT)
+    assert "content-range" not in response.headers
 
 
 async def test_ignore_if_range() -> None:
     async with serving(IgnoreIfRange()) as origin:
-        answer = await ask(origin, Range="bytes=5-", If_Range='"other"')
-    assert (answer.status, answer.body) == (206, CONTENT[5:])
+        response = await request_once(origin, Range="bytes=5-", If_Range='"other"')
+    assert (response.status, response.body) == (206, CONTENT[5:])
 
 
 async def test_never_satisfy_if_range() -> None:
     async with serving(Whole(), always=NeverSatisfyIfRange()) as origin:
-        etag = (await ask(origin)).headers["etag"]
-        assert (await ask(origin, Range="bytes=5-", If_Range=etag)).status == 200
-        assert (await ask(origin, Range="bytes=5-")).status == 206
+        etag = (await request_once(origin)).headers["etag"]
+        assert (await request_once(origin, Range="bytes=5-", If_Range=etag)).status == 200
+        assert (await request_once(origin, Range="bytes=5-")).status == 206
 
 
 @pytest.mark.parametrize(("shift", "start"), [(7, 107), (-7, 93), (-1000, 0), (SIZE * 2, SIZE - 1)])
-async def test_wrong_offset_is_honest_about_it(shift: int, start: int) -> None:
+async def test_wrong_offset_has_a_true_content_range(shift: int, start: int) -> None:
     async with serving(WrongOffset(shift)) as origin:
-        answer = await ask(origin, Range="bytes=100-")
-    assert answer.status == 206
-    assert answer.headers["content-range"] == f"bytes {start}-{SIZE - 1}/{SIZE}"
-    assert answer.headers["content-length"] == str(SIZE - start)
-    assert answer.body == CONTENT[start:]
+        response = await request_once(origin, Range="bytes=100-")
+    assert response.status == 206
+    assert response.headers["content-range"] == f"bytes {start}-{SIZE - 1}/{SIZE}"
+    assert response.headers["content-length"] == str(SIZE - start)
+    assert response.body == CONTENT[start:]
 
 
 async def test_no_content_range() -> None:
     async with serving(NoContentRange()) as origin:
-        answer = await ask(origin, Range="bytes=5-")
-    assert (answer.status, answer.body) == (206, CONTENT[5:])
-    assert "content-range" not in answer.headers
+        response = await request_once(origin, Range="bytes=5-")
+    assert (response.status, response.body) == (206, CONTENT[5:])
+    assert "content-range" not in response.headers
 
 
 async def test_wrong_total() -> None:
     async with serving(WrongTotal(9)) as origin:
-        answer = await ask(origin, Range="bytes=5-7")
-    assert (answer.status, answer.body) == (206, CONTENT[5:8])
-    assert answer.headers["content-range"] == "bytes 5-7/9"
+        response = await request_once(origin, Range="bytes=5-7")
+    assert (response.status, response.body) == (206, CONTENT[5:8])
+    assert response.headers["content-range"] == "bytes 5-7/9"
 
 
 async def test_no_validator() -> None:
     async with serving(NoValidator()) as origin:
-        answer = await ask(origin)
-        assert answer.body == CONTENT
-        assert not {"etag", "last-modified"} & set(answer.headers)
-        assert {"etag", "last-modified"} < set((await ask(origin)).headers)
+        response = await request_once(origin)
+        assert response.body == CONTENT
+        assert not {"etag", "last-modified"} & set(response.headers)
+        assert {"etag", "last-modified"} < set((await request_once(origin)).headers)
 
 
 async def test_weak_validator() -> None:
     async with serving(WeakValidator()) as origin:
-        weak, strong = await ask(origin), await ask(origin)
+        weak, strong = await request_once(origin), await request_once(origin)
     assert weak.headers["etag"] == f"W/{strong.headers['etag']}"
 
 
@@ -618,10 +628,10 @@ async def test_chunked(tmp_path: Path) -> None:
     file.write_bytes(CONTENT)
     for content in (CONTENT, file):
         async with serving(Chunked(), content=content) as origin:
-            answer = await ask(origin)
-            assert answer.headers["transfer-encoding"] == "chunked"
-            assert "content-length" not in answer.headers
-            assert dechunked(answer.body) == CONTENT
+            response = await request_once(origin)
+            assert response.headers["transfer-encoding"] == "chunked"
+            assert "content-length" not in response.headers
+            assert decode_chunked(response.body) == CONTENT
             assert origin.bytes_sent == SIZE
 
 
@@ -629,53 +639,53 @@ async def test_chunked_head_leaves_the_connection_usable() -> None:
     async with serving(Chunked()) as origin, connected(origin) as client:
         for _ in range(2):
             await send(client, "HEAD", "/a.bin", {})
-            assert (await head_of(client)).status == 200
+            assert (await read_head(client)).status == 200
 
 
-async def test_no_length_ends_with_the_connection() -> None:
+async def test_no_length_body_ends_with_the_connection() -> None:
     async with serving(NoLength()) as origin, connected(origin) as client:
         await send(client, "GET", "/a.bin", {})
-        raw, was_reset = await rest(client)
-    answer = parsed(raw, was_reset=was_reset)
-    assert answer.status_line == "HTTP/1.0 200 OK"
-    assert not {"content-length", "transfer-encoding"} & set(answer.headers)
-    assert answer.headers["connection"] == "close"
-    assert answer.body == CONTENT
-    assert not answer.was_reset
+        raw, was_reset = await read_rest(client)
+    response = parsed(raw, was_reset=was_reset)
+    assert response.status_line == "HTTP/1.0 200 OK"
+    assert not {"content-length", "transfer-encoding"} & set(response.headers)
+    assert response.headers["connection"] == "close"
+    assert response.body == CONTENT
+    assert not response.was_reset
 
 
 async def test_too_long() -> None:
     async with serving(TooLong(100_000), TooLong(1)) as origin:
-        answer = await ask(origin)
-        assert answer.headers["content-length"] == str(SIZE + 100_000)
-        assert len(answer.body) == SIZE + 100_000
-        assert answer.body.startswith(CONTENT)
-        part = await ask(origin, Range="bytes=5-9")
+        response = await request_once(origin)
+        assert response.headers["content-length"] == str(SIZE + 100_000)
+        assert len(response.body) == SIZE + 100_000
+        assert response.body.startswith(CONTENT)
+        part = await request_once(origin, Range="bytes=5-9")
         assert part.headers["content-range"] == f"bytes 5-9/{SIZE}"
         assert part.headers["content-length"] == str(len(part.body)) == "6"
 
 
 async def test_too_long_chunked() -> None:
     async with serving(TooLongChunked(3)) as origin:
-        answer = await ask(origin)
-    assert answer.headers["transfer-encoding"] == "chunked"
-    assert dechunked(answer.body) == CONTENT + bytes(3)
+        response = await request_once(origin)
+    assert response.headers["transfer-encoding"] == "chunked"
+    assert decode_chunked(response.body) == CONTENT + bytes(3)
 
 
 async def test_too_short() -> None:
     async with serving(TooShort(3), TooShort(SIZE * 2)) as origin:
-        answer, nothing = await ask(origin), await ask(origin)
-    assert answer.headers["content-length"] == str(SIZE - 3)
-    assert answer.body == CONTENT[:-3]
+        response, nothing = await request_once(origin), await request_once(origin)
+    assert response.headers["content-length"] == str(SIZE - 3)
+    assert response.body == CONTENT[:-3]
     assert (nothing.headers["content-length"], nothing.body) == ("0", b"")
 
 
 async def test_gzip() -> None:
     async with serving(Gzip()) as origin:
-        answer = await ask(origin, Range="bytes=5-")
-        assert answer.status == 200
-        assert answer.headers["content-encoding"] == "gzip"
-        coded = dechunked(answer.body)
+        response = await request_once(origin, Range="bytes=5-")
+        assert response.status == 200
+        assert response.headers["content-encoding"] == "gzip"
+        coded = decode_chunked(response.body)
         assert gzip.decompress(coded) == CONTENT
         assert origin.bytes_sent == len(coded)
 
@@ -685,16 +695,16 @@ async def test_gzip() -> None:
 )
 async def test_multipart(headers: dict[str, str], first: int, last: int) -> None:
     async with serving(Multipart()) as origin:
-        answer = await ask(origin, **headers)
-    assert answer.status == 206
-    kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+        response = await request_once(origin, **headers)
+    assert response.status == 206
+    kind, _, boundary = response.headers["content-type"].partition("; boundary=")
     assert kind == "multipart/byteranges"
-    assert "content-range" not in answer.headers
-    head, _, body = answer.body.partition(b"\r\n\r\n")
+    assert "content-range" not in response.headers
+    head, _, body = response.body.partition(b"\r\n\r\n")
     assert head.startswith(f"--{boundary}\r\n".encode())
     assert head.endswith(f"Content-Range: bytes {first}-{last}/{SIZE}".encode())
     assert body == CONTENT[first : last + 1] + f"\r\n--{boundary}--\r\n".encode()
-    assert answer.headers["content-length"] == str(len(answer.body))
+    assert response.headers["content-length"] == str(len(response.body))
 
 
 @pytest.mark.parametrize("offset", [0, 1000, SIZE - 1])
@@ -703,17 +713,17 @@ async def test_flip(offset: int, tmp_path: Path) -> None:
     file.write_bytes(CONTENT)
     for content in (CONTENT, file):
         async with serving(Flip(offset), content=content) as origin:
-            answer = await ask(origin)
-        assert answer.headers["content-length"] == str(SIZE)
-        assert answer.body[:offset] == CONTENT[:offset]
-        assert answer.body[offset] == CONTENT[offset] ^ 0xFF
-        assert answer.body[offset + 1 :] == CONTENT[offset + 1 :]
+            response = await request_once(origin)
+        assert response.headers["content-length"] == str(SIZE)
+        assert response.body[:offset] == CONTENT[:offset]
+        assert response.body[offset] == CONTENT[offset] ^ 0xFF
+        assert response.body[offset + 1 :] == CONTENT[offset + 1 :]
 
 
-async def test_flip_counts_from_where_the_reply_begins() -> None:
+async def test_flip_offset_counts_from_the_start_of_the_response_body() -> None:
     async with serving(Flip(2)) as origin:
-        answer = await ask(origin, Range="bytes=10-14")
-    assert answer.body == bytes([10, 11, 12 ^ 0xFF, 13, 14])
+        response = await request_once(origin, Range="bytes=10-14")
+    assert response.body == bytes([10, 11, 12 ^ 0xFF, 13, 14])
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -725,74 +735,76 @@ async def test_cut_after(n: int, reset: bool, tmp_path: Path) -> None:
         async with serving(CutAfter(n, reset=reset), content=content) as origin:
             async with connected(origin) as client:
                 await send(client, "GET", "/a.bin", {})
-                raw, was_reset = await rest(client)
+                raw, was_reset = await read_rest(client)
             assert was_reset is reset
-            answer = parsed(raw)
-            assert answer.headers["content-length"] == str(SIZE)
-            assert "connection" not in answer.headers
-            assert answer.body == CONTENT[:n]
+            response = parsed(raw)
+            assert response.headers["content-length"] == str(SIZE)
+            assert "connection" not in response.headers
+            assert response.body == CONTENT[:n]
             assert origin.bytes_sent == n
 
 
-async def test_cut_counts_the_bytes_of_this_reply() -> None:
+async def test_cut_after_counts_the_bytes_of_this_response() -> None:
     async with serving(CutAfter(3)) as origin:
-        answer = await ask(origin, Range="bytes=100-")
-    assert answer.headers["content-length"] == str(SIZE - 100)
-    assert answer.body == CONTENT[100:103]
+        response = await request_once(origin, Range="bytes=100-")
+    assert response.headers["content-length"] == str(SIZE - 100)
+    assert response.body == CONTENT[100:103]
 
 
-async def test_drip_arrives_drop_by_drop() -> None:
+async def test_drip_sends_small_pieces() -> None:
     async with serving(Drip(3, 0.01), content=OTHER) as origin, connected(origin) as client:
         await send(client, "GET", "/a.bin", {})
-        await head_of(client)
-        drops = []
+        await read_head(client)
+        pieces = []
         for _ in range(5):
-            drops.append(await asyncio.get_running_loop().sock_recv(client, 100))
-            assert origin.bytes_sent == sum(map(len, drops))
-    assert drops == [OTHER[start : start + 3] for start in range(0, len(OTHER), 3)]
+            pieces.append(await asyncio.get_running_loop().sock_recv(client, 100))
+            assert origin.bytes_sent == sum(map(len, pieces))
+    assert pieces == [OTHER[start : start + 3] for start in range(0, len(OTHER), 3)]
 
 
-def test_drip_of_nothing_is_no_act() -> None:
+def test_drip_needs_at_least_one_byte() -> None:
     with pytest.raises(ValueError, match="at least one byte"):
         Drip(0, 1)
 
 
-async def test_hang_sends_so_much_and_lasts_until_the_client_goes() -> None:
-    finished: list[Asked] = []
+async def test_hang_sends_some_bytes_and_lasts_until_the_client_closes() -> None:
+    finished: list[RequestRecord] = []
     ended = asyncio.Event()
 
-    def note(asked: Asked) -> None:
-        finished.append(asked)
+    def on_finished(request: RequestRecord) -> None:
+        finished.append(request)
         ended.set()
 
-    async with Origin({"/a.bin": CONTENT}, [Hang(10)], on_finished=note) as origin:
+    async with Origin({"/a.bin": CONTENT}, [Hang(10)], on_finished=on_finished) as origin:
         async with connected(origin) as client:
             await send(client, "GET", "/a.bin", {})
-            assert (await head_of(client)).headers["content-length"] == str(SIZE)
-            assert await exactly(client, 10) == CONTENT[:10]
+            assert (await read_head(client)).headers["content-length"] == str(SIZE)
+            assert await read_exactly(client, 10) == CONTENT[:10]
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
-                    await exactly(client, 1)
+                    await read_exactly(client, 1)
             assert finished == []
         await ended.wait()
-        assert [(asked.status, asked.sent) for asked in finished] == [(200, 10)]
+        assert [(request.status, request.sent) for request in finished] == [(200, 10)]
 
 
 async def test_slow_headers() -> None:
     loop = asyncio.get_running_loop()
     async with serving(SlowHeaders(0.05)) as origin:
         begun = loop.time()
-        answer = await ask(origin)
+        response = await request_once(origin)
         assert loop.time() - begun >= 0.05
-    assert answer.body == CONTENT
+    assert response.body == CONTENT
 
 
-# Its end
+# Closing
 
 
-@pytest.mark.parametrize("act", [Hang(10), SlowHeaders(3600), Drip(1, 3600), Whole()], ids=spell)
+@pytest.mark.parametrize(
+    "act", [Hang(10), SlowHeaders(3600), Drip(1, 3600), Whole()], ids=format_act
+)
 async def test_close_ends_every_connection(act: Act, tmp_path: Path) -> None:
-    """Whole() hangs as well: its client does not take what it asked for."""
+    """Whole() hangs as well: its client does not read the response."""
     file = tmp_path / "sparse"
     with file.open("wb") as sparse:
         sparse.truncate(1024**3)
@@ -800,31 +812,31 @@ async def test_close_ends_every_connection(act: Act, tmp_path: Path) -> None:
     origin = serving(act, content=file)
     async with origin, connected(origin) as client, connected(origin):
         await send(client, "GET", "/a.bin", {})
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await origin.close()
         assert asyncio.all_tasks() == before
-        await rest(client)
+        await read_rest(client)
     with pytest.raises(ConnectionRefusedError):
-        await ask(origin)
+        await request_once(origin)
 
 
-async def test_close_right_after_a_client_came() -> None:
+async def test_close_right_after_a_client_connects() -> None:
     async with serving() as origin, connected(origin):
         pass
 
 
-async def test_failure_of_the_origin_itself_shows_when_it_closes(tmp_path: Path) -> None:
+async def test_failure_of_the_origin_itself_is_raised_by_close(tmp_path: Path) -> None:
     origin = await serving(content=tmp_path).__aenter__()
     async with connected(origin) as client:
         await send(client, "GET", "/a.bin", {})
-        assert await rest(client) == (b"", False)
+        assert await read_rest(client) == (b"", False)
     with pytest.raises(ExceptionGroup, match="the origin failed") as failure:
         await origin.close()
     assert failure.group_contains(IsADirectoryError)
     await origin.close()
 
 
-async def test_client_that_leaves_in_the_middle_is_no_failure(tmp_path: Path) -> None:
+async def test_client_that_closes_early_is_no_failure(tmp_path: Path) -> None:
     file = tmp_path / "sparse"
     with file.open("wb") as sparse:
         sparse.truncate(1024**3)
@@ -834,7 +846,7 @@ async def test_client_that_leaves_in_the_middle_is_no_failure(tmp_path: Path) ->
         async with Origin({"/a": file}, [act], on_finished=lambda _: ended.set()) as origin:
             async with connected(origin) as client:
                 await send(client, "GET", "/a", {})
-                await exactly(client, 100_000)
+                await read_exactly(client, 100_000)
             await ended.wait()
             assert 90_000 < origin.bytes_sent < 1024**3
 
@@ -909,13 +921,13 @@ async def test_close_during_a_handshake(certificate: tuple[Path, Path]) -> None:
         connected(origin) as other,
     ):
         await asyncio.get_running_loop().sock_sendall(other, b"this is no handshake at all\r\n\r\n")
-        await rest(other)
+        await read_rest(other)
         await origin.close()
-        assert await rest(client) in [(b"", False), (b"", True)]
+        assert await read_rest(client) in [(b"", False), (b"", True)]
     assert asyncio.all_tasks() == before
 
 
-# Spelling
+# Text form of acts
 
 EXAMPLES: list[tuple[str, Act]] = [
     ("whole", Whole()),
@@ -965,12 +977,12 @@ EXAMPLES: list[tuple[str, Act]] = [
 
 
 @pytest.mark.parametrize(("text", "act"), EXAMPLES, ids=[text for text, _ in EXAMPLES])
-def test_spelling(text: str, act: Act) -> None:
-    assert parse(text) == act
-    assert parse(spell(act)) == act
+def test_act_as_text(text: str, act: Act) -> None:
+    assert parse_act(text) == act
+    assert parse_act(format_act(act)) == act
 
 
-def test_every_act_has_its_spelling() -> None:
+def test_every_act_has_an_example() -> None:
     assert {type(act) for _, act in EXAMPLES} == set(ACTS)
 
 
@@ -991,9 +1003,9 @@ def test_every_act_has_its_spelling() -> None:
         "redirect",
     ],
 )
-def test_what_is_no_act(text: str) -> None:
+def test_text_that_is_no_act(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse(text)
+        parse_act(text)
 
 
 # The command line
@@ -1014,12 +1026,12 @@ async def command(*arguments: str | Path) -> AsyncIterator[asyncio.subprocess.Pr
         await process.communicate()
 
 
-async def url_of(process: asyncio.subprocess.Process) -> str:
+async def read_url(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     return (await process.stdout.readline()).decode().rstrip("\n")
 
 
-async def fetch(url: str, *fields: str) -> Answer:
+async def fetch(url: str, *fields: str) -> Response:
     address, _, path = url.removeprefix("http://").partition("/")
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -1032,19 +1044,19 @@ async def fetch(url: str, *fields: str) -> Answer:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_command_serves_as_told_and_logs(number: signal.Signals, tmp_path: Path) -> None:
+async def test_command_serves_the_script_and_logs(number: signal.Signals, tmp_path: Path) -> None:
     file, other, log = tmp_path / "a.bin", tmp_path / "b c.bin", tmp_path / "log"
     file.write_bytes(CONTENT)
     other.write_bytes(OTHER)
     acts = ("--act", "cut-after:1000", "--act", "status:503:2", "--always", "ignore-range")
     async with command(*acts, "--log", log, file, other) as process:
-        url, url_of_other = await url_of(process), await url_of(process)
+        url, url_of_other = await read_url(process), await read_url(process)
         assert url.endswith("/a.bin")
         assert url_of_other.endswith("/b%20c.bin")
         assert (await fetch(url)).body == CONTENT[:1000]
         assert (await fetch(url)).headers["retry-after"] == "2"
-        answer = await fetch(url_of_other, "Range: bytes=3-", 'If-Range: "v"')
-        assert (answer.status, answer.body) == (200, OTHER)
+        response = await fetch(url_of_other, "Range: bytes=3-", 'If-Range: "v"')
+        assert (response.status, response.body) == (200, OTHER)
         process.send_signal(number)
         _, errors = await process.communicate()
         assert (process.returncode, errors) == (0, b"")
@@ -1064,10 +1076,10 @@ async def test_command_serves_as_told_and_logs(number: signal.Signals, tmp_path:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_a_connection_over_tls_ends_under_python_3_11_2(
+async def test_a_tls_connection_closes_under_python_3_11_2(
     reset: bool, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its transport does not look whether the connection has been let go, as later ones do."""
+    """Its TLS transport does not check for a dropped connection in `abort`, as later ones do."""
 
     transports = asyncio.sslproto._SSLProtocolTransport
     later = transports.abort
@@ -1105,7 +1117,7 @@ async def test_command_serves_https_and_ends_with_a_client_hanging(
     file.write_bytes(CONTENT)
     keys = ("--certificate", certificate[0], "--key", certificate[1])
     async with command(*keys, "--act", "whole", "--act", "hang:5", file) as process:
-        url = await url_of(process)
+        url = await read_url(process)
         assert url.startswith("https://127.0.0.1:")
         port = int(url.split(":")[2].partition("/")[0])
         assert parsed(await ask_over_tls(port, "/a.bin", certificate[0])).body == CONTENT
@@ -1124,7 +1136,7 @@ async def test_command_serves_https_and_ends_with_a_client_hanging(
             await writer.wait_closed()
 
 
-async def test_command_explains_every_act() -> None:
+async def test_command_help_describes_every_act() -> None:
     async with command("--help") as process:
         output, _ = await process.communicate()
     text = output.decode()
@@ -1145,14 +1157,14 @@ async def test_command_explains_every_act() -> None:
         [],
     ],
 )
-async def test_command_refuses_nonsense(arguments: list[str]) -> None:
+async def test_command_refuses_wrong_arguments(arguments: list[str]) -> None:
     async with command(*arguments) as process:
         _, errors = await process.communicate()
     assert process.returncode == 2
     assert b"Traceback" not in errors
 
 
-async def test_command_says_that_a_port_is_taken() -> None:
+async def test_command_reports_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with command("--port", str(port), __file__) as process:
@@ -1162,12 +1174,12 @@ async def test_command_says_that_a_port_is_taken() -> None:
     assert errors.decode() == f"python -m spsd.testing.origin: {line}\n"
 
 
-async def test_command_tells_each_request_in_a_line(tmp_path: Path) -> None:
+async def test_command_prints_a_line_for_each_request(tmp_path: Path) -> None:
     file = tmp_path / "a.bin"
     file.write_bytes(OTHER)
     acts = ("--act", "cut-after:4", "--act", "refuse")
     async with command(*acts, file) as process:
-        url = await url_of(process)
+        url = await read_url(process)
         await fetch(url, 'If-Range: "v"', "Range: bytes=3-")
         with pytest.raises(ConnectionResetError):
             await fetch(url)
@@ -1182,16 +1194,16 @@ async def test_command_tells_each_request_in_a_line(tmp_path: Path) -> None:
     ]
 
 
-async def test_command_is_quiet_when_told_and_serves_when_nobody_reads(tmp_path: Path) -> None:
+async def test_command_quiet_and_with_a_closed_output(tmp_path: Path) -> None:
     file = tmp_path / "a.bin"
     file.write_bytes(OTHER)
     async with command("--quiet", file) as process:
-        await fetch(await url_of(process))
+        await fetch(await read_url(process))
         process.terminate()
         assert await process.communicate() == (b"", b"")
     reading, writing = os.pipe()
     words = (sys.executable, "-m", "spsd.testing.origin", str(file))
-    # With a buffer, as Python has it: what is in there would be written at the end, to nobody.
+    # With Python's default buffer, whose read_rest would be written at the end, to a closed pipe.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = await asyncio.create_subprocess_exec(
         *words, stdout=writing, stderr=asyncio.subprocess.PIPE, env=buffered

@@ -1,4 +1,4 @@
-"""The hostile origin as other people's tests use it."""
+"""The fixture `hostile_origin`, as test authors use it, and the examples of docs/testing.md."""
 
 import re
 import socket
@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from spsd.testing.origin import Hang, IgnoreRange, Origin, Status, ThreadedOrigin
-from spsd.testing.plugin import Serve, hostile_origin
+from spsd.testing.plugin import StartOrigin, hostile_origin
 
 __all__ = ["hostile_origin"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
-def pytest_run(directory: Path, text: str) -> "subprocess.CompletedProcess[str]":
+def run_pytest(directory: Path, text: str) -> "subprocess.CompletedProcess[str]":
     (directory / "test_example.py").write_text(text, encoding="utf-8")
-    # pytest-asyncio, where it is installed, warns unless it is told this.
+    # Without this setting pytest-asyncio, if it is installed, warns.
     plugins = ("-p", "no:cacheprovider", "-o", "asyncio_default_fixture_loop_scope=function")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", *plugins, directory],
@@ -40,26 +40,26 @@ def name_of(example: str) -> str:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
-def test_the_examples_of_the_document_run(tmp_path: Path, example: str) -> None:
-    done = pytest_run(tmp_path, example)
+def test_examples_of_the_document_run(tmp_path: Path, example: str) -> None:
+    done = run_pytest(tmp_path, example)
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
 
 
 def test_an_example_can_fail(tmp_path: Path) -> None:
-    example = next(one for one in EXAMPLES if name_of(one) == "test_a_cut_is_noticed")
-    done = pytest_run(tmp_path, example.replace("CutAfter(1000)", "CutAfter(5000)"))
+    example = next(text for text in EXAMPLES if name_of(text) == "test_a_cut_is_noticed")
+    done = run_pytest(tmp_path, example.replace("CutAfter(1000)", "CutAfter(5000)"))
     assert done.returncode == 1
     assert "DID NOT RAISE" in done.stdout
 
 
-def test_nobody_gets_the_plugin_who_does_not_ask_for_it(tmp_path: Path) -> None:
-    done = pytest_run(tmp_path, "def test_it(hostile_origin):\n    pass\n")
+def test_the_plugin_is_not_loaded_by_default(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, "def test_it(hostile_origin):\n    pass\n")
     assert done.returncode == 1
     assert "fixture 'hostile_origin' not found" in done.stdout
 
 
-def test_several_origins_with_settings_of_their_own(hostile_origin: Serve) -> None:
+def test_several_origins_with_different_settings(hostile_origin: StartOrigin) -> None:
     bare = hostile_origin({"/a": b"first"}, validators=False)
     tagged = hostile_origin({"/a": b"second"}, Status(503), etag='"v1"')
     with urllib.request.urlopen(bare.url("/a")) as answer:
@@ -73,7 +73,7 @@ def test_several_origins_with_settings_of_their_own(hostile_origin: Serve) -> No
     assert (bare.bytes_sent, tagged.bytes_sent) == (5, 6)
 
 
-def test_the_script_and_the_objects_can_change_on_the_way(hostile_origin: Serve) -> None:
+def test_script_and_objects_can_be_changed_while_it_runs(hostile_origin: StartOrigin) -> None:
     origin = hostile_origin({"/a": b"before"}, always=IgnoreRange())
     origin.script(Status(404))
     origin.swap("/a", b"after")
@@ -83,18 +83,18 @@ def test_the_script_and_the_objects_can_change_on_the_way(hostile_origin: Serve)
     request = urllib.request.Request(origin.url("/a"), headers={"Range": "bytes=2-"})
     with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.read()) == (200, b"after")
-    origin.wait_asked(2, timeout_s=10)
+    origin.wait_for_requests(2, timeout_s=10)
     with pytest.raises(TimeoutError):
-        origin.wait_asked(3, timeout_s=0.05)
+        origin.wait_for_requests(3, timeout_s=0.05)
 
 
-def test_it_ends_with_a_client_hanging_and_leaves_no_thread() -> None:
+def test_close_with_a_hanging_client_leaves_no_thread() -> None:
     before = threading.active_count()
     with ThreadedOrigin(Origin({"/a": b"never"}, [Hang(0)])) as origin:
         port = int(origin.url("/").split(":")[2].strip("/"))
         client = socket.create_connection(("127.0.0.1", port))
         client.sendall(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
-        origin.wait_asked(1, timeout_s=10)
+        origin.wait_for_requests(1, timeout_s=10)
     with client:
         while client.recv(1000):
             pass
@@ -104,19 +104,19 @@ def test_it_ends_with_a_client_hanging_and_leaves_no_thread() -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
-def test_a_thread_that_is_slow_to_end_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has told of its failure, and still runs."""
-    told = threading.Event()
+def test_start_waits_for_a_failed_thread_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread has reported its failure and still runs."""
+    may_end = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         origin = ThreadedOrigin(Origin({}, port=taken.getsockname()[1]))
-        tell = origin._ready.set_exception
+        set_exception = origin._ready.set_exception
 
-        def tell_and_dawdle(error: BaseException) -> None:
-            tell(error)
-            told.wait()
+        def set_exception_and_wait(error: BaseException) -> None:
+            set_exception(error)
+            may_end.wait()
 
-        monkeypatch.setattr(origin._ready, "set_exception", tell_and_dawdle)
-        threading.Timer(0.2, told.set).start()
+        monkeypatch.setattr(origin._ready, "set_exception", set_exception_and_wait)
+        threading.Timer(0.2, may_end.set).start()
         with pytest.raises(OSError, match="in use"):
             origin.start()
         origin.close()

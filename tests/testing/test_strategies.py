@@ -1,4 +1,4 @@
-"""The strategies against the daemon: what they call right is taken, what they call wrong is not."""
+"""The strategies against the daemon: it accepts their valid bodies and refuses the invalid ones."""
 
 import tempfile
 from collections import Counter
@@ -24,14 +24,14 @@ def client() -> Iterator[Client]:
         yield daemon.client()
 
 
-def test_right_bodies_are_taken(client: Client, tally: Callable[[str, int], None]) -> None:
+def test_valid_bodies_are_accepted(client: Client, tally: Callable[[str, int], None]) -> None:
     @RUNS
     @given(strategies.fetch_bodies(), strategies.tolerated_headers())
     def check(body: dict, headers: dict[str, str]) -> None:
         answer = client.call("POST", FETCH, json_body=body, headers=headers)
         assert answer.status == 202, answer.content
         path = f"{FETCH}/{answer.document['key']}"
-        # Cancelled, unless it has failed already; and removed.
+        # The first DELETE cancels the job unless it has failed already; the next removes it.
         while client.call("DELETE", path, headers=headers).status != 404:
             pass
         tally("right bodies of a request, all taken", 1)
@@ -39,18 +39,18 @@ def test_right_bodies_are_taken(client: Client, tally: Callable[[str, int], None
     check()
 
 
-def test_wrong_bodies_are_refused_by_name(
+def test_invalid_bodies_are_refused_by_name(
     client: Client, tally: Callable[[str, int], None]
 ) -> None:
     members = Counter[str]()
 
     @RUNS
-    @given(strategies.wrong_fetch_bodies())
-    def check(wrong: strategies.Wrong) -> None:
-        answer = client.call("POST", FETCH, json_body=wrong.body)
+    @given(strategies.invalid_fetch_bodies())
+    def check(invalid: strategies.InvalidBody) -> None:
+        answer = client.call("POST", FETCH, json_body=invalid.body)
         assert answer.status == 400, answer.content
-        assert wrong.member in answer.document["error"]["message"]
-        members[wrong.member] += 1
+        assert invalid.member in answer.document["error"]["message"]
+        members[invalid.member] += 1
         tally("wrong bodies of a request, all refused by name", 1)
 
     check()

@@ -239,7 +239,7 @@ async def test_a_stop_keeps_a_plain_prefix(bench, hung):
     acts = [Whole(), *[Hang(9000)] * hung]
     async with Origin({PATH: bench.content}, acts, always=Hang(9000)) as origin:
         async with under_way(bench, origin) as (job, _):
-            await origin.asked(4)
+            await origin.wait_for_requests(4)
             await until(lambda: bench.resources.board.latest(job).done >= SPLITTING.sample + 9000)
         [name] = bench.partials()
         prefix = (bench.root / "staging" / name / "image").read_bytes()

@@ -138,7 +138,7 @@ async def test_a_cancel_waits_until_the_partial_is_at_rest(bench, partial, after
         attempt = asyncio.create_task(
             bench.resources.attempts.attempt(origin.url(PATH), partial, ignore_report)
         )
-        await origin.asked(1)
+        await origin.wait_for_requests(1)
         await until(lambda: partial.length >= after * MIB)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):

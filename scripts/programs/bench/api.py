@@ -148,7 +148,7 @@ async def _posts(place: Place, scale: Scale) -> Mapping[int, Load]:
         with place.fresh() as into:
             async with Origin({"/waits": b""}, always=Hang(0)) as origin, started(into) as daemon:
                 await daemon.submit(origin.url("/waits"), f"{next(numbers):064x}")
-                await origin.asked(1)
+                await origin.wait_for_requests(1)
                 count = scale.posts if clients > 1 else max(1, scale.posts // 4)
                 requests = _submissions(daemon, itertools.islice(numbers, count))
                 loads[clients] = await asyncio.to_thread(

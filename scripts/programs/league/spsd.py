@@ -211,7 +211,7 @@ async def _prepare(daemon: _Daemon, meeting: _Meeting) -> None:
     origin.script(CutAfter(case.kept), Hang(0))
     meeting.key = await daemon.submit(origin.url(PATH), meeting.digest)
     async with asyncio.timeout(_START_S):
-        await origin.asked(2)
+        await origin.wait_for_requests(2)
     # With no strong validator it compares the beginning first, as docs/resume.md tells.
     compares = f"bytes=0-{WINDOWS.size - 1}"
     if (asked := origin.requests[1].range) not in (f"bytes={case.kept}-", compares):

@@ -20,13 +20,13 @@ PROOFS = (
     Proof(
         "a to f",
         "Each call of a port fails, is cancelled or killed, before and after its effect",
-        "scripts/test tests/strikes/test_every_step.py",
-        "strikes at the steps",
+        "scripts/test tests/faults/test_every_step.py",
+        "faults at the steps",
     ),
     Proof(
         "c",
         "A call fails from then on for ever: no start and no run of the daemon ends of it",
-        "scripts/test tests/strikes/test_every_step.py",
+        "scripts/test tests/faults/test_every_step.py",
         "calls that fail for ever",
     ),
     Proof(
@@ -68,7 +68,7 @@ PROOFS = (
     Proof(
         "b, d, f",
         "Origins do one random act after the other; the right image or one clear error comes of it",
-        "scripts/test --long tests/strikes/test_sequences.py",
+        "scripts/test --long tests/faults/test_sequences.py",
         "random sequences",
     ),
     Proof(

@@ -28,7 +28,7 @@ RINGS = (
             DAEMON,
             "tests/client/test_spsctl.py",
             "tests/testing/test_daemon.py",
-            "tests/testing/test_plugin.py::test_the_examples_of_the_document_run",
+            "tests/testing/test_plugin.py::test_examples_of_the_document_run",
         ),
     ),
     Ring(
@@ -43,11 +43,11 @@ RINGS = (
     ),
     Ring(
         "long",
-        "the long proofs: every step struck, thousands of sequences and jobs, the state machine",
+        "the long tests: a fault at every step, thousands of sequences and jobs, the state machine",
         (
-            "tests/strikes/test_every_step.py::test_every_step",
-            "tests/strikes/test_every_step.py::test_what_fails_for_ever_keeps_no_daemon_from_running",
-            "tests/strikes/test_sequences.py::test_random_origins",
+            "tests/faults/test_every_step.py::test_every_step",
+            "tests/faults/test_every_step.py::test_a_call_that_always_fails_does_not_end_the_daemon_for_ever",
+            "tests/faults/test_sequences.py::test_random_origins",
             "tests/jobs/test_mirrors.py::test_many_scripts_end_with_the_right_bytes_or_a_failure",
             "tests/daemon/test_machine.py",
             "tests/daemon/test_soak.py",
@@ -71,7 +71,7 @@ RINGS = (
             "tests/powercut/test_powercut.py::test_a_sample_of_cuts",
             "tests/powercut/test_powercut.py::test_each_sync_that_the_daemon_needs_is_missed",
             "tests/powercut/test_powercut.py::test_a_first_start_without_any_sync_is_caught",
-            "tests/powercut/test_powercut.py::test_an_image_that_comes_by_copying_is_caught",
+            "tests/powercut/test_powercut.py::test_an_install_without_renames_is_caught",
         ),
     ),
     Ring("browser", "the dashboard in Chromium", ("tests/browser/",)),
@@ -115,7 +115,7 @@ RINGS = (
 )
 SMOKE = (
     # It starts, and says so; who may talk to it; a fetch, a cancel, a crash, a reboot, a stop.
-    "tests/testing/test_plugin.py::test_the_examples_of_the_document_run[test_my_server]",
+    "tests/testing/test_plugin.py::test_examples_of_the_document_run[test_my_server]",
     "tests/daemon/test_service.py",
     "tests/daemon/test_session.py",
     "tests/daemon/test_public_client.py",

@@ -1,7 +1,7 @@
-"""A black-box run against a server of this API: which of the known facts hold there.
+"""Black-box tests of a server of this API: which of the known facts hold for it.
 
-A fact is a row: what is said, how well it is known, what trying it needs, and the check that tries
-it. ``facts.FACTS`` has them all; ``run.run`` tries them one by one.
+A fact is a row: a sentence, its mark (how well it is known), what a trial needs, and the check that
+tries it. ``facts.FACTS`` has all facts; ``run.run`` tries them one by one.
 
-Nothing is imported here, so that the command can say which package is missing.
+This module imports nothing, so that the command can report which package is missing.
 """

@@ -4,9 +4,9 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; ends with SystemExit, with status 2 if a package is missing."""
+    """Run the command line; raises SystemExit, with status 2 if a package is missing."""
     try:
-        from spsd.testing.conformance.cli import cli  # noqa: PLC0415 - what it needs may be missing
+        from spsd.testing.conformance.cli import cli  # noqa: PLC0415 - a package may be missing
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "spsd"):

@@ -1,4 +1,4 @@
-"""Downloads that the run asks for, each followed to its end and written down on the way."""
+"""Downloads that the run submits; the responses on the way are recorded for the facts."""
 
 import hashlib
 import secrets
@@ -11,191 +11,195 @@ from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from spsd.testing.client import Answer
-from spsd.testing.conformance import reading
-from spsd.testing.conformance.image import untrusted
-from spsd.testing.conformance.reading import Broken, NotTried
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken, NotTried
+from spsd.testing.conformance.image import self_signed_context
 from spsd.testing.conformance.target import FETCH, POLL_S, SLOTS, Target, local_address
 from spsd.testing.origin import Hang, ThreadedOrigin
 
 Document: TypeAlias = dict[str, Any]
 
 SIZE = 3 << 20
-HELD_AFTER = 1 << 20
+HANG_AFTER = 1 << 20
 WRONG = hashlib.sha256(b"of nothing that is served").hexdigest()
+"""The digest of an image that no origin of the run serves."""
 UNCONNECTED = "http://127.0.0.1:9/image.iso"
-"""Nobody listens there, and a server that never goes there says so at once."""
+"""No server listens there, and a policy against loopback addresses refuses it at once."""
 AT_REST = ("finished", "failed", "cancelled")
 
 
 @dataclass
-class Course:
-    """What one download showed: the answer to the POST, then itself at a few moments."""
+class DownloadRecord:
+    """The responses about one download: to the POST, and later ones."""
 
     posted: Answer
     key: str
     url: str
     sha256: str
-    alone: Document = field(default_factory=dict)
-    """By itself, in the state that the scene is about."""
-    listed: Document = field(default_factory=dict)
-    """As an item of the list, then."""
-    listing: Document = field(default_factory=dict)
-    deleted: Answer | None = None
-    """The answer to the first DELETE."""
-    after: Answer | None = None
-    """GET after that."""
-    removed: Answer | None = None
-    """The answer to the second DELETE, if the first one cancels."""
-    gone: Answer | None = None
-    """GET when it is removed."""
-    left: Document = field(default_factory=dict)
-    """The list, then."""
+    document: Document = field(default_factory=dict)
+    """The download by itself, in the state in which it was recorded."""
+    item: Document = field(default_factory=dict)
+    """The item of the list at that time."""
+    list_document: Document = field(default_factory=dict)
+    """The list at that time."""
+    first_delete: Answer | None = None
+    after_first_delete: Answer | None = None
+    """GET after the first DELETE."""
+    second_delete: Answer | None = None
+    """The second DELETE, if the first one cancels."""
+    after_removal: Answer | None = None
+    """GET after the record was removed."""
+    list_after_removal: Document = field(default_factory=dict)
     slots: tuple[Document, Document] = ({}, {})
     """The list of slots before and after the download."""
 
     @property
     def path(self) -> str:
-        """Where the download is."""
+        """The path of the download."""
         return f"{FETCH}/{self.key}"
 
     @property
     def body(self) -> Document:
-        """Its eight members."""
-        return reading.mapping(reading.at(self.alone, "body"), "body")
+        """The body with its eight members."""
+        return checks.mapping(checks.member(self.document, "body"), "body")
 
-    def nulls(self, *names: str) -> None:
-        """These members of the body are null."""
+    def check_nulls(self, *names: str) -> None:
+        """Check that these members of the body are null."""
         for name in names:
-            reading.is_at(self.alone, f"body.{name}", None)
+            checks.member_is(self.document, f"body.{name}", None)
 
-    def answered_delete(self) -> Answer:
-        """The answer to the first DELETE."""
-        if self.deleted is None:
+    def delete_answer(self) -> Answer:
+        """The response to the first DELETE."""
+        if self.first_delete is None:
             raise Broken("it was not deleted")
-        return self.deleted
+        return self.first_delete
 
-    def after_delete(self) -> Answer:
-        """The download as it was still there after the first DELETE."""
-        if self.after is None:
+    def still_there(self) -> Answer:
+        """The response to GET after the first DELETE, which must be 200."""
+        if self.after_first_delete is None:
             raise Broken("it was not deleted")
-        reading.status(self.after, 200)
-        return self.after
+        checks.status(self.after_first_delete, 200)
+        return self.after_first_delete
 
-    def was_cancelled(self) -> None:
-        """The first DELETE cancelled it, and left the record."""
-        reading.succeeded(self.answered_delete())
-        reading.is_at(reading.document(self.after_delete()), "body.status", "cancelled")
+    def check_cancelled(self) -> None:
+        """Check that the first DELETE cancelled the download and kept its record."""
+        checks.success(self.delete_answer())
+        checks.member_is(checks.document(self.still_there()), "body.status", "cancelled")
 
-    def was_removed(self) -> None:
-        """It is neither there nor in the list any more."""
-        if self.gone is None or self.gone.status < 400:
+    def check_removed(self) -> None:
+        """Check that the record can no longer be read and is no longer in the list."""
+        if self.after_removal is None or self.after_removal.status < 400:
             raise Broken("it can still be read")
-        if item(self.left, self.key):
+        if list_item(self.list_after_removal, self.key):
             raise Broken("it is still listed")
 
 
-def submit(target: Target, url: str, sha256: str, **more: Any) -> Course:  # noqa: ANN401
-    """Ask for a download; it is taken away at the end of the run."""
+def submit(target: Target, url: str, sha256: str, **more: Any) -> DownloadRecord:  # noqa: ANN401
+    """Submit a download; it is removed at the end of the run.
+
+    `more` are arguments of `Target.call`, which replace the usual body.
+    """
     more = more or {"json_body": {"url": url, "checksum": {"sha256": sha256}}}
     answer = target.call("POST", FETCH, **more)
     if answer.status >= 300:
-        raise Broken(f"the fetch was refused: {reading.content(answer)}")
-    key = reading.text(reading.at(reading.document(answer), "key"), "key")
-    target.owns_job(key)
-    return Course(answer, key, url, sha256)
+        raise Broken(f"the fetch was refused: {checks.content(answer)}")
+    key = checks.string(checks.member(checks.document(answer), "key"), "key")
+    target.remove_job_at_end(key)
+    return DownloadRecord(answer, key, url, sha256)
 
 
-def follow(
-    target: Target, course: Course, holds: Callable[[Document], bool], what: str
+def poll_until(
+    target: Target, download: DownloadRecord, holds: Callable[[Document], bool], state: str
 ) -> Document:
-    """Look at the download until something holds.
+    """Read the download until the condition holds for its body; returns the whole document.
 
     Raises:
-        NotTried: it has not within the run's patience.
+        NotTried: The condition did not hold within the run's `job_timeout_s`; the message says
+            that the download is not in this `state`.
     """
-    until = time.monotonic() + target.patience_s
+    until = time.monotonic() + target.job_timeout_s
     while True:
-        document = target.now(course.path)
-        body = reading.mapping(reading.at(document, "body"), "body")
-        reading.at(body, "status")
+        document = target.read(download.path)
+        body = checks.mapping(checks.member(document, "body"), "body")
+        checks.member(body, "status")
         if holds(body):
             return document
         if time.monotonic() > until:
-            raise NotTried(f"not {what} in {target.patience_s:g} s: {reading.shown(body)}")
+            raise NotTried(f"not {state} in {target.job_timeout_s:g} s: {checks.brief(body)}")
         time.sleep(POLL_S)
 
 
-def over(body: Document) -> bool:
-    """It is in none of the states that change by themselves, whatever it calls its own."""
+def is_over(body: Document) -> bool:
+    """Whether the status is terminal; an unknown status counts as terminal."""
     return body["status"] not in ("queued", "in-progress")
 
 
-def show(target: Target, course: Course) -> None:
-    """Note how the list shows the download."""
-    course.listing = target.now(FETCH)
-    course.listed = item(course.listing, course.key)
+def record_list(target: Target, download: DownloadRecord) -> None:
+    """Record how the list shows the download."""
+    download.list_document = target.read(FETCH)
+    download.item = list_item(download.list_document, download.key)
 
 
-def item(listing: Document, key: str) -> Document:
-    """The item of this key, or an empty one."""
-    for one in reading.array(reading.at(listing, "items"), "items"):
-        if isinstance(one, dict) and one.get("key") == key:
-            return one
+def list_item(listing: Document, key: str) -> Document:
+    """The item with this key; an empty object if there is none."""
+    for item in checks.array(checks.member(listing, "items"), "items"):
+        if isinstance(item, dict) and item.get("key") == key:
+            return item
     return {}
 
 
-def remove(target: Target, course: Course, *, cancels: bool) -> None:
-    """DELETE as often as it takes, and note each answer."""
-    course.deleted = target.call("DELETE", course.path)
+def remove(target: Target, download: DownloadRecord, *, cancels: bool) -> None:
+    """DELETE the download until it is removed, and record each response."""
+    download.first_delete = target.call("DELETE", download.path)
     if cancels:
-        follow(target, course, lambda body: body["status"] != "in-progress", "cancelled")
-    course.after = target.call("GET", course.path)
+        poll_until(target, download, lambda body: body["status"] != "in-progress", "cancelled")
+    download.after_first_delete = target.call("GET", download.path)
     if cancels:
-        course.removed = target.call("DELETE", course.path)
-    course.gone = target.call("GET", course.path)
-    course.left = target.now(FETCH)
+        download.second_delete = target.call("DELETE", download.path)
+    download.after_removal = target.call("GET", download.path)
+    download.list_after_removal = target.read(FETCH)
 
 
-def posted(target: Target) -> Course:
-    """A download that is asked for, whatever becomes of it."""
+def submitted(target: Target) -> DownloadRecord:
+    """A submitted download; its outcome does not matter."""
     return target.once("posted", lambda: submit(target, UNCONNECTED, WRONG))
 
 
-def unconnected(target: Target) -> Course:
-    """The same, which fails before there is a connection."""
+def unconnected(target: Target) -> DownloadRecord:
+    """A download that fails before there is a connection to the origin."""
 
-    def scene() -> Course:
-        course = posted(target)
-        course.alone = follow(target, course, over, "over")
-        show(target, course)
-        remove(target, course, cancels=False)
-        return course
+    def run() -> DownloadRecord:
+        download = submitted(target)
+        download.document = poll_until(target, download, is_over, "over")
+        record_list(target, download)
+        remove(target, download, cancels=False)
+        return download
 
-    return target.once("unconnected", scene)
+    return target.once("unconnected", run)
 
 
-def mismatched(target: Target) -> Course:
-    """A download of bytes with another digest than the one asked for."""
+def mismatched(target: Target) -> DownloadRecord:
+    """A download whose bytes do not have the requested digest."""
 
-    def scene() -> Course:
+    def run() -> DownloadRecord:
         origin = target.origin({"/image.iso": secrets.token_bytes(50_000)})
-        before = target.now(SLOTS)
-        course = submit(target, origin.url("/image.iso"), WRONG)
-        course.alone = follow(target, course, over, "over")
-        course.slots = before, target.now(SLOTS)
-        reached(target, origin, course.body)
-        show(target, course)
-        remove(target, course, cancels=False)
-        return course
+        before = target.read(SLOTS)
+        download = submit(target, origin.url("/image.iso"), WRONG)
+        download.document = poll_until(target, download, is_over, "over")
+        download.slots = before, target.read(SLOTS)
+        require_reached(target, origin, download.body)
+        record_list(target, download)
+        remove(target, download, cancels=False)
+        return download
 
-    return target.once("mismatched", scene)
+    return target.once("mismatched", run)
 
 
-def reached(target: Target, origin: ThreadedOrigin, body: Document) -> None:
-    """The server has asked the origin; else what can be done about it.
+def require_reached(target: Target, origin: ThreadedOrigin, body: Document) -> None:
+    """Check that the server has sent a request to the origin.
 
     Raises:
-        NotTried: it has not.
+        NotTried: It has not; the message says what the user can do.
     """
     if origin.requests:
         return
@@ -203,70 +207,69 @@ def reached(target: Target, origin: ThreadedOrigin, body: Document) -> None:
     host = target.origin_host or local_address(target.session.url)
     raise NotTried(
         f"the server did not reach the run's origin at {where}: "
-        f"{reading.shown(body.get('error'))}; name another address of this machine with "
+        f"{checks.brief(body.get('error'))}; name another address of this machine with "
         f"--origin-host, or let the server fetch from {host} (spsd: [fetch] allow)"
     )
 
 
 @dataclass
 class Running:
-    """A download that is held half-way, and one of the same URL behind it."""
+    """A download that hangs half-way, and a second one of the same URL that waits for it."""
 
-    held: Course
-    waiting: Course
+    hanging: DownloadRecord
+    waiting: DownloadRecord
     size: int
 
 
 def running(target: Target) -> Running:
-    """The origin sends a part and then nothing, so that there is time to look and to cancel."""
+    """Two downloads whose origin sends a part and then hangs, so that they can be cancelled."""
 
-    def scene() -> Running:
+    def run() -> Running:
         image = secrets.token_bytes(SIZE)
-        origin = target.origin({"/image.iso": image}, always=Hang(HELD_AFTER))
+        origin = target.origin({"/image.iso": image}, always=Hang(HANG_AFTER))
         sha256 = hashlib.sha256(image).hexdigest()
-        held = submit(target, origin.url("/image.iso"), sha256)
-        held.alone = follow(
+        hanging = submit(target, origin.url("/image.iso"), sha256)
+        hanging.document = poll_until(
             target,
-            held,
+            hanging,
             lambda body: body["status"] in AT_REST or bool(body.get("bytes_downloaded")),
             "downloading",
         )
-        reached(target, origin, held.body)
+        require_reached(target, origin, hanging.body)
         waiting = submit(target, origin.url("/image.iso"), sha256)
-        waiting.alone = target.now(waiting.path)
-        show(target, waiting)
-        show(target, held)
+        waiting.document = target.read(waiting.path)
+        record_list(target, waiting)
+        record_list(target, hanging)
         remove(target, waiting, cancels=True)
-        remove(target, held, cancels=True)
-        return Running(held, waiting, len(image))
+        remove(target, hanging, cancels=True)
+        return Running(hanging, waiting, len(image))
 
-    return target.once("running", scene)
-
-
-def accepted(target: Target, name: str, **more: Any) -> Course:  # noqa: ANN401 - as Client.call
-    """A download that is only asked for, in a way of its own."""
-
-    def scene() -> Course:
-        course = submit(target, UNCONNECTED, WRONG, **more)
-        target.call("DELETE", course.path)
-        return course
-
-    return target.once(f"accepted {name}", scene)
+    return target.once("running", run)
 
 
-def distrusted(target: Target) -> int:
-    """How many requests come to an https origin whose certificate nobody vouches for."""
+def accepted(target: Target, name: str, **more: Any) -> DownloadRecord:  # noqa: ANN401 - as Client.call
+    """A download that is submitted with a request of another form, then cancelled."""
 
-    def scene() -> int:
+    def run() -> DownloadRecord:
+        download = submit(target, UNCONNECTED, WRONG, **more)
+        target.call("DELETE", download.path)
+        return download
+
+    return target.once(f"accepted {name}", run)
+
+
+def untrusted_requests(target: Target) -> int:
+    """The number of requests at an https origin whose certificate no authority has signed."""
+
+    def run() -> int:
         host = target.origin_host or local_address(target.session.url)
-        directory = Path(target.directory(tempfile.TemporaryDirectory))
-        origin = target.origin(
-            {"/image.iso": secrets.token_bytes(5_000)}, ssl_context=untrusted(directory, host)
-        )
-        course = submit(target, origin.url("/image.iso"), WRONG)
-        follow(target, course, lambda body: over(body) or bool(origin.requests), "over")
-        asked = len(origin.requests)
-        mismatched(target)  # NotTried, if no origin of this run can be reached at all
-        return asked
+        directory = Path(target.enter(tempfile.TemporaryDirectory))
+        context = self_signed_context(directory, host)
+        origin = target.origin({"/image.iso": secrets.token_bytes(5_000)}, ssl_context=context)
+        download = submit(target, origin.url("/image.iso"), WRONG)
+        poll_until(target, download, lambda body: is_over(body) or bool(origin.requests), "over")
+        count = len(origin.requests)
+        mismatched(target)  # raises NotTried if the server can reach no origin of this run
+        return count
 
-    return target.once("distrusted", scene)
+    return target.once("distrusted", run)

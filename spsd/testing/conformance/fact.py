@@ -1,4 +1,4 @@
-"""What a fact is: a row with a check."""
+"""A fact about the API: a row with a sentence, a mark, and a check that tries it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class Mark(StrEnum):
 
     @property
     def binds(self) -> bool:
-        """Whether a server that does otherwise breaks the API."""
+        """Whether a server for which the fact does not hold breaks the API."""
         return self in (Mark.DOCUMENTED, Mark.SAMPLE)
 
 
 class Section(StrEnum):
-    """Where a fact belongs; in the order in which they are tried."""
+    """The part of the API that a fact is about; the sections are tried in this order."""
 
     TRANSPORT = "Transport"
     AUTHENTICATION = "Authentication"
@@ -39,7 +39,7 @@ class Section(StrEnum):
 
 
 class Need(StrEnum):
-    """What it takes to try a fact, from the mildest to the harshest."""
+    """What a check needs or does, from the least to the most."""
 
     NOTHING = "nothing"
     SESSION = "a log-in"
@@ -53,13 +53,13 @@ class Need(StrEnum):
 Check = Callable[[Target], None]
 """Returns if the fact holds.
 
-Raises Broken with what was found instead, or NotTried with what stood in the way.
+Raises Broken with the evidence if it does not, or NotTried with the reason if it cannot be tried.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One sentence about the API that can be tried."""
+    """One sentence about the API that can be tried at a server."""
 
     id: str
     sentence: str
@@ -68,24 +68,24 @@ class Fact:
     need: Need
     check: Check
     since: str | None = None
-    """The oldest version whose guide is known to say so, where not all do."""
+    """The oldest version whose guide is known to state the fact; None: all versions do."""
 
     def newer_than(self, version: tuple[int, ...]) -> bool:
-        """Whether a server of that version need not know of it."""
-        return self.since is not None and versioned(self.since) > version
+        """Whether the fact is only known of versions after this one."""
+        return self.since is not None and parse_version(self.since) > version
 
 
-def versioned(text: str) -> tuple[int, ...]:
-    """A version such as ``7.0.4``, to be compared.
+def parse_version(text: str) -> tuple[int, ...]:
+    """The numbers of a version such as ``7.0.4``, for comparisons.
 
     Raises:
-        ValueError: it is none.
+        ValueError: The text is not a version.
     """
     return tuple(int(part) for part in text.split("."))
 
 
 class Facts:
-    """The rows of a section, beside the functions that try them."""
+    """The facts of one module: a decorator that makes a fact of each check function."""
 
     def __init__(self, section: Section, prefix: str, *, since: str | None = None) -> None:
         self._section, self._prefix, self._since = section, prefix, since
@@ -94,13 +94,12 @@ class Facts:
     def fact(
         self, name: str, mark: Mark, need: Need, sentence: str, *, since: str | None = None
     ) -> Callable[[Check], Check]:
-        """Make a row of the function below."""
+        """Return a decorator that adds a fact with the decorated function as its check."""
 
-        def note(check: Check) -> Check:
-            known = since or self._since
-            self.rows.append(
-                Fact(f"{self._prefix}.{name}", sentence, mark, self._section, need, check, known)
-            )
+        def add(check: Check) -> Check:
+            known_since = since or self._since
+            fact_id = f"{self._prefix}.{name}"
+            self.rows.append(Fact(fact_id, sentence, mark, self._section, need, check, known_since))
             return check
 
-        return note
+        return add

@@ -1,4 +1,4 @@
-"""Firmware images to send: small ISO 9660 volumes, none like another."""
+"""Firmware images for tests: small ISO 9660 volumes, each different; and a TLS certificate."""
 
 import datetime
 import io
@@ -16,23 +16,23 @@ VERSION = "0.0.1-conformance"
 
 
 def fresh_image() -> bytes:
-    """An image that no slot holds yet."""
+    """Return a new image, which no slot can hold yet."""
     iso = pycdlib.PyCdlib()
     iso.new(vol_ident="CONFORMANCE", joliet=3)
-    told = f'version = "{VERSION}"\nupgrade_notes = "Made by spsd-conformance."\n'.encode()
-    for plain, name, content in (
-        ("/FIRMWARE.TOM;1", "/firmware.toml", told),
+    metadata = f'version = "{VERSION}"\nupgrade_notes = "Made by spsd-conformance."\n'.encode()
+    for iso_name, name, content in (
+        ("/FIRMWARE.TOM;1", "/firmware.toml", metadata),
         ("/PAYLOAD.BIN;1", "/payload.bin", secrets.token_bytes(4096)),
     ):
-        iso.add_fp(io.BytesIO(content), len(content), iso_path=plain, joliet_path=name)
-    written = io.BytesIO()
-    iso.write_fp(written)
+        iso.add_fp(io.BytesIO(content), len(content), iso_path=iso_name, joliet_path=name)
+    output = io.BytesIO()
+    iso.write_fp(output)
     iso.close()
-    return written.getvalue()
+    return output.getvalue()
 
 
-def untrusted(directory: Path, host: str) -> ssl.SSLContext:
-    """TLS with a certificate that nobody vouches for."""
+def self_signed_context(directory: Path, host: str) -> ssl.SSLContext:
+    """Return a TLS context with a self-signed certificate; its key is written to `directory`."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)

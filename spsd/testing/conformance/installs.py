@@ -1,79 +1,80 @@
-"""A download that fills a slot, which is emptied afterwards."""
+"""A download that fills a slot, which is then emptied."""
 
 import hashlib
 from dataclasses import dataclass
 
 from spsd.testing.client import Answer
-from spsd.testing.conformance import reading
+from spsd.testing.conformance import checks
+from spsd.testing.conformance.checks import Broken, NotTried
 from spsd.testing.conformance.downloads import (
-    Course,
     Document,
-    follow,
-    item,
-    over,
-    reached,
+    DownloadRecord,
+    is_over,
+    list_item,
+    poll_until,
+    record_list,
     remove,
-    show,
+    require_reached,
     submit,
 )
-from spsd.testing.conformance.reading import Broken, NotTried
 from spsd.testing.conformance.target import SLOTS, Target
 
 
 @dataclass
-class Installed:
-    """A download that has filled a slot, which was emptied afterwards."""
+class InstallRecord:
+    """The responses about a download that filled a slot, which was then emptied."""
 
-    course: Course
+    download: DownloadRecord
     size: int
     slots_before: Document
     slots: Document
     slot: Document
-    """The slot by itself, filled."""
-    emptied: Answer
+    """The full slot by itself."""
+    slot_delete: Answer
     slots_after: Document
-    record: Document
+    download_after: Document
     """The download by itself, when its slot is empty again."""
-    empty_again: Answer
-    """The answer to DELETE of the slot that is empty already."""
-    empty_alone: Answer
+    second_slot_delete: Answer
+    """The response to DELETE of the slot that is already empty."""
+    empty_slot: Answer
+    """The response to GET of the empty slot."""
 
 
-def installed(target: Target) -> Installed:
-    """An image that fits its digest, followed into its slot and out of it again."""
+def installed(target: Target) -> InstallRecord:
+    """Download an image with the right digest into a slot, and empty the slot again."""
 
-    def scene() -> Installed:
+    def run() -> InstallRecord:
         image = target.image()
         origin = target.origin({"/image.iso": image})
-        before = target.now(SLOTS)
+        before = target.read(SLOTS)
         target.empty_slot()
-        course = submit(target, origin.url("/image.iso"), hashlib.sha256(image).hexdigest())
-        course.alone = follow(target, course, over, "over")
-        if course.body["status"] != "finished":
-            reached(target, origin, course.body)
-            raise Broken(f"an image that fits its digest is not installed: {course.body}")
-        slot = reading.whole(reading.at(course.body, "slot_id"), "slot_id")
-        if reading.at(slot_item(before, str(slot)), "body") != {}:
+        download = submit(target, origin.url("/image.iso"), hashlib.sha256(image).hexdigest())
+        download.document = poll_until(target, download, is_over, "over")
+        if download.body["status"] != "finished":
+            require_reached(target, origin, download.body)
+            raise Broken(f"an image that fits its digest is not installed: {download.body}")
+        slot = checks.integer(checks.member(download.body, "slot_id"), "slot_id")
+        if checks.member(slot_item(before, str(slot)), "body") != {}:
             raise NotTried(f"slot {slot} held the image already")
-        target.owns_slot(str(slot))
-        show(target, course)
-        filled, alone = target.now(SLOTS), target.now(f"{SLOTS}/{slot}")
-        emptied = target.call("DELETE", f"{SLOTS}/{slot}")
-        after, record = target.now(SLOTS), target.now(course.path)
-        again = target.call("DELETE", f"{SLOTS}/{slot}")
-        empty_alone = target.call("GET", f"{SLOTS}/{slot}")
-        remove(target, course, cancels=False)
-        return Installed(
-            *(course, len(image), before, filled, alone, emptied),
-            *(after, record, again, empty_alone),
+        target.empty_slot_at_end(str(slot))
+        record_list(target, download)
+        filled, alone = target.read(SLOTS), target.read(f"{SLOTS}/{slot}")
+        slot_delete = target.call("DELETE", f"{SLOTS}/{slot}")
+        after, download_after = target.read(SLOTS), target.read(download.path)
+        second_slot_delete = target.call("DELETE", f"{SLOTS}/{slot}")
+        empty_slot = target.call("GET", f"{SLOTS}/{slot}")
+        remove(target, download, cancels=False)
+        return InstallRecord(
+            *(download, len(image), before, filled, alone, slot_delete),
+            *(after, download_after, second_slot_delete, empty_slot),
         )
 
-    return target.once("installed", scene)
+    return target.once("installed", run)
 
 
 def slot_item(slots: Document, key: str) -> Document:
-    """The slot of this key in a list of slots."""
-    found = item(slots, key)
-    if not found:
+    """The slot with this key in a list of slots."""
+    slot = list_item(slots, key)
+    if not slot:
         raise Broken(f"no slot {key} is listed")
-    return found
+    return slot

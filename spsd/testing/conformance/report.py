@@ -1,4 +1,4 @@
-"""The outcome of a run, for people and for programs."""
+"""The results of a run as text, as JSON and as tables."""
 
 import json
 from collections import Counter
@@ -20,44 +20,44 @@ _STYLES = {
 
 
 def mark(fact: Fact) -> str:
-    """How well the fact is known, and since when."""
+    """The fact's mark, and the version since which it is known, if not from the first."""
     return fact.mark if fact.since is None else f"{fact.mark}, {fact.since}"
 
 
 def table(results: Sequence[Result], console: Console) -> None:
-    """A table for each section."""
+    """Print a table for each section."""
     for section in Section:
-        rows = [one for one in results if one.fact.section is section]
+        rows = [result for result in results if result.fact.section is section]
         if not rows:
             continue
-        drawn = Table(title=section.value, title_justify="left", expand=True)
-        drawn.add_column("", no_wrap=True)
-        drawn.add_column("fact", no_wrap=True)
-        drawn.add_column("what it says", ratio=3, overflow="fold")
-        drawn.add_column("known", ratio=1, overflow="fold")
-        for one in rows:
-            style = _STYLES[one.verdict]
-            said = escape(one.fact.sentence)
-            if one.evidence:
-                said += f"\n[{style}]{escape(one.evidence)}[/]"
-            drawn.add_row(f"[{style}]{one.verdict}[/]", one.fact.id, said, mark(one.fact))
-        console.print(drawn)
+        section_table = Table(title=section.value, title_justify="left", expand=True)
+        section_table.add_column("", no_wrap=True)
+        section_table.add_column("fact", no_wrap=True)
+        section_table.add_column("what it says", ratio=3, overflow="fold")
+        section_table.add_column("known", ratio=1, overflow="fold")
+        for result in rows:
+            style, fact = _STYLES[result.verdict], result.fact
+            text = escape(fact.sentence)
+            if result.evidence:
+                text += f"\n[{style}]{escape(result.evidence)}[/]"
+            section_table.add_row(f"[{style}]{result.verdict}[/]", fact.id, text, mark(fact))
+        console.print(section_table)
 
 
 def lines(results: Sequence[Result]) -> str:
-    """A line for each fact, and one more for evidence."""
-    found = []
-    for one in results:
-        fact = one.fact
-        found.append(f"{one.verdict:<8} {fact.id:<28} [{mark(fact)}] {fact.sentence}")
-        if one.evidence:
-            found.append(f"{'':<8} {one.evidence}")
-    return "\n".join(found)
+    """Return a line for each fact, followed by a line for its evidence, if there is any."""
+    output = []
+    for result in results:
+        fact = result.fact
+        output.append(f"{result.verdict:<8} {fact.id:<28} [{mark(fact)}] {fact.sentence}")
+        if result.evidence:
+            output.append(f"{'':<8} {result.evidence}")
+    return "\n".join(output)
 
 
 def as_json(url: str, results: Sequence[Result], left_behind: Sequence[str]) -> str:
-    """The whole outcome as one JSON document; members are added, never renamed."""
-    count = Counter(one.verdict for one in results)
+    """Return all results as one JSON document; its members may be added to, never renamed."""
+    count = Counter(result.verdict for result in results)
     return json.dumps(
         {
             "url": url,
@@ -65,8 +65,9 @@ def as_json(url: str, results: Sequence[Result], left_behind: Sequence[str]) -> 
             "counts": {verdict.value: count[verdict] for verdict in Verdict},
             "left_behind": list(left_behind),
             "facts": [
-                described(one.fact) | {"verdict": one.verdict.value, "evidence": one.evidence}
-                for one in results
+                described(result.fact)
+                | {"verdict": result.verdict.value, "evidence": result.evidence}
+                for result in results
             ],
         },
         indent=2,
@@ -75,7 +76,7 @@ def as_json(url: str, results: Sequence[Result], left_behind: Sequence[str]) -> 
 
 
 def described(fact: Fact) -> dict[str, str | None]:
-    """The fact without its check."""
+    """Return the fact without its check, for JSON."""
     return {
         "id": fact.id,
         "section": fact.section.value,
@@ -87,7 +88,7 @@ def described(fact: Fact) -> dict[str, str | None]:
 
 
 def markdown(facts: Sequence[Fact]) -> str:
-    """All facts as tables for a document."""
+    """Return all facts as Markdown, with a heading and a table for each section."""
     parts = []
     for section in Section:
         rows = ["| Fact | What it says | Known | Tried with |", "|---|---|---|---|"]

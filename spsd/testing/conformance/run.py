@@ -1,4 +1,4 @@
-"""Try the facts, one by one, whatever the server does."""
+"""Try the facts, one by one; no response of the server ends the run early."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -6,23 +6,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from spsd.testing.conformance.checks import Broken, NotTried
 from spsd.testing.conformance.fact import Fact, Need
-from spsd.testing.conformance.reading import Broken, NotTried
-from spsd.testing.conformance.target import FAULTS, Reach, Target
+from spsd.testing.conformance.target import CALL_ERRORS, Reach, Target
 
 
 class Verdict(StrEnum):
-    """What became of a fact."""
+    """The outcome of trying a fact."""
 
     HOLDS = "holds"
     BROKEN = "broken"
+    """It does not hold, and it binds: see `Mark.binds`."""
     DIFFERS = "differs"
+    """It does not hold, and does not bind."""
     SKIPPED = "skipped"
+    """It was not tried; the evidence says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A fact, what became of it, and the evidence, which is empty where it holds."""
+    """A fact, its verdict, and the evidence, which is empty if the fact holds."""
 
     fact: Fact
     verdict: Verdict
@@ -30,16 +33,16 @@ class Result:
 
 
 def run(target: Target, facts: Iterable[Fact]) -> Iterator[Result]:
-    """Try each fact; a failure of one is its evidence and stops no other."""
+    """Try each fact and yield its result; an error becomes the evidence of its fact."""
     for fact in facts:
-        lacking = obstacle(fact, target)
-        if lacking is not None:
-            yield Result(fact, Verdict.SKIPPED, lacking)
+        reason = skip_reason(fact, target)
+        if reason is not None:
+            yield Result(fact, Verdict.SKIPPED, reason)
             continue
-        yield _tried(fact, target)
+        yield _try(fact, target)
 
 
-def _tried(fact: Fact, target: Target) -> Result:
+def _try(fact: Fact, target: Target) -> Result:
     failed = Verdict.BROKEN if fact.mark.binds else Verdict.DIFFERS
     try:
         fact.check(target)
@@ -47,13 +50,13 @@ def _tried(fact: Fact, target: Target) -> Result:
         return Result(fact, Verdict.SKIPPED, str(reason))
     except Broken as evidence:
         return Result(fact, failed, str(evidence))
-    except FAULTS as fault:
-        return Result(fact, failed, f"{type(fault).__name__}: {fault}")
+    except CALL_ERRORS as error:
+        return Result(fact, failed, f"{type(error).__name__}: {error}")
     return Result(fact, Verdict.HOLDS)
 
 
-def obstacle(fact: Fact, target: Target) -> str | None:
-    """Why a fact is not tried here; None: it is."""
+def skip_reason(fact: Fact, target: Target) -> str | None:
+    """The reason why this run does not try the fact; None: it does."""
     if target.api_version is not None and fact.newer_than(target.api_version):
         return f"known of version {fact.since} and later"
     match fact.need:
@@ -74,8 +77,8 @@ def obstacle(fact: Fact, target: Target) -> str | None:
 
 
 def summary(results: Iterable[Result]) -> str:
-    """The last line of a run."""
-    count = Counter(one.verdict for one in results)
+    """The last line of the output, with the number of each verdict."""
+    count = Counter(result.verdict for result in results)
     return (
         f"conformance: {count[Verdict.HOLDS]} facts hold, {count[Verdict.BROKEN]} broken, "
         f"{count[Verdict.DIFFERS]} differ from our choices, {count[Verdict.SKIPPED]} skipped"

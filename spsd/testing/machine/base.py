@@ -1,4 +1,4 @@
-"""What the rules stand on: a server, an origin, a model, and a look at all three."""
+"""The base of all rules: a server, an origin, the model, and the comparison with it."""
 
 import functools
 import hashlib
@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from spsd.testing.client import Answer, Client
 from spsd.testing.daemon import PASSWORD, USER, DaemonProcess, Tables
-from spsd.testing.machine.looking import looked_at
+from spsd.testing.machine.snapshot import take_snapshot
 from spsd.testing.model import Model, Status, must
 from spsd.testing.origin import Origin, ThreadedOrigin
 
@@ -28,10 +28,11 @@ UPLOAD: Final = "/api/upload/firmware"
 LOG_IN: Final = "/api/authentication"
 
 CLOCK_JUMPS: Final = (5 * 60, 24 * 3600, -3600)
-"""In seconds: a little, for longer than a session lasts, and back."""
+"""Seconds: a little, longer than a session lasts, and backwards."""
 IDLE_S: Final = 20 * 60
+"""A session expires when it has been idle for this long."""
 SLACK_S: Final = 180
-"""A session's use is written down now and then only, and a run takes its time."""
+"""Tolerance: the server saves a session's last use only now and then, and a run takes real time."""
 
 POLL_S: Final = 0.02
 
@@ -53,51 +54,52 @@ def _images() -> tuple[bytes, ...]:
 
 
 class ServerMachine(RuleBasedStateMachine):
-    """One run against one server; `FirmwareMachine` has the rules.
+    """One run against one server; `FirmwareMachine` adds the rules.
 
-    To try a server of your own, override `begin` so that it returns a client of it, and set
-    `images`, `user` and `password` as it needs. Its downloads are removed and its slots emptied.
-    What only a daemon on this machine can be asked,
-    such as to be killed or to show its disk, is then left out.
+    To test your own server, override `begin` so that it returns a client of it, and set `images`,
+    `user` and `password` as it needs. The run removes its downloads and empties its slots. Rules
+    that need a daemon on this machine, such as kills and reads of its disk, are then left out.
     """
 
     images: ClassVar[tuple[bytes, ...]] = _images()
-    """What may be installed; each is another. The first is to have 20,000 bytes or more."""
-    settings_of_daemon: ClassVar[Tables] = SETTINGS
+    """The images that are installed, all different; the first must have 20,000 bytes or more."""
+    daemon_settings: ClassVar[Tables] = SETTINGS
+    """Settings of the daemon that `begin` starts, as for `DaemonProcess`."""
     user: ClassVar[str] = USER
     password: ClassVar[str] = PASSWORD
     has_history: ClassVar[bool] = True
-    """Whether there is ``…/history``, which is spsd's own."""
-    patience_s: ClassVar[float] = 120
+    """Whether the server has ``…/history``, an addition of spsd to the API."""
+    job_timeout_s: ClassVar[float] = 120
     """How long a job may take, in seconds, once the origin behaves well."""
-    tried: ClassVar[Counter[str]] = Counter()
-    """How often each rule did something, over all runs."""
+    counts: ClassVar[Counter[str]] = Counter()
+    """How often each kind of step was done, over all runs."""
 
     process: DaemonProcess | None = None
+    """The daemon, if `begin` started it; None: a server elsewhere."""
     client: Client
 
     def __init__(self) -> None:
         super().__init__()
         self.stack = ExitStack()
-        self.told: list[str] = []
-        self.whole = True
-        """Nothing has been broken so far, and nothing is in the middle."""
+        self.notes: list[str] = []
+        self.is_intact = True
+        """Whether no check has failed so far and no step is unfinished."""
         self.origin_is_good = True
         self.submissions = 0
         self.unsettled: set[int] = set()
-        """Slots of an upgrade that was cut off; it may need them until it is settled."""
+        """Slots of an interrupted upgrade, which may use them until the server has settled it."""
         self.idle_s = 0
-        """How long the session has been idle, by jumps of the clock alone."""
-        self.by_digest = {hashlib.sha256(image).hexdigest(): image for image in self.images}
-        self.paths = {digest: f"/image/{n}" for n, digest in enumerate(self.by_digest)}
-        self.model = Model({digest: len(image) for digest, image in self.by_digest.items()})
+        """How long the session has been idle, in seconds; only shifts of the clock count."""
+        self.images_by_digest = {hashlib.sha256(image).hexdigest(): image for image in self.images}
+        self.paths = {digest: f"/image/{n}" for n, digest in enumerate(self.images_by_digest)}
+        self.model = Model({digest: len(image) for digest, image in self.images_by_digest.items()})
         self.root = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="spsd-")))
-        objects = {path: self.by_digest[digest] for digest, path in self.paths.items()}
+        objects = {path: self.images_by_digest[digest] for digest, path in self.paths.items()}
         self.origin = self.stack.enter_context(ThreadedOrigin(Origin(objects)))
 
     def begin(self) -> Client:
-        """Start a daemon of this run's own, and return a client that is logged in."""
-        process = DaemonProcess(self.root, settings=self.settings_of_daemon, boot="boot 0")
+        """Start a daemon for this run, and return a client that is logged in."""
+        process = DaemonProcess(self.root, settings=self.daemon_settings, boot="boot 0")
         process.set_clock(0)
         process.configure()
         for name, content in _state_with_user().items():
@@ -110,44 +112,49 @@ class ServerMachine(RuleBasedStateMachine):
         return process.client()
 
     @property
-    def up(self) -> bool:
-        """Whether the server is there to be asked."""
+    def is_up(self) -> bool:
+        """Whether the server runs; a server elsewhere always does."""
         return self.process is None or self.process.pid is not None
 
     def begin_run(self) -> None:
-        """Begin, and take the server as it is for given."""
-        self.tried["runs of the machine"] += 1
+        """Start the run: log in, clear the server, and let the model begin with its state."""
+        self.counts["runs of the machine"] += 1
         self.client = self.begin()
-        self._clear()
-        before = looked_at(self)
+        self._clear_server()
+        before = take_snapshot(self)
         model = self.model
-        model.held, model.empty = before.held, before.empty
-        model.current = frozenset({before.current})
-        if before.after_reboot != before.current:
-            model.chosen = frozenset({before.after_reboot})
+        model.slots, model.empty_slots = before.slots, before.empty_slots
+        model.current_slots = frozenset({before.current_slot})
+        if before.after_reboot != before.current_slot:
+            model.chosen_slots = frozenset({before.after_reboot})
 
     @invariant()
-    def every_promise_is_kept(self) -> None:
-        """Look at the server, as far as it is up, and compare it with the model."""
-        self.tried["steps"] += 1
-        if hasattr(self, "client") and self.up:
-            self.model.looked(looked_at(self))
-        self.whole = True
+    def check_model(self) -> None:
+        """Compare a snapshot of the server with the model, if the server is up."""
+        self.counts["steps"] += 1
+        if hasattr(self, "client") and self.is_up:
+            self.model.check(take_snapshot(self))
+        self.is_intact = True
 
     def teardown(self) -> None:
-        """Let every job come to its end, with a good origin; then clear up."""
+        """Let every job end, with a good origin; after a failure print a report; then clean up."""
         try:
-            if self.whole and hasattr(self, "client"):
-                self._to_the_end()
-                self.whole = True
+            if self.is_intact and hasattr(self, "client"):
+                self._finish_all_jobs()
+                self.is_intact = True
         finally:
-            if not self.whole:
-                sys.stdout.write(self.account())
+            if not self.is_intact:
+                sys.stdout.write(self.report())
             self.stack.close()
             super().teardown()
 
-    def ask(self, method: str, path: str, **more: Any) -> Answer:  # noqa: ANN401 - Client.call's
-        """Ask the server, and log in again if the session may have expired."""
+    def request(self, method: str, path: str, **more: Any) -> Answer:  # noqa: ANN401 - Client.call's
+        """Send a request, and log in again if the session may have expired.
+
+        Raises:
+            BrokenPromiseError: The session expired too early or too late, the status is a 5xx, or
+                an error response has no type or no message.
+        """
         answer = self.call(method, path, **more)
         if answer.status == 401:
             must(self.idle_s > IDLE_S - SLACK_S, f"the session has expired early: {method} {path}")
@@ -159,99 +166,104 @@ class ServerMachine(RuleBasedStateMachine):
         must(answer.status < 500, f"{method} {path}: {answer.status} {answer.content!r}")
         if answer.status >= 400:
             error = answer.document["error"]
-            must(bool(error["type"] and error["message"]), f"an error without a word: {error}")
+            must(bool(error["type"] and error["message"]), f"an error without a text: {error}")
         return answer
 
     def call(self, method: str, path: str, **more: Any) -> Answer:  # noqa: ANN401 - Client.call's
-        """Ask the server, whoever is logged in."""
-        self.whole = False
+        """Send a request with the current session, if there is one, and check nothing."""
+        self.is_intact = False
         answer = self.client.call(method, path, **more)
         if method != "GET":
             self.note(f"{method} {path}: {answer.status}")
         return answer
 
     def log_in(self) -> None:
-        """Begin a session."""
+        """Open a session; its cookie replaces the one of the last session."""
         self.client.cookie = None
         answer = self.client.log_in(self.user, self.password)
         must(answer.status == 200, f"no log-in: {answer.status} {answer.content!r}")
         self.idle_s = 0
 
-    def note(self, what: str) -> None:
-        """Remember for the account of a failure."""
-        self.told.append(what)
+    def note(self, line: str) -> None:
+        """Add a line to the report of a failure."""
+        self.notes.append(line)
 
-    def jump(self, seconds: int) -> None:
-        """Let the daemon's clock jump."""
+    def shift_clock(self, seconds: int) -> None:
+        """Shift the daemon's clock; no effect for a server elsewhere."""
         if self.process is None or seconds == 0:
             return
         self.process.set_clock(self.process.clock_offset_s + seconds)
         self.idle_s += seconds
-        self.tried["jumps of the clock"] += 1
+        self.counts["jumps of the clock"] += 1
         self.note(f"the clock jumps by {seconds} s")
 
     def status_of(self, key: str) -> Status:
-        """What the last look has shown; queued if there was none yet."""
+        """The job's status in the last snapshot; queued if there was none yet."""
         body = self.model.jobs[key].body
         return Status.QUEUED if body is None else Status(body["status"])
 
-    def mend(self) -> None:
-        """Make the origin an excellent one."""
+    def restore_origin(self) -> None:
+        """Let the origin serve the right images, without acts."""
         self.origin.script()
         for digest, path in self.paths.items():
-            self.origin.swap(path, self.by_digest[digest])
+            self.origin.swap(path, self.images_by_digest[digest])
         self.origin_is_good = True
 
-    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        """Look again and again; complains if it takes too long."""
-        deadline = time.monotonic() + self.patience_s
+    def wait_until(self, holds: Callable[[], bool], failure: str) -> None:
+        """Take snapshots, and check each, until the condition holds.
+
+        Raises:
+            BrokenPromiseError: It did not hold within `job_timeout_s`; the message begins with
+                `failure`.
+        """
+        deadline = time.monotonic() + self.job_timeout_s
         while True:
-            self.model.looked(looked_at(self))
+            self.model.check(take_snapshot(self))
             if holds():
                 return
-            must(time.monotonic() < deadline, f"{what} within {self.patience_s:g} s")
+            must(time.monotonic() < deadline, f"{failure} within {self.job_timeout_s:g} s")
             time.sleep(POLL_S)
 
-    def _clear(self) -> None:
-        """Take away what an earlier run has left."""
-        for key in looked_at(self).jobs:
-            # Cancelled, and removed; what is being installed is over soon.
-            self._until_gone(f"{FETCH}/{key}")
-        for slot, held in looked_at(self).held.items():
+    def _clear_server(self) -> None:
+        """Remove the jobs and images of earlier runs."""
+        for key in take_snapshot(self).jobs:
+            # The first DELETE cancels, the next removes; a job that installs its image ends soon.
+            self._remove(f"{FETCH}/{key}")
+        for slot, held in take_snapshot(self).slots.items():
             if held is not None:
-                self.ask("DELETE", f"{SLOTS}/{slot}")
+                self.request("DELETE", f"{SLOTS}/{slot}")
 
-    def _until_gone(self, path: str) -> None:
-        deadline = time.monotonic() + self.patience_s
-        while self.ask("DELETE", path).status != 404:
+    def _remove(self, path: str) -> None:
+        deadline = time.monotonic() + self.job_timeout_s
+        while self.request("DELETE", path).status != 404:
             must(time.monotonic() < deadline, f"{path} cannot be removed")
 
-    def _to_the_end(self) -> None:
-        if self.process is not None and not self.up:
+    def _finish_all_jobs(self) -> None:
+        if self.process is not None and not self.is_up:
             self.process.start()
             self.client.url = self.process.url
-        self.mend()
+        self.restore_origin()
         self.wait_until(lambda: not self.model.running, "a job is stuck: it did not end")
         failed = {
-            job.sha256 for job in self.model.jobs.values() if job.may_be == frozenset({"failed"})
+            job.sha256 for job in self.model.jobs.values() if job.possible == frozenset({"failed"})
         }
         if self.process is not None:
             staged = self.process.staged
-            self.wait_until(lambda: set(staged()) <= failed, "staging was not tidied")
-        self.tried["jobs that came to an end"] += len(self.model.jobs)
+            self.wait_until(lambda: set(staged()) <= failed, "staging was not cleaned up")
+        self.counts["jobs that came to an end"] += len(self.model.jobs)
 
-    def account(self) -> str:
-        """What was done so far, and what the daemon said, for whoever reads of a failure."""
-        account = "the run so far:\n" + "\n".join(self.told)
+    def report(self) -> str:
+        """The steps of the run so far and the end of the daemon's log, for a failed run."""
+        report = "the run so far:\n" + "\n".join(self.notes)
         if self.process is not None and self.process.log.exists():
             log = self.process.log.read_text(encoding="utf-8").splitlines()
-            account += "\nthe daemon's log ends with:\n" + "\n".join(log[-40:])
-        return account + "\n"
+            report += "\nthe daemon's log ends with:\n" + "\n".join(log[-40:])
+        return report + "\n"
 
 
 @functools.cache
 def _state_with_user() -> Mapping[str, bytes]:
-    """The files of a state directory with an account: passwords are slow to hash, on purpose."""
+    """The files of a state directory with an account; cached, as hashing a password is slow."""
     with tempfile.TemporaryDirectory(prefix="spsd-") as root:
         daemon = DaemonProcess(Path(root))
         daemon.configure()

@@ -1,4 +1,4 @@
-"""Rules for slots: uploads, tests, the choice for the next boot, and taking images out."""
+"""Rules for slots: uploads, tests, the choice for the next boot, and emptying slots."""
 
 import hashlib
 
@@ -9,41 +9,41 @@ from spsd.testing.client import Answer
 from spsd.testing.machine.base import SLOTS, TEST, UPGRADE, UPLOAD, ServerMachine
 from spsd.testing.model import must
 
-_UP = precondition(lambda machine: machine.up)
+_UP = precondition(lambda machine: machine.is_up)
 SLOT_NUMBERS = st.integers(0, 11)
-"""Chooses a slot, whatever their number is."""
+"""Selects a slot, however many there are."""
 
 
 class Images(ServerMachine):
-    """What may be done to slots."""
+    """Upload, test, upgrade, and empty slots."""
 
-    def slot(self, number: int) -> int:
-        """One of the slots, most often one that is full; or one that there is not."""
-        held = self.model.held
-        full = [slot for slot, image in held.items() if image is not None]
-        slots = [*full, *full, *held, len(held) + 1]
-        return slots[number % len(slots)]
+    def pick_slot(self, number: int) -> int:
+        """The number of a slot, most often a full one; or of a slot that does not exist."""
+        slots = self.model.slots
+        full = [slot for slot, image in slots.items() if image is not None]
+        choices = [*full, *full, *slots, len(slots) + 1]
+        return choices[number % len(choices)]
 
-    def upload_of(self, content: bytes, checksum: str | None) -> Answer:
-        """Send an image; `checksum` goes along."""
+    def send_upload(self, content: bytes, checksum: str | None) -> Answer:
+        """Send an image, with its checksum in a header field unless it is None."""
         headers = {} if checksum is None else {"X-Checksum-Sha256": checksum}
-        return self.ask("POST", UPLOAD, content=content, headers=headers)
+        return self.request("POST", UPLOAD, content=content, headers=headers)
 
     def image(self, number: int) -> tuple[str, bytes]:
-        """One of the images, with its digest."""
-        return list(self.by_digest.items())[number % len(self.by_digest)]
+        """The digest and the content of one of the images."""
+        return list(self.images_by_digest.items())[number % len(self.images_by_digest)]
 
     @_UP
     @rule(number=st.integers(0, 3), checked=st.booleans())
     def upload(self, number: int, checked: bool) -> None:  # noqa: FBT001 - a rule's arguments
-        """An image, with its checksum or without."""
-        self.put(number, checked=checked)
+        """Upload an image, with or without its checksum."""
+        self.upload_image(number, checked=checked)
 
-    def put(self, number: int, *, checked: bool) -> None:
-        """Upload an image: it is in a slot when the answer is there."""
+    def upload_image(self, number: int, *, checked: bool) -> None:
+        """Upload an image: it must be in a slot when the response arrives."""
         digest, content = self.image(number)
-        self.model.brought.add(digest)
-        answer = self.upload_of(content, digest if checked else None)
+        self.model.other_images.add(digest)
+        answer = self.send_upload(content, digest if checked else None)
         if self._is_full(answer):
             return
         must(answer.status == 200, f"an upload: {answer.status} {answer.content!r}")
@@ -51,80 +51,83 @@ class Images(ServerMachine):
         if self.process is not None:
             image = self.process.slot_image(slot).read_bytes()
             must(hashlib.sha256(image).hexdigest() == digest, f"slot {slot} holds something else")
-        self.tried["uploads"] += 1
+        self.counts["uploads"] += 1
 
     @_UP
     @rule(number=st.integers(0, 3), empty=st.booleans())
-    def upload_what_is_wrong(self, number: int, empty: bool) -> None:  # noqa: FBT001
-        """Nothing, or something else than the checksum says: nothing of it is kept."""
+    def upload_a_wrong_body(self, number: int, empty: bool) -> None:  # noqa: FBT001
+        """Upload an empty body, or one with a wrong checksum: the server keeps nothing of it."""
         _, content = self.image(number)
-        answer = self.upload_of(b"" if empty else content, None if empty else "0" * 64)
+        answer = self.send_upload(b"" if empty else content, None if empty else "0" * 64)
         if self._is_full(answer):
             return
         kind = answer.document["error"]["type"]
-        wanted = "IncompleteRequestBodyError" if empty else "ChecksumMismatch"
-        must((answer.status, kind) == (400, wanted), f"a wrong upload: {answer.status} {kind}")
+        expected = "IncompleteRequestBodyError" if empty else "ChecksumMismatch"
+        must((answer.status, kind) == (400, expected), f"a wrong upload: {answer.status} {kind}")
 
     def _is_full(self, answer: Answer) -> bool:
         if answer.status != 409:
             return False
         kind = answer.document["error"]["type"]
         must(kind == "NoEmptySlot", f"an upload: {kind}")
-        empty, running = self.model.empty, len(self.model.running)
+        empty, running = self.model.empty_slots, len(self.model.running)
         must(empty <= running, f"{empty} slots are empty and {running} jobs run, but: {kind}")
         return True
 
     @_UP
     @rule(number=SLOT_NUMBERS)
     def test(self, number: int) -> None:
-        """An image that is in its slot passes."""
-        slot = self.slot(number)
-        answer = self.ask("POST", TEST, json_body={"slot_id": slot})
-        self._as_held(slot, answer)
+        """Test an image: one that is in its slot passes."""
+        slot = self.pick_slot(number)
+        answer = self.request("POST", TEST, json_body={"slot_id": slot})
+        self._check_slot(slot, answer)
 
     @_UP
     @rule(number=SLOT_NUMBERS)
     def upgrade(self, number: int) -> None:
-        """The slot is chosen for the next boot."""
-        slot = self.slot(number)
-        order = {"slot_id": slot, "message": "a test"}
-        answer = self.ask("POST", UPGRADE, json_body=order)
-        if self._as_held(slot, answer):
-            self.model.chosen = frozenset({slot})
-            self.tried["upgrades"] += 1
+        """Choose a slot for the next boot."""
+        slot = self.pick_slot(number)
+        body = {"slot_id": slot, "message": "a test"}
+        answer = self.request("POST", UPGRADE, json_body=body)
+        if self._check_slot(slot, answer):
+            self.model.chosen_slots = frozenset({slot})
+            self.counts["upgrades"] += 1
 
-    def _as_held(self, slot: int, answer: Answer) -> bool:
-        """Whether it was done, which is right if the slot holds an image."""
-        held, running = self.model.held.get(slot), self.model.running
-        told = f"slot {slot} holds {held}, but: {answer.status} {answer.content!r}"
-        must(answer.status in (200, 404), told)
+    def _check_slot(self, slot: int, answer: Answer) -> bool:
+        """Check a response about a slot: 200 if it holds an image, else 404.
+
+        Returns whether it is 200.
+        """
+        held, running = self.model.slots.get(slot), self.model.running
+        what = f"slot {slot} holds {held}, but: {answer.status} {answer.content!r}"
+        must(answer.status in (200, 404), what)
         if answer.status == 404:
-            must(held is None, told)
+            must(held is None, what)
             return False
-        must(held is not None or bool(running and slot in self.model.held), told)
+        must(held is not None or bool(running and slot in self.model.slots), what)
         return True
 
     @_UP
     @rule(number=SLOT_NUMBERS)
-    def take_out(self, number: int) -> None:
-        """The image is taken out, unless it runs now or after the next reboot."""
-        slot = self.slot(number)
+    def empty_a_slot(self, number: int) -> None:
+        """Empty a slot, which is refused if it runs now or after the next reboot."""
+        slot = self.pick_slot(number)
         model = self.model
-        held, protected = model.held.get(slot), model.protected
-        answer = self.ask("DELETE", f"{SLOTS}/{slot}")
-        told = f"slot {slot} holds {held}, protected are {protected}: {answer.status}"
+        held, protected = model.slots.get(slot), model.protected_slots
+        answer = self.request("DELETE", f"{SLOTS}/{slot}")
+        what = f"slot {slot} holds {held}, protected are {protected}: {answer.status}"
         if answer.status == 200:
-            must(slot not in protected, told)
-            must(held is not None or bool(model.running), told)
-            model.emptied.add(slot)
-            self.tried["images taken out"] += 1
+            must(slot not in protected, what)
+            must(held is not None or bool(model.running), what)
+            model.slots_to_empty.add(slot)
+            self.counts["images taken out"] += 1
             return
-        must(answer.status in (404, 409), told)
+        must(answer.status in (404, 409), what)
         if answer.status == 404:
-            must(held is None, told)
+            must(held is None, what)
             return
         kind = answer.document["error"]["type"]
-        must(kind == "SlotInUse", f"{told} {kind}")
-        # Whoever fills a slot lets go of it a moment later only.
-        excused = slot in protected or slot in self.unsettled or bool(model.running)
-        must(excused, f"{told} {kind}")
+        must(kind == "SlotInUse", f"{what} {kind}")
+        # A job or upload that fills a slot releases it only a moment after its end.
+        allowed = slot in protected or slot in self.unsettled or bool(model.running)
+        must(allowed, f"{what} {kind}")

@@ -1,4 +1,4 @@
-"""Rules for log-ins, for those who are not logged in, and for the clock that sessions go by."""
+"""Rules for log-ins, for requests without a session, and for the clock of the sessions."""
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -15,24 +15,24 @@ from spsd.testing.machine.base import (
 )
 from spsd.testing.model import must
 
-_UP = precondition(lambda machine: machine.up)
+_UP = precondition(lambda machine: machine.is_up)
 
 
 class Sessions(ServerMachine):
-    """Who may ask."""
+    """Log in, log out, send requests without a session, and shift the clock."""
 
     @_UP
     @rule()
     def log_in_again(self) -> None:
-        """A session of its own; the older one stays good until it is idle."""
+        """Open another session; the older one stays valid until it has been idle for too long."""
         self.log_in()
-        self.tried["log-ins"] += 1
+        self.counts["log-ins"] += 1
 
     @_UP
     @rule()
     def log_out(self) -> None:
-        """The cookie opens nothing any more."""
-        answer = self.ask("DELETE", LOG_IN)
+        """End the session; its cookie is refused from then on."""
+        answer = self.request("DELETE", LOG_IN)
         must(answer.status == 200, f"no log-out: {answer.status}")
         answer = self.call("GET", FETCH)
         must(answer.status == 401, f"after the log-out: {answer.status}")
@@ -46,15 +46,15 @@ class Sessions(ServerMachine):
         ),
         cookie=st.sampled_from([None, "session_id=" + "0" * 40, "session_id="]),
     )  # fmt: skip
-    def ask_anonymously(self, call: tuple[str, str], cookie: str | None) -> None:
-        """Whoever is not logged in learns nothing and changes nothing."""
+    def request_without_a_session(self, call: tuple[str, str], cookie: str | None) -> None:
+        """A request without a valid session gets 401 and changes nothing."""
         client = Client(self.client.url, self.client.context, cookie=cookie)
         answer = client.call(*call, json_body={} if call[0] == "POST" else None)
         kind = answer.document["error"]["type"]
         must((answer.status, kind) == (401, "Unauthenticated"), f"{call}: {answer.status} {kind}")
 
-    @precondition(lambda machine: machine.process is not None and machine.up)
+    @precondition(lambda machine: machine.process is not None and machine.is_up)
     @rule(seconds=st.sampled_from(CLOCK_JUMPS))
     def the_clock_jumps(self, seconds: int) -> None:
-        """Forwards, where sessions expire, or backwards, where none does."""
-        self.jump(seconds)
+        """Shift the clock forwards, where sessions may expire, or backwards, where none does."""
+        self.shift_clock(seconds)

@@ -1,4 +1,4 @@
-"""A hostile origin: a file server that misbehaves on purpose, and remembers what it was asked."""
+"""A hostile origin: a file server that misbehaves on purpose and records its requests."""
 
 from spsd.testing.origin.acts import (
     ACTS,
@@ -30,15 +30,14 @@ from spsd.testing.origin.acts import (
     WrongOffset,
     WrongTotal,
 )
-from spsd.testing.origin.asked import Asked
+from spsd.testing.origin.notation import format_act, parse_act
+from spsd.testing.origin.record import RequestRecord
 from spsd.testing.origin.server import Origin
-from spsd.testing.origin.spelling import parse, spell
 from spsd.testing.origin.threaded import ThreadedOrigin
 
 __all__ = [
     "ACTS",
     "Act",
-    "Asked",
     "Chunked",
     "CutAfter",
     "Drip",
@@ -56,6 +55,7 @@ __all__ = [
     "Origin",
     "Redirect",
     "Refuse",
+    "RequestRecord",
     "SlowHeaders",
     "Status",
     "Swap",
@@ -67,6 +67,6 @@ __all__ = [
     "Whole",
     "WrongOffset",
     "WrongTotal",
-    "parse",
-    "spell",
+    "format_act",
+    "parse_act",
 ]

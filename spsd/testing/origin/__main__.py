@@ -1,6 +1,6 @@
-"""`python -m spsd.testing.origin`: the hostile origin as a process of its own.
+"""`python -m spsd.testing.origin`: the hostile origin as a process.
 
-It prints the URL of each object, then a line for each request when its reply has ended.
+It prints the URL of each object, then one line per request when its response has ended.
 """
 
 import argparse
@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import TextIO
 
 from spsd.testing.origin.acts import Act
-from spsd.testing.origin.asked import Asked
+from spsd.testing.origin.notation import RULES, glossary, parse_act
+from spsd.testing.origin.record import RequestRecord
 from spsd.testing.origin.server import Origin
-from spsd.testing.origin.spelling import RULES, glossary, parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; gives the exit status, 1 if the port is not to be had."""
+    """Serve until SIGTERM or SIGINT.
+
+    Returns the exit status: 0, or 1 if the origin cannot listen. Wrong arguments raise SystemExit
+    with status 2.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     objects = _objects(parser, options.files)
@@ -32,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.log is not None:
             log = stack.enter_context(options.log.open("a", encoding="utf-8", buffering=1))
 
-        def note(asked: Asked) -> None:
+        def report(record: RequestRecord) -> None:
             if not options.quiet:
-                _say(f"{asked}\n")
+                _print(f"{record}\n")
             if log is not None:
-                log.write(f"{json.dumps(asked.record())}\n")
+                log.write(f"{json.dumps(record.as_dict())}\n")
 
         origin = Origin(
             objects,
@@ -45,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ssl_context=context,
             host=options.host,
             port=options.port,
-            on_finished=note,
+            on_finished=report,
         )
         try:
             asyncio.run(_serve(origin, list(objects)))
@@ -58,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _objects(parser: argparse.ArgumentParser, files: list[Path]) -> dict[str, Path]:
     objects = {f"/{file.name}": file for file in files}
     if len(objects) < len(files):
-        parser.error("two files of one name cannot both be served")
+        parser.error("two files have the same name")
     for file in files:
         if not file.is_file():
             parser.error(f"not a file: {file}")
@@ -69,19 +73,19 @@ def _context(
     parser: argparse.ArgumentParser, certificate: Path | None, key: Path | None
 ) -> ssl.SSLContext | None:
     if (certificate is None) != (key is None):
-        parser.error("--certificate and --key go together")
+        parser.error("--certificate and --key need each other")
     if certificate is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)
-    except OSError as error:  # as ssl.SSLError is
-        parser.error(f"certificate and key cannot be used: {error}")
+    except OSError as error:  # ssl.SSLError is one, too
+        parser.error(f"cannot use the certificate and the key: {error}")
     return context
 
 
 class _CannotListenError(Exception):
-    """Nobody can be served here; `str()` says why."""
+    """The origin cannot listen on its address and port; `str()` gives the reason."""
 
 
 async def _serve(origin: Origin, paths: list[str]) -> None:
@@ -97,25 +101,25 @@ async def _serve(origin: Origin, paths: list[str]) -> None:
             raise _CannotListenError(
                 f"cannot listen on {origin.host}, port {origin.port}: {reason}"
             ) from error
-        _say("".join(f"{origin.url(path)}\n" for path in paths))
+        _print("".join(f"{origin.url(path)}\n" for path in paths))
         await stop.wait()
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Nobody reads any more; there is still somebody to serve. What is buffered would be tried
-        # again at the interpreter's end, and fail there.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        # The reader of the output is gone, but clients are still served. The interpreter would
+        # write the buffered rest again at its end and fail there, so the output goes to devnull.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
 
 
 def _act(text: str) -> Act:
     try:
-        return parse(text)
+        return parse_act(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
@@ -123,7 +127,7 @@ def _act(text: str) -> Act:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m spsd.testing.origin",
-        description="Serve files over HTTP/1.1 and misbehave as told, one act per request.",
+        description="Serve files over HTTP/1.1 and misbehave by a script, one act per request.",
         epilog=f"{RULES}\n\nacts:\n{glossary()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -134,17 +138,17 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         type=_act,
         metavar="ACT",
-        help="what to do at the next request; once per request, in order",
+        help="the act for the next request; may be repeated, in the order of the requests",
     )
     parser.add_argument(
-        "--always", type=_act, metavar="ACT", help="what to do after that (default: whole)"
+        "--always", type=_act, metavar="ACT", help="the act for all later requests (default: whole)"
     )
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument(
         "--log", type=Path, metavar="FILE", help="append a JSON object per finished request"
     )
-    parser.add_argument("--quiet", action="store_true", help="print no line for each request")
+    parser.add_argument("--quiet", action="store_true", help="print no lines about requests")
     parser.add_argument("--certificate", type=Path, metavar="PEM", help="serve https")
     parser.add_argument("--key", type=Path, metavar="PEM", help="key of the certificate")
     return parser

@@ -1,11 +1,16 @@
-"""The vocabulary of a hostile origin: what it may do instead of answering well.
+"""The acts of a hostile origin: what it can do instead of a correct response.
 
-The union is closed. Its parts are the places where an act takes hold, each dispatched by a `match`
-of its own: before a request is read (`Refuse`), in place of the object (`Instead`), in the choice
-of the bytes (`Selecting`), in what is said of them (`Relabelling`), in how they are framed
-(`Reframing`) and in how the reply goes out (`Delivering`).
+The union `Act` is closed. Its parts are the steps at which an act applies, and each part has its
+own `match`:
 
-Acts about ranges behave well when the request asks for no range.
+- before a request is read: `Refuse`
+- instead of the object: `ReplacingAct`
+- the choice of the bytes: `RangeAct`
+- the header fields that describe them: `HeaderAct`
+- the body and its framing: `BodyAct`
+- the way in which the response is sent: `DeliveryAct`
+
+Acts about ranges send a correct response if the request has no Range field.
 """
 
 from dataclasses import dataclass
@@ -14,12 +19,12 @@ from typing import Final, TypeAlias, get_args
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Behave well: what was asked for, honestly labelled."""
+    """Send a correct response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """From now on the object here is these bytes, under a new ETag unless keep_etag is set."""
+    """Replace the object with these bytes for good, under a new ETag unless keep_etag is set."""
 
     content: bytes
     keep_etag: bool = False
@@ -32,7 +37,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Answer with this status, an optional Retry-After (seconds or an HTTP-date) and body."""
+    """Respond with this status, an optional Retry-After (seconds or an HTTP-date) and body."""
 
     code: int
     retry_after: int | str | None = None
@@ -41,7 +46,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Html:
-    """Answer 200 with this text as text/html, as a login page does."""
+    """Respond 200 with this text as text/html, as a login page does."""
 
     text: str
 
@@ -56,46 +61,46 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class IgnoreRange:
-    """Answer 200 with the whole object despite Range."""
+    """Respond 200 with the whole object despite Range."""
 
 
 @dataclass(frozen=True, slots=True)
 class IgnoreIfRange:
-    """Answer 206 although the validator in If-Range differs."""
+    """Respond 206 although the validator in If-Range differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeverSatisfyIfRange:
-    """Answer 200 to any request with If-Range, even if the validator is right."""
+    """Respond 200 to each request with If-Range, even if the validator matches."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongOffset:
-    """Answer 206 from shift bytes further on than asked, with a Content-Range that says so."""
+    """Respond 206 from shift bytes after the requested offset, with a true Content-Range."""
 
     shift: int
 
 
 @dataclass(frozen=True, slots=True)
 class NoContentRange:
-    """Answer 206 without Content-Range."""
+    """Respond 206 without Content-Range."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrongTotal:
-    """Answer 206 with this total in Content-Range."""
+    """Respond 206 with this total in Content-Range."""
 
     total: int
 
 
 @dataclass(frozen=True, slots=True)
 class NoValidator:
-    """Leave ETag and Last-Modified out of this reply."""
+    """Leave ETag and Last-Modified out of this response."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeakValidator:
-    """Show the ETag of this reply as a weak one (W/)."""
+    """Send the ETag of this response as a weak one (W/)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,50 +110,50 @@ class Chunked:
 
 @dataclass(frozen=True, slots=True)
 class NoLength:
-    """Send as HTTP/1.0 did: no Content-Length, the end of the connection ends the body."""
+    """Send as HTTP/1.0: no Content-Length, the end of the connection ends the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class TooLong:
-    """Announce and send this many bytes more than there are."""
+    """Announce and send this many bytes more than the object has."""
 
     extra: int
 
 
 @dataclass(frozen=True, slots=True)
 class TooLongChunked:
-    """Send chunked, this many bytes more than there are."""
+    """Send chunked, this many bytes more than the object has."""
 
     extra: int
 
 
 @dataclass(frozen=True, slots=True)
 class TooShort:
-    """Announce and send this many bytes fewer than there are."""
+    """Announce and send this many bytes fewer than the object has."""
 
     missing: int
 
 
 @dataclass(frozen=True, slots=True)
 class Gzip:
-    """Send the whole object gzip-coded and chunked although nobody asked for a coding."""
+    """Send the whole object gzip-coded and chunked although no coding was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Multipart:
-    """Answer 206 as multipart/byteranges with one part."""
+    """Respond 206 as multipart/byteranges with one part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """Flip the bits of the byte at this offset of this reply's body."""
+    """Invert the bits of the byte at this offset of the response body."""
 
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class CutAfter:
-    """Announce everything, send n body bytes, then close (FIN), or reset (RST) if reset is set."""
+    """Announce the full length, send n body bytes, then close (FIN), or reset (RST) with reset."""
 
     n: int
     reset: bool = False
@@ -156,40 +161,40 @@ class CutAfter:
 
 @dataclass(frozen=True, slots=True)
 class Drip:
-    """Send this many body bytes at a time, with a pause between writes."""
+    """Send this many body bytes per write, with a pause of so many seconds between writes."""
 
     bytes_per_write: int
     interval_s: float
 
     def __post_init__(self) -> None:
         if self.bytes_per_write < 1:
-            raise ValueError("a drip has at least one byte")
+            raise ValueError("bytes_per_write must be at least one byte")
 
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """Announce everything, send this many body bytes, then nothing until the client goes away."""
+    """Announce the full length, send this many body bytes, then nothing until the client closes."""
 
     after: int
 
 
 @dataclass(frozen=True, slots=True)
 class SlowHeaders:
-    """Wait before sending the headers."""
+    """Wait for this many seconds before sending the headers."""
 
     delay_s: float
 
 
-Behaving: TypeAlias = Whole | Swap
-Instead: TypeAlias = Status | Html | Redirect
-Selecting: TypeAlias = IgnoreRange | IgnoreIfRange | NeverSatisfyIfRange | WrongOffset
-Relabelling: TypeAlias = NoContentRange | WrongTotal | NoValidator | WeakValidator
-Reframing: TypeAlias = (
+CorrectAct: TypeAlias = Whole | Swap
+ReplacingAct: TypeAlias = Status | Html | Redirect
+RangeAct: TypeAlias = IgnoreRange | IgnoreIfRange | NeverSatisfyIfRange | WrongOffset
+HeaderAct: TypeAlias = NoContentRange | WrongTotal | NoValidator | WeakValidator
+BodyAct: TypeAlias = (
     Chunked | NoLength | TooLong | TooLongChunked | TooShort | Gzip | Multipart | Flip
 )
-Delivering: TypeAlias = CutAfter | Drip | Hang | SlowHeaders
+DeliveryAct: TypeAlias = CutAfter | Drip | Hang | SlowHeaders
 
-Answering: TypeAlias = Behaving | Instead | Selecting | Relabelling | Reframing | Delivering
-Act: TypeAlias = Answering | Refuse
+RespondingAct: TypeAlias = CorrectAct | ReplacingAct | RangeAct | HeaderAct | BodyAct | DeliveryAct
+Act: TypeAlias = RespondingAct | Refuse
 
 ACTS: Final[tuple[type[Act], ...]] = get_args(Act)

@@ -1,4 +1,4 @@
-"""Bodies as descriptions: which bytes of the object go out, and what is put around them."""
+"""Descriptions of response bodies: which bytes of the object are sent, and which others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import TypeAlias, assert_never
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """So many bytes of the object from `start` on, each with its bits flipped if `flipped`."""
+    """``length`` bytes of the object from ``start`` on; ``flipped`` inverts each of their bits."""
 
     start: int
     length: int
@@ -16,7 +16,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """So many bytes that belong to nothing."""
+    """``length`` zero bytes that are not part of the object."""
 
     length: int
 
@@ -26,31 +26,31 @@ Body: TypeAlias = tuple[Piece, ...]
 
 
 def total(body: Body) -> int:
-    """Return how many bytes the body has."""
+    """Return the number of bytes of the body."""
     return sum(map(_length, body))
 
 
 def split(body: Body, at: int) -> tuple[Body, Body]:
-    """Return the first `at` bytes of the body, or all there are, and the rest."""
+    """Return the first `at` bytes of the body, or all if it is shorter, and the rest."""
     before: list[Piece] = []
     after: list[Piece] = []
     left = max(at, 0)
     for piece in body:
         length = _length(piece)
-        here = min(left, length)
-        left -= here
-        if here:
-            before.append(_part(piece, 0, here))
-        if here < length:
-            after.append(_part(piece, here, length))
+        cut = min(left, length)
+        left -= cut
+        if cut:
+            before.append(_part(piece, 0, cut))
+        if cut < length:
+            after.append(_part(piece, cut, length))
     return tuple(before), tuple(after)
 
 
 def flip(body: Body, offset: int) -> Body:
-    """Return the body with the byte at this offset flipped, if that is one of the object's."""
+    """Return the body with the byte at this offset inverted, if it is a byte of the object."""
     before, rest = split(body, offset)
-    one, after = split(rest, 1)
-    flipped = (replace(p, flipped=True) if isinstance(p, Span) else p for p in one)
+    byte, after = split(rest, 1)
+    flipped = (replace(p, flipped=True) if isinstance(p, Span) else p for p in byte)
     return (*before, *flipped, *after)
 
 

@@ -1,156 +1,174 @@
-"""The decision: an act, a request and an object make a reply. Nothing here touches a socket."""
+"""The decision which response an act, a request and an object give; no input or output."""
 
 from dataclasses import replace
 from typing import Final, assert_never
 
 from spsd.testing.origin import acts
 from spsd.testing.origin.body import Filler, Span, flip, split, total
-from spsd.testing.origin.ranges import Full, Part, Selection, Unsatisfiable, in_range, unchanged
-from spsd.testing.origin.reply import (
+from spsd.testing.origin.ranges import (
+    Full,
+    Part,
+    Selection,
+    Unsatisfiable,
+    if_range_matches,
+    select_range,
+)
+from spsd.testing.origin.request import Request
+from spsd.testing.origin.response import (
     Ending,
     Entity,
     Headers,
-    Reply,
+    Response,
     chunked,
-    framed,
-    portion,
-    unframed,
-    without,
+    object_response,
+    sized,
+    unsized,
+    without_fields,
 )
-from spsd.testing.origin.request import Request
 
 _BOUNDARY: Final = "spsd-part"
 
 
-def plan(act: acts.Answering, request: Request, entity: Entity | None) -> Reply:
-    """Return the reply of a server that acts so; `entity` is None where there is no object."""
+def plan_response(act: acts.RespondingAct, request: Request, entity: Entity | None) -> Response:
+    """Return the response to the request; `entity` is None if there is no object at the path."""
+    # Step 1: the method. Only GET and HEAD are allowed; Allow lists them (RFC 9110 15.5.6).
     if request.method not in ("GET", "HEAD"):
-        reply = framed(405, {"Allow": "GET, HEAD"}, ())
-    elif isinstance(act, acts.Instead):
-        reply = _instead(act)
+        response = sized(405, {"Allow": "GET, HEAD"}, ())
+    # Step 2: the act, if it replaces the object; else the object, if there is one.
+    elif isinstance(act, acts.ReplacingAct):
+        response = _replacing_response(act)
     elif entity is None:
-        reply = framed(404, {}, ())
+        response = sized(404, {}, ())
     else:
-        reply = _of_object(act, request, entity)
-    if isinstance(act, acts.Delivering):
-        reply = _delivered(act, reply)
+        response = _object_response(act, request, entity)
+    # Step 3: how the response is sent.
+    if isinstance(act, acts.DeliveryAct):
+        response = _with_delivery(act, response)
+    # Step 4: a response to HEAD has the same fields and no body (RFC 9110 section 9.3.2).
     if request.method == "HEAD":
-        reply = replace(reply, body=(), chunked=False, gzip=False)
-    if not request.keeps_alive and reply.ending is Ending.KEEP:
-        reply = replace(
-            reply, ending=Ending.CLOSE, headers={**reply.headers, "Connection": "close"}
+        response = replace(response, body=(), chunked=False, gzip=False)
+    # Step 5: the connection closes after this response if the client asks for it (RFC 9112 9.6).
+    if not request.keeps_alive and response.ending is Ending.KEEP:
+        response = replace(
+            response, ending=Ending.CLOSE, headers={**response.headers, "Connection": "close"}
         )
-    return reply
+    return response
 
 
-def _of_object(
-    act: acts.Behaving | acts.Selecting | acts.Relabelling | acts.Reframing | acts.Delivering,
+def _object_response(
+    act: acts.CorrectAct | acts.RangeAct | acts.HeaderAct | acts.BodyAct | acts.DeliveryAct,
     request: Request,
     entity: Entity,
-) -> Reply:
-    if isinstance(act, acts.Selecting):
-        return portion(entity, _selected(act, request, entity))
-    selection = _asked(request, entity)
-    honest = portion(entity, selection)
-    if isinstance(act, acts.Behaving | acts.Delivering) or isinstance(selection, Unsatisfiable):
-        return honest
-    if isinstance(act, acts.Relabelling):
-        return replace(honest, headers=_relabelled(act, honest.headers))
-    if isinstance(act, acts.Reframing):
-        return _reframed(act, honest, entity, selection)
+) -> Response:
+    if isinstance(act, acts.RangeAct):
+        return object_response(entity, _wrong_selection(act, request, entity))
+    selection = _selection(request, entity)
+    correct = object_response(entity, selection)
+    if isinstance(act, acts.CorrectAct | acts.DeliveryAct) or isinstance(selection, Unsatisfiable):
+        return correct
+    if isinstance(act, acts.HeaderAct):
+        return replace(correct, headers=_wrong_headers(act, correct.headers))
+    if isinstance(act, acts.BodyAct):
+        return _wrong_body(act, correct, entity, selection)
     assert_never(act)
 
 
-def _asked(request: Request, entity: Entity) -> Selection:
-    """Return what a server that behaves well selects (RFC 9110 sections 13.2.2 and 14.2)."""
+def _selection(request: Request, entity: Entity) -> Selection:
+    """Return what a correct server selects (RFC 9110 sections 13.2.2 and 14.2)."""
     if_range = request.headers.get("if-range")
-    if if_range is not None and not unchanged(if_range, entity.etag, entity.last_modified):
+    if if_range is not None and not if_range_matches(if_range, entity.etag, entity.last_modified):
         return Full()
-    return _ranged(request, entity)
+    return _range_selection(request, entity)
 
 
-def _ranged(request: Request, entity: Entity) -> Selection:
+def _range_selection(request: Request, entity: Entity) -> Selection:
     # Range is defined for GET alone (RFC 9110 section 14.2).
-    return in_range(request.headers.get("range") if request.method == "GET" else None, entity.size)
+    return select_range(
+        request.headers.get("range") if request.method == "GET" else None, entity.size
+    )
 
 
-def _selected(act: acts.Selecting, request: Request, entity: Entity) -> Selection:
+def _wrong_selection(act: acts.RangeAct, request: Request, entity: Entity) -> Selection:
     match act:
         case acts.IgnoreRange():
             return Full()
         case acts.IgnoreIfRange():
-            return _ranged(request, entity)
+            return _range_selection(request, entity)
         case acts.NeverSatisfyIfRange():
-            return Full() if "if-range" in request.headers else _ranged(request, entity)
+            return Full() if "if-range" in request.headers else _range_selection(request, entity)
         case acts.WrongOffset(shift):
-            asked = _asked(request, entity)
-            if not isinstance(asked, Part):
-                return asked
-            return Part(min(max(asked.start + shift, 0), asked.stop - 1), asked.stop)
+            correct = _selection(request, entity)
+            if not isinstance(correct, Part):
+                return correct
+            return Part(min(max(correct.start + shift, 0), correct.stop - 1), correct.stop)
         case _:
             assert_never(act)
 
 
-def _instead(act: acts.Instead) -> Reply:
+def _replacing_response(act: acts.ReplacingAct) -> Response:
     match act:
         case acts.Status(code, retry_after, body):
             headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-            if code in (204, 304):  # have neither a body nor its length (RFC 9110 section 8.6)
-                return Reply(code, headers)
-            return framed(code, {**headers, "Content-Type": "text/plain"}, (body,))
+            if code in (204, 304):  # no body and no Content-Length (RFC 9110 section 8.6)
+                return Response(code, headers)
+            return sized(code, {**headers, "Content-Type": "text/plain"}, (body,))
         case acts.Html(text):
-            return framed(200, {"Content-Type": "text/html; charset=utf-8"}, (text.encode(),))
+            return sized(200, {"Content-Type": "text/html; charset=utf-8"}, (text.encode(),))
         case acts.Redirect(location, code):
-            return framed(code, {"Location": location}, ())
+            return sized(code, {"Location": location}, ())
         case _:
             assert_never(act)
 
 
-def _relabelled(act: acts.Relabelling, headers: Headers) -> Headers:
+def _wrong_headers(act: acts.HeaderAct, headers: Headers) -> Headers:
     match act:
         case acts.NoContentRange():
-            return without(headers, "Content-Range")
+            return without_fields(headers, "Content-Range")
         case acts.WrongTotal(wrong):
-            honest = headers.get("Content-Range")
-            if honest is None:
+            content_range = headers.get("Content-Range")
+            if content_range is None:
                 return headers
-            return {**headers, "Content-Range": f"{honest.partition('/')[0]}/{wrong}"}
+            return {**headers, "Content-Range": f"{content_range.partition('/')[0]}/{wrong}"}
         case acts.NoValidator():
-            return without(headers, "ETag", "Last-Modified")
+            return without_fields(headers, "ETag", "Last-Modified")
         case acts.WeakValidator():
             return {**headers, "ETag": f"W/{headers['ETag'].removeprefix('W/')}"}
         case _:
             assert_never(act)
 
 
-def _reframed(act: acts.Reframing, honest: Reply, entity: Entity, selection: Full | Part) -> Reply:
-    body = honest.body
+def _wrong_body(
+    act: acts.BodyAct, correct: Response, entity: Entity, selection: Full | Part
+) -> Response:
+    body = correct.body
     match act:
         case acts.Chunked():
-            reply = chunked(honest)
+            response = chunked(correct)
         case acts.NoLength():
-            reply = unframed(honest)
+            response = unsized(correct)
         case acts.TooLong(extra):
-            reply = framed(honest.status, honest.headers, (*body, Filler(extra)))
+            response = sized(correct.status, correct.headers, (*body, Filler(extra)))
         case acts.TooLongChunked(extra):
-            reply = replace(chunked(honest), body=(*body, Filler(extra)))
+            response = replace(chunked(correct), body=(*body, Filler(extra)))
         case acts.TooShort(missing):
-            reply = framed(honest.status, honest.headers, split(body, total(body) - missing)[0])
+            response = sized(correct.status, correct.headers, split(body, total(body) - missing)[0])
         case acts.Gzip():
-            # Of a coded object no range can be asked in bytes of the plain one.
-            reply = chunked(portion(entity, Full()))
-            reply = replace(reply, gzip=True, headers={**reply.headers, "Content-Encoding": "gzip"})
+            # A range of a coded object would count coded bytes, so the whole object is sent.
+            response = chunked(object_response(entity, Full()))
+            response = replace(
+                response, gzip=True, headers={**response.headers, "Content-Encoding": "gzip"}
+            )
         case acts.Multipart():
-            reply = _multipart(honest, entity, selection)
+            response = _multipart(correct, entity, selection)
         case acts.Flip(offset):
-            reply = replace(honest, body=flip(body, offset))
+            response = replace(correct, body=flip(body, offset))
         case _:
             assert_never(act)
-    return reply
+    return response
 
 
-def _multipart(honest: Reply, entity: Entity, selection: Full | Part) -> Reply:
-    """Return one part, which a reply to a single range must not be (RFC 9110 section 15.3.7.2)."""
+def _multipart(correct: Response, entity: Entity, selection: Full | Part) -> Response:
+    """Return one part, although a single range must not be sent so (RFC 9110 15.3.7.2)."""
     part = Part(0, entity.size) if isinstance(selection, Full) else selection
     lines = (
         f"--{_BOUNDARY}",
@@ -159,23 +177,23 @@ def _multipart(honest: Reply, entity: Entity, selection: Full | Part) -> Reply:
         "",
         "",
     )
-    headers = without(honest.headers, "Content-Range")
+    headers = without_fields(correct.headers, "Content-Range")
     headers["Content-Type"] = f"multipart/byteranges; boundary={_BOUNDARY}"
     span = Span(part.start, part.stop - part.start)
     end = f"\r\n--{_BOUNDARY}--\r\n".encode()
-    return framed(206, headers, ("\r\n".join(lines).encode(), span, end))
+    return sized(206, headers, ("\r\n".join(lines).encode(), span, end))
 
 
-def _delivered(act: acts.Delivering, reply: Reply) -> Reply:
+def _with_delivery(act: acts.DeliveryAct, response: Response) -> Response:
     match act:
         case acts.CutAfter(n, reset):
             ending = Ending.RESET if reset else Ending.CLOSE
-            return replace(reply, body=split(reply.body, n)[0], ending=ending)
+            return replace(response, body=split(response.body, n)[0], ending=ending)
         case acts.Hang(after):
-            return replace(reply, body=split(reply.body, after)[0], ending=Ending.HANG)
+            return replace(response, body=split(response.body, after)[0], ending=Ending.HANG)
         case acts.Drip():
-            return replace(reply, drip=act)
+            return replace(response, drip=act)
         case acts.SlowHeaders(delay_s):
-            return replace(reply, delay_s=delay_s)
+            return replace(response, delay_s=delay_s)
         case _:
             assert_never(act)

@@ -1,21 +1,21 @@
-"""What part of an object a request selects (RFC 9110 sections 13.1.5 and 14)."""
+"""The part of an object that a request selects (RFC 9110 sections 13.1.5 and 14)."""
 
 import re
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-# A position of a hundred digits is past the end of anything; more is not worth converting.
+# A position with 100 digits is past the end of every object; longer numbers are not converted.
 _SINGLE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,100})-([0-9]{0,100})[ \t]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Full:
-    """The whole object: 200."""
+    """The whole object: status 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The bytes from `start` up to, not including, `stop`: 206."""
+    """The bytes from `start` to `stop`, `stop` excluded: status 206."""
 
     start: int
     stop: int
@@ -23,17 +23,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Unsatisfiable:
-    """Nothing of what was asked for exists: 416."""
+    """No byte of the requested range exists: status 416."""
 
 
 Selection: TypeAlias = Full | Part | Unsatisfiable
 
 
-def in_range(value: str | None, size: int) -> Selection:
-    """Return what this Range selects of so many bytes (RFC 9110 section 14.1.2).
+def select_range(value: str | None, size: int) -> Selection:
+    """Return what this Range field selects of an object of ``size`` bytes (RFC 9110 14.1.2).
 
-    A field that is malformed, in another unit, or asks for several ranges is ignored, as section
-    14.2 allows. So is a suffix of an empty object, as Content-Range cannot express an empty part.
+    A field that is malformed, in another unit, or has several ranges is ignored, as section 14.2
+    allows. A suffix of an empty object is ignored too: Content-Range cannot express an empty part.
     """
     match = _SINGLE.fullmatch(value) if value is not None else None
     if match is None or not (match[1] or match[2]):
@@ -48,8 +48,8 @@ def in_range(value: str | None, size: int) -> Selection:
     return Part(int(first), min(int(last) + 1, size) if last else size)
 
 
-def unchanged(if_range: str, etag: str, last_modified: str) -> bool:
-    """Tell whether If-Range names the object as it is (RFC 9110 section 13.1.5).
+def if_range_matches(if_range: str, etag: str, last_modified: str) -> bool:
+    """Return whether If-Range names the current state of the object (RFC 9110 section 13.1.5).
 
     An entity tag is compared strongly (section 8.8.3.2), a date exactly.
     """

@@ -1,4 +1,4 @@
-"""The origin itself: it listens, consumes its script, and records what it was asked."""
+"""The origin itself: it listens, consumes its script, and records the requests."""
 
 import asyncio
 import socket
@@ -13,26 +13,26 @@ from typing import Self
 from urllib.parse import quote
 
 from spsd.testing.origin.acts import Act, Refuse, Swap, Whole
-from spsd.testing.origin.asked import Asked
-from spsd.testing.origin.plan import plan
-from spsd.testing.origin.reply import rejection, without
+from spsd.testing.origin.connection import Connection
+from spsd.testing.origin.objects import OCTETS, ObjectStore, served_object
+from spsd.testing.origin.plan import plan_response
+from spsd.testing.origin.record import RequestRecord
 from spsd.testing.origin.request import MalformedError, Request, parse_head
-from spsd.testing.origin.stored import OCTETS, Shelf, store
-from spsd.testing.origin.wire import Wire
+from spsd.testing.origin.response import rejection, without_fields
 
 
 class Origin:
     """An HTTP/1.1 file server that does what its script says, one act per request.
 
-    `acts` is the script; past its end every request meets `always`, which is to behave well unless
-    said otherwise. `etag` (quotes included) and `content_type` hold for every object; without
-    `validators` no reply has an ETag or a Last-Modified. `on_finished` is called with each request
-    when its reply has ended, however it ended. `send_buffer` is the size in bytes of the kernel's
-    buffer for what is on its way out: with a small one little is counted as sent that the client
-    never reads.
+    `acts` is the script, one act per request. After its end each request gets `always`; the default
+    is a correct response. `etag` (quotes included) and `content_type` apply to every object. With
+    `validators` False no response has an ETag or a Last-Modified. `on_finished` is called with each
+    request's record when its response has ended, in any way. `send_buffer` is the size in bytes of
+    the kernel's send buffer: with a small one, `sent` counts few bytes that the client never reads.
 
-    The n-th of `requests` met the n-th act. What cannot be read as a request is answered 400 (431
-    if its head is too long), consumes no act and is not recorded.
+    `requests` are the records of the requests, in order: the n-th request got the n-th act. Bytes
+    that are not a request get the status 400 (431 if the head is too long); they consume no act and
+    are not recorded.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class Origin:
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
-        on_finished: Callable[[Asked], None] = lambda _: None,
+        on_finished: Callable[[RequestRecord], None] = lambda _: None,
     ) -> None:
-        self._shelf = Shelf(
+        self._objects = ObjectStore(
             {
-                path: store(content, etag=etag, content_type=content_type)
+                path: served_object(content, etag=etag, content_type=content_type)
                 for path, content in objects.items()
             }
         )
         self._acts = deque(acts)
         self._always: Act = Whole() if always is None else always
-        self._hidden = () if validators else ("ETag", "Last-Modified")
+        self._hidden_fields = () if validators else ("ETag", "Last-Modified")
         self._send_buffer = send_buffer
         self._ssl_context = ssl_context
         self._host, self._port = host, port
@@ -67,7 +67,7 @@ class Origin:
         self._connections: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
         self._arrived = asyncio.Event()
-        self.requests: list[Asked] = []
+        self.requests: list[RequestRecord] = []
 
     async def __aenter__(self) -> Self:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
@@ -88,10 +88,10 @@ class Origin:
         await self.close()
 
     async def close(self) -> None:
-        """Stop listening and end every connection; harmless when closed.
+        """Stop listening and close every connection; without effect if already closed.
 
         Raises:
-            BaseExceptionGroup: The origin itself failed at a connection.
+            BaseExceptionGroup: The origin itself failed while it served a connection.
         """
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
@@ -106,18 +106,18 @@ class Origin:
 
     @property
     def host(self) -> str:
-        """Return the address that is listened on."""
+        """Return the address on which the origin listens."""
         return self._host
 
     @property
     def port(self) -> int:
-        """Return the port that is listened on, or is meant to be."""
+        """Return the port on which the origin listens; before it listens, the configured one."""
         return self._port
 
     @property
     def bytes_sent(self) -> int:
-        """Return how many body bytes went out in all."""
-        return sum(asked.sent for asked in self.requests)
+        """Return the number of body bytes sent for all requests."""
+        return sum(record.sent for record in self.requests)
 
     def url(self, path: str) -> str:
         """Return the URL of the object at this path."""
@@ -126,98 +126,100 @@ class Origin:
         return f"{scheme}://{host}:{self._port}{quote(path)}"
 
     def script(self, *acts: Act) -> None:
-        """Replace what is left of the script."""
+        """Replace the acts of the script that are left."""
         self._acts = deque(acts)
 
     def swap(self, path: str, content: bytes, *, keep_etag: bool = False) -> None:
-        """Put these bytes in an object's place between two requests, as the act Swap does at one.
+        """Replace an object's content between two requests, as the act Swap does during one.
 
-        They have a new ETag and Last-Modified unless `keep_etag` is set.
+        The object gets a new ETag and Last-Modified unless `keep_etag` is set.
         """
-        self._shelf.swap(path, content, keep_etag=keep_etag)
+        self._objects.swap(path, content, keep_etag=keep_etag)
 
-    async def asked(self, n: int) -> None:
-        """Wait until at least n requests have been received."""
+    async def wait_for_requests(self, n: int) -> None:
+        """Wait until at least n requests have been received; their responses may not have begun."""
         while len(self.requests) < n:
             self._arrived.clear()
             await self._arrived.wait()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
-            connection, _ = listener.accept()
+            accepted, _ = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # the client has thought better of it
-        connection.settimeout(0)
-        if isinstance(self._next(), Refuse):
-            self._take()
-            self._on_finished(self._received(Asked()))
-            # With a linger of nothing, closing resets (socket(7)).
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            connection.close()
+            return  # the client has closed it before it was accepted
+        accepted.settimeout(0)
+        if isinstance(self._next_act(), Refuse):
+            self._take_act()
+            self._on_finished(self._recorded(RequestRecord()))
+            # With a linger time of 0 a close sends RST (socket(7)).
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            accepted.close()
             return
-        task = asyncio.create_task(self._serve(connection))
+        task = asyncio.create_task(self._serve(accepted))
         self._connections.add(task)
         task.add_done_callback(self._ended)
-        # A task cancelled before its first step never gets to close anything.
-        task.add_done_callback(lambda _: connection.close())
+        # A task that is cancelled before its first step cannot close the socket itself.
+        task.add_done_callback(lambda _: accepted.close())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._connections.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failures.append(error)
 
-    async def _serve(self, connection: socket.socket) -> None:
+    async def _serve(self, accepted: socket.socket) -> None:
         try:
-            wire = await Wire.over(connection, self._ssl_context)
+            connection = await Connection.from_socket(accepted, self._ssl_context)
         except (ConnectionError, ssl.SSLError):
             return
         try:
-            while await self._exchange(wire):
+            while await self._exchange(connection):
                 pass
-            await wire.close()
+            await connection.close()
         except (ConnectionError, ssl.SSLError):
-            pass  # the client went away, as it may
+            pass  # a client may close the connection at any time
         finally:
-            await wire.abort()
+            await connection.abort()
 
-    async def _exchange(self, wire: Wire) -> bool:
-        """Take one request and answer it; tell whether the connection lives on."""
+    async def _exchange(self, connection: Connection) -> bool:
+        """Read one request and respond; return whether the connection can take another."""
         try:
-            request = parse_head(await wire.head())
+            request = parse_head(await connection.read_head())
         except asyncio.IncompleteReadError:
             return False
         except asyncio.LimitOverrunError:
-            await wire.reject(rejection(431))
+            await connection.reject(rejection(431))
             return False
         except MalformedError:
-            await wire.reject(rejection(400))
+            await connection.reject(rejection(400))
             return False
-        act = self._take()
-        asked = self._received(Asked(request.method, request.target, request.headers))
+        act = self._take_act()
+        record = self._recorded(RequestRecord(request.method, request.target, request.headers))
         try:
-            return await self._answer(wire, act, request, asked)
+            return await self._respond(connection, act, request, record)
         finally:
-            self._on_finished(asked)
+            self._on_finished(record)
 
-    async def _answer(self, wire: Wire, act: Act, request: Request, asked: Asked) -> bool:
+    async def _respond(
+        self, connection: Connection, act: Act, request: Request, record: RequestRecord
+    ) -> bool:
         if isinstance(act, Refuse):
-            await wire.reset()
+            await connection.reset()
             return False
         if isinstance(act, Swap):
-            self._shelf.swap(request.path, act.content, keep_etag=act.keep_etag)
-        source, entity = self._shelf.open(request.path)
-        with source:
-            reply = plan(act, request, entity)
-            reply = replace(reply, headers=without(reply.headers, *self._hidden))
-            return await wire.perform(reply, source, asked)
+            self._objects.swap(request.path, act.content, keep_etag=act.keep_etag)
+        content, entity = self._objects.open(request.path)
+        with content:
+            response = plan_response(act, request, entity)
+            headers = without_fields(response.headers, *self._hidden_fields)
+            return await connection.send(replace(response, headers=headers), content, record)
 
-    def _received(self, asked: Asked) -> Asked:
-        self.requests.append(asked)
+    def _recorded(self, record: RequestRecord) -> RequestRecord:
+        self.requests.append(record)
         self._arrived.set()
-        return asked
+        return record
 
-    def _next(self) -> Act:
+    def _next_act(self) -> Act:
         return self._acts[0] if self._acts else self._always
 
-    def _take(self) -> Act:
+    def _take_act(self) -> Act:
         return self._acts.popleft() if self._acts else self._always

@@ -1,4 +1,4 @@
-"""The hostile origin on a thread of its own, for those who have no event loop."""
+"""The hostile origin on its own thread, for callers without an event loop."""
 
 import asyncio
 import threading
@@ -8,16 +8,16 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from spsd.testing.origin.acts import Act
-from spsd.testing.origin.asked import Asked
+from spsd.testing.origin.record import RequestRecord
 from spsd.testing.origin.server import Origin
 
 T = TypeVar("T")
 
 
 class ThreadedOrigin:
-    """An origin that is served from its own thread, from `with` or `start` on until `close`.
+    """An origin that runs on its own thread, from `start` (or `with`) until `close`.
 
-    It may be called from any thread.
+    Its methods may be called from any thread.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -39,25 +39,25 @@ class ThreadedOrigin:
         self.close()
 
     def start(self) -> Self:
-        """Listen; returns when that has begun.
+        """Start the thread and return when the origin listens.
 
         Raises:
-            OSError: The port cannot be had.
+            OSError: The origin cannot listen on its address and port.
         """
         self._thread.start()
         try:
             self._ready.result()
         except BaseException:
-            # Else it may be alive for a moment yet, and whoever closes us would ask it to stop.
+            # Otherwise `close` could find the thread still running and wait for its event loop.
             self._thread.join()
             raise
         return self
 
     def close(self) -> None:
-        """Stop listening, end every connection and the thread; harmless when closed.
+        """Stop listening, end every connection and the thread; no effect if already closed.
 
         Raises:
-            BaseExceptionGroup: The origin itself failed at a connection.
+            BaseExceptionGroup: The origin itself failed while it served a connection.
         """
         if self._thread.is_alive():
             self._ready.result().call_soon_threadsafe(self._stop.set)
@@ -67,44 +67,44 @@ class ThreadedOrigin:
             raise failure
 
     @property
-    def requests(self) -> list[Asked]:
-        """Return the requests so far; the one under way goes on counting."""
-        # In its thread: who has read an answer must find all of it counted.
-        return self._in_its_thread(lambda: list(self._origin.requests))
+    def requests(self) -> list[RequestRecord]:
+        """Return the records of the requests so far; the current one continues to count bytes."""
+        # On the origin's thread: a client that has read a response must find all of it counted.
+        return self._on_thread(lambda: list(self._origin.requests))
 
     @property
     def bytes_sent(self) -> int:
-        """Return how many body bytes went out in all."""
-        return sum(asked.sent for asked in self.requests)
+        """Return the number of body bytes sent for all requests."""
+        return sum(record.sent for record in self.requests)
 
     def url(self, path: str) -> str:
         """Return the URL of the object at this path."""
         return self._origin.url(path)
 
     def script(self, *acts: Act) -> None:
-        """Replace what is left of the script."""
-        self._in_its_thread(lambda: self._origin.script(*acts))
+        """Replace the acts of the script that are left."""
+        self._on_thread(lambda: self._origin.script(*acts))
 
     def swap(self, path: str, content: bytes, *, keep_etag: bool = False) -> None:
-        """Put these bytes in an object's place, under a new ETag unless keep_etag is set."""
-        self._in_its_thread(lambda: self._origin.swap(path, content, keep_etag=keep_etag))
+        """Replace an object's content, under a new ETag unless `keep_etag` is set."""
+        self._on_thread(lambda: self._origin.swap(path, content, keep_etag=keep_etag))
 
-    def wait_asked(self, n: int, *, timeout_s: float) -> None:
+    def wait_for_requests(self, n: int, *, timeout_s: float) -> None:
         """Wait until at least n requests have been received.
 
         Raises:
-            TimeoutError: There were fewer in this time.
+            TimeoutError: Fewer requests were received within `timeout_s` seconds.
         """
         if len(self._origin.requests) >= n:
-            return  # however little time there is
+            return  # even with a timeout of 0
         loop = self._ready.result()
-        waiting = asyncio.run_coroutine_threadsafe(self._origin.asked(n), loop)
+        waiting = asyncio.run_coroutine_threadsafe(self._origin.wait_for_requests(n), loop)
         try:
             waiting.result(timeout_s)
         finally:
             waiting.cancel()
 
-    def _in_its_thread(self, call: Callable[[], T]) -> T:
+    def _on_thread(self, call: Callable[[], T]) -> T:
         if not self._thread.is_alive():
             return call()
 
@@ -116,7 +116,7 @@ class ThreadedOrigin:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is seen
+        except BaseException as error:  # noqa: BLE001 - raised again by `start` or `close`
             if self._ready.done():
                 self._failure = error
             else:
