@@ -61,7 +61,7 @@ async def test_while_waiting_for_the_next_attempt(act: Act, tmp_path: Path) -> N
         in_loop(tmp_path, **settings) as daemon,
     ):
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
-        await daemon.moved_by(key, "fail")
+        await daemon.until_caused(key, "fail")
         # The client of aiohttp may have tried a reset connection twice.
         asked = len(origin.requests)
         await cancel(daemon, key)

@@ -12,7 +12,7 @@ import pytest
 from spsd.testing.origin import Origin
 from testbed.attackers import ATTACKS
 from testbed.driver import FETCH, Daemon, running
-from testbed.hostile import under
+from testbed.hostile import measure_under
 
 MEMORY_MIB = 250
 DESCRIPTORS = 512 + 160 + 64
@@ -23,15 +23,14 @@ async def test_an_honest_client_is_answered_meanwhile(tmp_path: Path, tally, cap
     """One daemon for all attacks, so that what one leaves behind meets the next."""
     async with running(tmp_path) as daemon:
         key = await daemon.submit("http://127.0.0.1:1/none", "0" * 64)
-        calm = await under(daemon, f"{FETCH}/{key}", None)
+        calm = await measure_under(daemon, f"{FETCH}/{key}", None)
         for name in ATTACKS:
-            fared = await under(daemon, f"{FETCH}/{key}", name, times=15)
-            print(
-                f"{name}: median {fared.median_ms / calm.median_ms:.1f} times the calm one", fared
-            )
-            assert fared.descriptors <= DESCRIPTORS, name
-            assert fared.peak_mib < MEMORY_MIB, name
-            tally("requests answered under attack", fared.answered)
+            measured = await measure_under(daemon, f"{FETCH}/{key}", name, times=15)
+            ratio = measured.median_ms / calm.median_ms
+            print(f"{name}: median {ratio:.1f} times the one without attack", measured)
+            assert measured.descriptors <= DESCRIPTORS, name
+            assert measured.peak_mib < MEMORY_MIB, name
+            tally("requests answered under attack", measured.responses)
             tally("attacks on the server", 1)
         await daemon.client.close()
         await daemon.log_in()

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from scripts.programs.docs.run import ROOT, renewed
-from scripts.programs.mutation.explained import reasons
 from scripts.programs.mutation.mutants import Mutant, mutants, sample
+from scripts.programs.mutation.survivors import reasons
 from scripts.programs.mutation.tables import Result, by_module, by_rule, summary
 from scripts.programs.mutation.tests import WIDE, nearest
 from scripts.programs.mutation.trial import Noticed, Trial, module_name, run, warm_up
