@@ -103,7 +103,7 @@ async def test_the_results_of_a_peer(tmp_path: Path) -> None:
 def test_the_document_has_the_acts_as_they_are() -> None:
     text = (ROOT / "docs" / "league.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \|", text, re.MULTILINE))
-    assert rows == {case.name: case.what for case in CASES}, "run scripts/league --write"
+    assert rows == {case.name: case.description for case in CASES}, "run scripts/league --write"
     assert re.search(r"^\d{4}-\d\d-\d\d: spsd \d", text, re.MULTILINE)
 
 
