@@ -1,4 +1,4 @@
-"""What may be left of a run: equal things once, and each under the hardest of its terms."""
+"""The remainders of a run: equal ones count once, with the strictest requirement of them."""
 
 from scripts.programs.powercut.daemon import BLOCK, SYNC_WINDOW
 from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
@@ -29,25 +29,25 @@ def arriving(*, synced: bool) -> list[Effect]:
     return effects
 
 
-def hardest(effects: list[Effect], luck: str) -> list[tuple[int, int]]:
-    """Of what this luck leaves: the partial's length, and how much may be fetched again."""
-    found = remainders(effects, ["user-added"], SIZES).different.values()
-    accepted = [one for one in found if len(one.marks) == 4 and one.luck == luck]
+def strictest(effects: list[Effect], variant: str) -> list[tuple[int, int]]:
+    """For each remainder of a variant: the partial's length, and the bytes allowed to fetch."""
+    different = remainders(effects, ["user-added"], SIZES).different.values()
+    accepted = [one for one in different if len(one.marks) == 4 and one.variant == variant]
     return [(len(one.tree.files[5]), one.most) for one in accepted]
 
 
-def test_a_run_without_syncs_owes_what_had_come_at_its_last_cut() -> None:
-    # The same is left after each cut. Whoever fetches all of it again breaks promise d.
-    assert hardest(arriving(synced=False), "nothing") == [(0, SYNC_WINDOW + BLOCK)]
+def test_without_syncs_the_bytes_of_the_last_cut_may_not_be_fetched_again() -> None:
+    # The remainder after each cut is the same; to fetch all of it again breaks promise d.
+    assert strictest(arriving(synced=False), "nothing") == [(0, SYNC_WINDOW + BLOCK)]
 
 
-def test_a_run_that_syncs_each_window_never_owes_more_than_it_kept() -> None:
-    left = hardest(arriving(synced=True), "nothing")
-    assert left
-    assert all(SIZE - kept <= most for kept, most in left)
+def test_with_a_sync_for_each_window_all_missing_bytes_may_be_fetched() -> None:
+    lengths = strictest(arriving(synced=True), "nothing")
+    assert lengths
+    assert all(SIZE - length <= most for length, most in lengths)
 
 
-def test_bytes_that_moved_into_a_slot_are_still_here() -> None:
+def test_bytes_that_moved_into_a_slot_still_count() -> None:
     effects = [*arriving(synced=True), Rename(2, DIGEST, 3, "1"), Sync(3)]
     last = list(remainders(effects, ["user-added"], SIZES).different.values())[-1]
     assert dict(last.tree.walk())["/state/slots/1/image"] == 5
@@ -55,5 +55,5 @@ def test_bytes_that_moved_into_a_slot_are_still_here() -> None:
 
 
 def test_equal_remainders_count_once() -> None:
-    found = remainders(arriving(synced=True), ["user-added"], SIZES)
-    assert found.possible > len(found.different) > 0
+    collected = remainders(arriving(synced=True), ["user-added"], SIZES)
+    assert collected.possible > len(collected.different) > 0

@@ -1,4 +1,4 @@
-"""Kinds of sync by what they are of, and what can be left without each."""
+"""The kinds of sync in a record, and the remainders that are possible only without each."""
 
 from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
 from scripts.programs.powercut.remainders import remainders
@@ -22,34 +22,34 @@ RUN: tuple[Effect, ...] = (
 )
 
 
-def test_a_sync_is_called_by_the_path_of_that_moment() -> None:
+def test_a_kind_of_sync_has_the_path_at_that_moment() -> None:
     named = [kind for kind in kinds(RUN) if kind is not None]
     assert named == ["directory /slots", "file /slots/N/.new", "directory /slots/N", "file /DIGEST"]
 
 
-def test_a_name_that_was_renamed_over_is_another_file_from_then_on() -> None:
+def test_a_renamed_file_has_its_new_path() -> None:
     assert kinds((*RUN, Sync(3)))[-1] == "file /slots/N/image"
 
 
-def test_what_was_before_the_run_is_not_left_out() -> None:
+def test_syncs_before_the_run_have_no_kind() -> None:
     assert kinds(RUN)[1] is None
 
 
-def test_only_what_a_sync_prevents_is_left_besides() -> None:
-    def left(effects):
+def test_without_a_sync_only_additional_remainders_are_listed() -> None:
+    def remainders_of(effects):
         return remainders(effects, (), {})
 
-    without = {one.kind: one for one in missing(RUN, left)}
+    without = {sync.kind: sync for sync in missing(RUN, remainders_of)}
     assert without["file /slots/N/.new"].times == 1
-    whole = left(RUN).different
-    for one in without.values():
-        assert all((r.tree.key(), len(r.marks)) not in whole for r in one.remainders)
+    complete = remainders_of(RUN).different
+    for sync in without.values():
+        assert all((r.tree.key(), len(r.marks)) not in complete for r in sync.remainders)
     bytes_of = [r.tree.files.get(3) for r in without["file /slots/N/.new"].remainders]
     assert b"" in bytes_of
     assert b"\0\0\0" in bytes_of
-    # Nobody wrote to it, so there is nothing to lose.
+    # Nothing was written to this file, so its sync changes nothing.
     assert without["file /DIGEST"].remainders == []
 
 
-def test_what_is_spare_has_its_reason() -> None:
+def test_every_spare_sync_has_a_reason() -> None:
     assert all(len(reason.split()) > 5 for reason in SPARE.values())

@@ -69,9 +69,9 @@ RINGS = (
         "power cuts after a sample of the disk effects, over FUSE (scripts/powercut: after each)",
         (
             "tests/powercut/test_powercut.py::test_a_sample_of_cuts",
-            "tests/powercut/test_powercut.py::test_each_sync_that_the_daemon_needs_is_missed",
-            "tests/powercut/test_powercut.py::test_a_first_start_without_any_sync_is_caught",
-            "tests/powercut/test_powercut.py::test_an_image_that_comes_by_copying_is_caught",
+            "tests/powercut/test_powercut.py::test_without_a_needed_sync_a_promise_breaks",
+            "tests/powercut/test_powercut.py::test_a_first_start_without_any_sync_is_detected",
+            "tests/powercut/test_powercut.py::test_an_install_without_renames_is_detected",
         ),
     ),
     Ring("browser", "the dashboard in Chromium", ("tests/browser/",)),
