@@ -14,7 +14,11 @@ MODULES = "ansible_collections.spsd.appliance.plugins.modules"
 
 
 def run(name: str, options: dict[str, Any]) -> None:
-    """Run it; it prints what it returns, and raises SystemExit."""
+    """Run the module in this process: it prints its result as JSON.
+
+    Raises:
+        SystemExit: the module has ended, as every Ansible module does.
+    """
     switches = {
         "_ansible_check_mode": options.pop("_check", False),
         "_ansible_diff": options.pop("_diff", False),

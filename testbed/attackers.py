@@ -2,10 +2,10 @@
 
     python -m testbed.attackers NAME URL COOKIE
 
-attacks until SIGTERM, and prints how many connections it has had.
+attacks until SIGTERM, and prints the number of connections that it has opened.
 
-Each is an endless (or long) coroutine that a test cancels; what the daemon does to its connections
-is no failure of the attacker's, it goes on with new ones. A sleep in it is the pace of the attack.
+Each attack is an endless (or long) coroutine that a test cancels. A connection that the daemon
+closes is not an error of the attack: it continues with a new one. Sleeps set the attack's pace.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ LOG_IN = "/api/authentication"
 
 @dataclass
 class Target:
-    """Where to, and the cookie of a session for attacks from inside."""
+    """The daemon under attack, and a session cookie for attacks by a logged-in client."""
 
     url: str
     cookie: str
@@ -38,6 +38,7 @@ class Target:
 
     @asynccontextmanager
     async def connection(self):
+        """A TCP connection to the daemon, aborted at the end of the context."""
         parts = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=4096)
         self.connected += 1
@@ -46,8 +47,9 @@ class Target:
         finally:
             writer.transport.abort()
 
-    def head(self, method: str, path: str, *fields: str, known: bool = True) -> bytes:
-        cookie = (f"Cookie: {self.cookie}",) if known else ()
+    def head(self, method: str, path: str, *fields: str, logged_in: bool = True) -> bytes:
+        """The request line and header fields, with the session cookie if ``logged_in``."""
+        cookie = (f"Cookie: {self.cookie}",) if logged_in else ()
         return "\r\n".join(
             [f"{method} {path} HTTP/1.1", "Host: x", *cookie, *fields, "", ""]
         ).encode()
@@ -56,23 +58,23 @@ class Target:
 Attack = Callable[[Target], Awaitable[None]]
 
 
-def many(number: int, one: Attack, *, again: bool = True, pause_s: float = 0.1) -> Attack:
-    """So many at a time; each begins anew when it is thrown out."""
+def many(number: int, attack: Attack, *, reconnect: bool = True, pause_s: float = 0.1) -> Attack:
+    """``number`` concurrent attackers; with ``reconnect`` each starts again after it ends."""
 
     async def attacker(target: Target) -> None:
         while True:
             with suppress(OSError, EOFError):
-                await one(target)
-            if not again:
+                await attack(target)
+            if not reconnect:
                 await asyncio.Event().wait()
             await asyncio.sleep(pause_s)
 
-    async def all_of_them(target: Target) -> None:
+    async def all_attackers(target: Target) -> None:
         async with asyncio.TaskGroup() as group:
             for _ in range(number):
                 group.create_task(attacker(target))
 
-    return all_of_them
+    return all_attackers
 
 
 async def slow_head(target: Target) -> None:
@@ -102,7 +104,7 @@ async def idle(target: Target) -> None:
         await reader.read()
 
 
-async def idle_after_one(target: Target) -> None:
+async def idle_after_one_request(target: Target) -> None:
     async with target.connection() as (reader, writer):
         writer.write(target.head("GET", "/api"))
         while await reader.read(4096):
@@ -110,19 +112,20 @@ async def idle_after_one(target: Target) -> None:
 
 
 async def endless(target: Target, beginning: bytes, piece: bytes) -> None:
+    """Send ``beginning``, then ``piece`` again and again until the daemon responds."""
     async with target.connection() as (reader, writer):
         writer.write(beginning)
-        answered = asyncio.create_task(reader.read(1))
+        response = asyncio.create_task(reader.read(1))
         try:
-            while not answered.done():
+            while not response.done():
                 writer.write(piece)
                 await writer.drain()
                 await asyncio.sleep(0)
             await asyncio.sleep(0.05)
         finally:
-            answered.cancel()
-            # A reset is what an attacker has to expect; nobody need be told of it.
-            await asyncio.gather(answered, return_exceptions=True)
+            response.cancel()
+            # The daemon may reset the connection: the attack expects that.
+            await asyncio.gather(response, return_exceptions=True)
 
 
 async def one_huge_field(target: Target) -> None:
@@ -147,7 +150,7 @@ async def endless_chunks(target: Target) -> None:
 
 
 async def body_to_log_in(target: Target) -> None:
-    head = target.head("GET", LOG_IN, f"Content-Length: {10**10}", known=False)
+    head = target.head("GET", LOG_IN, f"Content-Length: {10**10}", logged_in=False)
     await endless(target, head, PIECE)
 
 
@@ -160,7 +163,7 @@ async def deep_nesting(target: Target) -> None:
 
 
 async def pipelined(target: Target) -> None:
-    """Thousands of requests, and no answer is read."""
+    """Thousands of pipelined requests, without reading a response."""
     await unread(target, target.head("GET", "/api") * 1000)
 
 
@@ -169,7 +172,7 @@ async def unread_lists(target: Target) -> None:
 
 
 async def unread_events(target: Target) -> None:
-    """All of them, and a change every now and then by one of those who do not read."""
+    """A subscription that is not read; every two seconds the attacker also causes events."""
     async with target.connection() as (_, writer):
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -181,7 +184,7 @@ async def unread_events(target: Target) -> None:
 
 
 async def change(target: Target) -> None:
-    """A download that soon fails: some events for all who read along."""
+    """Submit a download that fails at once, which causes events for every subscriber."""
     body = b'{"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "%s"}}' % (b"f" * 64)
     async with target.connection() as (reader, writer):
         writer.write(target.head("POST", FETCH, f"Content-Length: {len(body)}") + body)
@@ -194,14 +197,15 @@ async def waiting(target: Target) -> None:
         await reader.readline()
 
 
-async def events_and_away(target: Target) -> None:
-    """Come, and go as soon as the first event has come."""
+async def subscribe_and_disconnect(target: Target) -> None:
+    """Subscribe, and disconnect after the first event."""
     async with target.connection() as (reader, writer):
         writer.write(target.head("GET", FETCH, "Accept: text/event-stream"))
         await reader.readuntil(b"event: ")
 
 
 async def unread(target: Target, requests: bytes) -> None:
+    """Send ``requests`` again and again, and read nothing: the receive buffer has 4 KiB."""
     async with target.connection() as (_, writer):
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -213,7 +217,7 @@ async def unread(target: Target, requests: bytes) -> None:
 
 
 async def resets(target: Target) -> None:
-    """Ask for much, and go without a word (RST) before it has come."""
+    """Request a long response, and reset the connection (RST) after its first byte."""
     async with target.connection() as (reader, writer):
         writer.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
@@ -229,19 +233,19 @@ def basic(name: str, password: str) -> str:
 async def log_in_once(target: Target, name: str, password: str) -> None:
     async with target.connection() as (reader, writer):
         for number in range(1000):
-            who = name.format(number=number)
-            writer.write(target.head("GET", LOG_IN, basic(who, password), known=False))
+            field = basic(name.format(number=number), password)
+            writer.write(target.head("GET", LOG_IN, field, logged_in=False))
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:")[1].split()[0])
             await reader.readexactly(length)
 
 
-async def strangers_log_in(target: Target) -> None:
-    """A new name each time, so that nobody's failures add up."""
+async def unknown_users_log_in(target: Target) -> None:
+    """A new user name for each request, so that no user name collects failures."""
     await log_in_once(target, f"{id(asyncio.current_task())}-{{number}}", "guess")
 
 
-async def owner_logs_in(target: Target) -> None:
+async def known_user_logs_in(target: Target) -> None:
     await log_in_once(target, USER, PASSWORD)
 
 
@@ -249,9 +253,9 @@ ATTACKS: dict[str, Attack] = {
     "200 heads, a byte a second": many(200, slow_head),
     "200 JSON bodies, a byte a second": many(200, slow_body),
     "20 uploads, a byte a second": many(20, slow_upload),
-    "3,000 connections that say nothing": many(3000, idle, again=False),
-    "1,000 of them that come again": many(1000, idle, pause_s=1),
-    "1,000 idle after one request": many(1000, idle_after_one, again=False),
+    "3,000 idle connections": many(3000, idle, reconnect=False),
+    "1,000 idle connections that reconnect": many(1000, idle, pause_s=1),
+    "1,000 idle after one request": many(1000, idle_after_one_request, reconnect=False),
     "10 endless header fields": many(10, one_huge_field),
     "10 endless lists of fields": many(10, many_fields),
     "10 endless request lines": many(10, endless_request_line),
@@ -262,11 +266,11 @@ ATTACKS: dict[str, Attack] = {
     "20 pipelines of thousands, unread": many(20, pipelined),
     "20 lists of jobs, unread": many(20, unread_lists),
     "200 event streams, unread": many(200, unread_events),
-    "20 event streams, over at once": many(20, events_and_away, pause_s=0),
-    "200 who wait for a change": many(200, waiting),
+    "20 event streams, closed after an event": many(20, subscribe_and_disconnect, pause_s=0),
+    "200 long polls for a change": many(200, waiting),
     "20 resets while a list is sent": many(20, resets),
-    "40 log-ins of strangers": many(40, strangers_log_in),
-    "10 log-ins with the password": many(10, owner_logs_in),
+    "40 log-ins of unknown users": many(40, unknown_users_log_in),
+    "10 log-ins with the password": many(10, known_user_logs_in),
 }
 
 

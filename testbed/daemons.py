@@ -1,6 +1,7 @@
-"""Daemons in the test's own loop: the whole graph of spsd/daemon.py, without a process of its own.
+"""Settings, database and certificate for daemons in the test's own event loop.
 
-What needs a process (a kill, a signal, systemd, the command line) takes testbed/driver.py.
+Such a daemon is the whole object graph of spsd/daemon.py without a process of its own. A test that
+needs a process (a kill, a signal, systemd, the command line) uses testbed/driver.py.
 """
 
 import asyncio
@@ -39,16 +40,16 @@ Table = Mapping[str, Any]
 def settings(
     root: Path,
     *,
-    server: Table = {},  # noqa: B006 - a Mapping, which nobody changes
+    server: Table = {},  # noqa: B006 - a Mapping, which is never changed
     slots: Table = {},  # noqa: B006
     fetch: Table = {},  # noqa: B006
     upgrade: Table = {},  # noqa: B006
     metrics: Table = {},  # noqa: B006
 ) -> Settings:
-    """Of a daemon on loopback whose state directory is ``root``.
+    """Settings of a daemon on loopback whose state directory is ``root``.
 
-    Made by hand and not read from a file: a test may want what no operator may ask for, such as
-    no job at a time.
+    They are constructed, not read from a file: a test may need values that the configuration does
+    not accept, such as zero concurrent jobs.
     """
     return Settings(
         server=ServerSettings(**{"host": "127.0.0.1", "port": 0, "plain_http": True} | server),
@@ -74,31 +75,37 @@ def _copy_database(root: Path) -> None:
 
 
 @cache
-def _place() -> Path:
+def _shared_directory() -> Path:
     return Path(tempfile.mkdtemp(prefix="spsd-tests-"))
 
 
-def forget() -> None:
-    """Remove what was made for all tests of this process, at the end of them."""
-    if _place.cache_info().currsize:
-        shutil.rmtree(_place())
-        for made in (_place, authority, _database):
-            made.cache_clear()
+def remove_shared_files() -> None:
+    """Remove the files that all tests of this process share; called after the last test."""
+    if _shared_directory.cache_info().currsize:
+        shutil.rmtree(_shared_directory())
+        for cached in (_shared_directory, authority, _database):
+            cached.cache_clear()
 
 
 @cache
 def authority() -> Path:
-    """Trusted instead of the system's authorities, which take as long to read as all the rest."""
-    with ThreadPoolExecutor(1) as off_the_loop:
-        made = off_the_loop.submit(ensure_self_signed, _place(), hostname="authority.example")
-    certificate, _ = made.result()
+    """A certificate file that daemons trust instead of the system's authorities.
+
+    To read the system's authorities takes as long as the rest of a daemon's start.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        pair = pool.submit(ensure_self_signed, _shared_directory(), hostname="authority.example")
+    certificate, _ = pair.result()
     return certificate
 
 
 @cache
 def _database() -> Path:
-    """Made once in a test run; a hash of a real strength takes a hundred times as long."""
-    path = _place() / "spsd.sqlite"
+    """A migrated database with :data:`USERS`, made once in a process.
+
+    Its password hashes are weak: a hash of the real strength takes a hundred times as long.
+    """
+    path = _shared_directory() / "spsd.sqlite"
     migrate(path)
     asyncio.run(_add_users(path))
     return path

@@ -1,7 +1,7 @@
 """A real daemon, and a client that speaks to it over the wire.
 
-:func:`running` gives it a process of its own, which can be killed. :func:`in_loop` runs it in the
-test's loop: it is there in a hundredth of the time, and all of it is real but the process.
+:func:`running` starts it as a process, which can be killed. :func:`in_loop` runs it in the test's
+event loop: it starts in a hundredth of the time, and everything but the process is real.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ POLL_S = 0.02
 
 @dataclass
 class Daemon:
-    """One state directory, and at most one process that works in it."""
+    """One state directory, and at most one daemon process that uses it."""
 
     root: Path
     fetch: dict[str, object] = field(default_factory=dict)
@@ -57,6 +57,7 @@ class Daemon:
         return self.root / "spsd.toml"
 
     def configure(self) -> None:
+        """Write the configuration file."""
         settings = {
             "server": {"plain_http": not self.tls} | self.server,
             "state": {"directory": str(self.state)},
@@ -67,13 +68,13 @@ class Daemon:
         self.config.write_text(configuration(DEFAULTS, settings))
 
     async def set_up(self) -> None:
-        """A configuration, and a database with USERS: by the command line these take longer."""
+        """Write the configuration and a database with USERS, faster than the command line does."""
         self.configure()
         await prepare(self.state)
         self.users = USERS
 
     async def add_user(self, name: str = USER, role: str = "admin") -> None:
-        """As an operator does, unless the user is there."""
+        """Add a user with the command line, unless a user of that name and role exists."""
         if self.users.get(name) == role:
             return
         arguments = ("user", "add", name, "--password-stdin", "--role", role)
@@ -85,7 +86,10 @@ class Daemon:
         assert process.returncode == 0
 
     async def start(self, *point: str) -> None:
-        """Start, through the crashing launcher if a point is named, and wait for the ready line."""
+        """Start the daemon and wait for its ready line.
+
+        With a ``point``, tests/daemon/crashing.py is the launcher, and the daemon crashes there.
+        """
         await self._spawn(*point)
         assert self.process is not None
         assert self.process.stdout is not None
@@ -94,14 +98,14 @@ class Daemon:
         self.url = line.split()[-1]
 
     async def run(self, *point: str) -> int:
-        """Start and wait for the end, whatever it is."""
+        """Start the daemon, wait until it ends, and give its exit status."""
         await self._spawn(*point)
         assert self.process is not None
         return await self.process.wait()
 
     async def _spawn(self, *point: str) -> None:
         launcher = ("tests.daemon.crashing", *point) if point else ("spsd",)
-        # A proxy of whoever runs the tests has nothing to say to origins on loopback.
+        # A proxy in the environment of the tests must not be used for origins on loopback.
         environ = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         environ |= self.environ
         if self.boot_id is not None:
@@ -120,9 +124,9 @@ class Daemon:
             )
 
     async def log_in(self, name: str = USER) -> None:
-        """Once; sessions survive every restart, so the cookie stays good."""
+        """Open a client and log in. Sessions survive restarts, so once is enough."""
         jar = aiohttp.CookieJar(unsafe=True)
-        # Its certificate is its own.
+        # The daemon's certificate is self-signed.
         connector = aiohttp.TCPConnector(ssl=not self.tls)
         self.client = aiohttp.ClientSession(cookie_jar=jar, connector=connector)
         auth = "Basic " + base64.b64encode(f"{name}:{PASSWORD}".encode()).decode()
@@ -132,11 +136,13 @@ class Daemon:
             assert response.status == 200, await response.text()
 
     async def call(self, method: str, path: str, **kwargs: object) -> tuple[int, dict]:
+        """Send a request; gives the status and the JSON body of the response."""
         assert self.client is not None
         async with self.client.request(method, self.url + path, **kwargs) as response:
             return response.status, await response.json()
 
     async def submit(self, url: str, sha256: str) -> str:
+        """Submit a download; gives its key."""
         status, body = await self.call(
             "POST", FETCH, json={"url": url, "checksum": {"sha256": sha256}}
         )
@@ -144,18 +150,22 @@ class Daemon:
         return body["key"]
 
     async def job(self, key: str) -> dict:
+        """The ``body`` of the download's document."""
         status, document = await self.call("GET", f"{FETCH}/{key}")
         assert status == 200, document
         return document["body"]
 
     async def until(self, key: str, holds: Callable[[dict], bool]) -> dict:
-        """Poll the job, as clients do, until something holds; pytest limits a vain wait."""
+        """Poll the job, as clients do, until ``holds`` is true of its body; gives that body.
+
+        There is no time limit here: pytest's limit for the test applies.
+        """
         while not holds(body := await self.job(key)):
             await asyncio.sleep(POLL_S)
         return body
 
-    async def moved_by(self, key: str, cause: str, times: int = 1) -> None:
-        """Wait until the job's history has so many lines with that cause."""
+    async def until_caused(self, key: str, cause: str, times: int = 1) -> None:
+        """Wait until the job's history has at least ``times`` transitions with that cause."""
         causes: list[str] = []
         while causes.count(cause) < times:
             await asyncio.sleep(POLL_S)
@@ -164,6 +174,7 @@ class Daemon:
             causes = [line["cause"] for line in document["body"]["history"]]
 
     async def over(self, key: str) -> dict:
+        """Wait until the job is finished, failed or cancelled; gives its body."""
         return await self.until(
             key, lambda body: body["status"] in ("finished", "failed", "cancelled")
         )
@@ -175,18 +186,21 @@ class Daemon:
         return await self.end(signal.SIGTERM)
 
     async def end(self, number: int) -> int:
+        """Send the signal, if the process still runs, and give its exit status."""
         assert self.process is not None
         if self.process.returncode is None:
             self.process.send_signal(number)
         return await self.process.wait()
 
     def staged(self) -> list[str]:
+        """The names in the staging directory, sorted."""
         return sorted(path.name for path in (self.state / "staging").iterdir())
 
     def image(self, slot: int) -> Path:
         return self.state / "slots" / str(slot) / "image"
 
     def filled(self) -> list[int]:
+        """The numbers of the slots that have a directory, sorted."""
         names = (path.name for path in (self.state / "slots").iterdir())
         return sorted(int(name) for name in names if name.isdecimal())
 
@@ -197,7 +211,7 @@ class Daemon:
         return int(line.split()[1]) / 1024
 
     async def close(self) -> None:
-        """End it, whatever it does, and its client."""
+        """Kill the process, if it runs, and close the client."""
         if self.client is not None:
             await self.client.close()
         if self.process is not None:
@@ -207,13 +221,13 @@ class Daemon:
 
 @dataclass
 class LoopDaemon(Daemon):
-    """The same in the test's own loop: it stops and starts again, and cannot be killed."""
+    """A daemon in the test's own event loop: it can stop and start again, but not be killed."""
 
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _serving: asyncio.Task[None] | None = None
 
     async def start(self, *point: str) -> None:
-        assert not point, "what crashes needs a process"
+        assert not point, "only a process can crash"
         self._stopping.clear()
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._serving = asyncio.create_task(self._serve(ready), name="daemon")
@@ -255,9 +269,9 @@ async def running(
     by_command: bool = False,
     **settings: object,
 ) -> AsyncIterator[DaemonT]:
-    """A configured daemon with a user, started and logged in; ended whatever happens.
+    """A configured daemon with a user, started and logged in; it is ended with the context.
 
-    ``by_command``: the command line makes database and user, which is slower, and durable.
+    ``by_command``: the command line makes the database and the user, which is slower, but durable.
     """
     daemon = daemon_type(root, **settings)
     if by_command:
@@ -274,6 +288,6 @@ async def running(
 
 
 def in_loop(root: Path, **settings: object) -> AbstractAsyncContextManager[LoopDaemon]:
-    """The same without a process of its own."""
+    """:func:`running` in the test's own event loop, without a process."""
     own = {"fetch": {"proxy": "", "ca_file": str(authority())} | settings.pop("fetch", {})}
     return running(root, daemon_type=LoopDaemon, **settings | own)

@@ -15,13 +15,13 @@ def available() -> bool:
     return KINDS["nginx"].path is not None
 
 
-COUNTS = '    log_format asked \'$status "$http_range" "$http_if_range"\';\n'
-"""How the servers of the other tests log; here each line is the bytes of a body."""
+LOG_FORMAT = '    log_format requests \'$status "$http_range" "$http_if_range"\';\n'
+"""The log format of the servers of other tests; here each line is the number of body bytes."""
 
 
 @dataclass(frozen=True)
-class Served:
-    """One nginx, and what it has sent."""
+class CountingServer:
+    """An nginx whose access log counts the bytes of bodies."""
 
     server: Server
 
@@ -29,7 +29,7 @@ class Served:
         return f"http://127.0.0.1:{self.server.port}{path}"
 
     def bytes_sent(self) -> int:
-        """Of bodies, by its access log."""
+        """The bytes of all bodies so far, by the access log."""
         return sum(int(line) for line in self.server.log())
 
     def requests(self) -> int:
@@ -37,35 +37,36 @@ class Served:
 
 
 @contextmanager
-def origin() -> Iterator[Served]:
-    """nginx with files."""
+def origin() -> Iterator[CountingServer]:
+    """An nginx that serves files."""
     with serving(replace(KINDS["nginx"], configuration=counting(NGINX))) as server:
-        yield Served(server)
+        yield CountingServer(server)
 
 
 @contextmanager
-def cache(behind: str) -> Iterator[Served]:
-    """nginx with the documented configuration, whose origin is the URL ``behind``."""
+def cache(origin_url: str) -> Iterator[CountingServer]:
+    """An nginx with the documented configuration as a cache for ``origin_url``."""
     block = documented()
-    for there, here in {
+    for documented_text, test_text in {
         "/var/cache/nginx/firmware": "<<directory>>/cache",
         "listen 8080": "listen 127.0.0.1:<<port>>",
-        "https://images.example.org": behind,
+        "https://images.example.org": origin_url,
     }.items():
-        assert block.count(there) == 1, there
-        block = block.replace(there, here)
+        assert block.count(documented_text) == 1, documented_text
+        block = block.replace(documented_text, test_text)
     block = block.replace("{", "{{").replace("}", "}}").replace("<<", "{").replace(">>", "}")
     before = counting(NGINX).partition("    server {{")[0]
     with serving(replace(KINDS["nginx"], configuration=f"{before}{block}}}}}\n")) as server:
-        yield Served(server)
+        yield CountingServer(server)
 
 
 def documented() -> str:
-    """The configuration that docs/fleet.md has."""
+    """The nginx configuration in docs/fleet.md."""
     [block] = re.findall(r"^```nginx\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
     return str(block)
 
 
 def counting(configuration: str) -> str:
-    assert configuration.count(COUNTS) == 1
-    return configuration.replace(COUNTS, "    log_format asked '$body_bytes_sent';\n")
+    """The configuration with a log format that has only the number of body bytes."""
+    assert configuration.count(LOG_FORMAT) == 1
+    return configuration.replace(LOG_FORMAT, "    log_format requests '$body_bytes_sent';\n")

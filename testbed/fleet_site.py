@@ -1,4 +1,4 @@
-"""A site: appliances on loopback that restart when told to, and Ansible that plays on them."""
+"""A site: appliances on loopback that reboot on request, and Ansible runs against them."""
 
 import json
 import os
@@ -28,40 +28,43 @@ STARTS_AT_ONCE = 4
 
 
 class Appliance(DaemonProcess):
-    """A daemon whose ``reboot_command`` makes it start again, in another boot."""
+    """A daemon whose ``reboot_command`` requests a restart under another boot id."""
 
     @property
-    def wants_reboot(self) -> Path:
+    def reboot_request(self) -> Path:
+        """The file that the ``reboot_command`` makes."""
         return self.root / "reboot"
 
     def power_on(self) -> None:
-        """Start, on a port that it keeps."""
+        """Start on a free port, which every later start uses too."""
         self.boot = str(uuid.uuid4())
         self.start()
         self.change({"server": {"port": int(self.url.rpartition(":")[2])}})
 
     def change(self, settings: Tables) -> None:
-        """Have other settings from the next start on."""
+        """Change settings; they apply from the next start on."""
         self.settings = merged(self.settings, settings)
         self.configure()
 
-    def reboot_if_wanted(self) -> None:
-        if self.wants_reboot.exists():
-            self.wants_reboot.unlink()
+    def reboot_if_requested(self) -> None:
+        """Restart under another boot id if the ``reboot_command`` has run."""
+        if self.reboot_request.exists():
+            self.reboot_request.unlink()
             self.reboot(str(uuid.uuid4()))
 
     def jobs(self) -> list[dict[str, Any]]:
+        """The items of the list of downloads."""
         return self.client().call("GET", "/api/firmware/fetch").document["items"]
 
     def running(self) -> int | None:
-        """The slot that runs."""
+        """The number of the running slot; None if it is unknown."""
         items = self.client().call("GET", "/api/firmware/slots").document["items"]
-        return next((int(one["key"]) for one in items if one["body"].get("current")), None)
+        return next((int(slot["key"]) for slot in items if slot["body"].get("current")), None)
 
 
 @dataclass
 class Play:
-    """What came of a playbook, by host."""
+    """The result of a playbook."""
 
     status: int
     out: str
@@ -69,26 +72,27 @@ class Play:
     results: list[Mapping[str, Any]]
 
     def changed(self) -> dict[str, dict[str, bool]]:
-        """By host and task, whether it was changed."""
-        told: dict[str, dict[str, bool]] = {}
-        for one in self.results:
-            if one["outcome"] == "ok":
-                told.setdefault(one["host"], {})[one["task"]] = one["result"].get("changed", False)
-        return told
+        """For each host and task, whether the task changed something."""
+        changed: dict[str, dict[str, bool]] = {}
+        for line in self.results:
+            if line["outcome"] == "ok":
+                tasks = changed.setdefault(line["host"], {})
+                tasks[line["task"]] = line["result"].get("changed", False)
+        return changed
 
     def failures(self) -> dict[str, str]:
-        """By host, the message of its failure."""
-        failed = [one for one in self.results if one["outcome"] in ("failed", "unreachable")]
-        return {one["host"]: one["result"]["msg"] for one in failed}
+        """For each host that failed, the message of its failure."""
+        failed = [line for line in self.results if line["outcome"] in ("failed", "unreachable")]
+        return {line["host"]: line["result"]["msg"] for line in failed}
 
     def totals(self) -> Counter[str]:
-        """Over all hosts."""
-        return sum((Counter(one) for one in self.stats.values()), Counter())
+        """The statistics, added up over all hosts."""
+        return sum((Counter(stats) for stats in self.stats.values()), Counter())
 
 
 @dataclass
 class Site:
-    """Appliances, and a directory for what Ansible wants."""
+    """Appliances, and a directory for Ansible's files."""
 
     root: Path
     appliances: dict[str, Appliance]
@@ -101,37 +105,38 @@ class Site:
 
     @property
     def collections(self) -> str:
-        """Where Ansible, and Python, find the collection."""
+        """The directory in which Ansible and Python find the collection."""
         return str(self.root / "collections")
 
     @property
     def environ(self) -> dict[str, str]:
+        """The environment of Ansible's commands."""
         return {name: value for name, value in os.environ.items() if "ANSIBLE" not in name} | {
             "ANSIBLE_COLLECTIONS_PATH": self.collections,
             "ANSIBLE_HOME": str(self.root / "home"),
             "ANSIBLE_CALLBACK_PLUGINS": str(Path(__file__).parent / "callbacks"),
-            "ANSIBLE_CALLBACKS_ENABLED": "told",
+            "ANSIBLE_CALLBACKS_ENABLED": "task_results",
             "ANSIBLE_FORKS": "8",
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_RETRY_FILES_ENABLED": "0",
             "ANSIBLE_LOCALHOST_WARNING": "0",
-            "TOLD_TO": str(self.root / "told.jsonl"),
-            # So that modules run as this very environment's Python, wherever Ansible looks.
+            "TASK_RESULTS_FILE": str(self.root / "results.jsonl"),
+            # Modules find the collection and testbed, whichever directory Ansible starts them in.
             "PYTHONPATH": f"{self.collections}:{ROOT}",
         }
 
     def inventory(self) -> Path:
-        """Every appliance, as an operator would list them."""
+        """Write an inventory of all appliances; gives its path."""
         hosts = {
             name: {
-                "spsd_url": one.url,
+                "spsd_url": appliance.url,
                 "spsd_username": USER,
                 "spsd_password": PASSWORD,
                 "ansible_python_interpreter": sys.executable,
                 **self.variables.get(name, {}),
             }
-            for name, one in self.appliances.items()
+            for name, appliance in self.appliances.items()
         }
         path = self.root / "inventory.json"
         path.write_text(json.dumps({"appliances": {"hosts": hosts}}))
@@ -141,14 +146,17 @@ class Site:
     def playing(
         self, playbook: str, *arguments: str, **variables: object
     ) -> Iterator["subprocess.Popen[str]"]:
-        """The playbook while it runs; it is the leader of a session, as under a terminal."""
+        """A running playbook; its process is a session leader, as under a terminal.
+
+        Skips the test where Ansible's semaphores cannot be made.
+        """
         needs.now(needs.semaphores())
         command = [
             str(Path(sys.executable).parent / "ansible-playbook"),
             *("-i", str(self.inventory()), playbook, *arguments),
             *("--extra-vars", json.dumps(variables)),
         ]
-        (self.root / "told.jsonl").write_text("")
+        (self.root / "results.jsonl").write_text("")
         process = subprocess.Popen(
             command,
             cwd=self.root,
@@ -169,29 +177,29 @@ class Site:
                 process.stdout.close()
 
     def play(self, playbook: str, *arguments: str, **variables: object) -> Play:
-        """Run a playbook to its end; appliances that want it are restarted meanwhile."""
+        """Run a playbook to its end; appliances that request a reboot restart meanwhile."""
         with self.restarting(), self.playing(playbook, *arguments, **variables) as process:
             out, _ = process.communicate()
-        lines = (self.root / "told.jsonl").read_text().splitlines()
-        told = [json.loads(line) for line in lines]
-        stats = [one["stats"] for one in told if "stats" in one]
+        text = (self.root / "results.jsonl").read_text()
+        lines = [json.loads(line) for line in text.splitlines()]
+        stats = [line["stats"] for line in lines if "stats" in line]
         assert stats, out
-        results = [one for one in told if "stats" not in one]
+        results = [line for line in lines if "stats" not in line]
         return Play(process.returncode, out, stats[-1], results)
 
     def rolling(self, *arguments: str, **variables: object) -> Play:
-        """The collection's own playbook."""
+        """Run the collection's rolling update."""
         return self.play("spsd.appliance.rolling_update", *arguments, **variables)
 
     @contextmanager
     def restarting(self) -> Iterator[None]:
-        """Whoever wants a restart gets it, within this context."""
+        """Within this context, an appliance that requests a reboot restarts."""
         over = threading.Event()
 
         def look() -> None:
             with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
                 while not over.wait(LOOK_S):
-                    list(pool.map(Appliance.reboot_if_wanted, self.appliances.values()))
+                    list(pool.map(Appliance.reboot_if_requested, self.appliances.values()))
 
         thread = threading.Thread(target=look, name="restarts")
         thread.start()
@@ -202,9 +210,9 @@ class Site:
             thread.join()
 
     def module(self, name: str, appliance: str = "", **options: object) -> dict[str, Any]:
-        """Run a module by itself, in this process, and give what it returns.
+        """Run a module by itself, in this process; gives its result.
 
-        It speaks to this appliance, or to whatever the options say.
+        It connects to this appliance, or with ``appliance`` empty to the one in the options.
         """
         sys.path.insert(0, self.collections)
         try:
@@ -215,7 +223,7 @@ class Site:
         return json.loads(out.getvalue())
 
     def options(self, appliance: str, options: Mapping[str, object]) -> dict[str, object]:
-        """Those of a module that speaks to this appliance."""
+        """``options`` with the URL and the credentials of an appliance."""
         url = {"api_url": self.appliances[appliance].url} if appliance else {}
         return {"username": USER, "password": PASSWORD, **url, **options}
 
@@ -223,10 +231,10 @@ class Site:
     def running_module(
         self, name: str, appliance: str, **options: object
     ) -> Iterator["subprocess.Popen[str]"]:
-        """A module as a process of its own, as Ansible runs it."""
-        given = json.dumps(self.options(appliance, options))
+        """A module that runs as a process of its own, as under Ansible."""
+        given_options = json.dumps(self.options(appliance, options))
         process = subprocess.Popen(
-            [sys.executable, "-m", "testbed.ansible_module", name, given],
+            [sys.executable, "-m", "testbed.ansible_module", name, given_options],
             cwd=self.root,
             env=self.environ,
             text=True,
@@ -245,7 +253,7 @@ class Site:
 
 
 def state_with_user(root: Path) -> Path:
-    """A state directory that knows the user, for appliances to begin with."""
+    """A state directory with one user, which :func:`site` copies for each appliance."""
     template = DaemonProcess(root)
     template.configure()
     template.add_user()
@@ -256,27 +264,27 @@ def state_with_user(root: Path) -> Path:
 def site(
     root: Path, names: Sequence[str], state: Path, settings: Tables | None = None
 ) -> Iterator[Site]:
-    """So many appliances, started, each with a copy of ``state``."""
-    made: dict[str, Appliance] = {}
+    """Started appliances with these names, each with a copy of the directory ``state``."""
+    appliances: dict[str, Appliance] = {}
     for name in names:
-        place = root / name
-        place.mkdir(exist_ok=True)  # its state may be a disk of its own
-        upgrade = {"upgrade": {"reboot_command": ["touch", str(place / "reboot")]}}
+        directory = root / name
+        directory.mkdir(exist_ok=True)  # a test may have mounted a disk for its state
+        upgrade = {"upgrade": {"reboot_command": ["touch", str(directory / "reboot")]}}
         slots = {"slots": {"accept": "any", "count": 3}}
-        made[name] = Appliance(place, merged(slots, upgrade, settings or {}))
-        made[name].configure()
-        shutil.copytree(state, made[name].state, dirs_exist_ok=True)
+        appliances[name] = Appliance(directory, merged(slots, upgrade, settings or {}))
+        appliances[name].configure()
+        shutil.copytree(state, appliances[name].state, dirs_exist_ok=True)
     try:
         with ThreadPoolExecutor(STARTS_AT_ONCE) as pool:
-            list(pool.map(Appliance.power_on, made.values()))
-        yield Site(root, made)
+            list(pool.map(Appliance.power_on, appliances.values()))
+        yield Site(root, appliances)
     finally:
-        for one in made.values():
-            one.kill()
+        for appliance in appliances.values():
+            appliance.kill()
 
 
 def merged(*layers: Tables) -> Tables:
-    """Later settings over earlier ones, table by table."""
+    """The tables of all layers; a setting of a later layer replaces that of an earlier one."""
     tables: dict[str, dict[str, object]] = {}
     for layer in layers:
         for table, settings in layer.items():

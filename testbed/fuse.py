@@ -1,11 +1,11 @@
-"""Whether a file system of our own can be mounted here."""
+"""Whether this machine can mount a file system in user space (FUSE)."""
 
 import shutil
 from pathlib import Path
 
 
 def unavailable() -> str | None:
-    """Why no file system of our own can be mounted here; None: one can."""
+    """The reason why no FUSE file system can be mounted here; None if one can."""
     if not Path("/dev/fuse").exists():
         return "there is no /dev/fuse"
     if shutil.which("fusermount3") is None:

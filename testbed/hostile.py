@@ -1,4 +1,4 @@
-"""How a client fares while another one attacks."""
+"""Response times of an honest client while other clients attack the daemon."""
 
 import asyncio
 import statistics
@@ -9,16 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.driver import FETCH, Daemon
-
-ONE = f"{FETCH}/{{key}}"
+from testbed.driver import Daemon
 
 
 @dataclass(frozen=True)
-class Fared:
-    """What the honest client saw; times in milliseconds."""
+class Responsiveness:
+    """What the honest client measured; times in milliseconds, memory of the daemon in MiB."""
 
-    answered: int
+    responses: int
     median_ms: float
     worst_ms: float
     peak_mib: float
@@ -27,26 +25,31 @@ class Fared:
 
 
 async def probe(daemon: Daemon, path: str, *, times: int, every_s: float = 0.02) -> list[float]:
-    """Ask so often, one after the other; every answer must be a good one."""
-    taken = []
+    """Send ``times`` requests in sequence; gives the milliseconds of each.
+
+    Every response must have status 200.
+    """
+    durations_ms = []
     for _ in range(times):
         began = time.perf_counter()
         status, document = await daemon.call("GET", path)
-        taken.append((time.perf_counter() - began) * 1000)
+        durations_ms.append((time.perf_counter() - began) * 1000)
         assert status == 200, document
         await asyncio.sleep(every_s)  # the pace of an honest client
-    return taken
+    return durations_ms
 
 
-async def under(daemon: Daemon, path: str, attack: str | None, *, times: int = 50) -> Fared:
-    """Probe while an attack goes on, or none."""
+async def measure_under(
+    daemon: Daemon, path: str, attack: str | None, *, times: int = 50
+) -> Responsiveness:
+    """Probe during an attack; with ``attack`` None, without one."""
     async with attacked(daemon, attack) as attacker:
-        taken = await probe(daemon, path, times=times)
+        durations_ms = await probe(daemon, path, times=times)
         descriptors = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
-    return Fared(
-        answered=len(taken),
-        median_ms=statistics.median(taken),
-        worst_ms=max(taken),
+    return Responsiveness(
+        responses=len(durations_ms),
+        median_ms=statistics.median(durations_ms),
+        worst_ms=max(durations_ms),
         peak_mib=daemon.memory_peak_mib(),
         descriptors=descriptors,
         attackers_connections=attacker.connections,
@@ -60,12 +63,12 @@ class Attacker:
 
 @asynccontextmanager
 async def attacked(daemon: Daemon, attack: str | None) -> AsyncIterator[Attacker]:
-    """Meanwhile a process of its own attacks; None: nobody does."""
+    """Within this context a separate process attacks the daemon; None: no attack."""
     attacker = Attacker()
     if attack is None:
         yield attacker
         return
-    [cookie] = [one for one in daemon.client.cookie_jar if one.key == "session_id"]
+    [cookie] = [cookie for cookie in daemon.client.cookie_jar if cookie.key == "session_id"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "testbed.attackers"),
         *(attack, daemon.url, f"{cookie.key}={cookie.value}"),
@@ -74,7 +77,8 @@ async def attacked(daemon: Daemon, attack: str | None) -> AsyncIterator[Attacker
     )
     try:
         assert await process.stdout.readline() == b"attacking\n"
-        await asyncio.sleep(1)  # for it to get going: what it does then shows nowhere at once
+        # The attack needs time to build up, and nothing reports when it has.
+        await asyncio.sleep(1)
         yield attacker
         assert process.returncode is None, f"{attack} has ended"
         process.terminate()

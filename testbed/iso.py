@@ -26,10 +26,13 @@ def build_iso(  # noqa: C901 - three directory trees, three names a file
     trees: str = "joliet",
     firmware: bytes | None = None,
 ) -> Path:
-    """Write an ISO to ``path``; ``size`` pads it with zeros to that many bytes.
+    """Write an ISO 9660 image to ``path``; ``size`` pads it with zeros to that many bytes.
 
-    ``version`` None leaves ``firmware.toml`` out, ``firmware`` gives its bytes as they are.
-    ``trees`` is ``joliet``, ``rr`` or ``plain``.
+    ``version`` None omits ``firmware.toml``; ``firmware`` is its content, used unchanged.
+    ``trees`` is ``joliet``, ``rr`` (Rock Ridge) or ``plain``.
+
+    Raises:
+        ValueError: the image is larger than ``size``.
     """
     iso = pycdlib.PyCdlib()
     iso.new(

@@ -1,4 +1,4 @@
-"""Where tests and proofs put what they write and sync a thousand times."""
+"""A directory in memory for files that tests and programs write and sync thousands of times."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 SHARED = Path("/dev/shm")
 
 
-def memory(place: Path = SHARED) -> Path | None:
-    """A directory in memory; None where we may write none, for the ordinary temporary directory."""
-    return place if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else None
+def memory(directory: Path = SHARED) -> Path | None:
+    """``directory`` if this process may write to it, else None.
+
+    None as the ``dir`` of the module tempfile means the ordinary temporary directory.
+    """
+    return directory if directory.is_dir() and os.access(directory, os.W_OK | os.X_OK) else None

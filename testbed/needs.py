@@ -1,8 +1,8 @@
-"""What a test needs of the machine, and skips itself without: a program, root, a mount, a terminal.
+"""Requirements of a test to the machine, such as a program, root, a mount or a terminal.
 
-As a mark, ``@needs.program("curl")``, or within a test or a fixture, ``needs.now(…)`` of the same.
-Either way the machine is looked at when the test runs and not when it is collected, and what is
-missing is told in the same words: ``needs curl (Debian: curl)``.
+A test declares one with a mark, ``@needs.program("curl")``, or inside a test or fixture with
+``needs.now(needs.program("curl"))``. Both check the machine when the test runs, not when it is
+collected, and skip the test with the same message: ``needs curl (Debian: curl)``.
 """
 
 import multiprocessing
@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from testbed import fuse as fuse_of_ours
+from testbed import fuse as fuse_support
 
 PACKAGES = {
     "apache2": "apache2-bin",
@@ -34,10 +34,11 @@ PACKAGES = {
 }
 """Debian's package of each program that a test calls."""
 Lack = Callable[[], str | None]
+"""Gives what is missing, or None."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Register the mark."""
     config.addinivalue_line(
         "markers", "needs(lack): what this machine must have; see testbed/needs.py"
     )
@@ -45,54 +46,54 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Look at the machine, before any fixture is set up."""
+    """Check the machine before any fixture is set up."""
     for mark in item.iter_markers("needs"):
         now(mark)
 
 
 def now(need: pytest.MarkDecorator | pytest.Mark) -> None:
-    """Skip the running test unless that is there now."""
+    """Skip the running test unless the need is met now."""
     lack = need.kwargs["lack"]()
     if lack is not None:
         skip(lack)
 
 
 def skip(what: str) -> NoReturn:
-    """Skip the running test, which has found out by itself that this is missing."""
+    """Skip the running test, which has itself detected that ``what`` is missing."""
     pytest.skip(f"needs {what}")
 
 
-def found(program: str) -> str | None:
-    """Where a program is; servers are where an ordinary user's PATH does not lead."""
+def find_program(program: str) -> str | None:
+    """The path of a program, or None; also searches sbin, which a user's PATH does not name."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def program(*names: str) -> pytest.MarkDecorator:
-    """All of these programs."""
+    """All of these programs are installed."""
 
     def lack() -> str | None:
-        missing = next((name for name in names if found(name) is None), None)
+        missing = next((name for name in names if find_program(name) is None), None)
         return missing and f"{missing} (Debian: {PACKAGES[missing]})"
 
     return pytest.mark.needs(lack=lack)
 
 
 def root() -> pytest.MarkDecorator:
-    """To be root, for mounts and other users."""
+    """The tests run as root, which mounts and other users require."""
     return pytest.mark.needs(lack=lambda: "root" if os.geteuid() != 0 else None)
 
 
 def fuse() -> pytest.MarkDecorator:
-    """A file system of our own in user space."""
+    """A FUSE file system can be mounted."""
     return pytest.mark.needs(lack=_no_fuse)
 
 
 def _no_fuse() -> str | None:
-    return "FUSE (Debian: fuse3 libfuse3-3)" if fuse_of_ours.unavailable() is not None else None
+    return "FUSE (Debian: fuse3 libfuse3-3)" if fuse_support.unavailable() is not None else None
 
 
 def semaphores() -> pytest.MarkDecorator:
-    """Semaphores of several processes, without which Ansible plays nothing."""
+    """Semaphores for several processes can be made; Ansible runs no playbook without them."""
     return pytest.mark.needs(lack=_no_semaphores)
 
 
@@ -100,12 +101,12 @@ def _no_semaphores() -> str | None:
     try:
         multiprocessing.get_context("fork").Lock()
     except OSError:
-        return "a /dev/shm that may be written"
+        return "a writable /dev/shm"
     return None
 
 
 def terminal() -> pytest.MarkDecorator:
-    """A pseudo-terminal."""
+    """A pseudo-terminal can be opened."""
     return pytest.mark.needs(lack=_no_terminal)
 
 

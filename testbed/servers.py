@@ -1,4 +1,4 @@
-"""nginx, Apache and lighttpd as processes of the test's own, each on a port of its own."""
+"""nginx, Apache and lighttpd as child processes of a test, each on a free port."""
 
 import os
 import pwd
@@ -21,8 +21,8 @@ pid {directory}/nginx.pid;
 error_log stderr;
 events {{}}
 http {{
-    log_format asked '$status "$http_range" "$http_if_range"';
-    access_log {directory}/access.log asked;
+    log_format requests '$status "$http_range" "$http_if_range"';
+    access_log {directory}/access.log requests;
     default_type application/octet-stream;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
@@ -57,7 +57,7 @@ server.document-root = "{directory}/www"
 server.bind = "127.0.0.1"
 server.port = {port}
 server.errorlog = "{directory}/error.log"
-# It would serve a file that has been replaced for a second or two more.
+# With the cache it would serve a replaced file for a second or two more.
 server.stat-cache-engine = "disable"
 # A file whose type lighttpd does not know has neither ETag nor Last-Modified.
 mimetype.assign = (".iso" => "application/x-iso9660-image")
@@ -66,14 +66,15 @@ mimetype.assign = (".iso" => "application/x-iso9660-image")
 
 @dataclass(frozen=True)
 class Kind:
-    """A server program: its configuration, and the words that start it in the foreground."""
+    """A server program: its configuration template, and the arguments to run in the foreground."""
 
     program: str
     configuration: str
-    words: Callable[[Path], list[str]]
+    arguments: Callable[[Path], list[str]]
 
     @property
     def path(self) -> str | None:
+        """The path of the program; None if it is not installed."""
         return shutil.which(self.program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
@@ -85,7 +86,7 @@ KINDS = {
 
 
 class Server:
-    """One of them, with a document root; ended by its own process group."""
+    """A server process with a document root and a process group of its own."""
 
     def __init__(
         self,
@@ -97,26 +98,29 @@ class Server:
     ) -> None:
         self._kind = kind
         self._directory = directory
-        # None of them means to serve files as root, and Apache refuses to.
+        # None of these servers is meant to serve files as root, and Apache refuses to.
         self._as_nobody = as_nobody and os.geteuid() == 0
         self._process: subprocess.Popen[bytes] | None = None
         self.root = directory / "www"
         self.root.mkdir()
         self.port = _free_port()
-        words = {"directory": directory, "port": self.port, "tls": "", "keys": ""}
+        fields = {"directory": directory, "port": self.port, "tls": "", "keys": ""}
         if keys is not None:
             copies = [shutil.copy(key, directory) for key in keys]
             names = zip(("ssl_certificate", "ssl_certificate_key"), copies, strict=True)
-            words |= {"tls": " ssl", "keys": " ".join(f"{name} {copy};" for name, copy in names)}
+            fields |= {"tls": " ssl", "keys": " ".join(f"{name} {copy};" for name, copy in names)}
         self._file = directory / "server.conf"
-        self._file.write_text(kind.configuration.format(**words), encoding="utf-8")
+        self._file.write_text(kind.configuration.format(**fields), encoding="utf-8")
 
     def put(self, name: str, content: bytes, *, age_s: int = 3600) -> None:
-        """Have an object, in place of the old one with a rename."""
+        """Serve an object under a name; a rename replaces an older one.
+
+        The file is dated ``age_s`` seconds back: Apache gives a file younger than 1 s a weak ETag.
+        """
         new = self._directory / "new"
         new.write_bytes(content)
-        then = time.time() - age_s  # Apache calls the tag of a file weak that is younger than 1 s
-        os.utime(new, (then, then))
+        changed_at = time.time() - age_s
+        os.utime(new, (changed_at, changed_at))
         new.chmod(0o644)
         new.replace(self.root / name)
 
@@ -125,29 +129,30 @@ class Server:
         return (self._directory / "access.log").read_text(encoding="utf-8").splitlines()
 
     def start(self) -> None:
+        """Start the server and wait until it accepts connections, for at most START_S."""
         assert self._kind.path is not None
         if self._as_nobody:
             _give_to_nobody(self._directory)
-        named = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        nobody = named if self._as_nobody else {}
+        nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        user = nobody if self._as_nobody else {}
         with (self._directory / "stderr").open("ab") as errors:
             self._process = subprocess.Popen(
-                [self._kind.path, *self._kind.words(self._file)],
+                [self._kind.path, *self._kind.arguments(self._file)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
-                **nobody,
+                **user,
             )
         deadline = time.monotonic() + START_S
         while not _listens(self.port):
-            said = (self._directory / "stderr").read_text(encoding="utf-8")
-            assert self._process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.02)  # no server tells when it listens
+            errors_text = (self._directory / "stderr").read_text(encoding="utf-8")
+            assert self._process.poll() is None, errors_text
+            assert time.monotonic() < deadline, errors_text
+            time.sleep(0.02)  # no server reports when it listens
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Signal its process group, which has nobody else in it, and wait."""
+        """Send the signal to the server's process group and wait for its end, at most 10 s."""
         process, self._process = self._process, None
         if process is not None and process.poll() is None:
             os.killpg(process.pid, number)
@@ -158,8 +163,8 @@ class Server:
 def serving(
     kind: Kind, *, keys: tuple[Path, Path] | None = None, as_nobody: bool = True
 ) -> Iterator[Server]:
-    """Such a server, started; it and its directory go at the end."""
-    # Not below pytest's directory, which only its owner may enter.
+    """A started server; it is ended, and its directory removed, with the context."""
+    # Not below pytest's directory, which only the owner may enter.
     directory = Path(tempfile.mkdtemp(prefix="spsd-server-"))
     server = None
     try:

@@ -1,7 +1,7 @@
-"""Many small jobs through one daemon, and what it holds meanwhile.
+"""Many small jobs through one daemon, and its resource usage meanwhile.
 
-Jobs of all ends: installed, found in a slot, with another digest, not there, cancelled. Their
-records and slots are emptied as they end, so a number that grows is a leak.
+The jobs end in all ways: installed, already in a slot, wrong digest, not found, cancelled. Each
+record is deleted and each slot emptied when its job has ended, so a number that grows is a leak.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spsd.testing.origin import Origin
-from testbed.counting import counted
+from testbed.counting import read_counts
 from testbed.driver import FETCH, Daemon, running
 
 WARM_UP = 100
@@ -29,7 +29,7 @@ POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Sample:
-    """What the daemon holds after so many jobs; sizes in bytes."""
+    """The daemon's resources after ``jobs`` jobs; ``resident`` and ``wal`` in bytes."""
 
     jobs: int
     seconds: float
@@ -43,6 +43,8 @@ class Sample:
 
 @dataclass
 class Soak:
+    """A daemon, its origin, and the samples so far."""
+
     daemon: Daemon
     origin: Origin
     file: Path
@@ -53,7 +55,7 @@ class Soak:
     samples: list[Sample] = field(default_factory=list)
 
     async def run(self, jobs: int) -> None:
-        """So many jobs more, several at a time, with a sample now and then."""
+        """Run ``jobs`` more jobs, AT_A_TIME in parallel, with a sample every SAMPLE_EVERY."""
         numbers = iter(range(self.done, self.done + jobs))
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_A_TIME):
@@ -69,31 +71,32 @@ class Soak:
     async def _job(self, number: int) -> None:
         kind = KINDS[number % len(KINDS)]
         origin, daemon = self.origin, self.daemon
-        which = 0 if kind == "held" else 1 + number % (OBJECTS - 1)
-        digest = hashlib.sha256(content(which)).hexdigest()
-        path = "/missing" if kind == "missing" else f"/{which}"
+        index = 0 if kind == "held" else 1 + number % (OBJECTS - 1)
+        digest = hashlib.sha256(content(index)).hexdigest()
+        path = "/missing" if kind == "missing" else f"/{index}"
         if kind in ("mismatch", "missing"):
             digest = f"{number:064x}"
         key = await daemon.submit(origin.url(path), digest)
         if kind == "cancelled":
             await daemon.call("DELETE", f"{FETCH}/{key}")
-        while (found := await self._looked_at(key)) is not None:
-            if found["status"] in ("finished", "failed", "cancelled"):
+        while (body := await self._job_body(key)) is not None:
+            if body["status"] in ("finished", "failed", "cancelled"):
                 break
             await asyncio.sleep(POLL_S)  # as a client would poll
-        self.ends[f"{kind}: {found['status'] if found else 'removed'}"] += 1
-        if found is not None:
+        self.ends[f"{kind}: {body['status'] if body else 'removed'}"] += 1
+        if body is not None:
             await daemon.call("DELETE", f"{FETCH}/{key}")
-            if found["status"] == "finished" and kind != "held":
-                await daemon.call("DELETE", f"/api/firmware/slots/{found['slot_id']}")
+            if body["status"] == "finished" and kind != "held":
+                await daemon.call("DELETE", f"/api/firmware/slots/{body['slot_id']}")
 
-    async def _looked_at(self, key: str) -> dict | None:
+    async def _job_body(self, key: str) -> dict | None:
         status, document = await self.daemon.call("GET", f"{FETCH}/{key}")
         return document["body"] if status == 200 else None
 
     async def sample(self) -> Sample:
+        """The daemon's resources now."""
         process = self.daemon.process
-        told = await counted(process.pid, self.file)
+        counts = await read_counts(process.pid, self.file)
         status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         facts = dict(line.split(":", 1) for line in status)
         wal = self.daemon.state / "spsd.sqlite-wal"
@@ -102,18 +105,18 @@ class Soak:
             seconds=time.monotonic() - self.started,
             descriptors=len(descriptors(process.pid)),
             threads=int(facts["Threads"]),
-            tasks=len(told["tasks"]),
-            blocks=told["blocks"],
+            tasks=len(counts["tasks"]),
+            blocks=counts["blocks"],
             resident=int(facts["VmRSS"].split()[0]) * 1024,
             wal=wal.stat().st_size if wal.exists() else 0,
         )
 
     async def at_rest(self) -> Sample:
-        """A sample without any connection, of clients or to the origin."""
+        """A sample after all connections, of clients and to the origin, are closed."""
         await self.daemon.client.close()
         async with asyncio.timeout(SETTLED_WITHIN_S):
             while sockets(self.daemon.process.pid) > self.fresh_sockets:
-                await asyncio.sleep(POLL_S)  # its sockets are the kernel's, which tells nobody
+                await asyncio.sleep(POLL_S)  # the kernel has no event for a closed socket
         rest = await self.sample()
         await self.daemon.log_in()
         return rest
@@ -121,6 +124,7 @@ class Soak:
 
 @asynccontextmanager
 async def soaking(root: Path) -> AsyncIterator[Soak]:
+    """A soak test with a started daemon that has run no job yet."""
     file = root / "counts.json"
     fetch = {"concurrent": 4}
     slots = {"accept": "any", "count": 40}
@@ -129,7 +133,7 @@ async def soaking(root: Path) -> AsyncIterator[Soak]:
         running(root, "counting", str(file), fetch=fetch, slots=slots) as daemon,
     ):
         await daemon.client.close()
-        # The log-in's connection ends on the other side, too: who has fewer is not known yet.
+        # The daemon has to close its end of the log-in's connection before its sockets are counted.
         await asyncio.sleep(0.5)
         soak = Soak(daemon, origin, file, sockets(daemon.process.pid))
         await daemon.log_in()
@@ -137,27 +141,30 @@ async def soaking(root: Path) -> AsyncIterator[Soak]:
 
 
 def content(number: int) -> bytes:
+    """The bytes of one of the origin's objects."""
     return (hashlib.sha256(str(number).encode()).digest() * (SIZE // 32))[: SIZE - number % 7]
 
 
 def descriptors(pid: int) -> list[str]:
-    found = []
-    for one in Path(f"/proc/{pid}/fd").iterdir():
+    """The targets of the open descriptors of a process, such as ``socket:[4711]``."""
+    targets = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
-            found.append(str(one.readlink()))
-        except FileNotFoundError:  # closed in this very moment
+            targets.append(str(link.readlink()))
+        except FileNotFoundError:  # closed since the directory was listed
             continue
-    return found
+    return targets
 
 
 def sockets(pid: int) -> int:
+    """The number of open sockets of a process."""
     return sum(name.startswith("socket:") for name in descriptors(pid))
 
 
-def slope(samples: list[Sample], what: str) -> float:
-    """Bytes (or blocks) for each job: a least-squares line through all samples."""
+def slope(samples: list[Sample], attribute: str) -> float:
+    """Growth of an attribute for each job: the slope of the least-squares line."""
     xs = [sample.jobs for sample in samples]
-    ys = [getattr(sample, what) for sample in samples]
+    ys = [getattr(sample, attribute) for sample in samples]
     x, y = sum(xs) / len(xs), sum(ys) / len(ys)
     return sum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
         (a - x) ** 2 for a in xs
@@ -165,6 +172,7 @@ def slope(samples: list[Sample], what: str) -> float:
 
 
 def table(samples: list[Sample]) -> str:
+    """The samples as a Markdown table."""
     rows = ["| jobs | seconds | descriptors | threads | tasks | blocks | resident MiB | WAL KiB |"]
     rows += ["|---:|---:|---:|---:|---:|---:|---:|---:|"]
     rows += [

@@ -1,7 +1,7 @@
-"""Waiting for what tells nobody when it comes: a process, a file, a thread, a row.
+"""Wait for conditions that have no event, such as a process, a file, a thread or a row.
 
-Where there is an event a test waits for that. Here the condition is looked at again and again, so
-nobody waits longer than it takes; what never comes fails the test.
+Where there is an event a test waits for that. Here the condition is checked every LOOK_EVERY_S
+seconds; a condition that is not met within LIMIT_S seconds fails the test.
 """
 
 import asyncio
@@ -15,24 +15,32 @@ LIMIT_S = 30.0
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Return as soon as it holds."""
+    """Return as soon as the condition is true.
+
+    Raises:
+        TimeoutError: it was not true within LIMIT_S.
+    """
     async with asyncio.timeout(LIMIT_S):
         while not holds():
             await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def until_seen(look: Callable[[], Awaitable[T]], holds: Callable[[T], object]) -> T:
-    """Look until it holds of what is seen; gives that."""
+    """Call ``look`` until ``holds`` is true of its result; gives that result.
+
+    Raises:
+        TimeoutError: it was not true within LIMIT_S.
+    """
     async with asyncio.timeout(LIMIT_S):
-        while not holds(seen := await look()):
+        while not holds(value := await look()):
             await asyncio.sleep(LOOK_EVERY_S)
-        return seen
+        return value
 
 
 def wait_for(look: Callable[[], T], holds: Callable[[T], object] = bool) -> T:
-    """The same for a test that is no coroutine."""
+    """:func:`until_seen` for tests without an event loop; a timeout is an AssertionError."""
     deadline = time.monotonic() + LIMIT_S
-    while not holds(seen := look()):
-        assert time.monotonic() < deadline, seen
+    while not holds(value := look()):
+        assert time.monotonic() < deadline, value
         time.sleep(LOOK_EVERY_S)
-    return seen
+    return value

@@ -1,4 +1,4 @@
-"""A private certificate authority, as a few lines with openssl make one."""
+"""A private certificate authority, like one that a few commands of openssl make."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -14,9 +14,9 @@ DAY = timedelta(days=1)
 
 
 class Authority:
-    """One with one certificate to its name, which has no key usage, and no key identifiers.
+    """An authority whose certificate has neither key usage nor key identifiers.
 
-    RFC 5280 wants them, and ``ssl.VERIFY_X509_STRICT`` looks for them.
+    RFC 5280 requires both (sections 4.2.1.1 to 4.2.1.3), and ``ssl.VERIFY_X509_STRICT`` checks it.
     """
 
     def __init__(self, directory):
@@ -29,13 +29,17 @@ class Authority:
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def signed(self, name, key, extension, begins, ends):
+        """A certificate of this authority; ``begins`` and ``ends`` limit its validity."""
         builder = x509.CertificateBuilder(
             self.name, name, key.public_key(), x509.random_serial_number(), begins, ends
         ).add_extension(extension, critical=extension.oid == x509.BasicConstraints.oid)
         return builder.sign(self.key, hashes.SHA256())
 
     def under(self, *, is_authority=True):
-        """Another authority, which this one has signed, or something that only plays one."""
+        """An intermediate authority that this one has signed.
+
+        With ``is_authority`` False its certificate does not allow it to sign others.
+        """
         usage = x509.BasicConstraints(ca=is_authority, path_length=None)
         lower = Authority(self.directory)
         lower.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a room of the lab")])
@@ -45,7 +49,7 @@ class Authority:
         return lower
 
     def context(self, begins=NOW - DAY, ends=NOW + DAY, host="127.0.0.1"):
-        """The server side, and the DER of its certificate."""
+        """The SSL context of a server with a certificate of this authority, and its DER bytes."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
@@ -66,7 +70,10 @@ class Authority:
 
 
 def as_python_does(version, monkeypatch):
-    """Contexts are made as by that Python: ``3.12`` and before, or ``3.13`` and later."""
+    """Make ``ssl.create_default_context`` verify as in Python ``3.12`` or as in ``3.13``.
+
+    Python 3.13 added the strict checks and partial chains to the defaults.
+    """
     made = ssl.create_default_context
     added = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 

@@ -1,4 +1,4 @@
-"""The use cases of a whole daemon, over real adapters and a hostile origin."""
+"""A workbench for use cases: the objects of a whole daemon over real adapters, and an origin."""
 
 import hashlib
 import itertools
@@ -33,11 +33,13 @@ FETCH = {
     "backoff_initial_s": 0.001,
     "backoff_limit_s": 0.01,
 }
-"""No job is started but by the test that claims it."""
+"""With ``concurrent`` 0 the scheduler starts no job: a test starts each of its jobs itself."""
 
 
 @dataclass
 class Bench:
+    """The parts of a daemon that a test of one job uses, and methods that run jobs."""
+
     resources: RunResources
     local_attempts: LocalAttempts
     root: Path
@@ -50,32 +52,36 @@ class Bench:
         self.keys = itertools.count(1)
 
     async def queued(self, url, sha256=None):
+        """Add a queued job; ``sha256`` None: that of the content."""
         key = JobKey(f"job-{next(self.keys)}")
         job = Job.submitted(key, url, sha256 or self.sha256, now=100)
         await self.resources.jobs.add(job)
         return job
 
     async def claimed(self, url, sha256=None, *, slot=1):
+        """Add a job and start its first attempt; gives the job in state downloading."""
         job = await self.queued(url, sha256)
         return await self.resources.jobs.move(job, job.start(slot, now=101))
 
     async def work_on(self, job, resources=None, *, slot=1):
-        """Claim a queued job and run it."""
+        """Start the attempt of a queued job and run it to its end."""
         resources = resources or self.resources
         claimed = await resources.jobs.move(job, job.start(slot, now=101))
         await JobRun(claimed, resources).run()
 
     async def fetch(self, *acts, always=None, sha256=None, url=None, slot=1, **more):
-        """Run one job against an origin with that script; gives the row and the requests."""
+        """Run one job against an origin that plays ``acts``; gives the job and the requests."""
         async with Origin({PATH: self.content}, acts, always=always, **more) as origin:
             job = await self.claimed(url or origin.url(PATH), sha256, slot=slot)
             await JobRun(job, self.resources).run()
             return await self.resources.jobs.get(job.key), origin.requests
 
     def installed(self, slot=1):
+        """The bytes of the image in a slot."""
         return (self.root / "slots" / str(slot) / "image").read_bytes()
 
     def partials(self):
+        """The names of the partial downloads in the staging directory, sorted."""
         return sorted(p.name for p in (self.root / "staging").iterdir())
 
 
@@ -88,12 +94,13 @@ def content(tmp_path_factory):
 
 @pytest.fixture
 async def bench(tmp_path, content):
-    async with open_bench(tmp_path, content) as made:
-        yield made
+    async with open_bench(tmp_path, content) as opened:
+        yield opened
 
 
 @asynccontextmanager
 async def open_bench(root: Path, content: bytes) -> AsyncIterator[Bench]:
+    """Open the daemon's objects with a clock that stands still at 200."""
     await prepare(root)
     opening = open_daemon(
         settings(root, slots={"count": 2}, fetch=FETCH),

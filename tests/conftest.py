@@ -1,4 +1,4 @@
-"""Alarms that watch every test; which tests run, and what they count."""
+"""Fixtures that check every test; pytest options that select tests, and the counts of a run."""
 
 import asyncio
 import inspect
@@ -10,15 +10,15 @@ import pytest
 from blockbuster import BlockBuster
 
 from testbed import daemons
-from tests import selecting
-from tests.tallying import Tally
+from tests import selection
+from tests.tally import Tally
 
 pytest_plugins = ["testbed.needs"]
 
 _TALLY = pytest.StashKey[Tally]()
 
-# An example that takes longer under load is no other example; what fails is printed so that it
-# can be played again. Those that were found are kept in .hypothesis, and are tried first.
+# No deadline: load must not fail an example. A failing example is printed as a blob that reproduces
+# it; it is also stored in .hypothesis, and tried first in the next run.
 hypothesis.settings.register_profile(
     "spsd",
     deadline=None,
@@ -30,17 +30,17 @@ hypothesis.settings.load_profile("spsd")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pictures", action="store_true", help="renew the pictures in docs/pictures")
-    selecting.add_options(parser)
+    selection.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_TALLY] = Tally(config)
     config.pluginmanager.register(config.stash[_TALLY])
-    config.pluginmanager.register(selecting.Selection(config))
+    config.pluginmanager.register(selection.Selection(config))
 
 
 def pytest_unconfigure() -> None:
-    daemons.forget()
+    daemons.remove_shared_files()
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No thread of spsd's and no task survives a test."""
+    """A test fails if a thread of spsd or a task survives it."""
     before = _threads()
     if _is_async(request):
         request.getfixturevalue("_no_task_survives")
@@ -79,7 +79,7 @@ async def _no_task_survives() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
     for _ in range(5):
-        await asyncio.sleep(0)  # what has just ended or been cancelled may have steps to take
+        await asyncio.sleep(0)  # cancelled tasks may need some steps of the loop to end
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left, f"tasks survive the test: {left}"
 

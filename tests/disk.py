@@ -1,4 +1,4 @@
-"""A small file system of its own, and how to fill it to the last byte."""
+"""Small file systems for tests, which can be filled to the last byte or made to fail."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ FILLER = "filler"
 
 @contextmanager
 def small_disk(path: Path, mebibytes: int) -> Iterator[Path]:
-    """A tmpfs at ``path``; the test is skipped where nobody may mount one."""
+    """A tmpfs at ``path``; skips the test where none can be mounted."""
     path.mkdir(exist_ok=True)
     with mounted_tmpfs(path, f"{mebibytes}m"):
         yield path
@@ -24,12 +24,12 @@ def small_disk(path: Path, mebibytes: int) -> Iterator[Path]:
 
 @contextmanager
 def mounted_tmpfs(path: Path, size: str) -> Iterator[Path]:
-    """A tmpfs of that size at a directory; the test is skipped where nobody may mount one."""
+    """A tmpfs of ``size``, such as ``32m``, at a directory; skips the test if none is possible."""
     needs.now(needs.root())
     needs.now(needs.program("mount"))
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "spsd-test", path]
     if subprocess.run(mount, check=False).returncode != 0:
-        needs.skip("a tmpfs mount, which this machine lets nobody make")
+        needs.skip("a tmpfs mount, which this machine does not allow")
     try:
         yield path
     finally:
@@ -38,20 +38,20 @@ def mounted_tmpfs(path: Path, size: str) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Failure:
-    """Called: the kernel finds an error in the file system, and makes it read-only."""
+    """Makes an ext4 file system fail when called: the kernel remounts it read-only."""
 
     disk: Path
     image: Path
 
     def __call__(self) -> None:
         trigger = _trigger(self.disk)
-        trigger.write_text("an error that a test wants")
-        # That is noticed by the next one who writes.
+        trigger.write_text("an error that a test injects")
+        # The kernel changes to read-only with the next write.
         with pytest.raises(OSError, match="Read-only"):
             (self.disk / "noticed").touch()
 
-    def mend(self) -> None:
-        """What an operator does: repair it, and mount it again."""
+    def repair(self) -> None:
+        """Repair the file system and mount it again, as an operator does."""
         subprocess.run(["umount", self.disk], check=True)
         subprocess.run(["e2fsck", "-fp", self.image], check=False, stdout=subprocess.DEVNULL)
         _mount(self.image, self.disk)
@@ -59,7 +59,10 @@ class Failure:
 
 @contextmanager
 def failing_disk(path: Path, mebibytes: int) -> Iterator[tuple[Path, Failure]]:
-    """An ext4 at ``path``, and how to make it fail; skipped where nobody may mount one."""
+    """An ext4 at ``path``, and the object that makes it fail.
+
+    Skips the test where no ext4 can be mounted, or the kernel has no trigger for an error.
+    """
     needs.now(needs.program("mkfs.ext4"))
     path.mkdir()
     image = path.with_suffix(".image")
@@ -69,7 +72,7 @@ def failing_disk(path: Path, mebibytes: int) -> Iterator[tuple[Path, Failure]]:
         subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
         _mount(image, path)
     except (OSError, subprocess.CalledProcessError):
-        needs.skip("an ext4 mount from a file, which this machine lets nobody make")
+        needs.skip("an ext4 mount from a file, which this machine does not allow")
     try:
         if not _trigger(path).exists():
             needs.skip("a kernel that can make an ext4 fail (trigger_fs_error)")
@@ -83,7 +86,7 @@ def _mount(image: Path, path: Path) -> None:
 
 
 def _trigger(path: Path) -> Path:
-    """Of this very file system: the device's name comes from where it is mounted."""
+    """The kernel's file that triggers an error in the file system that is mounted at ``path``."""
     lines = (line.split() for line in Path("/proc/mounts").read_text().splitlines())
     [device] = [source for source, target, *_ in lines if target == str(path)]
     assert device.startswith("/dev/loop")
@@ -91,7 +94,7 @@ def _trigger(path: Path) -> Path:
 
 
 def fill(disk: Path) -> None:
-    """Leave no byte free."""
+    """Fill the disk with a file until no byte is free."""
     with (disk / FILLER).open("ab", buffering=0) as file:
         for step in (1024 * 1024, 4096, 1):
             try:

@@ -1,4 +1,4 @@
-"""The samples of a daemon's metrics, without their text."""
+"""Values of a daemon's metrics, read from the registry and not from its text."""
 
 from spsd.metrics import Metrics
 
@@ -6,10 +6,10 @@ from spsd.metrics import Metrics
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
     """The values of one sample name, by the label values in the order of the label names."""
     return {
-        tuple(one.labels[label] for label in sorted(one.labels)): one.value
+        tuple(sample.labels[label] for label in sorted(sample.labels)): sample.value
         for family in metrics.registry.collect()
-        for one in family.samples
-        if one.name == name
+        for sample in family.samples
+        if sample.name == name
     }
 
 

@@ -1,4 +1,4 @@
-"""A real squid as a process of ours: two ports on loopback, of which one asks for a password."""
+"""A real squid as a child process: two ports on loopback, one of which requires a password."""
 
 import asyncio
 import os
@@ -16,11 +16,11 @@ from urllib.parse import quote
 BINARY = Path("/usr/sbin/squid")
 USER, PASSWORD = "ann", "wörd: p@ss/"
 NAME = "firmware.test"
-"""A name that only the proxy can look up; it is 127.0.0.1."""
+"""A name that only the proxy can resolve; its address is 127.0.0.1."""
 CLOSED = "closed.test"
-"""A name that the proxy lets nobody reach."""
+"""A name that the proxy refuses to connect to."""
 
-# squid hands on what it was sent, percent-encoded where a line could break, and wants OK or ERR.
+# squid passes user and password, percent-encoded where a line could break, and expects OK or ERR.
 HELPER = """\
 #!/bin/sh
 while read -r user word; do
@@ -58,13 +58,13 @@ max_filedescriptors 256
 
 @dataclass(frozen=True)
 class Squid:
-    """A running squid: its address, and its log of finished requests."""
+    """The ports of a running squid, and the lines of its access log so far."""
 
     open_port: int
     guarded_port: int
     log: int
-    """The reading end of the pipe that it writes its log to; each write is a line."""
-    log_lines: list[str] = field(default_factory=list)
+    """The reading end of the pipe that squid writes its log to; each write is a line."""
+    lines: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -75,32 +75,37 @@ class Squid:
         return f"127.0.0.1:{self.open_port}"
 
     def guarded(self, user: str = USER, password: str = PASSWORD) -> str:
+        """The URL of the port that requires a password, with these credentials."""
         userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}"
         return f"http://{userinfo}@127.0.0.1:{self.guarded_port}"
 
-    async def wait_for_log(self, request: str) -> None:
-        """Return as soon as the log has a line with `request`.
+    async def until_logged(self, request: str) -> None:
+        """Return as soon as the access log has a line with `request`.
 
-        A tunnel is logged when it is closed, which is later than its last byte.
+        squid logs a tunnel when it is closed, which is later than its last byte.
+
+        Raises:
+            TimeoutError: there is no such line within 20 seconds.
         """
         loop = asyncio.get_running_loop()
-        there = asyncio.Event()
-        loop.add_reader(self.log, there.set)
+        readable = asyncio.Event()
+        loop.add_reader(self.log, readable.set)
         try:
             async with asyncio.timeout(20):
-                while not any(request in line for line in self.log_lines):
-                    await there.wait()
-                    there.clear()
-                    # The loop may have seen twice what was read at once.
+                while not any(request in line for line in self.lines):
+                    await readable.wait()
+                    readable.clear()
+                    # The event may be set again although the last read has emptied the pipe.
                     with suppress(BlockingIOError):
-                        self.log_lines.extend(os.read(self.log, 65_536).decode().splitlines())
+                        self.lines.extend(os.read(self.log, 65_536).decode().splitlines())
         finally:
             loop.remove_reader(self.log)
 
 
 @contextmanager
 def running_squid() -> Iterator[Squid]:
-    # As root squid becomes another user, to whom pytest's own directories are closed.
+    """Start squid with both ports; it ends with the context."""
+    # As root squid changes to another user, which may not enter pytest's directories.
     here = Path(tempfile.mkdtemp(prefix="spsd-squid-"))
     ports = _free_ports(2)
     text = CONFIG.format(here=here, open=ports[0], guarded=ports[1], closed=CLOSED)
@@ -111,10 +116,10 @@ def running_squid() -> Iterator[Squid]:
     helper.chmod(0o755)
     os.mkfifo(here / "log")
     log = os.open(here / "log", os.O_RDONLY | os.O_NONBLOCK)
-    as_whom: dict[str, int | list[int]] = {}
+    user: dict[str, int | list[int]] = {}
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
-        as_whom = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         for path in (here, *here.iterdir()):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
     process = subprocess.Popen(
@@ -122,15 +127,15 @@ def running_squid() -> Iterator[Squid]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=here,
-        **as_whom,
+        **user,
     )
     try:
         assert process.stderr is not None
-        output = []
-        # A line for each port.
-        while sum("Accepting" in line for line in output) < 2:
-            output.append(process.stderr.readline())
-            assert output[-1], f"squid ended: {''.join(output)}"
+        lines = []
+        # squid reports each of its two ports in a line.
+        while sum("Accepting" in line for line in lines) < 2:
+            lines.append(process.stderr.readline())
+            assert lines[-1], f"squid ended: {''.join(lines)}"
         yield Squid(*ports, log)
     finally:
         process.terminate()
@@ -142,7 +147,7 @@ def running_squid() -> Iterator[Squid]:
 def _free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     try:
-        return [one.getsockname()[1] for one in sockets]
+        return [bound.getsockname()[1] for bound in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for bound in sockets:
+            bound.close()

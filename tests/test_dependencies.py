@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 OWN = {"spsd", "tests", "testbed", "scripts"}
 TESTING = ROOT / "spsd" / "testing"
-# It runs in an environment of its own, with the libraries that are compared.
+# python_peer.py runs in a virtual environment with the libraries that the benchmark compares.
 PYTHON_PEER = ROOT / "scripts" / "programs" / "bench" / "python_peer.py"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTIONS = packages_distributions()
@@ -25,6 +25,7 @@ def canonical(name: str) -> str:
 
 
 def declared(requirements: Iterable[str]) -> set[str]:
+    """The normalized names in a list of requirements."""
     names = (re.match(r"[A-Za-z0-9._-]+", requirement) for requirement in requirements)
     return {canonical(name[0]) for name in names if name is not None}
 
@@ -35,29 +36,30 @@ EXTRA_DEV = declared(PROJECT["optional-dependencies"]["dev"])
 
 
 def modules(source: str) -> set[str]:
-    """The top-level names of the modules that the source imports, in functions too."""
-    found = set()
+    """The top-level names of the modules that the source imports, also inside functions."""
+    names = set()
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Import(names=names):
-                found |= {alias.name.partition(".")[0] for alias in names}
+            case ast.Import(names=aliases):
+                names |= {alias.name.partition(".")[0] for alias in aliases}
             case ast.ImportFrom(module=str() as module, level=0):
-                found.add(module.partition(".")[0])
-    return found
+                names.add(module.partition(".")[0])
+    return names
 
 
 def imported(files: Iterable[Path]) -> dict[str, str]:
-    """The distributions that the files import, each with one file that does so."""
-    found = {}
+    """The distributions that the files import, each with one of these files."""
+    distributions = {}
     for file in files:
         for module in modules(file.read_text(encoding="utf-8")) - sys.stdlib_module_names - OWN:
-            # A module of no installed distribution stands for itself, so that it is reported.
+            # A module of no installed distribution is reported by its own name.
             for name in DISTRIBUTIONS.get(module, [module]):
-                found[canonical(name)] = str(file.relative_to(ROOT))
-    return found
+                distributions[canonical(name)] = str(file.relative_to(ROOT))
+    return distributions
 
 
 def undeclared(files: Iterable[Path], names: Set[str]) -> dict[str, str]:
+    """The imported distributions that are not in ``names``, each with a file."""
     return {name: file for name, file in imported(files).items() if name not in names}
 
 
@@ -69,14 +71,14 @@ DAEMON_FILES = [file for file in python_files("spsd") if TESTING not in file.par
 TESTING_FILES = python_files("spsd/testing")
 
 
-def test_imports_are_found() -> None:
+def test_imports_are_detected() -> None:
     source = "import a.b, c as d\nfrom e.f import g\nfrom . import h\ndef i():\n    import j\n"
     assert modules(source) == {"a", "c", "e", "j"}
     assert "aiohttp" in imported(DAEMON_FILES)
     assert "argon2-cffi" in imported(DAEMON_FILES)
 
 
-def test_a_missing_line_is_noticed() -> None:
+def test_a_missing_declaration_is_detected() -> None:
     assert list(undeclared(DAEMON_FILES, RUN_TIME - {"yarl"})) == ["yarl"]
 
 

@@ -1,4 +1,4 @@
-"""The documents say what the code says, and their links lead somewhere."""
+"""Generated parts of the documents are up to date, and links in documents lead to files."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ def test_the_generated_parts_are_fresh() -> None:
     assert names == [], "run scripts/docs"
 
 
-def test_a_stale_part_is_noticed(tmp_path: Path) -> None:
+def test_a_stale_part_is_detected(tmp_path: Path) -> None:
     for name, _, _ in PARTS:
         copy = tmp_path / name
         copy.parent.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def test_every_failure_code_is_explained() -> None:
 
 
 def test_every_failure_code_has_help() -> None:
-    """What it means, what to look at, and what to do, in this order and in words of its own."""
+    """Its meaning, what to look at, and what to do, in this order."""
     text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     entries = re.findall(r"^### `(\w+)`\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
     assert sorted(code for code, _ in entries) == sorted(FailureCode)
@@ -53,7 +53,7 @@ def test_every_failure_code_has_help() -> None:
     assert [code for code, entry in entries if not re.fullmatch(form, entry, re.DOTALL)] == []
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if one.parent == ROOT / "docs"])
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if path.parent == ROOT / "docs"])
 def test_the_readme_leads_to_every_document(document: Path) -> None:
     links = LINK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     assert f"docs/{document.name}" in links
@@ -92,7 +92,7 @@ def test_the_tower_is_the_one_that_is_checked() -> None:
     assert lines == [layer.split(" | ") for layer in layers]
 
 
-def test_every_dependency_has_its_line() -> None:
+def test_every_dependency_is_documented() -> None:
     toml = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     names = re.findall(r'^    "([a-z0-9-]+)>=', toml, re.MULTILINE)
     assert "aiohttp" in names

@@ -1,3 +1,5 @@
+"""The wheel, installed into fresh virtual environments outside the checkout."""
+
 import os
 import re
 import signal
@@ -14,9 +16,10 @@ ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.timeout(300)
 
 
-def run(*command, **more):
+def run(*command, **options):
+    """The standard output of a command that must succeed."""
     return subprocess.run(
-        [str(part) for part in command], check=True, capture_output=True, text=True, **more
+        [str(part) for part in command], check=True, capture_output=True, text=True, **options
     ).stdout
 
 
@@ -30,7 +33,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The directory of the commands of a fresh environment outside the checkout."""
+    """The directory with the commands of a fresh environment outside the checkout."""
     directory = tmp_path_factory.mktemp("venv")
     run(sys.executable, "-m", "venv", directory)
     run(directory / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
@@ -67,8 +70,8 @@ def test_the_extra_has_all_that_the_harness_needs(wheel, tmp_path):
         "    settings = settings(max_examples=1, stateful_step_count=3, deadline=None)\n"
     )
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    said = run(python, "-m", "pytest", "-q", "test_example.py", cwd=tmp_path, env=environ)
-    assert "3 passed" in said
+    output = run(python, "-m", "pytest", "-q", "test_example.py", cwd=tmp_path, env=environ)
+    assert "3 passed" in output
 
 
 @needs.program("curl")
@@ -77,7 +80,7 @@ def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
     config.write_text(
         f'[server]\nhost = "127.0.0.1"\nport = 0\n[state]\ndirectory = "{tmp_path}/state"\n'
     )
-    # Nothing of the checkout may help.
+    # The environment must not lead to the checkout.
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     add = (installed / "spsd", "user", "add", "ann", "--password-stdin", "--config", config)
     run(*add, input="a long password\n", cwd=tmp_path, env=environ)
@@ -106,5 +109,5 @@ def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
 
 def test_an_installed_conformance_run_lists_its_facts(installed, tmp_path):
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    told = run(installed / "spsd-conformance", "--list", cwd=tmp_path, env=environ)
-    assert "fetch.post.202" in told
+    listed = run(installed / "spsd-conformance", "--list", cwd=tmp_path, env=environ)
+    assert "fetch.post.202" in listed

@@ -49,7 +49,7 @@ async def browser() -> AsyncIterator[Browser]:
     needs.now(needs.program("chromium"))
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=needs.found("chromium"), args=ARGUMENTS
+            executable_path=needs.find_program("chromium"), args=ARGUMENTS
         )
         yield browser
         await browser.close()

@@ -61,7 +61,7 @@ async def test_cancel_while_waiting_for_the_next_attempt(act: Act, tmp_path: Pat
         in_loop(tmp_path, **settings) as daemon,
     ):
         key = await daemon.submit(origin.url("/a"), hashlib.sha256(payload).hexdigest())
-        await daemon.moved_by(key, "fail")
+        await daemon.until_caused(key, "fail")
         # aiohttp may send a request again after a connection reset.
         before = len(origin.requests)
         await cancel(daemon, key)

@@ -114,7 +114,7 @@ async def test_a_restart_while_waiting_for_the_next_attempt(
     ):
         key = await daemon.submit(origin.url("/image.iso"), sha256(iso))
         for failures in (1, 2):
-            await daemon.moved_by(key, "fail", failures)
+            await daemon.until_caused(key, "fail", failures)
             assert len(origin.requests) == failures
             async with asyncio.timeout(5):
                 await (daemon.stop() if polite else daemon.kill())

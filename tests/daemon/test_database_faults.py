@@ -200,7 +200,7 @@ async def test_a_file_system_that_the_kernel_makes_read_only(iso: Path, tmp_path
             assert (await daemon.call("GET", f"{FETCH}/x"))[0] == 404
             await daemon.kill()
             assert "cannot be used: Read-only file system" in await output_of_refused_start(daemon)
-            await asyncio.to_thread(fail.mend)
+            await asyncio.to_thread(fail.repair)
             await daemon.start()
             assert [item["key"] for item in (await daemon.call("GET", FETCH))[1]["items"]] == [key]
             assert daemon.image(1).read_bytes() == iso.read_bytes()

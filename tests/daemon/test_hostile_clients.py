@@ -12,7 +12,7 @@ import pytest
 from spsd.testing.origin import Origin
 from testbed.attackers import ATTACKS
 from testbed.driver import FETCH, Daemon, running
-from testbed.hostile import under
+from testbed.hostile import measure_under
 
 MEMORY_MIB = 250
 DESCRIPTORS = 512 + 160 + 64
@@ -23,14 +23,14 @@ async def test_a_regular_client_is_served_under_attack(tmp_path: Path, tally, ca
     """One daemon for all attacks, so that remains of one attack affect the next."""
     async with running(tmp_path) as daemon:
         key = await daemon.submit("http://127.0.0.1:1/none", "0" * 64)
-        calm = await under(daemon, f"{FETCH}/{key}", None)
+        calm = await measure_under(daemon, f"{FETCH}/{key}", None)
         for name in ATTACKS:
-            measured = await under(daemon, f"{FETCH}/{key}", name, times=15)
-            factor = measured.median_ms / calm.median_ms
-            print(f"{name}: median {factor:.1f} times that without attack", measured)
+            measured = await measure_under(daemon, f"{FETCH}/{key}", name, times=15)
+            ratio = measured.median_ms / calm.median_ms
+            print(f"{name}: median {ratio:.1f} times the one without attack", measured)
             assert measured.descriptors <= DESCRIPTORS, name
             assert measured.peak_mib < MEMORY_MIB, name
-            tally("requests answered under attack", measured.answered)
+            tally("requests answered under attack", measured.responses)
             tally("attacks on the server", 1)
         await daemon.client.close()
         await daemon.log_in()

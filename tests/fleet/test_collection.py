@@ -1,4 +1,4 @@
-"""The collection as a whole: what is built of it, and that its lists name everything."""
+"""The collection as a whole: the built archive, and the lists that must name every module."""
 
 import json
 import re
@@ -17,7 +17,7 @@ MODULES = sorted(path.stem for path in (COLLECTION / "plugins" / "modules").glob
 PROGRAMS = Path(sys.executable).parent
 
 
-def test_it_is_built(tmp_path: Path) -> None:
+def test_the_archive_is_built(tmp_path: Path) -> None:
     subprocess.run(
         [PROGRAMS / "ansible-galaxy", "collection", "build", COLLECTION, "--output-path", tmp_path],
         check=True,
@@ -31,15 +31,15 @@ def test_it_is_built(tmp_path: Path) -> None:
     assert {"playbooks/rolling_update.yml", "roles/install_spsd/tasks/main.yml"} <= names
 
 
-def test_every_module_tells_of_itself(tmp_path: Path) -> None:
-    told = subprocess.run(
+def test_every_module_has_documentation(tmp_path: Path) -> None:
+    done = subprocess.run(
         [PROGRAMS / "ansible-doc", "--json", *(f"spsd.appliance.{name}" for name in MODULES)],
         check=True,
         capture_output=True,
         text=True,
         env=Site(tmp_path, {}).environ,
     )
-    documents = json.loads(told.stdout)
+    documents = json.loads(done.stdout)
     assert sorted(documents) == [f"spsd.appliance.{name}" for name in MODULES]
     for document in documents.values():
         options = document["doc"]["options"]
@@ -55,9 +55,10 @@ def test_the_lists_name_every_module(name: str) -> None:
     assert f"| `{name}` |" in (COLLECTION / "README.md").read_text()
 
 
-def test_the_table_of_variables_is_the_playbooks() -> None:
+def test_the_document_has_the_variables_of_the_playbook() -> None:
     playbook = (COLLECTION / "playbooks" / "rolling_update.yml").read_text()
     used = set(re.findall(r"\bfirmware_[a-z_0-9]+\b", playbook))
-    told = set(re.findall(r"`(firmware_\w+)`", (COLLECTION.parent / "docs/fleet.md").read_text()))
-    own = {"firmware_fetched", "firmware_slots"} | set(MODULES)
-    assert used - own == told - set(MODULES)
+    text = (COLLECTION.parent / "docs/fleet.md").read_text()
+    documented = set(re.findall(r"`(firmware_\w+)`", text))
+    internal = {"firmware_fetched", "firmware_slots"} | set(MODULES)
+    assert used - internal == documented - set(MODULES)

@@ -23,9 +23,9 @@ def test_a_small_fleet() -> None:
     )
     assert done.returncode == 0, done.stderr
     rows = [line.split("|")[1:4] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
-    told = {(int(number), cached.strip()): float(sent) for number, cached, sent in rows[1:]}
-    assert told.keys() == {(n, cached) for n in (1, 3) for cached in ("with", "without")}
-    for (number, cached), sent in told.items():
+    table_sent = {(int(number), cached.strip()): float(sent) for number, cached, sent in rows[1:]}
+    assert table_sent.keys() == {(n, cached) for n in (1, 3) for cached in ("with", "without")}
+    for (number, cached), sent in table_sent.items():
         assert sent == pytest.approx(1 if cached == "with" else number, rel=0.1)
 
 

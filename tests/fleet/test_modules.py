@@ -1,4 +1,4 @@
-"""The modules by themselves, as processes, against real daemons."""
+"""Each module alone, without a playbook, against real daemons."""
 
 import hashlib
 import importlib
@@ -20,24 +20,24 @@ FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"
 PACKAGE = "ansible_collections.spsd.appliance"
 HANGS = [Hang(1000)] * 100
-"""For every attempt."""
+"""Responses that stop after 1,000 bytes, enough for every attempt."""
 IMAGE = b"image" * 100_000
 OTHER = b"other" * 100_000
-DIGEST, OTHER_DIGEST = (hashlib.sha256(one).hexdigest() for one in (IMAGE, OTHER))
+DIGEST, OTHER_DIGEST = (hashlib.sha256(image).hexdigest() for image in (IMAGE, OTHER))
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @dataclass
 class Lab:
-    """One appliance, one origin, and the modules."""
+    """One appliance and one origin, and methods that run modules against them."""
 
     site: Site
     origin: ThreadedOrigin
     names: list[str] = field(default_factory=lambda: ["one"])
 
     @property
-    def one(self) -> Appliance:
+    def appliance(self) -> Appliance:
         return self.site.appliances["one"]
 
     def run(self, name: str, **options: object) -> dict[str, Any]:
@@ -47,8 +47,8 @@ class Lab:
         return self.run("firmware_fetch", url=self.origin.url("/a"), sha256=sha256, **options)
 
     def state(self) -> object:
-        """All that a module could change."""
-        client = self.one.client()
+        """Everything that a module can change: the lists of downloads and slots."""
+        client = self.appliance.client()
         return [client.call("GET", path).document for path in (FETCH, SLOTS)]
 
 
@@ -56,72 +56,72 @@ class Lab:
 def lab(tmp_path: Path, state: Path) -> Iterator[Lab]:
     with (
         ThreadedOrigin(Origin({"/a": IMAGE, "/b": OTHER})) as origin,
-        site(tmp_path, ["one"], state) as made,
+        site(tmp_path, ["one"], state) as fleet,
     ):
-        yield Lab(made, origin)
+        yield Lab(fleet, origin)
 
 
 def predicted(lab: Lab, name: str, **options: object) -> dict[str, Any]:
-    """What check mode says, which changes nothing."""
+    """The result of check mode, which must change nothing."""
     before = lab.state()
-    told = lab.run(name, _check=True, _diff=True, **options)
+    result = lab.run(name, _check=True, _diff=True, **options)
     assert lab.state() == before
-    return told
+    return result
 
 
 def test_an_image_is_fetched_once(lab: Lab) -> None:
-    wanted = {"url": lab.origin.url("/a"), "sha256": DIGEST.upper()}
-    said = predicted(lab, "firmware_fetch", **wanted)
-    assert said["changed"]
-    assert said["diff"]["before"] != said["diff"]["after"]
+    options = {"url": lab.origin.url("/a"), "sha256": DIGEST.upper()}
+    prediction = predicted(lab, "firmware_fetch", **options)
+    assert prediction["changed"]
+    assert prediction["diff"]["before"] != prediction["diff"]["after"]
     done = lab.fetch(DIGEST.upper(), _diff=True)
     assert (done["changed"], done["slot"], done["sha256"]) == (True, 1, DIGEST)
-    assert done["diff"] == said["diff"]
+    assert done["diff"] == prediction["diff"]
     assert done["download"]["status"] == "finished"
-    assert lab.one.slot_image(1).read_bytes() == IMAGE
-    assert not predicted(lab, "firmware_fetch", **wanted)["changed"]
+    assert lab.appliance.slot_image(1).read_bytes() == IMAGE
+    assert not predicted(lab, "firmware_fetch", **options)["changed"]
     again = lab.fetch()
     assert (again["changed"], again["slot"]) == (False, 1)
     assert len(lab.origin.requests) == 1
-    assert len(lab.one.jobs()) == 1
+    assert len(lab.appliance.jobs()) == 1
 
 
-def test_a_failure_is_told_with_its_code(lab: Lab) -> None:
-    told = lab.fetch(OTHER_DIGEST)
-    assert told["failed"]
-    assert told["code"] == "digest"
-    assert told["download"]["error"] in told["msg"]
-    assert lab.one.url in told["msg"]
+def test_a_failure_is_reported_with_its_code(lab: Lab) -> None:
+    result = lab.fetch(OTHER_DIGEST)
+    assert result["failed"]
+    assert result["code"] == "digest"
+    assert result["download"]["error"] in result["msg"]
+    assert lab.appliance.url in result["msg"]
 
 
-def test_a_mirror_brings_what_the_url_does_not(lab: Lab) -> None:
+def test_a_mirror_is_used_where_the_url_fails(lab: Lab) -> None:
     lab.origin.script(Status(404))
-    told = lab.fetch(mirrors=[lab.origin.url("/a") + "?again"])
-    assert (told["changed"], told["slot"]) == (True, 1), told
+    result = lab.fetch(mirrors=[lab.origin.url("/a") + "?again"])
+    assert (result["changed"], result["slot"]) == (True, 1), result
 
 
-def test_without_waiting_it_goes_on(lab: Lab) -> None:
+def test_without_wait_the_download_continues_after_the_module(lab: Lab) -> None:
     lab.origin.script(Hang(1000))
-    told = lab.fetch(wait=False)
-    assert (told["changed"], told["slot"]) == (True, None)
-    [job] = lab.one.jobs()
-    assert job["key"] == told["key"]
+    result = lab.fetch(wait=False)
+    assert (result["changed"], result["slot"]) == (True, None)
+    [job] = lab.appliance.jobs()
+    assert job["key"] == result["key"]
     assert job["body"]["status"] in ("queued", "in-progress")
 
 
 @pytest.mark.parametrize(("choice", "after"), [("leave", "in-progress"), ("cancel", "cancelled")])
-def test_what_takes_too_long(lab: Lab, choice: str, after: str) -> None:
+def test_a_download_that_takes_too_long(lab: Lab, choice: str, after: str) -> None:
     lab.origin.script(*HANGS)
-    told = lab.fetch(timeout=1, on_timeout=choice)
-    assert told["failed"]
-    assert "has not ended after 1 s (in-progress, " in told["msg"]
-    [job] = lab.one.jobs()
-    assert job["key"] == told["key"]
+    result = lab.fetch(timeout=1, on_timeout=choice)
+    assert result["failed"]
+    assert "has not ended after 1 s (in-progress, " in result["msg"]
+    [job] = lab.appliance.jobs()
+    assert job["key"] == result["key"]
     assert job["body"]["status"] == after
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupt_cancels_what_was_started(lab: Lab, number: signal.Signals) -> None:
+def test_an_interrupt_cancels_the_download(lab: Lab, number: signal.Signals) -> None:
     lab.origin.script(*HANGS)
     options = {"url": lab.origin.url("/a"), "sha256": DIGEST}
     with lab.site.running_module("firmware_fetch", "one", **options) as process:
@@ -129,12 +129,12 @@ def test_an_interrupt_cancels_what_was_started(lab: Lab, number: signal.Signals)
         process.send_signal(number)
         out, _ = process.communicate()
     assert number.name in out
-    [job] = lab.one.jobs()
+    [job] = lab.appliance.jobs()
     assert job["body"]["status"] == "cancelled"
-    assert lab.one.staged() == []
+    assert lab.appliance.staged() == []
 
 
-def test_an_interrupt_waits_until_it_is_known_what_to_cancel(
+def test_an_interrupt_is_deferred_until_the_key_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(Site(tmp_path, {}).collections)
@@ -155,114 +155,117 @@ def test_an_interrupt_waits_until_it_is_known_what_to_cancel(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_daemon_that_goes_away_is_waited_for(lab: Lab) -> None:
+def test_the_module_waits_for_a_daemon_that_restarts(lab: Lab) -> None:
     lab.origin.script(Hang(1000))
     options = {"url": lab.origin.url("/a"), "sha256": DIGEST}
     with lab.site.running_module("firmware_fetch", "one", **options) as process:
         lab.origin.wait_for_requests(1, timeout_s=60)
-        lab.one.kill()
-        lab.one.start()
+        lab.appliance.kill()
+        lab.appliance.start()
         out, err = process.communicate()
     assert '"changed": true' in out, out + err
-    assert lab.one.slot_image(1).read_bytes() == IMAGE
+    assert lab.appliance.slot_image(1).read_bytes() == IMAGE
 
 
-def test_no_room_is_told_before_anything_is_asked(lab: Lab) -> None:
+def test_without_an_empty_slot_nothing_is_requested(lab: Lab) -> None:
     for number in range(3):
         image = b"%d" % number * 1000
         lab.origin.swap("/b", image)
         lab.run(
             "firmware_fetch", url=lab.origin.url("/b"), sha256=hashlib.sha256(image).hexdigest()
         )
-    for told in (
+    for result in (
         predicted(lab, "firmware_fetch", url=lab.origin.url("/a"), sha256=DIGEST),
         lab.fetch(),
     ):
-        assert told["failed"]
-        assert "no empty slot" in told["msg"]
-    assert len(lab.one.jobs()) == 3
+        assert result["failed"]
+        assert "no empty slot" in result["msg"]
+    assert len(lab.appliance.jobs()) == 3
 
 
-def test_an_upgrade_and_what_is_left_of_it(lab: Lab) -> None:
+def test_an_upgrade_and_its_effects(lab: Lab) -> None:
     assert lab.fetch()["slot"] == 1
-    said = predicted(lab, "firmware_upgrade", sha256=DIGEST)
-    assert said["changed"]
-    assert "ok" in said["test_summary"]
+    prediction = predicted(lab, "firmware_upgrade", sha256=DIGEST)
+    assert prediction["changed"]
+    assert "ok" in prediction["test_summary"]
     with lab.site.restarting():
         done = lab.run("firmware_upgrade", sha256=DIGEST, reason="change 4711", _diff=True)
     assert (done["changed"], done["slot"], done["previous"]) == (True, 1, None), done
-    assert done["diff"] == said["diff"]
-    assert lab.one.running() == 1
-    assert "change 4711" in lab.one.log.read_text()
+    assert done["diff"] == prediction["diff"]
+    assert lab.appliance.running() == 1
+    assert "change 4711" in lab.appliance.log.read_text()
     assert not predicted(lab, "firmware_upgrade", sha256=DIGEST)["changed"]
     assert not lab.run("firmware_upgrade", slot=1)["changed"]
 
     info = lab.run("firmware_slot_info")
-    assert [one["empty"] for one in info["slots"]] == [False, True, True]
+    assert [slot["empty"] for slot in info["slots"]] == [False, True, True]
     assert info["running"]["sha256"] == info["after_reboot"]["sha256"] == DIGEST
     assert info["running"]["size"] == len(IMAGE)
     assert (info["changed"], info["empty_slots"]) == (False, 2)
 
-    for told in (predicted(lab, "firmware_slot", slot=1), lab.run("firmware_slot", sha256=DIGEST)):
-        assert told["failed"]
-        assert "slot 1 contains the firmware that runs now" in told["msg"]
+    for result in (
+        predicted(lab, "firmware_slot", slot=1),
+        lab.run("firmware_slot", sha256=DIGEST),
+    ):
+        assert result["failed"]
+        assert "slot 1 contains the firmware that runs now" in result["msg"]
 
 
-def test_a_choice_alone(lab: Lab) -> None:
+def test_a_boot_choice_without_waiting_for_the_reboot(lab: Lab) -> None:
     assert lab.fetch()["slot"] == 1
     assert predicted(lab, "firmware_upgrade", slot=1, wait=False)["changed"]
     assert lab.run("firmware_upgrade", slot=1, wait=False)["changed"]
     assert not lab.run("firmware_upgrade", slot=1, wait=False)["changed"]
-    assert predicted(lab, "firmware_upgrade", slot=1)["changed"], "it does not run"
+    assert predicted(lab, "firmware_upgrade", slot=1)["changed"], "the slot does not run yet"
 
 
 def test_an_upgrade_that_never_runs(lab: Lab) -> None:
     lab.fetch()
-    told = lab.run("firmware_upgrade", slot=1, timeout=2)
-    assert told["failed"]
-    assert "an unknown slot runs, not slot 1" in told["msg"]
+    result = lab.run("firmware_upgrade", slot=1, timeout=2)
+    assert result["failed"]
+    assert "an unknown slot runs, not slot 1" in result["msg"]
 
 
 def test_a_refused_test_is_the_same_in_check_mode(lab: Lab) -> None:
-    hook = lab.one.root / "hook"
+    hook = lab.appliance.root / "hook"
     hook.write_text("#!/bin/sh\necho not on a Friday\nexit 1\n")
     hook.chmod(0o755)
-    lab.one.change({"upgrade": {"test_hooks": [str(hook)]}})
-    lab.one.restart()
+    lab.appliance.change({"upgrade": {"test_hooks": [str(hook)]}})
+    lab.appliance.restart()
     lab.fetch()
-    for told in (predicted(lab, "firmware_upgrade", slot=1), lab.run("firmware_upgrade", slot=1)):
-        assert (told["failed"], told["type"]) == (True, "FirmwareTestFailed")
-        assert "not on a Friday" in told["details"]["test_summary"]
+    for result in (predicted(lab, "firmware_upgrade", slot=1), lab.run("firmware_upgrade", slot=1)):
+        assert (result["failed"], result["type"]) == (True, "FirmwareTestFailed")
+        assert "not on a Friday" in result["details"]["test_summary"]
 
 
-def test_what_cannot_be_upgraded_to(lab: Lab) -> None:
-    for options, why in (
+def test_an_upgrade_to_no_usable_slot_is_refused(lab: Lab) -> None:
+    for options, message in (
         ({"slot": 2}, "slot 2 is empty"),
         ({"slot": 9}, "there is no slot 9"),
         ({"sha256": DIGEST}, "no slot contains"),
         ({"sha256": "f" * 63}, "64 hexadecimal digits"),
         ({}, "one of the following is required"),
     ):
-        assert why in lab.run("firmware_upgrade", **options)["msg"]
+        assert message in lab.run("firmware_upgrade", **options)["msg"]
     assert lab.run("firmware_upgrade", sha256=DIGEST, image_to_come=True)["failed"]
     assert lab.run("firmware_upgrade", sha256=DIGEST, image_to_come=True, _check=True)["changed"]
 
 
 def test_a_slot_is_emptied_once(lab: Lab) -> None:
     lab.fetch()
-    said = predicted(lab, "firmware_slot", slot=1)
+    prediction = predicted(lab, "firmware_slot", slot=1)
     done = lab.run("firmware_slot", slot=1, _diff=True)
-    assert said["changed"]
+    assert prediction["changed"]
     assert done["changed"]
-    assert said["diff"] == done["diff"]
-    assert [one["sha256"] for one in done["emptied"]] == [DIGEST]
+    assert prediction["diff"] == done["diff"]
+    assert [slot["sha256"] for slot in done["emptied"]] == [DIGEST]
     assert not lab.run("firmware_slot", slot=1)["changed"]
     assert not lab.run("firmware_slot", sha256=DIGEST)["changed"]
     assert "no slot 9" in lab.run("firmware_slot", slot=9)["msg"]
     assert "no slot 9" in lab.run("firmware_slot_info", slot=9)["msg"]
 
 
-def test_downloads_are_cancelled_and_forgotten(lab: Lab) -> None:
+def test_downloads_are_cancelled_and_their_records_removed(lab: Lab) -> None:
     lab.fetch()
     lab.origin.script(*HANGS)
     under_way = lab.run(
@@ -275,63 +278,65 @@ def test_downloads_are_cancelled_and_forgotten(lab: Lab) -> None:
     assert not lab.run("firmware_download", key=under_way, state="cancelled")["changed"]
 
     everything = {"status": ["finished", "failed", "cancelled"], "state": "absent"}
-    keys = [one["key"] for one in lab.one.jobs()]
+    keys = [job["key"] for job in lab.appliance.jobs()]
     assert predicted(lab, "firmware_download", **everything)["downloads"] == keys
     assert lab.run("firmware_download", **everything)["downloads"] == keys
-    assert lab.one.jobs() == []
+    assert lab.appliance.jobs() == []
     assert not lab.run("firmware_download", **everything)["changed"]
     assert not lab.run("firmware_download", key=under_way, state="absent")["changed"]
-    assert lab.one.slot_image(1).exists()
+    assert lab.appliance.slot_image(1).exists()
 
     again = lab.run("firmware_fetch", url=lab.origin.url("/b"), sha256=OTHER_DIGEST, wait=False)
     assert lab.run("firmware_download", key=again["key"], state="absent")["changed"]
-    assert lab.one.jobs() == []
+    assert lab.appliance.jobs() == []
 
 
-def test_who_is_not_let_in(lab: Lab) -> None:
-    told = lab.run("firmware_slot_info", password="battery staple")
-    assert told["failed"]
-    assert told["status"] == 401
-    assert "check username and password" in told["msg"]
-    assert "battery staple" not in str(told), "no_log"
-    lab.one.add_user("reader", "reads only!", role="viewer")
+def test_wrong_credentials_and_missing_rights(lab: Lab) -> None:
+    result = lab.run("firmware_slot_info", password="battery staple")
+    assert result["failed"]
+    assert result["status"] == 401
+    assert "check username and password" in result["msg"]
+    assert "battery staple" not in str(result), "no_log"
+    lab.appliance.add_user("reader", "reads only!", role="viewer")
     reader = {"username": "reader", "password": "reads only!"}
     assert lab.run("firmware_slot_info", **reader)["empty_slots"] == 3
-    told = lab.run("firmware_fetch", url=lab.origin.url("/a"), sha256=DIGEST, **reader)
-    assert (told["failed"], told["status"], told["type"]) == (True, 403, "Unauthorized")
+    result = lab.run("firmware_fetch", url=lab.origin.url("/a"), sha256=DIGEST, **reader)
+    assert (result["failed"], result["status"], result["type"]) == (True, 403, "Unauthorized")
 
 
-def test_who_is_not_there(lab: Lab) -> None:
-    lab.one.kill()
-    told = lab.fetch()
-    assert told["failed"]
-    assert f"{lab.one.url} cannot be reached" in told["msg"]
+def test_an_appliance_that_cannot_be_reached(lab: Lab) -> None:
+    lab.appliance.kill()
+    result = lab.fetch()
+    assert result["failed"]
+    assert f"{lab.appliance.url} cannot be reached" in result["msg"]
 
 
 @pytest.mark.parametrize("url", ["appliance:8443", "ftp://a", "https://a/api", "http://a:x", "//a"])
-def test_what_is_no_api(tmp_path: Path, url: str) -> None:
-    nobody = Site(tmp_path, {"one": Appliance(tmp_path)})
-    assert "api_url must be" in nobody.module("firmware_slot_info", "one", api_url=url)["msg"]
+def test_an_invalid_api_url_is_refused(tmp_path: Path, url: str) -> None:
+    stopped = Site(tmp_path, {"one": Appliance(tmp_path)})
+    assert "api_url must be" in stopped.module("firmware_slot_info", "one", api_url=url)["msg"]
 
 
 @needs.program("openssl")
-def test_trust(tmp_path: Path, state: Path) -> None:
-    with site(tmp_path, ["one"], state, {"server": {"plain_http": False}}) as made:
-        certificate = made.appliances["one"].state / "tls" / "certificate.pem"
+def test_the_certificate_is_verified_by_authority_or_fingerprint(
+    tmp_path: Path, state: Path
+) -> None:
+    with site(tmp_path, ["one"], state, {"server": {"plain_http": False}}) as fleet:
+        certificate = fleet.appliances["one"].state / "tls" / "certificate.pem"
         command = ["openssl", "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"]
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        digits = shown.partition("=")[2]
+        line = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        digits = line.partition("=")[2]
 
         def look(**options: object) -> dict[str, Any]:
-            return made.module("firmware_slot_info", "one", **options)
+            return fleet.module("firmware_slot_info", "one", **options)
 
         assert "does not verify" in look()["msg"]
         assert look(ca_file=str(certificate))["empty_slots"] == 3
-        for spelled in (shown, digits, digits.lower(), f"SHA256:{digits}", digits.replace(":", "")):
-            assert look(fingerprint=spelled)["empty_slots"] == 3
-        told = look(fingerprint="0" * 64)
-        assert "another certificate" in told["msg"]
-        assert digits in told["msg"]
+        for text in (line, digits, digits.lower(), f"SHA256:{digits}", digits.replace(":", "")):
+            assert look(fingerprint=text)["empty_slots"] == 3
+        result = look(fingerprint="0" * 64)
+        assert "another certificate" in result["msg"]
+        assert digits in result["msg"]
         assert "fingerprint must be" in look(fingerprint="0" * 63)["msg"]
         assert "cannot be used" in look(ca_file=str(tmp_path / "none"))["msg"]
         assert "mutually exclusive" in look(ca_file="x", fingerprint="0" * 64)["msg"]

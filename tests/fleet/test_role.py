@@ -1,4 +1,4 @@
-"""The role, run for real within a mount namespace: all of it but a systemd that runs."""
+"""The role, run in a mount namespace: everything is real but systemd, which does not run."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize("name", ["spsd.service", "spsd.sysusers"])
-def test_its_files_are_those_of_spsd(name: str) -> None:
+def test_the_files_of_the_role_are_those_of_spsd(name: str) -> None:
     assert (ROLE / "files" / name).read_bytes() == (ROOT / "systemd" / name).read_bytes()
 
 
@@ -32,27 +32,30 @@ done
 shift
 exec "$@"
 """
-"""A root file system of one's own, whose changes go to a directory: the arguments run in it."""
+"""A script that runs its arguments over overlay mounts, whose changes go to a directory."""
 
 
 class Host:
-    """A machine that the role may change as it likes; what it writes is under ``root``."""
+    """This machine's file system as an overlay: the role's changes are written below ``root``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.site = Site(root, {})
 
-    def command(self, *words: object) -> list[str]:
-        return ["unshare", "-m", "sh", "-c", PREPARE, "sh", *map(str, (self.root / "disk", *words))]
+    def command(self, *arguments: object) -> list[str]:
+        prepare = ("unshare", "-m", "sh", "-c", PREPARE, "sh", self.root / "disk")
+        return [*map(str, (*prepare, *arguments))]
 
     def play(self, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
         inventory = self.root / "inventory.json"
         host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
         inventory.write_text(json.dumps({"appliances": {"hosts": {"this": host}}}))
-        words = ("-i", inventory, "spsd.appliance.install", *arguments, "-e", json.dumps(variables))
+        options = ("-i", inventory, *arguments, "-e", json.dumps(variables))
         return subprocess.run(
-            self.command(Path(sys.executable).parent / "ansible-playbook", *words),
-            # Where no systemd runs, systemctl writes links and starts nothing.
+            self.command(
+                Path(sys.executable).parent / "ansible-playbook", "spsd.appliance.install", *options
+            ),
+            # With this systemctl only writes links, and starts nothing.
             env=self.site.environ | {"SYSTEMD_OFFLINE": "1"},
             cwd=self.root,
             capture_output=True,
@@ -68,13 +71,13 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    made = Host(tmp_path)
+    overlay = Host(tmp_path)
     needs.now(needs.root())
     needs.now(needs.program("unshare", "systemd-sysusers"))
-    tried = subprocess.run(made.command("true"), check=False, capture_output=True, text=True)
-    if tried.returncode != 0:
-        needs.skip(f"overlay mounts: {tried.stderr.strip()}")
-    return made
+    mounted = subprocess.run(overlay.command("true"), check=False, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        needs.skip(f"overlay mounts: {mounted.stderr.strip()}")
+    return overlay
 
 
 @pytest.fixture(scope="module")
@@ -109,19 +112,21 @@ def variables(wheel: Path) -> dict[str, object]:
     }
 
 
-def test_check_mode_on_a_host_that_has_nothing(host: Host, tmp_path: Path) -> None:
+def test_check_mode_on_a_host_without_spsd(host: Host, tmp_path: Path) -> None:
     wheel = tmp_path / "spsd-0.1.0-py3-none-any.whl"
     wheel.touch()
-    said = host.play("--check", "--diff", **variables(wheel))
-    assert said.returncode == 0, said.stdout + said.stderr
+    checked = host.play("--check", "--diff", **variables(wheel))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
     for line in ('+host = "127.0.0.1"', "+plain_http = true", '+allow = ["127.0.0.0/8"]'):
-        assert line in said.stdout
-    assert PASSWORD not in said.stdout
+        assert line in checked.stdout
+    assert PASSWORD not in checked.stdout
     assert not host.file("/etc/spsd").exists()
     assert not host.file("/opt/spsd").exists()
 
 
-def test_a_host_gets_spsd(host: Host, wheel: Path, request: pytest.FixtureRequest) -> None:
+def test_spsd_is_installed_on_a_host(
+    host: Host, wheel: Path, request: pytest.FixtureRequest
+) -> None:
     if not request.config.getoption("--long"):
         pytest.skip("installs everything from PyPI, which takes minutes: --long")
     given = variables(wheel)
@@ -129,8 +134,8 @@ def test_a_host_gets_spsd(host: Host, wheel: Path, request: pytest.FixtureReques
     assert done.returncode == 0, done.stdout + done.stderr
     assert PASSWORD not in done.stdout
     assert host.file("/usr/lib/systemd/system/spsd.service").exists()
-    wanted = host.file("/etc/systemd/system/multi-user.target.wants/spsd.service")
-    assert str(wanted.readlink()) == "/lib/systemd/system/spsd.service"
+    enabled = host.file("/etc/systemd/system/multi-user.target.wants/spsd.service")
+    assert str(enabled.readlink()) == "/lib/systemd/system/spsd.service"
     assert "start_spread_s = 30.0" in host.file("/etc/spsd/spsd.toml").read_text()
     assert host.file("/etc/spsd/spsd.toml").stat().st_mode & 0o777 == 0o640
     assert "spsd:" in host.file("/etc/passwd").read_text()
@@ -153,5 +158,5 @@ def test_a_host_gets_spsd(host: Host, wheel: Path, request: pytest.FixtureReques
     given["spsd_settings"] = {"fetch": {"conections": 4}}
     wrong = host.play("--start-at-task", "Write the configuration", **given)
     assert wrong.returncode != 0
-    assert "conections" in wrong.stdout, "the daemon's own check says so"
+    assert "conections" in wrong.stdout, "the daemon's own check reports it"
     assert host.file("/etc/spsd/spsd.toml").read_text() == before

@@ -17,11 +17,11 @@ DIRECTORY = Make(ROOT, "dir", 2, "directory", 0o700)
 
 
 def after(*effects: Effect) -> dict[str, dict[str, bytes]]:
-    """The files that a cut may leave, by path, for each kind of luck."""
+    """For each variant the files that may be on disk, by their paths."""
     disk = Disk()
     for effect in effects:
         disk.take(effect)
-    return {luck: files(tree) for luck, tree in disk.remainders(1)}
+    return {variant: files(tree) for variant, tree in disk.remainders(1)}
 
 
 def files(tree: Tree) -> dict[str, bytes]:

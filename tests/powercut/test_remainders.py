@@ -1,4 +1,4 @@
-"""The remainders of a run: equal ones count once, with the strictest conditions of all."""
+"""The remainders of a run: equal ones count once, with the strictest requirement of them."""
 
 from scripts.programs.powercut.daemon import BLOCK, SYNC_WINDOW
 from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
@@ -29,25 +29,25 @@ def arriving(*, synced: bool) -> list[Effect]:
     return effects
 
 
-def strictest(effects: list[Effect], luck: str) -> list[tuple[int, int]]:
-    """For this luck: the length of the partial file, and how many bytes may be fetched again."""
+def strictest(effects: list[Effect], variant: str) -> list[tuple[int, int]]:
+    """For each remainder of a variant: the partial's length, and the bytes allowed to fetch."""
     different = remainders(effects, ["user-added"], SIZES).different.values()
-    accepted = [left for left in different if len(left.marks) == 4 and left.luck == luck]
-    return [(len(left.tree.files[5]), left.most) for left in accepted]
+    accepted = [one for one in different if len(one.marks) == 4 and one.variant == variant]
+    return [(len(one.tree.files[5]), one.most) for one in accepted]
 
 
-def test_without_syncs_all_bytes_before_the_last_cut_may_be_fetched_again() -> None:
-    # Each cut leaves the same. A daemon that fetches all of it again breaks promise d.
+def test_without_syncs_the_bytes_of_the_last_cut_may_not_be_fetched_again() -> None:
+    # The remainder after each cut is the same; to fetch all of it again breaks promise d.
     assert strictest(arriving(synced=False), "nothing") == [(0, SYNC_WINDOW + BLOCK)]
 
 
-def test_with_a_sync_per_window_at_most_the_lost_bytes_may_be_fetched_again() -> None:
-    left = strictest(arriving(synced=True), "nothing")
-    assert left
-    assert all(SIZE - kept <= most for kept, most in left)
+def test_with_a_sync_for_each_window_all_missing_bytes_may_be_fetched() -> None:
+    lengths = strictest(arriving(synced=True), "nothing")
+    assert lengths
+    assert all(SIZE - length <= most for length, most in lengths)
 
 
-def test_bytes_that_moved_into_a_slot_are_counted() -> None:
+def test_bytes_that_moved_into_a_slot_still_count() -> None:
     effects = [*arriving(synced=True), Rename(2, DIGEST, 3, "1"), Sync(3)]
     last = list(remainders(effects, ["user-added"], SIZES).different.values())[-1]
     assert dict(last.tree.walk())["/state/slots/1/image"] == 5
@@ -55,5 +55,5 @@ def test_bytes_that_moved_into_a_slot_are_counted() -> None:
 
 
 def test_equal_remainders_count_once() -> None:
-    result = remainders(arriving(synced=True), ["user-added"], SIZES)
-    assert result.possible > len(result.different) > 0
+    collected = remainders(arriving(synced=True), ["user-added"], SIZES)
+    assert collected.possible > len(collected.different) > 0

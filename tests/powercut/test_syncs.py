@@ -1,4 +1,4 @@
-"""Kinds of sync by the path that is synced, and the remainders that are possible without each."""
+"""The kinds of sync in a record, and the remainders that are possible only without each."""
 
 from scripts.programs.powercut.effects import BEGIN, ROOT, Effect, Make, Mark, Rename, Sync, Write
 from scripts.programs.powercut.remainders import remainders
@@ -22,7 +22,7 @@ RUN: tuple[Effect, ...] = (
 )
 
 
-def test_a_kind_has_the_path_at_the_time_of_the_sync() -> None:
+def test_a_kind_of_sync_has_the_path_at_that_moment() -> None:
     named = [kind for kind in kinds(RUN) if kind is not None]
     assert named == ["directory /slots", "file /slots/N/.new", "directory /slots/N", "file /DIGEST"]
 
@@ -35,21 +35,21 @@ def test_syncs_before_the_run_have_no_kind() -> None:
     assert kinds(RUN)[1] is None
 
 
-def test_remainders_without_a_sync_are_only_those_that_it_prevents() -> None:
-    def left(effects):
+def test_without_a_sync_only_additional_remainders_are_listed() -> None:
+    def remainders_of(effects):
         return remainders(effects, (), {})
 
-    without = {row.kind: row for row in missing(RUN, left)}
+    without = {sync.kind: sync for sync in missing(RUN, remainders_of)}
     assert without["file /slots/N/.new"].times == 1
-    whole = left(RUN).different
-    for row in without.values():
-        assert all((r.tree.key(), len(r.marks)) not in whole for r in row.remainders)
+    complete = remainders_of(RUN).different
+    for sync in without.values():
+        assert all((r.tree.key(), len(r.marks)) not in complete for r in sync.remainders)
     bytes_of = [r.tree.files.get(3) for r in without["file /slots/N/.new"].remainders]
     assert b"" in bytes_of
     assert b"\0\0\0" in bytes_of
-    # The file has no data, so nothing can be lost.
+    # Nothing was written to this file, so its sync changes nothing.
     assert without["file /DIGEST"].remainders == []
 
 
-def test_each_spare_kind_has_a_reason() -> None:
+def test_every_spare_sync_has_a_reason() -> None:
     assert all(len(reason.split()) > 5 for reason in SPARE.values())

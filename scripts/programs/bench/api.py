@@ -1,4 +1,4 @@
-"""The API beside the downloads, and with many records."""
+"""The API during downloads, and with many records."""
 
 import asyncio
 import itertools
@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from scripts.programs.bench.appliance import TimedDaemon, fetched, started, usage
+from scripts.programs.bench.appliance import TimedDaemon, fetch_all, start_daemon, usage
 from scripts.programs.bench.load import Load, flat_out, paced
-from scripts.programs.bench.measuring import MIB, BenchError, percentile
-from scripts.programs.bench.place import Place, Server
 from scripts.programs.bench.records import copy_finished_job
 from scripts.programs.bench.report import Part, Table
+from scripts.programs.bench.samples import MIB, BenchError, percentile
 from scripts.programs.bench.scale import Scale
 from scripts.programs.bench.tools import say
+from scripts.programs.bench.workspace import Server, Workspace
 from spsd.testing.origin import Hang, Origin
 from testbed.driver import FETCH
 
@@ -28,20 +28,21 @@ _LISTINGS: Final = 20
 _STARTS: Final = 3
 
 
-async def measure(place: Place, scale: Scale) -> Part:
-    """Latency idle and during downloads, POSTs a second, long lists, idling, starting."""
-    with place.serving(stalls_after=scale.partial) as server:
-        busy, idle = await _beside_downloads(place, server, scale)
-        posts = await _posts(place, scale)
-        records = await _with_records(place, server, scale)
-    latency = {"idle": _quantiles(idle), f"{_AT_ONCE} downloads flat out": _quantiles(busy)}
+async def measure(workspace: Workspace, scale: Scale) -> Part:
+    """Latency idle and during downloads, POSTs per second, long lists, idle CPU, start time."""
+    with workspace.serving(stalls_after=scale.partial) as server:
+        busy, idle = await _beside_downloads(workspace, server, scale)
+        posts = await _posts(workspace, scale)
+        records = await _with_records(workspace, server, scale)
+    latency = {"idle": _quantiles(idle), f"{_AT_ONCE} downloads at full speed": _quantiles(busy)}
     slow, quick = _quantiles(busy)["p99"], _quantiles(idle)["p99"]
     rates = {clients: load.rate for clients, load in posts.items()}
     few, many = records["listings"]
     growth = (many["ms"] / few["ms"]) / (many["bytes"] / few["bytes"])
     note = (
-        f"One client asks {1 / _INTERVAL_S:.0f} times a second, or as fast as it is answered;"
-        f" {_JOBS} downloads, {_AT_ONCE} at a time, of {scale.size / _AT_ONCE / 1e6:g} MB each."
+        f"One client sends {1 / _INTERVAL_S:.0f} requests per second, or fewer if a response takes"
+        f" longer; {_JOBS} downloads of {scale.size / _AT_ONCE / 1e6:g} MB each, {_AT_ONCE} at a"
+        " time."
     )
     return Part(
         "The API",
@@ -49,12 +50,12 @@ async def measure(place: Place, scale: Scale) -> Part:
             Table(
                 ("GET of the list", "p50 ms", "p99 ms", "requests"),
                 [
-                    [name, f"{one['p50']:.2f}", f"{one['p99']:.2f}", f"{one['count']:.0f}"]
-                    for name, one in latency.items()
+                    [name, f"{load['p50']:.2f}", f"{load['p99']:.2f}", f"{load['count']:.0f}"]
+                    for name, load in latency.items()
                 ],
             ),
             Table(
-                ("Durable POSTs", "a second", "p50 ms", "p99 ms"),
+                ("Durable POSTs", "per second", "p50 ms", "p99 ms"),
                 [
                     [
                         f"{clients} client{'s' * (clients > 1)}",
@@ -67,8 +68,12 @@ async def measure(place: Place, scale: Scale) -> Part:
             Table(
                 ("List of", "KiB", "ms"),
                 [
-                    [f"{one['records']:,.0f}", f"{one['bytes'] / 1024:.0f}", f"{one['ms']:.2f}"]
-                    for one in records["listings"]
+                    [
+                        f"{list_['records']:,.0f}",
+                        f"{list_['bytes'] / 1024:.0f}",
+                        f"{list_['ms']:.2f}",
+                    ]
+                    for list_ in records["listings"]
                 ],
             ),
             Table(
@@ -103,50 +108,60 @@ async def measure(place: Place, scale: Scale) -> Part:
 
 
 def _quantiles(load: Load) -> Mapping[str, float]:
-    """In milliseconds."""
-    taken = [1000 * one for one in load.latencies_s]
-    return {"p50": percentile(taken, 50), "p99": percentile(taken, 99), "count": len(taken)}
+    """The median and the 99th percentile in milliseconds, and the number of requests."""
+    latencies_ms = [1000 * latency for latency in load.latencies_s]
+    return {
+        "p50": percentile(latencies_ms, 50),
+        "p99": percentile(latencies_ms, 99),
+        "count": len(latencies_ms),
+    }
 
 
-async def _beside_downloads(place: Place, server: Server, scale: Scale) -> tuple[Load, Load]:
-    """The latency of the list while downloads run, and of the same list afterwards."""
-    say("api: latency beside downloads")
+async def _beside_downloads(
+    workspace: Workspace, server: Server, scale: Scale
+) -> tuple[Load, Load]:
+    """The latency of the list of downloads while they run, and of the same list afterwards."""
+    say("api: latency during downloads")
     sources = [server.source(f"api-{n}", scale.size // _AT_ONCE) for n in range(_JOBS)]
-    with place.fresh() as into:
-        async with started(into, fetch={"concurrent": _AT_ONCE}) as daemon:
+    with workspace.fresh() as into:
+        async with start_daemon(into, fetch={"concurrent": _AT_ONCE}) as daemon:
             request = _request(daemon, "GET", FETCH)
             for source in sources:
                 await daemon.submit(source.url, source.sha256)
             busy = await asyncio.to_thread(
-                paced, _port(daemon), request, interval_s=_INTERVAL_S, goes_on=_some_run
+                paced, _port(daemon), request, interval_s=_INTERVAL_S, more=_any_active
             )
             idle = await asyncio.to_thread(
                 paced,
                 _port(daemon),
                 request,
                 interval_s=_INTERVAL_S,
-                goes_on=lambda count, _: count < scale.requests,
+                more=lambda count, _: count < scale.requests,
             )
             _, document = await daemon.call("GET", FETCH)
-            if unfinished := [one for one in document["items"] if one["body"]["error"]]:
-                raise BenchError(f"spsd: {json.dumps(unfinished[0])}")
+            if failed := [item for item in document["items"] if item["body"]["error"]]:
+                raise BenchError(f"spsd: {json.dumps(failed[0])}")
     for source in sources:
-        (place.objects / source.url.rpartition("/")[2]).unlink()
+        (workspace.objects / source.url.rpartition("/")[2]).unlink()
     return busy, idle
 
 
-def _some_run(_count: int, body: bytes) -> bool:
+def _any_active(_count: int, body: bytes) -> bool:
+    """Whether the list in ``body`` has a download that has not ended."""
     return b'"in-progress"' in body or b'"queued"' in body
 
 
-async def _posts(place: Place, scale: Scale) -> Mapping[int, Load]:
-    """Jobs are submitted while the only one that may run waits for its origin."""
+async def _posts(workspace: Workspace, scale: Scale) -> Mapping[int, Load]:
+    """Submit jobs while the only job that may run waits for its origin."""
     loads = {}
     numbers = itertools.count()
     for clients in _CLIENTS:
         say(f"api: POSTs of {clients}")
-        with place.fresh() as into:
-            async with Origin({"/waits": b""}, always=Hang(0)) as origin, started(into) as daemon:
+        with workspace.fresh() as into:
+            async with (
+                Origin({"/waits": b""}, always=Hang(0)) as origin,
+                start_daemon(into) as daemon,
+            ):
                 await daemon.submit(origin.url("/waits"), f"{next(numbers):064x}")
                 await origin.wait_for_requests(1)
                 count = scale.posts if clients > 1 else max(1, scale.posts // 4)
@@ -159,18 +174,18 @@ async def _posts(place: Place, scale: Scale) -> Mapping[int, Load]:
 
 def _submissions(daemon: TimedDaemon, numbers: Iterator[int]) -> Iterator[bytes]:
     for number in numbers:
-        asked = {"url": f"http://127.0.0.1:9/{number}", "checksum": {"sha256": f"{number:064x}"}}
-        yield _request(daemon, "POST", FETCH, json.dumps(asked).encode())
+        body = {"url": f"http://127.0.0.1:9/{number}", "checksum": {"sha256": f"{number:064x}"}}
+        yield _request(daemon, "POST", FETCH, json.dumps(body).encode())
 
 
-async def _with_records(place: Place, server: Server, scale: Scale) -> dict[str, Any]:
-    """Lists short and long, then idling and starting with the long one."""
+async def _with_records(workspace: Workspace, server: Server, scale: Scale) -> dict[str, Any]:
+    """A short and a long list; then idle CPU and start time with the long list."""
     say(f"api: {scale.records} records")
     small = server.source("small", MIB)
     large = server.source("object", scale.size)
-    with place.fresh() as into:
-        async with started(into) as daemon:
-            await fetched(daemon, [small])
+    with workspace.fresh() as into:
+        async with start_daemon(into) as daemon:
+            await fetch_all(daemon, [small])
             await _copies(daemon, _FEW - 1)
             few = await _listing(daemon)
             await _copies(daemon, scale.records - _FEW)
@@ -180,19 +195,20 @@ async def _with_records(place: Place, server: Server, scale: Scale) -> dict[str,
             start = await _restarts(daemon)
             stalls = large.url.replace(server.base, f"{server.base}/stalls")
             key = await daemon.submit(stalls, large.sha256)
-            nearly = scale.partial - MIB
+            almost_all = scale.partial - MIB
             body = await daemon.until(
                 key,
                 lambda body: (
-                    body["bytes_downloaded"] >= nearly or body["status"] in ("finished", "failed")
+                    body["bytes_downloaded"] >= almost_all
+                    or body["status"] in ("finished", "failed")
                 ),
             )
             if body["status"] != "in-progress":
                 raise BenchError(f"spsd: {json.dumps(body)}")
             with_partial = await _restarts(daemon)
             partials = [daemon.state / "staging" / name / "image" for name in daemon.staged()]
-            if [path for path in partials if path.stat().st_size >= nearly] == []:
-                raise BenchError("the partial did not outlive the starts")
+            if not any(path.stat().st_size >= almost_all for path in partials):
+                raise BenchError("no partial download is left after the starts")
     return {
         "listings": [few, many],
         "idle_percent": idle,
@@ -209,21 +225,21 @@ async def _copies(daemon: TimedDaemon, count: int) -> None:
 
 
 async def _listing(daemon: TimedDaemon) -> Mapping[str, float]:
-    load_of = await asyncio.to_thread(
+    load = await asyncio.to_thread(
         paced,
         _port(daemon),
         _request(daemon, "GET", FETCH),
         interval_s=0,
-        goes_on=lambda count, _: count < _LISTINGS,
+        more=lambda count, _: count < _LISTINGS,
     )
     _, document = await daemon.call("GET", FETCH)
     assert daemon.client is not None
-    async with daemon.client.get(daemon.url + FETCH) as answer:
-        size = len(await answer.read())
+    async with daemon.client.get(daemon.url + FETCH) as response:
+        size = len(await response.read())
     return {
         "records": len(document["items"]),
         "bytes": size,
-        "ms": 1000 * statistics.median(load_of.latencies_s),
+        "ms": 1000 * statistics.median(load.latencies_s),
     }
 
 
@@ -234,13 +250,13 @@ async def _idle_percent(daemon: TimedDaemon, seconds: float) -> float:
 
 
 async def _restarts(daemon: TimedDaemon) -> float:
-    """Seconds from a start to the ready line, after a kill without warning."""
-    taken = []
+    """The median of seconds from a start to the ready line, each after a SIGKILL."""
+    times_s = []
     for _ in range(_STARTS):
         await daemon.kill()
         await daemon.start()
-        taken.append(daemon.ready_s)
-    return statistics.median(taken)
+        times_s.append(daemon.ready_s)
+    return statistics.median(times_s)
 
 
 def _request(daemon: TimedDaemon, method: str, path: str, content: bytes = b"") -> bytes:
@@ -249,7 +265,7 @@ def _request(daemon: TimedDaemon, method: str, path: str, content: bytes = b"") 
     lines = [
         f"{method} {path} HTTP/1.1",
         "Host: 127.0.0.1",
-        "Cookie: " + "; ".join(f"{one.key}={one.value}" for one in cookies),
+        "Cookie: " + "; ".join(f"{cookie.key}={cookie.value}" for cookie in cookies),
         "Content-Type: application/json",
         f"Content-Length: {len(content)}",
     ]

@@ -11,19 +11,19 @@ from typing import Any, Final
 
 import psutil
 
-from scripts.programs.bench.measuring import MIB, BenchError, Sample
-from scripts.programs.bench.place import Source
+from scripts.programs.bench.samples import MIB, BenchError, Sample
+from scripts.programs.bench.workspace import Source
 from testbed.driver import FETCH, Daemon, running
 
 SPSD: Final = "spsd"
 _UNIT: Final = Path(__file__).parents[3] / "systemd" / "spsd.service"
-_CALM_S: Final = 0.2
-_KEEN_S: Final = 0.01
+_LONGEST_POLL_S: Final = 0.2
+_SHORTEST_POLL_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a daemon took before there was anything to do: the start is no part of a download."""
+    """The cost of a daemon's start up to the log-in, which is not counted as part of a download."""
 
     ready_s: float
     cpu_s: float
@@ -32,7 +32,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds since the start, and resident memory in MiB, of a daemon with its children."""
+    """CPU time since the start, and resident memory, of a daemon with its child processes."""
 
     cpu_s: float
     resident_mib: float
@@ -48,19 +48,24 @@ class Appliance:
     starts: list[Start] = field(default_factory=list)
 
     async def fetch(self, source: Source, into: Path) -> tuple[Sample, Path]:
+        """Start a daemon in the directory ``into`` and let it fetch the source.
+
+        Raises:
+            BenchError: the job failed.
+        """
         settings = dict(self.fetch_settings)
         if source.authority is not None:
             settings["ca_file"] = str(source.authority)
-        async with started(into, fetch=settings) as daemon:
+        async with start_daemon(into, fetch=settings) as daemon:
             idle = usage(daemon)
             self.starts.append(Start(daemon.ready_s, idle.cpu_s, idle.resident_mib))
-            sample, bodies = await fetched(daemon, [source])
+            sample, bodies = await fetch_all(daemon, [source])
             return sample, daemon.image(bodies[0]["slot_id"])
 
 
 @dataclass
 class TimedDaemon(Daemon):
-    """Knows how long its last start took, to the ready line."""
+    """A daemon that measures its last start, up to the ready line."""
 
     ready_s: float = 0
 
@@ -71,15 +76,15 @@ class TimedDaemon(Daemon):
 
 
 @asynccontextmanager
-async def started(root: Path, **settings: object) -> AsyncIterator[TimedDaemon]:
+async def start_daemon(root: Path, **settings: object) -> AsyncIterator[TimedDaemon]:
     """A daemon in an empty directory, as the unit file would start it."""
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "slots": {"count": 99, "accept": "any"},
         "environ": unit_environment(),
         "log": root / "log",
         **settings,
     }
-    async with running(root, daemon_type=TimedDaemon, **given) as daemon:
+    async with running(root, daemon_type=TimedDaemon, **fields) as daemon:
         yield daemon
 
 
@@ -91,24 +96,23 @@ def unit_environment() -> dict[str, str]:
 
 
 def usage(daemon: Daemon) -> Usage:
-    """What the daemon and its children have used so far."""
+    """The resources that the daemon and its child processes have used so far."""
     assert daemon.process is not None
     main = psutil.Process(daemon.process.pid)
-    family = [main, *main.children(recursive=True)]
     cpu = resident = peak = 0.0
-    for process in family:
+    for process in (main, *main.children(recursive=True)):
         times = process.cpu_times()
         cpu += times.user + times.system
         resident += process.memory_info().rss / MIB
         peak += _peak_mib(process.pid)
-    gone = main.cpu_times()
-    return Usage(cpu + gone.children_user + gone.children_system, resident, peak)
+    ended = main.cpu_times()
+    return Usage(cpu + ended.children_user + ended.children_system, resident, peak)
 
 
-def forget_peak(daemon: Daemon) -> None:
-    """Let the peak begin anew: hashing the password of a log-in takes more than a download."""
+def reset_peak(daemon: Daemon) -> None:
+    """Reset the peak memory: the password hash of a log-in needs more memory than a download."""
     assert daemon.process is not None
-    # proc(5): 5 resets VmHWM to what is resident now.
+    # proc(5): 5 resets VmHWM to the present resident size.
     Path(f"/proc/{daemon.process.pid}/clear_refs").write_text("5", encoding="ascii")
 
 
@@ -118,22 +122,26 @@ def _peak_mib(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-def pause(done: int, total: int, elapsed_s: float) -> float:
-    """Seconds until the next look, which costs the daemon a little: half of what is to come."""
+def poll_interval(done: int, total: int, elapsed_s: float) -> float:
+    """Seconds until the next poll: half of the estimated remaining time, from 0.01 to 0.2.
+
+    Each poll takes some of the daemon's time, so most of them are near the end.
+    """
     if not done:
-        return _KEEN_S
-    return min(_CALM_S, max(_KEEN_S, elapsed_s * (total - done) / done / 2))
+        return _SHORTEST_POLL_S
+    remaining_s = elapsed_s * (total - done) / done
+    return min(_LONGEST_POLL_S, max(_SHORTEST_POLL_S, remaining_s / 2))
 
 
-async def fetched(
+async def fetch_all(
     daemon: Daemon, sources: Sequence[Source]
 ) -> tuple[Sample, Sequence[Mapping[str, Any]]]:
-    """Have the daemon fetch all of them at once; gives what that took, and the jobs' bodies.
+    """Submit all sources at once and wait for their end; gives the cost and the jobs' bodies.
 
     Raises:
         BenchError: a job failed.
     """
-    forget_peak(daemon)
+    reset_peak(daemon)
     before = usage(daemon)
     began = time.monotonic()
     keys = [await daemon.submit(source.url, source.sha256) for source in sources]
@@ -144,7 +152,7 @@ async def fetched(
         if all(body["status"] not in ("queued", "in-progress") for body in bodies):
             break
         done = sum(body["bytes_downloaded"] for body in bodies)
-        await asyncio.sleep(pause(done, total, time.monotonic() - began))
+        await asyncio.sleep(poll_interval(done, total, time.monotonic() - began))
     wall = time.monotonic() - began
     after = usage(daemon)
     for body in bodies:

@@ -1,10 +1,10 @@
-/* The floor: receive, hash and write one object over http with as little as possible.
+/* The floor: receive, hash and write one object over http with as little work as possible.
  *
  *     floor HOST PORT PATH FILE SHA256
  *
  * Three threads over a ring of page-aligned buffers: one receives, one hashes (OpenSSL), one writes
- * (past the page cache where the file system lets it). Exits with 0 when the file is durable and its
- * SHA-256 is the one that was named.
+ * (past the page cache if the file system supports O_DIRECT). The exit status is 0 when the file is
+ * durable and has the SHA-256 of the argument.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -36,7 +36,7 @@ static void die(const char *what) {
     exit(1);
 }
 
-/* Wait for the buffer after `done`; -1 when there is none any more. */
+/* Wait for the next filled buffer after the first `done`; -1 at the end of the body. */
 static int next_full(unsigned long done) {
     pthread_mutex_lock(&lock);
     while (filled == done && !is_over)
@@ -61,7 +61,7 @@ static void *hash_all(void *unused) {
 
 static void *write_all(void *unused) {
     for (int slot; (slot = next_full(written)) >= 0; step(&written)) {
-        /* The last one is padded to whole pages, and cut off afterwards. */
+        /* O_DIRECT writes whole pages: the last block is padded, and the file truncated at the end. */
         size_t want = (lengths[slot] + PAGE - 1) / PAGE * PAGE;
         if (write(file, buffers[slot], want) != (ssize_t)want)
             die("write");
@@ -78,7 +78,8 @@ static int connected(const char *host, const char *port) {
     return line;
 }
 
-/* Read the head; what came of the body goes to the first buffer. Gives the body's length. */
+/* Send the request and read the head; bytes of the body go to the first buffer, `got` counts them.
+ * Gives the length of the body. */
 static long long head(int line, const char *path, size_t *got) {
     char text[16384];
     int size = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: floor\r\n\r\n", path);

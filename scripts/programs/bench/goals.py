@@ -1,4 +1,4 @@
-"""What spsd wants to reach, as data, and the verdict on what was measured."""
+"""The performance goals of spsd as data, and the verdict on a measured figure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from scripts.programs.bench.report import Table
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure of the parts and its limit; ``sense`` says on which side of it is good."""
+    """A figure of the report and its limit; ``sense`` is the side of the limit that is good."""
 
     measure: str
     figure: str
@@ -39,16 +39,16 @@ GOALS: Final = (
     Goal("memory growth for each running job", "concurrency growth", "≤", 6, " MiB"),
     Goal("API: p99 during 4 downloads against idle", "api p99 busy/idle", "≤", 5),
     Goal("API: p99 during 4 downloads", "api p99 busy", "≤", 25, " ms"),
-    Goal("durable POSTs a second, 32 clients against 1", "api posts 32/1", "≥", 5),
+    Goal("durable POSTs per second, 32 clients against 1", "api posts 32/1", "≥", 5),
     Goal("list: growth of time against growth of bytes", "api list time/bytes", "≤", 1.0),
     Goal("idle CPU with many records", "api idle cpu", "≤", 0.1, " %"),
-    Goal("downloads beside 200 readers of events against none", "events rate", "≥", 0.9),
+    Goal("downloads with 200 event subscribers against none", "events rate", "≥", 0.9),
     Goal("start to ready with many records and a partial", "api start", "≤", 1.0, " s"),
 )
 
 
 def table(figures: Mapping[str, float]) -> Table:
-    """Each goal with what was measured, and by how much it is missed."""
+    """Each goal with the measured figure and the verdict."""
     rows = [
         (goal.measure, f"{goal.sense} {goal.limit:g}{goal.unit}", *_cells(goal, figures))
         for goal in GOALS
@@ -57,7 +57,7 @@ def table(figures: Mapping[str, float]) -> Table:
 
 
 def verdicts(figures: Mapping[str, float]) -> Sequence[Mapping[str, Any]]:
-    """The same for programs; ``measured`` and ``met`` are None where it was not measured."""
+    """The goals for JSON; ``measured`` and ``met`` are None for a figure that was not measured."""
     return [
         {
             **asdict(goal),
@@ -76,7 +76,7 @@ def _cells(goal: Goal, figures: Mapping[str, float]) -> tuple[str, str]:
 
 
 def verdict(goal: Goal, value: float) -> str:
-    """In words, such as ``missed by 20 %`` of the limit."""
+    """``met``, or in Markdown by what share of the limit it is missed: ``**missed by 20%**``."""
     if goal.met(value):
         return "met"
     return f"**missed by {abs(value - goal.limit) / goal.limit:.0%}**"

@@ -1,7 +1,7 @@
-"""Runs a command and prints, as JSON, what it took: wall and CPU in seconds, peak in KiB.
+"""Runs a command and prints its cost as JSON: wall and CPU time in seconds, peak memory in KiB.
 
-A process of its own, without site packages: the peak that the kernel tells of a child is never
-below the size of the process that it was forked from.
+It is a small process without site packages, because the peak that the kernel reports for a child
+is never below the size of the process that it was forked from.
 """
 
 import os
@@ -9,9 +9,9 @@ import sys
 import time
 
 
-def main(words: list[str]) -> int:
+def main(command: list[str]) -> int:
     began = time.monotonic()
-    child = os.posix_spawnp(words[0], words, os.environ, file_actions=_QUIET)
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=_QUIET)
     _, status, used = os.wait4(child, 0)
     wall = time.monotonic() - began
     code = os.waitstatus_to_exitcode(status)

@@ -1,4 +1,4 @@
-"""The facts without which figures say nothing."""
+"""The facts of the machine that a reader needs to judge the figures."""
 
 import os
 import platform
@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 
 from scripts.programs.bench import tools
-from scripts.programs.bench.place import file_system
+from scripts.programs.bench.workspace import file_system
 from spsd import __version__
 
 
 def facts(directory: Path, python: Path, floor: str) -> Mapping[str, str]:
-    """What was measured, when, where, and on what kind of disk."""
+    """Date, versions, processor, memory, system with file system, load, and peers, by name."""
     text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     has_sha = re.search(r"^flags\s*:.* sha_ni\b", text, re.MULTILINE)
@@ -31,6 +31,6 @@ def facts(directory: Path, python: Path, floor: str) -> Mapping[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"Linux {platform.release()}, {file_system(directory)}",
         "load before": f"{load:.1f}",
-        "peers": ", ".join(f"{name} {told}" for name, told in programs.items()),
+        "peers": ", ".join(f"{name} {version}" for name, version in programs.items()),
         "floor": f"in {floor}",
     }

@@ -1,4 +1,4 @@
-"""The contenders that are commands: others' programs, scripts over others' libraries, the floor."""
+"""The contenders that are commands: other download programs, Python HTTP clients, the floor."""
 
 import os
 import shutil
@@ -9,8 +9,8 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from scripts.programs.bench import tools
-from scripts.programs.bench.measuring import Sample, measured
-from scripts.programs.bench.place import Source
+from scripts.programs.bench.samples import Sample, measure_command
+from scripts.programs.bench.workspace import Source
 
 FLOOR: Final = "floor"
 BASELINE: Final = "curl+sha256sum"
@@ -20,13 +20,17 @@ Command = Callable[[Source], Sequence[str]]
 
 
 class Contender(Protocol):
-    """Somebody who fetches a source into a directory, proves it and makes it durable."""
+    """Fetches a source into a directory, verifies its digest and makes it durable."""
 
     @property
     def name(self) -> str: ...
 
     async def fetch(self, source: Source, into: Path) -> tuple[Sample, Path]:
-        """What it took, and the file. Raises BenchError."""
+        """The cost and the path of the file.
+
+        Raises:
+            BenchError: the download failed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +41,18 @@ class Peer:
     command: Command
 
     async def fetch(self, source: Source, into: Path) -> tuple[Sample, Path]:
-        sample = await measured(self.command(source), into, _environ(into))
+        sample = await measure_command(self.command(source), into, _environ(into))
         return sample, into / RESULT
 
 
 def _environ(home: Path) -> Mapping[str, str]:
-    """No settings of the user's, no proxy, no translations."""
+    """An environment without the user's settings, proxies and translations."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LC_ALL": "C.UTF-8"}
 
 
-def _in_shell(fetch: str, prove: str) -> Command:
+def _in_shell(fetch: str, verify: str) -> Command:
     def command(source: Source) -> Sequence[str]:
-        script = f"set -e; {fetch}; {prove}; sync {RESULT}"
+        script = f"set -e; {fetch}; {verify}; sync {RESULT}"
         return ["sh", "-c", script, "sh", source.url, source.sha256, *_authority(source)]
 
     return command
@@ -85,33 +89,33 @@ NAMES: Final = (*_COMMANDS, *tools.LIBRARIES, FLOOR)
 
 
 def peers(python: Path, floor: Sequence[str]) -> Sequence[Peer]:
-    """All that can be had here; the last is the floor, which ``floor`` starts."""
-    found = []
+    """All peers that are installed; the last is the floor, whose command is ``floor``."""
+    available = []
     for name, (programs, command) in _COMMANDS.items():
-        if missing := [one for one in programs if shutil.which(one) is None]:
+        if missing := [program for program in programs if shutil.which(program) is None]:
             tools.say(f"{name} is left out: {', '.join(missing)} is not installed")
         else:
-            found.append(Peer(name, command))
-    there = tools.libraries(python)
+            available.append(Peer(name, command))
+    installed = tools.libraries(python)
     for name in tools.LIBRARIES:
-        if name in there:
-            found.append(Peer(name, _over(python, name)))
+        if name in installed:
+            available.append(Peer(name, _with_library(python, name)))
         else:
             tools.say(f"{name} is left out: it is not installed")
-    return [*found, Peer(FLOOR, _floor(floor))]
+    return [*available, Peer(FLOOR, _floor(floor))]
 
 
-def _over(python: Path, library: str) -> Command:
+def _with_library(python: Path, library: str) -> Command:
     def command(source: Source) -> Sequence[str]:
-        told = [library, source.url, RESULT, source.sha256, *_authority(source)]
-        return [str(python), "-I", str(_PYTHON_PEER), *told]
+        arguments = [library, source.url, RESULT, source.sha256, *_authority(source)]
+        return [str(python), "-I", str(_PYTHON_PEER), *arguments]
 
     return command
 
 
-def _floor(words: Sequence[str]) -> Command:
+def _floor(floor: Sequence[str]) -> Command:
     def command(source: Source) -> Sequence[str]:
         parts = urlsplit(source.url)
-        return [*words, str(parts.hostname), str(parts.port), parts.path, RESULT, source.sha256]
+        return [*floor, str(parts.hostname), str(parts.port), parts.path, RESULT, source.sha256]
 
     return command

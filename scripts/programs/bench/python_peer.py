@@ -1,6 +1,6 @@
-"""What many write in Python: python_peer.py LIBRARY URL FILE SHA256 [CA].
+"""A typical download script in Python: python_peer.py LIBRARY URL FILE SHA256 [CA].
 
-Reads 1 MiB at a time, hashes and writes each block, syncs the file, compares the digest.
+It reads 1 MiB at a time, hashes and writes each block, syncs the file, and compares the digest.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ BLOCK = 1024 * 1024
 
 
 def _requests(url: str, authority: str | None) -> Iterator[bytes]:
-    import requests  # noqa: PLC0415 - only the one that is measured
+    import requests  # noqa: PLC0415 - only the measured library is imported
 
     with requests.get(url, stream=True, timeout=60, verify=authority or True) as response:
         response.raise_for_status()

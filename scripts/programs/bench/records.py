@@ -1,4 +1,4 @@
-"""Many finished jobs at once: copies of one that the daemon made, put beside it."""
+"""Many finished jobs: copies of a job that the daemon made, inserted into its database."""
 
 import sqlite3
 import uuid
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def copy_finished_job(database: Path, copies: int) -> None:
-    """Add so many copies of the one finished job, each with a key and a digest of its own.
+    """Add copies of the first finished job, each with a key and a digest of its own.
 
-    No daemon may have the database open.
+    No daemon may have the database open meanwhile.
     """
     with closing(sqlite3.connect(database)) as connection, connection:
         names = [row[1] for row in connection.execute("PRAGMA table_info(job)")]

@@ -1,8 +1,10 @@
-"""A far server: a relay on loopback that delays, and limits the rate of each connection, or of all.
+"""A relay on loopback that makes a server appear far away: it adds delay and limits the rate.
 
-relay.py SERVER_PORT BYTES_PER_SECOND DELAY_S [shared] prints its port, and serves until it is
-ended. What goes through arrives DELAY_S later, either way; a connection takes a round trip to be
-set up. With `shared` the rate is that of all connections together.
+    relay.py SERVER_PORT BYTES_PER_SECOND DELAY_S [shared]
+
+prints its port, and serves until it is ended. Bytes arrive DELAY_S later in both directions; to
+open a connection takes a round trip. The rate is that of each connection from the server, with
+`shared` that of all connections together.
 """
 
 import asyncio
@@ -13,14 +15,14 @@ BLOCK = 16 * 1024
 
 
 class Line:
-    """What one block at a time goes through; ``rate`` in bytes a second, 0: no limit."""
+    """A line that carries one block at a time; ``rate`` in bytes per second, 0: no limit."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
         self._free_at = 0.0
 
     def passed_at(self, due: float, size: int) -> float:
-        """When a block will have passed that is there at ``due``, after all those before it."""
+        """The time when a block that arrives at ``due`` has passed, after all earlier blocks."""
         self._free_at = max(self._free_at, due) + (size / self.rate if self.rate else 0)
         return self._free_at
 
@@ -28,23 +30,23 @@ class Line:
 async def _pass_on(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_s: float, line: Line
 ) -> None:
-    """Each block leaves when it has come and the line is free."""
+    """Forward blocks; each is sent when its delay is over and the line is free."""
     now = asyncio.get_running_loop().time
-    # What is on its way: what the line carries in a round trip, and a little.
-    way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(
+    # Blocks in transit: as many as the line carries in a round trip, but at least 16.
+    in_transit: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(
         max(16, int(2 * delay_s * line.rate / BLOCK))
     )
 
-    async def take() -> None:
+    async def receive() -> None:
         with suppress(ConnectionError):
             while block := await reader.read(BLOCK):
-                await way.put((now() + delay_s, block))
-        await way.put((now() + delay_s, b""))
+                await in_transit.put((now() + delay_s, block))
+        await in_transit.put((now() + delay_s, b""))
 
-    taking = asyncio.create_task(take())
+    receiving = asyncio.create_task(receive())
     try:
         while True:
-            due, block = await way.get()
+            due, block = await in_transit.get()
             await asyncio.sleep(line.passed_at(due, len(block)) - now())
             if not block:
                 break
@@ -55,13 +57,13 @@ async def _pass_on(
     except ConnectionError:
         writer.transport.abort()
     finally:
-        taking.cancel()
-        await asyncio.gather(taking, return_exceptions=True)
+        receiving.cancel()
+        await asyncio.gather(receiving, return_exceptions=True)
 
 
 async def serve(server_port: int, rate: float, delay_s: float, *, shared: bool) -> None:
     """Print the port, and serve until cancelled."""
-    everybodys = Line(rate)
+    shared_line = Line(rate)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -70,7 +72,7 @@ async def serve(server_port: int, rate: float, delay_s: float, *, shared: bool) 
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(_pass_on(reader, far_writer, delay_s, Line(0)))
-                    line = everybodys if shared else Line(rate)
+                    line = shared_line if shared else Line(rate)
                     group.create_task(_pass_on(far_reader, writer, delay_s, line))
             finally:
                 far_writer.transport.abort()

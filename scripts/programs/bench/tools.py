@@ -1,4 +1,4 @@
-"""The programs that are measured: installed where they may be, named with their versions."""
+"""The programs and libraries that are measured: their installation and their versions."""
 
 import os
 import re
@@ -19,25 +19,25 @@ PACKAGES: Final[Mapping[str, str]] = {
     "nginx": "nginx-light",
     "cc": "gcc libc6-dev libssl-dev",
 }
-"""Programs, and the packages of Debian that have them."""
+"""Debian's packages of each program, separated by blanks."""
 LIBRARIES: Final = ("requests", "urllib3", "httpx")
 _FLOOR: Final = Path(__file__).with_name("floor.c")
 _FALLBACK: Final = Path(__file__).with_name("floor_fallback.py")
 
 
-def say(what: str) -> None:
-    """Tell on standard error; the tables have standard output to themselves."""
-    print(f"bench: {what}", file=sys.stderr, flush=True)
+def say(message: str) -> None:
+    """Print a message to standard error; standard output has only the report."""
+    print(f"bench: {message}", file=sys.stderr, flush=True)
 
 
 def install_programs() -> None:
-    """Have apt-get bring what is missing, where it is there and may; else say what is missing."""
+    """Install missing programs with apt-get as root; else report which are missing."""
     missing = [name for name in PACKAGES if shutil.which(name) is None]
     if not missing:
         return
     packages = [package for name in missing for package in PACKAGES[name].split()]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        say(f"going on without {', '.join(missing)}; Debian has them in {' '.join(packages)}")
+        say(f"not installed: {', '.join(missing)} (Debian: {' '.join(packages)})")
         return
     say(f"installing {' '.join(packages)}")
     # RUNLEVEL=1 lets the packages start no server.
@@ -47,7 +47,7 @@ def install_programs() -> None:
 
 
 def install_libraries(directory: Path) -> Path:
-    """A virtual environment with the HTTP clients of others; gives its interpreter."""
+    """Make a virtual environment with the HTTP clients to compare; gives its interpreter."""
     python = interpreter(directory)
     if not python.exists():
         say(f"making a virtual environment for {', '.join(LIBRARIES)}")
@@ -64,7 +64,7 @@ def interpreter(directory: Path) -> Path:
 
 
 def libraries(python: Path) -> Mapping[str, str]:
-    """The HTTP clients that an interpreter has, with their versions."""
+    """The versions of the HTTP clients that are installed for an interpreter, by name."""
     script = (
         "import importlib.metadata as m, sys\n"
         "for name in sys.argv[1:]:\n"
@@ -80,31 +80,31 @@ def libraries(python: Path) -> Mapping[str, str]:
 
 
 def build_floor(directory: Path) -> tuple[list[str], str]:
-    """The words that start the floor, and what it is written in."""
+    """Compile the floor; gives the command that starts it, and its language."""
     program = directory / "floor"
-    words = ["cc", "-O2", "-pthread", str(_FLOOR), "-lcrypto", "-o", str(program)]
+    compiler = ["cc", "-O2", "-pthread", str(_FLOOR), "-lcrypto", "-o", str(program)]
     if shutil.which("cc") is None:
         say("there is no C compiler: the floor is in Python")
     else:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(compiler, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             return [str(program)], "C"
-        line = next((one for one in done.stderr.splitlines() if "error" in one), "")
-        say(f"the floor does not compile and is in Python ({line.strip()})")
+        error = next((line for line in done.stderr.splitlines() if "error" in line), "")
+        say(f"the floor cannot be compiled and is in Python ({error.strip()})")
     return [sys.executable, "-I", "-S", str(_FALLBACK)], "Python"
 
 
 def version(program: str) -> str | None:
-    """The version that a program tells of itself, None where it is not installed."""
+    """The version that a program reports; None if it is not installed."""
     if shutil.which(program) is None:
         return None
     option = {"nginx": "-v", "openssl": "version"}.get(program, "--version")
     done = subprocess.run([program, option], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
-    return found[0] if found else "of unknown version"
+    match = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
+    return match[0] if match else "of unknown version"
 
 
 def versions(programs: Sequence[str]) -> Mapping[str, str]:
-    """Those of the programs that are installed."""
-    told = ((name, version(name)) for name in programs)
-    return {name: found for name, found in told if found is not None}
+    """The versions of the programs that are installed, by name."""
+    all_versions = ((name, version(name)) for name in programs)
+    return {name: known for name, known in all_versions if known is not None}

@@ -1,4 +1,4 @@
-"""The Python part of scripts/demo: one image from a local origin into a slot, over REST."""
+"""Fetches one image from a local origin into a slot, over REST, and shows each step."""
 
 import argparse
 import filecmp
@@ -57,18 +57,18 @@ rate_limit_bytes_per_s = {rate}   # so that there is something to see
 
 
 class DemoError(Exception):
-    """The demo did not do what it promises; ``str()`` says why."""
+    """A step of the demo failed; ``str()`` is the reason."""
 
 
 class Child:
-    """A process with its output in a file, ended by its own id."""
+    """A child process with its output in files."""
 
     def __init__(self, name: str, command: Sequence[str | Path], directory: Path) -> None:
         self._name = name
         self._output = directory / f"{name}.out"
         self._log = directory / f"{name}.log"
         with self._output.open("wb") as output, self._log.open("wb") as log:
-            # A session of its own: --keep survives the terminal's Ctrl-C.
+            # In a session of its own, so that with --keep it survives a Ctrl-C in the terminal.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -79,7 +79,11 @@ class Child:
         self.pid = self._process.pid
 
     def line(self, beginning: str) -> str:
-        """Wait for a line that begins so; gives the rest of it."""
+        """Wait for a line of output with this beginning; gives the rest of the line.
+
+        Raises:
+            DemoError: the process ended before, or there is no such line within START_S.
+        """
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             ended = self._process.poll() is not None
@@ -89,10 +93,10 @@ class Child:
             if ended:
                 break
             time.sleep(0.05)
-        raise DemoError(f"the {self._name} did not get ready.\n{self._last_words()}")
+        raise DemoError(f"the {self._name} did not get ready.\n{self._log_tail()}")
 
     def end(self) -> None:
-        """Ask it to stop; insist after ten seconds."""
+        """Send SIGTERM, and SIGKILL if it still runs after ten seconds."""
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -100,13 +104,13 @@ class Child:
             self._process.kill()
             self._process.wait()
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-10:]) or "It said nothing."
+        return "\n".join(lines[-10:]) or "Its log is empty."
 
 
 class Client:
-    """The REST API with a cookie jar, trusting the daemon's own certificate and nothing else."""
+    """A client of the REST API with a cookie jar; it only trusts the daemon's own certificate."""
 
     def __init__(self, base: str, certificate: Path) -> None:
         self._base = base
@@ -119,38 +123,44 @@ class Client:
     def call(
         self, method: str, path: str, body: str | None = None, user: str | None = None
     ) -> dict[str, Any]:
-        """Send a request; gives the JSON of the answer."""
+        """Send a request; gives the JSON of the response. ``user`` is ``NAME:PASSWORD``.
+
+        Raises:
+            DemoError: the response has an error status.
+        """
         request = Request(
             f"{self._base}{path}", method=method, data=body.encode() if body is not None else None
         )
         if user is not None:
             request.add_header("Authorization", f"Basic {b64encode(user.encode()).decode()}")
         try:
-            with self._opener.open(request, timeout=30) as answer:
-                return dict(json.load(answer))
+            with self._opener.open(request, timeout=30) as response:
+                return dict(json.load(response))
         except HTTPError as error:
             text = error.read().decode(errors="replace")
-            raise DemoError(f"{method} {path} was answered with {error.code}: {text}") from error
+            raise DemoError(f"{method} {path}: status {error.code}: {text}") from error
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the demo plays."""
+    """The console and the directory of the demo."""
 
     console: Console
     directory: Path
     keep: bool
 
-    def say(self, text: str) -> None:
+    def heading(self, text: str) -> None:
+        """Show the heading of a step."""
         self.console.print(text, style="bold", highlight=False, markup=False, soft_wrap=True)
 
     def type(self, command: str) -> None:
-        """Show what a user would type."""
+        """Show a command as a user would type it."""
         self.console.print(
             f"$ {command}", style="cyan", highlight=False, markup=False, soft_wrap=True
         )
 
-    def answer(self, content: object) -> None:
+    def response(self, content: object) -> None:
+        """Show the JSON of a response."""
         text = json.dumps(content, indent=1)
         self.console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
@@ -164,10 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--keep", action="store_true", help="leave the daemon and the origin running"
     )
     parser.add_argument(
-        "--picture", type=Path, metavar="SVG", help="also write what is shown as a picture"
+        "--picture", type=Path, metavar="SVG", help="also write the output as a picture"
     )
     options = parser.parse_args(arguments)
-    # Ended from outside, the demo still ends its children.
+    # These signals raise SystemExit, so that the child processes are ended too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
     console = Console(record=options.picture is not None, width=110 if options.picture else None)
@@ -179,7 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.keep:
                 stack.pop_all()
         if not options.keep:
-            console.print("\nDone; the daemon and the origin are ended, their files removed.")
+            console.print(
+                "\nDone: the daemon and the origin have ended, and their files are removed."
+            )
     except (DemoError, OSError, subprocess.SubprocessError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -192,8 +204,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def play(stage: Stage, stack: ExitStack) -> None:
+    """Run all steps; child processes end with ``stack``.
+
+    Raises:
+        DemoError: a step failed.
+    """
     here = stage.directory
-    stage.say("An image, an origin that serves it, and the daemon")
+    stage.heading("An image, an origin that serves it, and the daemon")
     image = build_image(here / IMAGE)
     digest = sha256_of(image)
     stage.console.print(f"{image}, {image.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
@@ -219,7 +236,7 @@ def play(stage: Stage, stack: ExitStack) -> None:
     compare(stage, image, here / "state" / "slots" / str(body["slot_id"]) / "image")
     list_and_remove(stage, client, base, key)
     if stage.keep:
-        stage.say("\nLeft running")
+        stage.heading("\nLeft running")
         stage.console.print(
             f"URL       {base}\nuser      {USER}\npassword  {password}\norigin    {url}\n"
             f"stop with kill {daemon.pid} {origin.pid} && rm -r {here}",
@@ -230,7 +247,7 @@ def play(stage: Stage, stack: ExitStack) -> None:
 
 
 def build_image(path: Path) -> Path:
-    """An ISO 9660 image with a version, notes, and bytes that nothing can compress or guess."""
+    """Make an ISO 9660 image with a version, notes, and random bytes."""
     facts = b'version = "1.2.3"\nupgrade_notes = "The image of scripts/demo."\n'
     payload = os.urandom(PAYLOAD)
     iso = pycdlib.PyCdlib()
@@ -262,26 +279,30 @@ def add_user(config: Path, password: str) -> None:
 
 
 def submit(stage: Stage, client: Client, base: str, url: str, digest: str, password: str) -> str:
-    stage.say("\nLog in; the session is a cookie")
+    stage.heading("\nLog in; the session is a cookie")
     stage.type(
         f"curl --cacert {CERTIFICATE} -c cookies.txt -u {USER} \\\n    {base}/api/authentication"
     )
     client.call("GET", "/api/authentication", user=f"{USER}:{password}")
-    stage.say("\nAsk for the image: where it is, and its SHA-256")
-    asked = f'{{"url": "{url}",\n  "checksum": {{"sha256": "{digest}"}}}}'
+    stage.heading("\nRequest the image: its URL and its SHA-256")
+    body = f'{{"url": "{url}",\n  "checksum": {{"sha256": "{digest}"}}}}'
     stage.type(
-        f"echo '{asked}' |\n"
+        f"echo '{body}' |\n"
         f'  curl --cacert {CERTIFICATE} -b cookies.txt -X POST --data "@-" \\\n'
         f"    {base}{FETCH}"
     )
-    accepted = client.call("POST", FETCH, body=asked)
-    stage.answer({"key": accepted["key"]})
+    accepted = client.call("POST", FETCH, body=body)
+    stage.response({"key": accepted["key"]})
     return str(accepted["key"])
 
 
 def follow(stage: Stage, client: Client, base: str, key: str) -> dict[str, Any]:
-    """Show the bar until the job is over; gives its body."""
-    stage.say("\nLook how far it is")
+    """Show a progress bar until the job has ended; gives its body.
+
+    Raises:
+        DemoError: it is not finished, or has not ended within FETCH_S.
+    """
+    stage.heading("\nPoll the progress")
     stage.type(f"curl --cacert {CERTIFICATE} -b cookies.txt \\\n    {base}{FETCH}/{key}")
     bar = Progress(
         TextColumn("{task.description:<11}"),
@@ -293,7 +314,7 @@ def follow(stage: Stage, client: Client, base: str, key: str) -> dict[str, Any]:
     )
     task = bar.add_task("queued", total=None)
     deadline = time.monotonic() + FETCH_S
-    # Of all the bar's frames a picture gets the last one.
+    # A picture gets only the last frame of the bar.
     recording, stage.console.record = stage.console.record, False
     with bar:
         while True:
@@ -313,12 +334,12 @@ def follow(stage: Stage, client: Client, base: str, key: str) -> dict[str, Any]:
     stage.console.print(bar.get_renderable())
     if body["status"] != "finished":
         raise DemoError(f"the download is {body['status']}: {body['error']}")
-    stage.answer(body)
+    stage.response(body)
     return body
 
 
 def compare(stage: Stage, image: Path, installed: Path) -> None:
-    stage.say("\nCompare the slot with what the origin has, byte by byte")
+    stage.heading("\nCompare the image in the slot with that of the origin, byte by byte")
     shown = installed.relative_to(stage.directory)
     stage.type(f"cmp {IMAGE} {shown} && echo equal")
     if not filecmp.cmp(image, installed, shallow=False):
@@ -327,14 +348,16 @@ def compare(stage: Stage, image: Path, installed: Path) -> None:
 
 
 def list_and_remove(stage: Stage, client: Client, base: str, key: str) -> None:
-    stage.say("\nList all downloads, and remove the record of this one; the slot keeps the image")
+    stage.heading(
+        "\nList all downloads, and remove the record of this one; the slot keeps the image"
+    )
     stage.type(f"curl --cacert {CERTIFICATE} -b cookies.txt {base}{FETCH}")
     listed = client.call("GET", FETCH)
     if key not in [item["key"] for item in listed["items"]]:
-        raise DemoError(f"the list lacks the download {key}")
+        raise DemoError(f"the list does not have the download {key}")
     stage.type(f"curl --cacert {CERTIFICATE} -b cookies.txt -X DELETE \\\n    {base}{FETCH}/{key}")
     if stage.keep:
-        stage.console.print("(not done, so that there is a record to look at)", highlight=False)
+        stage.console.print("(not done with --keep, so that the record stays)", highlight=False)
         return
     client.call("DELETE", f"{FETCH}/{key}")
 

@@ -1,11 +1,11 @@
-"""The parts of the documents that are printed from the code, between markers in the text."""
+"""Writes the parts of the documents that are generated from the code, between markers."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scripts.programs.mutation import explained as mutation_explained
+from scripts.programs.mutation import survivors as mutation_survivors
 from spsd import metrics as exposition
 from spsd.client import errors as exits
 from spsd.config import reference
@@ -26,14 +26,14 @@ ROOT = Path(__file__).resolve().parents[3]
 def failures() -> str:
     """Every failure code as a row of a Markdown table."""
     rows = ["| Code | What it means | What to do | Bytes so far |", "|---|---|---|---|"]
-    for code, told in EXPLANATIONS.items():
-        kept = "kept" if told.keeps_partial else "removed"
-        rows.append(f"| `{code}` | {told.meaning} | {told.advice} | {kept} |")
+    for code, explanation in EXPLANATIONS.items():
+        partial = "kept" if explanation.keeps_partial else "removed"
+        rows.append(f"| `{code}` | {explanation.meaning} | {explanation.advice} | {partial} |")
     return "\n".join(rows)
 
 
 def database_codes() -> str:
-    """Every code of the database as a row of a Markdown table."""
+    """Every code of a database fault as a row of a Markdown table."""
     rows = ["| Code | What it means | What to do |", "|---|---|---|"]
     rows += [f"| `{code}` | {MEANING[code]} | {ADVICE[code]} |" for code in DatabaseFault]
     return "\n".join(rows)
@@ -45,7 +45,7 @@ def state_diagram() -> str:
 
 
 def facts() -> str:
-    """Every fact that `spsd-conformance` tries, and how many there are."""
+    """The number of facts that `spsd-conformance` tries, and their table."""
     binding = sum(fact.mark.binds for fact in FACTS)
     return f"{len(FACTS)} facts; {binding} of them bind.\n\n{markdown(FACTS)}"
 
@@ -57,7 +57,7 @@ PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/failures.md", "failures", failures),
     ("docs/operating.md", "database", database_codes),
     ("docs/monitoring.md", "metrics", exposition.reference),
-    ("docs/mutation.md", "survivors", mutation_explained.markdown),
+    ("docs/mutation.md", "survivors", mutation_survivors.markdown),
     ("docs/resume.md", "plan", PLAN.markdown),
     ("docs/resume.md", "redirects", REDIRECTS.markdown),
     ("docs/resume.md", "head", HEAD.markdown),
@@ -70,46 +70,46 @@ PARTS: tuple[tuple[str, str, Callable[[], str]], ...] = (
 
 
 def renewed(text: str, name: str, part: str) -> str:
-    """``text`` with ``part`` between its markers called ``name``.
+    """``text`` with ``part`` between the markers ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
-        ValueError: the markers are missing.
+        ValueError: a marker is missing.
     """
     opening, closing = f"<!-- {name} -->", f"<!-- /{name} -->"
-    before, found, rest = text.partition(opening)
-    _, ended, after = rest.partition(closing)
-    if not found or not ended:
+    before, opened, rest = text.partition(opening)
+    _, closed, after = rest.partition(closing)
+    if not opened or not closed:
         raise ValueError(f"there is no {opening} … {closing}")
     return f"{before}{opening}\n\n{part.strip()}\n\n{closing}{after}"
 
 
 def stale(root: Path = ROOT) -> list[tuple[Path, str]]:
-    """The documents that are not as the code prints them, with the text they should have."""
+    """The documents that differ from what the code generates, each with its correct text."""
     fresh: dict[Path, str] = {}
     for name, marker, part in PARTS:
         path = root / name
         text = fresh.get(path) or path.read_text(encoding="utf-8")
         fresh[path] = renewed(text, marker, part())
     return [
-        (path, wanted)
-        for path, wanted in fresh.items()
-        if path.read_text(encoding="utf-8") != wanted
+        (path, text) for path, text in fresh.items() if path.read_text(encoding="utf-8") != text
     ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/docs", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 if one is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit status 1 if a document is stale"
+    )
     options = parser.parse_args(arguments)
-    found = stale()
-    for path, wanted in found:
+    documents = stale()
+    for path, text in documents:
         name = path.relative_to(ROOT)
         if options.check:
             print(f"docs: {name} is stale; run scripts/docs")
         else:
-            path.write_text(wanted, encoding="utf-8")
-            print(f"docs: {name} is written anew")
-    return 1 if options.check and found else 0
+            path.write_text(text, encoding="utf-8")
+            print(f"docs: {name} is updated")
+    return 1 if options.check and documents else 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """One image to several appliances at once, over an origin's line that all of them share.
 
-All are told in the same moment, with a URL at the origin or at a cache before it. It prints, for
-each number of appliances, what the origin sent and how long the last one took. Each run has an
-image of its own, so that the cache knows nothing of it.
+All appliances get the request at the same moment, with a URL at the origin or at a cache in front
+of it. The program prints, for each number of appliances, the bytes that the origin sent and the
+time until the last appliance had the image. Each run has a new image, so the cache is cold.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 from scripts.programs.bench.report import Table
 from scripts.programs.docs.run import ROOT, renewed
 from testbed import fleet_cache as cache
-from testbed.fleet_cache import Served
+from testbed.fleet_cache import CountingServer
 from testbed.fleet_site import Appliance, site, state_with_user
 
 DOCUMENT = ROOT / "docs" / "fleet.md"
@@ -35,7 +35,7 @@ LIMIT_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one image cost; ``sent`` is what the origin sent, in images."""
+    """One image to ``appliances``; ``sent`` is what the origin sent, in multiples of the image."""
 
     appliances: int
     cached: bool
@@ -44,17 +44,21 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Place:
-    """The appliances, the origin, its line, and the cache behind which it is."""
+class Fleet:
+    """The appliances, the origin, the URL of its line, and the cache in front of it."""
 
     appliances: Sequence[Appliance]
-    origin: Served
+    origin: CountingServer
     line: str
-    front: Served
+    front: CountingServer
     image_bytes: int
 
     def run(self, number: int, *, cached: bool) -> Run:
-        """Bring a new image to so many of them."""
+        """Bring a new image to ``number`` appliances.
+
+        Raises:
+            SystemExit: a download failed, or not all were finished after LIMIT_S.
+        """
         image = os.urandom(self.image_bytes)
         sha256 = hashlib.sha256(image).hexdigest()
         path = f"/{sha256[:16]}.iso"
@@ -64,24 +68,24 @@ class Place:
         chosen = self.appliances[:number]
         with ThreadPoolExecutor(number) as pool:
             clients = list(pool.map(Appliance.client, chosen))
-            since = time.monotonic()
-            order = {"url": url, "checksum": {"sha256": sha256}}
-            told = list(pool.map(lambda one: one.call("POST", FETCH, json_body=order), clients))
-            keys = [answer.document["key"] for answer in told]
+            began = time.monotonic()
+            body = {"url": url, "checksum": {"sha256": sha256}}
+            responses = pool.map(lambda client: client.call("POST", FETCH, json_body=body), clients)
+            keys = [response.document["key"] for response in responses]
             waiting = dict(zip(keys, clients, strict=True))
             slots = {}
             while waiting:
-                if time.monotonic() - since > LIMIT_S:
+                if time.monotonic() - began > LIMIT_S:
                     raise SystemExit(f"fleet: not over after {LIMIT_S:.0f} s")
                 time.sleep(LOOK_S)
                 for key, client in list(waiting.items()):
-                    body = client.call("GET", f"{FETCH}/{key}").document["body"]
-                    if body["status"] == "failed":
-                        raise SystemExit(f"fleet: a download has failed: {body['error']}")
-                    if body["status"] == "finished":
-                        slots[key] = body["slot_id"]
+                    job = client.call("GET", f"{FETCH}/{key}").document["body"]
+                    if job["status"] == "failed":
+                        raise SystemExit(f"fleet: a download has failed: {job['error']}")
+                    if job["status"] == "finished":
+                        slots[key] = job["slot_id"]
                         del waiting[key]
-            seconds = time.monotonic() - since
+            seconds = time.monotonic() - began
             for key, client in zip(keys, clients, strict=True):
                 client.call("DELETE", f"/api/firmware/slots/{slots[key]}")
         (self.origin.server.root / path[1:]).unlink()
@@ -91,7 +95,7 @@ class Place:
 
 @contextmanager
 def line(server_port: int, bytes_per_s: float) -> Iterator[str]:
-    """The origin's line as a process; gives its URL."""
+    """Start the relay that limits the rate of all connections together; gives its URL."""
     process = subprocess.Popen(
         [sys.executable, RELAY, str(server_port), str(bytes_per_s), "0", "shared"],
         cwd=ROOT,
@@ -111,7 +115,7 @@ def line(server_port: int, bytes_per_s: float) -> Iterator[str]:
 def measured(
     directory: Path, numbers: Sequence[int], *, image_bytes: int, bytes_per_s: float, rounds: int
 ) -> list[Run]:
-    """Every number of appliances, with and without the cache, side by side in each round."""
+    """Runs with every number of appliances; each round has each of them with and without cache."""
     state = directory / "state"
     state.mkdir()
     with ExitStack() as stack:
@@ -119,11 +123,11 @@ def measured(
         url = stack.enter_context(line(origin.server.port, bytes_per_s))
         front = stack.enter_context(cache.cache(url))
         names = [f"appliance-{number}" for number in range(1, max(numbers) + 1)]
-        made = stack.enter_context(site(directory, names, state_with_user(state)))
-        place = Place(list(made.appliances.values()), origin, url, front, image_bytes)
-        place.run(1, cached=True)  # for what is only done once
+        appliances = stack.enter_context(site(directory, names, state_with_user(state))).appliances
+        fleet = Fleet(list(appliances.values()), origin, url, front, image_bytes)
+        fleet.run(1, cached=True)  # not measured: the first run includes work that is done once
         return [
-            place.run(number, cached=cached)
+            fleet.run(number, cached=cached)
             for _ in range(rounds)
             for number in numbers
             for cached in (False, True)
@@ -134,11 +138,11 @@ def table(runs: Sequence[Run]) -> Table:
     """Medians over the rounds; times as ratios to one appliance without the cache."""
 
     def median(number: int, *, cached: bool) -> tuple[float, float]:
-        chosen = [one for one in runs if (one.appliances, one.cached) == (number, cached)]
-        sent = statistics.median(one.sent for one in chosen)
-        return sent, statistics.median(one.seconds for one in chosen)
+        chosen = [run for run in runs if (run.appliances, run.cached) == (number, cached)]
+        sent = statistics.median(run.sent for run in chosen)
+        return sent, statistics.median(run.seconds for run in chosen)
 
-    numbers = sorted({one.appliances for one in runs})
+    numbers = sorted({run.appliances for run in runs})
     _, alone_s = median(numbers[0], cached=False)
     rows = []
     for number in numbers:
@@ -171,16 +175,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bytes_per_s=options.line_mib * MIB,
             rounds=options.rounds,
         )
-    what = (
+    conditions = (
         f"An image of {options.image_mib} MiB, and an origin whose line carries "
-        f"{options.line_mib:g} MiB/s for all together. All appliances are told in one moment. "
+        f"{options.line_mib:g} MiB/s for all connections together. "
+        "All appliances get the request at the same moment. "
         f"Medians of {options.rounds} rounds, on one machine of {os.cpu_count()} cores."
     )
-    told = f"{what}\n\n{table(runs).markdown()}"
-    print(told)
+    report = f"{conditions}\n\n{table(runs).markdown()}"
+    print(report)
     if options.write:
         text = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(renewed(text, "fleet", told), encoding="utf-8")
+        DOCUMENT.write_text(renewed(text, "fleet", report), encoding="utf-8")
     return 0
 
 

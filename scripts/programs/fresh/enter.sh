@@ -1,7 +1,7 @@
-# Run a command in a root as its user: enter.sh ROOT USER BARE [HERE=THERE …] -- COMMAND …
-# run.py calls it as the first process of a PID namespace, with mounts of its own: whatever is mounted and
-# started here is gone when it ends. It stays, so that orphans have somebody who waits for them. Its environment is
-# that of the command, whose PATH has no sbin.
+# Run a command in a root directory as a user: enter.sh ROOT USER BARE [HERE=THERE …] -- COMMAND …
+# run.py calls it as the first process of a PID namespace with a mount namespace: all mounts and processes end with
+# it. It stays as the parent of the command, so that it reaps orphaned processes. Its environment is that of the
+# command, whose PATH has no sbin.
 set -euo pipefail
 
 root=$1 user=$2 bare=$3
@@ -34,7 +34,7 @@ while [[ $1 != -- ]]; do
 done
 shift
 
-# Not by `exec`: see above.
+# Not with `exec`: see above.
 status=0
 /usr/sbin/chroot --userspec="$user:$user" "$root" "$@" < /dev/null || status=$?
 exit "$status"

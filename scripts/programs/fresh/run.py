@@ -1,4 +1,4 @@
-"""Run README's two commands in a minimal Debian, as an ordinary user."""
+"""Run the two commands of README in a minimal Debian, as an ordinary user."""
 
 import argparse
 import os
@@ -28,24 +28,27 @@ HOME = Path("/home") / USER
 CHECKOUT = HOME / "spsd"
 TAIL = 40
 _LAST = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s\b", re.MULTILINE)
-APART = (
+ISOLATED = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--propagation", "private", "--mount-proc"),
     *("--pid", "--fork", "--kill-child"),
 )
-"""Before a command: what it mounts and starts is seen by nobody else, and ends with it."""
+"""The prefix of a command that gives it namespaces of its own.
+
+Its mounts and processes are not visible outside, and end with it.
+"""
 
 
 class StepError(Exception):
-    """A step has failed; its output is in the log."""
+    """A step has failed; ``str()`` is its output, which is also in the log."""
 
 
 @dataclass
-class Fresh:
-    """A minimal Debian under ``place``, and the log of what is done with it."""
+class FreshSystem:
+    """A minimal Debian below ``directory``, and the log of all commands."""
 
     suite: str
-    place: Path
+    directory: Path
     log: Path
     bare: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -53,42 +56,42 @@ class Fresh:
 
     @property
     def root(self) -> Path:
-        return self.place / self.suite
+        return self.directory / self.suite
 
     def run(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> str:
-        """Run it apart from everything else, and give its output, which is in the log, too.
+        """Run a command in namespaces of its own; gives its output, which is also in the log.
 
-        The environment is not: an index of packages may have a password.
+        The environment is not logged: the URL of a package index may contain a password.
 
         Raises:
-            StepError: it has failed.
+            StepError: its exit status is not 0.
         """
         with self.log.open("ab") as log:
             log.write(f"$ {' '.join(map(str, command))}\n".encode())
             log.flush()
-            since = log.tell()
+            start = log.tell()
             process = subprocess.Popen(
-                [*APART, *command],
+                [*ISOLATED, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C is ours
+                start_new_session=True,  # only this program gets a Ctrl-C, and ends the command
                 env=environment,
             )
             try:
                 status = process.wait()
             finally:
                 end(process)
-        output = self.log.read_bytes()[since:].decode(errors="replace")
+        output = self.log.read_bytes()[start:].decode(errors="replace")
         if status:
             raise StepError(output)
         return output
 
     def run_inside(self, *command: str) -> str:
-        """Run it in the checkout inside, as its user.
+        """Run a command in the checkout inside of the system, as its ordinary user.
 
         Raises:
-            StepError: it has failed.
+            StepError: its exit status is not 0.
         """
         settings = {
             "HOME": str(HOME),
@@ -98,14 +101,18 @@ class Fresh:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             **self.environment,
         }
-        there = ("env", f"--chdir={CHECKOUT}")
+        in_checkout = ("env", f"--chdir={CHECKOUT}")
         bound = [f"{path.resolve()}={path}" for path in self.bound]
         bare = "yes" if self.bare else "no"
         enter = ("bash", ENTER, self.root, USER, bare, *bound, "--")
-        return self.run(*enter, *there, *command, environment=settings)
+        return self.run(*enter, *in_checkout, *command, environment=settings)
 
     def make(self) -> None:
-        """The system, its user, and this machine's way to packages."""
+        """Make the system and its user, and copy this machine's settings for packages.
+
+        Raises:
+            StepError: a command failed.
+        """
         options = [f"--aptopt={line}" for line in fresh_host.apt_options()]
         self.run(
             *("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", *options),
@@ -118,7 +125,7 @@ class Fresh:
         pip = fresh_host.pip_settings(fresh_host.pip_files(os.environ, Path.home()))
         with (self.root / "etc" / "pip.conf").open("w", encoding="utf-8") as file:
             pip.write(file)
-        self.environment = fresh_host.passed_on(os.environ)
+        self.environment = fresh_host.package_settings(os.environ)
         values = [value for section in pip.sections() for value in dict(pip[section]).values()]
         named = fresh_host.local_paths([*values, *self.environment.values()])
         self.bound = [path for path in named if path.is_dir()]
@@ -129,44 +136,48 @@ class Fresh:
                 shutil.copyfile(path, copy)
 
     def clone(self) -> str:
-        """The checkout's commit, for the user; gives its short name."""
-        there = self.root / CHECKOUT.relative_to("/")
-        self.run("git", "clone", "--quiet", "--no-hardlinks", ROOT, there)
+        """Clone the present commit for the user; gives its short name.
+
+        Raises:
+            StepError: a command failed.
+        """
+        target = self.root / CHECKOUT.relative_to("/")
+        self.run("git", "clone", "--quiet", "--no-hardlinks", ROOT, target)
         self.run("chroot", self.root, "chown", "-R", f"{USER}:", CHECKOUT)
         return git("rev-parse", "--short", "HEAD")
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Kill what a command has started, if it still runs, and wait until all of it is gone."""
+    """Kill a command with all its processes, if it still runs, and wait for their end."""
     if process.poll() is None:
-        # The first process of the namespace: the kernel ends all others with it, and only then
-        # does unshare hear of its end. It may not be there yet; then unshare itself has to go.
+        # The child of unshare is the first process of the namespace: the kernel ends all others
+        # with it, and unshare ends after them. If there is no child yet, unshare is killed.
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[0]) if children else process.pid, signal.SIGKILL)
         process.wait()
 
 
 def git(*arguments: str) -> str:
-    """What git says of the checkout."""
+    """The output of git for the checkout."""
     done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, check=False)
     return done.stdout.decode().strip()
 
 
 def counts(output: str) -> str:
-    """Pytest's last lines in the form ``3,012 passed, 2 failed, 14 skipped``; empty: there is none.
+    """The counts of pytest, such as ``3,012 passed, 2 failed, 14 skipped``; empty: there are none.
 
-    A run may call pytest more than once; then they are added.
+    A run may call pytest more than once; then the counts are added.
     """
-    found: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     for line in _LAST.findall(output):
-        for number, what in re.findall(r"(\d+) ([a-z]+)", line):
-            found[what.removesuffix("s")] += int(number)
+        for number, outcome in re.findall(r"(\d+) ([a-z]+)", line):
+            totals[outcome.removesuffix("s")] += int(number)
     order = ("passed", "failed", "error", "skipped")
-    return ", ".join(f"{found[what]:,} {what}" for what in order if found[what])
+    return ", ".join(f"{totals[outcome]:,} {outcome}" for outcome in order if totals[outcome])
 
 
 def missing(user: int, which: Callable[[str], str | None] = shutil.which) -> str | None:
-    """What this machine lacks, in one line."""
+    """The first missing requirement, in one line; None: there is none. ``user`` is the uid."""
     if user != 0:
         return "needs root: it makes a Debian system and enters it"
     tools = {"mmdebstrap": "mmdebstrap", "unshare": "util-linux", "git": "git"}
@@ -179,47 +190,51 @@ def missing(user: int, which: Callable[[str], str | None] = shutil.which) -> str
 
 
 @dataclass
-class Teller:
-    """Prints what each step came to, and how long it took."""
+class Progress:
+    """Prints the result of each step and its duration."""
 
     suite: str
     since: float = field(default_factory=time.monotonic)
 
-    def tell(self, what: str, more: str = "") -> None:
+    def report(self, result: str, more: str = "") -> None:
+        """Print a line, and begin to measure the next step."""
         now = time.monotonic()
-        print(f"fresh: {self.suite}: {what}, {now - self.since:.0f} s{more}", flush=True)
+        print(f"fresh: {self.suite}: {result}, {now - self.since:.0f} s{more}", flush=True)
         self.since = now
 
 
-def try_commands(fresh: Fresh, arguments: Sequence[str]) -> bool:
+def try_commands(fresh: FreshSystem, arguments: Sequence[str]) -> bool:
     """Make the system and run the two commands in it; whether both pass."""
-    teller = Teller(fresh.suite)
-    fails = "the root cannot be made"
+    progress = Progress(fresh.suite)
+    failure = "the root cannot be made"
     try:
         fresh.make()
-        teller.tell("root made")
-        fails = "the checkout cannot be cloned"
-        teller.tell(f"commit {fresh.clone()} cloned")
-        fails = "scripts/demo fails"
+        progress.report("root made")
+        failure = "the checkout cannot be cloned"
+        progress.report(f"commit {fresh.clone()} cloned")
+        failure = "scripts/demo fails"
         fresh.run_inside("scripts/demo")
-        teller.tell("scripts/demo passes")
-        fails = "scripts/test fails"
+        progress.report("scripts/demo passes")
+        failure = "scripts/test fails"
         output = fresh.run_inside("scripts/test", *arguments)
-        teller.tell(f"scripts/test: {counts(output) or 'passes'}")
+        progress.report(f"scripts/test: {counts(output) or 'passes'}")
     except StepError as error:
         output = str(error)
         print("\n".join(output.splitlines()[-TAIL:]))
-        told = counts(output)
-        teller.tell(f"{fails}: {told}" if told else fails, f"; all output is in {fresh.log}")
+        result = f"{failure}: {counts(output)}" if counts(output) else failure
+        progress.report(result, f"; all output is in {fresh.log}")
         return False
     return True
 
 
-def one(suite: str, arguments: Sequence[str], *, keep: bool, bare: bool) -> bool:
-    """Try one suite; leaves nothing behind but the log of a failure, and what is to be kept."""
-    place = Path(tempfile.mkdtemp(prefix=f"spsd-fresh-{suite}-"))
-    log = place.with_suffix(".log")
-    fresh = Fresh(suite, place, log, bare)
+def try_suite(suite: str, arguments: Sequence[str], *, keep: bool, bare: bool) -> bool:
+    """Try one suite; whether both commands pass.
+
+    The system is removed unless ``keep`` is set; the log of a failure stays.
+    """
+    directory = Path(tempfile.mkdtemp(prefix=f"spsd-fresh-{suite}-"))
+    log = directory.with_suffix(".log")
+    fresh = FreshSystem(suite, directory, log, bare)
     failed = False
     try:
         failed = not try_commands(fresh, arguments)
@@ -227,8 +242,8 @@ def one(suite: str, arguments: Sequence[str], *, keep: bool, bare: bool) -> bool
         if keep:
             print(f"fresh: {suite}: kept: {fresh.root}, {log}", flush=True)
         else:
-            # Nothing is ever mounted there as this process sees it.
-            shutil.rmtree(place)
+            # In the namespace of this process nothing is mounted there.
+            shutil.rmtree(directory)
             if not failed:
                 log.unlink(missing_ok=True)
     return not failed
@@ -239,34 +254,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     at = given.index("--") if "--" in given else len(given)
     parser = argparse.ArgumentParser(
         prog="scripts/fresh",
-        description=f"{__doc__} It has {PACKAGES.replace(',', ', ')}, and what they need.",
-        epilog="What comes after -- goes to scripts/test.",
+        description=f"{__doc__} It has {PACKAGES.replace(',', ', ')}, and their dependencies.",
+        epilog="Arguments after -- are passed to scripts/test.",
     )
-    parser.add_argument("suite", nargs="?", choices=SUITES, help="bookworm, if none is given")
+    parser.add_argument("suite", nargs="?", choices=SUITES, help="the suite (bookworm)")
     parser.add_argument(
         "--all", action="store_true", help="both suites, and every test: scripts/test --all"
     )
-    parser.add_argument("--keep", action="store_true", help="leave the root there, and say where")
+    parser.add_argument(
+        "--keep", action="store_true", help="do not remove the system; print its directory"
+    )
     parser.add_argument(
         "--bare", action="store_true", help="no /dev/pts, and a /dev/shm that only root can write"
     )
     options = parser.parse_args(given[:at])
-    lacks = missing(os.geteuid())
-    if lacks is not None:
-        print(f"fresh: {lacks}", file=sys.stderr)
+    requirement = missing(os.geteuid())
+    if requirement is not None:
+        print(f"fresh: {requirement}", file=sys.stderr)
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     if git("status", "--porcelain"):
-        print("fresh: the changes that are not committed are not tried", flush=True)
+        print("fresh: uncommitted changes are not included", flush=True)
     suites = SUITES if options.all and not options.suite else (options.suite or SUITES[0],)
     rest = [*(["--all"] if options.all else []), *given[at + 1 :]]
-    passed = [one(suite, rest, keep=options.keep, bare=options.bare) for suite in suites]
+    passed = [try_suite(suite, rest, keep=options.keep, bare=options.bare) for suite in suites]
     return 0 if all(passed) else 1
 
 
 def leave(number: int, _frame: FrameType | None) -> None:
-    """End as by a signal, by way of every `finally`."""
+    """Signal handler: end with the exit status of the signal, after every `finally`."""
     raise SystemExit(128 + number)
 
 

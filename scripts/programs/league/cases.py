@@ -1,4 +1,4 @@
-"""What the origin does to each tool in turn: the rows of the league."""
+"""The cases of the league: faults of the origin, each of which every tool is tried with."""
 
 import random
 from collections.abc import Sequence
@@ -40,23 +40,24 @@ SIZE: Final = 4 * MIB
 HALF: Final = SIZE // 2 + 17
 PATH: Final = "/image.bin"
 STALL_S: Final = 1
-"""Every tool that can is told to give up on an origin that sends next to nothing for so long."""
+"""The stall timeout that every tool is configured with, if it has one."""
 _LOGIN: Final = "<html><title>Log in</title><form>Your password, please.</form></html>"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One row: what the origin does, and what there is on the tool's disk beforehand.
+    """One row of the table: the acts of the origin, and the tool's partial file beforehand.
 
-    ``script`` meets the first requests, ``always`` the rest. ``kept`` bytes are on the disk at
-    the beginning. They are of another object of the same size if ``changed`` is set. With
-    ``same_etag`` that one had the same ETag. ``surplus`` bytes are at the end of the object that
-    is on the origin while the partial is made. ``possible`` tells whether any client can come by
-    the right bytes, ``least`` how many bytes are wasted by one that only knows what it was told.
+    - ``script`` has the acts of the first requests, ``always`` the act of all later ones.
+    - ``kept`` is the length of the partial file at the beginning. With ``changed`` its bytes are of
+      another object of the same size; with ``same_etag`` that object had the same ETag.
+    - ``surplus`` bytes follow at the end of the object that the partial file is made from.
+    - ``possible`` is whether any client can get the right bytes.
+    - ``least`` is the number of bytes that a client wastes which knows only what HTTP states.
     """
 
     name: str
-    what: str
+    description: str
     script: Sequence[Act] = ()
     always: Act | None = None
     kept: int = 0
@@ -70,12 +71,12 @@ class Case:
 
     @property
     def content(self) -> bytes:
-        """The object that is asked for; each case has its own."""
+        """The requested object; each case has its own."""
         return random.Random(self.name).randbytes(SIZE)
 
     @property
     def before(self) -> bytes:
-        """The object on the origin while the partial is made."""
+        """The object on the origin while the partial file is made."""
         other = random.Random(f"{self.name} before").randbytes(SIZE)
         return (other if self.changed else self.content) + bytes(self.surplus)
 
@@ -94,7 +95,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case("range-ignored", "200 to a range", always=IgnoreRange(), kept=HALF, least=HALF),
     Case(
         "wrong-offset",
-        "206 from 4096 bytes further on, and says so",
+        "206 that starts 4096 bytes later, as its Content-Range states",
         always=WrongOffset(4096),
         kept=HALF,
         least=HALF,
@@ -123,7 +124,7 @@ CASES: Final[tuple[Case, ...]] = (
     ),
     Case(
         "changed-swap",
-        "closes in the middle, then has another object",
+        "closes in the middle, then serves another object",
         [CutAfter(HALF), Swap(random.Random("changed-swap").randbytes(SIZE))],
         changed=True,
         least=HALF,
@@ -166,14 +167,14 @@ CASES: Final[tuple[Case, ...]] = (
     Case("if-range-never", "200 to any If-Range", always=NeverSatisfyIfRange(), kept=HALF),
     Case(
         "complete",
-        "416, for the partial is complete",
+        "416, because the partial is complete",
         kept=SIZE,
         surplus=100,
         validators=False,
     ),
-    Case("gzip", "gzip-coded though not asked, always", always=Gzip()),
+    Case("gzip", "gzip-coded without a request for it, always", always=Gzip()),
     Case("chunked", "chunked, without a length", always=Chunked()),
-    Case("no-length", "HTTP/1.0, the end of the connection is that of the body", always=NoLength()),
+    Case("no-length", "HTTP/1.0, the body ends with the connection", always=NoLength()),
     Case("too-short", "a shorter body and a length to match", always=TooShort(100), possible=False),
     Case("short-part", "206 with a shorter body, once", [TooShort(1000)], kept=HALF),
     Case("too-long", "a longer body and a length to match", always=TooLong(100), possible=False),

@@ -1,4 +1,4 @@
-"""The tools that spsd is measured against, each in the way that it resumes."""
+"""The tools that spsd is compared with, each with the options with which it resumes."""
 
 import asyncio
 import hashlib
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from scripts.programs.league.cases import PATH, STALL_S, Case
-from scripts.programs.league.table import Result, Run, result
+from scripts.programs.league.table import Result, Run, result_of
 from spsd.testing.origin import Origin
 
 LIMIT_S: Final = 20.0
-"""A run that takes longer hangs."""
+"""A run that takes longer counts as hanging."""
 SEND_BUFFER: Final = 16 * 1024
 Command: TypeAlias = Callable[[str, str], list[str]]
-"""The words of a command for a URL and a SHA-256."""
+"""Gives the command line for a URL and a SHA-256."""
 _FILE: Final = PATH.removeprefix("/")
 _HUGGING_FACE: Final = """\
 import sys
@@ -37,16 +37,17 @@ with open(name, "ab") as file:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A tool: its command for a URL, run in the directory where the file is to be."""
+    """A tool; its command is run in the directory of the file."""
 
     name: str
     version: str
     command: Command
 
-    async def meets(self, case: Case, directory: Path) -> Result:
-        """Run the command, and once more if it fails, as a person would."""
+    async def try_case(self, case: Case, directory: Path) -> Result:
+        """Run the command, and once more if it fails, as a user would."""
         _prepare(case, directory)
-        # In mid-download an object changes by its act; of one before, nothing is left but bytes.
+        # A change during the download is an act of the script. With a partial file only its bytes
+        # are of the object before the change.
         first = case.before if case.changed and not case.kept else case.content
         async with Origin(
             {PATH: first},
@@ -59,7 +60,7 @@ class Peer:
             runs = [await self._run(origin.url(PATH), directory, case)]
             if runs[0].status not in (0, None):
                 runs.append(await self._run(origin.url(PATH), directory, case))
-            return result(runs, kept=case.kept, sent=origin.bytes_sent)
+            return result_of(runs, kept=case.kept, sent=origin.bytes_sent)
 
     async def _run(self, url: str, directory: Path, case: Case) -> Run:
         log = directory / "log"
@@ -84,8 +85,8 @@ class Peer:
         file = directory / _FILE
         is_right = file.exists() and file.read_bytes() == case.content
         lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "nothing")
-        return Run(status, is_right, f"exit status {status}: {said}")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+        return Run(status, is_right, f"exit status {status}: {last}")
 
 
 def _prepare(case: Case, directory: Path) -> None:
@@ -95,10 +96,10 @@ def _prepare(case: Case, directory: Path) -> None:
 
 
 def _environ(home: Path) -> dict[str, str]:
-    """No settings of the user's, no proxy, no translations."""
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    told = {"HF_HUB_DOWNLOAD_TIMEOUT": str(STALL_S), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    return {**kept, **told, "HOME": str(home), "LC_ALL": "C.UTF-8"}
+    """An environment without the user's settings, proxies and translations."""
+    paths = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    settings = {"HF_HUB_DOWNLOAD_TIMEOUT": str(STALL_S), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    return {**paths, **settings, "HOME": str(home), "LC_ALL": "C.UTF-8"}
 
 
 def _curl(url: str, _sha256: str) -> list[str]:
@@ -146,20 +147,20 @@ HUGGING_FACE: Final = "huggingface_hub"
 PEERS: Final = (*_COMMANDS, HUGGING_FACE)
 
 
-def found(name: str) -> Peer | None:
-    """The peer of this name, None where it is not installed."""
+def find_peer(name: str) -> Peer | None:
+    """The peer of this name; None if it is not installed."""
     if name == HUGGING_FACE:
         if importlib.util.find_spec(name) is None:
             return None
         script = f"import {name}; print({name}.__version__)"
-        return Peer(name, _said([sys.executable, "-c", script]), _huggingface_hub)
+        return Peer(name, _first_line([sys.executable, "-c", script]), _huggingface_hub)
     program = name.split(maxsplit=1)[0]
     if shutil.which(program) is None:
         return None
-    version = re.search(r"\d+\.\d+(\.\d+)*", _said([program, "--version"]))
+    version = re.search(r"\d+\.\d+(\.\d+)*", _first_line([program, "--version"]))
     return Peer(name, version[0] if version else "of unknown version", _COMMANDS[name])
 
 
-def _said(command: list[str]) -> str:
+def _first_line(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.partition("\n")[0].strip()

@@ -1,4 +1,4 @@
-"""The Python part of scripts/league: every act of the hostile origin against every tool."""
+"""Tries every tool with every act of the hostile origin, and prints a table of the outcomes."""
 
 import argparse
 import asyncio
@@ -13,7 +13,7 @@ from typing import Final
 from scripts.programs.docs.run import renewed
 from scripts.programs.league import spsd as league_spsd
 from scripts.programs.league.cases import CASES, Case
-from scripts.programs.league.peers import PEERS, Peer, found
+from scripts.programs.league.peers import PEERS, Peer, find_peer
 from scripts.programs.league.table import Outcome, Result, table
 from spsd import __version__
 
@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.list:
-        print("\n".join(f"{case.name:<25} {case.what}" for case in CASES))
+        print("\n".join(f"{case.name:<25} {case.description}" for case in CASES))
         return 0
     if options.write and (options.act or SPSD not in options.only):
         parser.error("--write is for the whole table")
     cases = [case for case in CASES if not options.act or case.name in options.act]
-    peers = [peer for name in options.only if name != SPSD and (peer := _present(name))]
-    # Ended from outside, the league still ends its children.
+    peers = [peer for name in options.only if name != SPSD and (peer := _installed(name))]
+    # SIGTERM raises SystemExit, so that the child processes are ended too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         with tempfile.TemporaryDirectory(prefix="spsd-league-") as directory:
@@ -52,27 +52,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         DOCUMENT.write_text(renewed(text, "league", part), encoding="utf-8")
     print(part)
     if options.verbose:
-        _tell(results)
-    corrupt = [one for one in results.get(SPSD, {}).values() if one.outcome is Outcome.CORRUPT]
-    return 1 if corrupt else 0
+        _print_details(results)
+    outcomes = {result.outcome for result in results.get(SPSD, {}).values()}
+    return 1 if Outcome.CORRUPT in outcomes else 0
 
 
 async def play(
     cases: Sequence[Case], peers: Sequence[Peer], directory: Path, *, with_spsd: bool
 ) -> Mapping[str, Mapping[str, Result]]:
-    """Let each tool meet each case; gives the results by tool and by case."""
+    """Try each tool with each case; gives the results by tool and by case."""
     results: dict[str, Mapping[str, Result]] = {}
     if with_spsd:
         results[SPSD] = await league_spsd.results(cases, directory / SPSD)
-    few = asyncio.Semaphore(_AT_A_TIME)
+    limit = asyncio.Semaphore(_AT_A_TIME)
 
-    async def meet(peer: Peer, case: Case) -> Result:
-        async with few:
-            return await peer.meets(case, directory / f"{peer.name} {case.name}")
+    async def try_case(peer: Peer, case: Case) -> Result:
+        async with limit:
+            return await peer.try_case(case, directory / f"{peer.name} {case.name}")
 
     for peer in peers:
-        met = await asyncio.gather(*(meet(peer, case) for case in cases))
-        results[peer.name] = {case.name: one for case, one in zip(cases, met, strict=True)}
+        in_order = await asyncio.gather(*(try_case(peer, case) for case in cases))
+        results[peer.name] = {
+            case.name: result for case, result in zip(cases, in_order, strict=True)
+        }
     return results
 
 
@@ -81,22 +83,24 @@ def report(
     results: Mapping[str, Mapping[str, Result]],
     versions: Mapping[str, str],
 ) -> str:
-    """The table, under a line that says when it was made and of what."""
-    told = ", ".join(f"{name} {versions[name]}" for name in results)
-    return f"{datetime.now(UTC):%Y-%m-%d}: {told}.\n\n{table(cases, results)}"
+    """A line with the date and the versions of the tools, and the table."""
+    tools = ", ".join(f"{name} {versions[name]}" for name in results)
+    return f"{datetime.now(UTC):%Y-%m-%d}: {tools}.\n\n{table(cases, results)}"
 
 
-def _present(name: str) -> Peer | None:
-    peer = found(name)
+def _installed(name: str) -> Peer | None:
+    peer = find_peer(name)
     if peer is None:
-        print(f"league: {name} is not installed, and left out", file=sys.stderr)
+        print(f"league: {name} is left out: it is not installed", file=sys.stderr)
     return peer
 
 
-def _tell(results: Mapping[str, Mapping[str, Result]]) -> None:
+def _print_details(results: Mapping[str, Mapping[str, Result]]) -> None:
     for tool, by_case in results.items():
-        for name, one in by_case.items():
-            print(f"{tool} {name}: {one.outcome}, {one.wasted} bytes wasted; {one.said}")
+        for name, result in by_case.items():
+            print(
+                f"{tool} {name}: {result.outcome}, {result.wasted} bytes wasted; {result.message}"
+            )
 
 
 def _names(text: str) -> list[str]:
@@ -113,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_names,
         default=[SPSD, *PEERS],
         metavar="TOOL,...",
-        help=f"of {', '.join([SPSD, *PEERS])}; default: all that are installed",
+        help=f"only these tools, of {', '.join([SPSD, *PEERS])}; default: all that are installed",
     )
     parser.add_argument(
         *("--act", "-a"),
@@ -122,8 +126,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="this act only; may be repeated",
     )
-    parser.add_argument("--list", action="store_true", help="name the acts and run nothing")
-    parser.add_argument("--verbose", action="store_true", help="tell what each tool said at last")
+    parser.add_argument("--list", action="store_true", help="print the acts and run nothing")
+    parser.add_argument(
+        "--verbose", action="store_true", help="also print the last output of each tool"
+    )
     parser.add_argument(
         "--write", action="store_true", help="put the table into docs/league.md as well"
     )

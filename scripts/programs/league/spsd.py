@@ -1,4 +1,7 @@
-"""spsd in the league: a real daemon over REST, killed where the others find a partial file."""
+"""spsd in the league: a real daemon over REST.
+
+Other tools start with a prepared partial file; spsd makes its own, and is killed at that length.
+"""
 
 import asyncio
 import hashlib
@@ -15,7 +18,7 @@ import aiohttp
 
 from scripts.programs.league.cases import PATH, STALL_S, Case
 from scripts.programs.league.peers import LIMIT_S, SEND_BUFFER
-from scripts.programs.league.table import Result, Run, result
+from scripts.programs.league.table import Result, Run, result_of
 from spsd.testing.origin import CutAfter, Hang, Origin
 from spsd.transfer.rules.request import WINDOWS
 
@@ -47,12 +50,12 @@ backoff_limit_s = 1
 
 
 class PreparationError(Exception):
-    """The daemon did not get as far as the meeting begins; ``str()`` says why."""
+    """The daemon or a partial download could not be prepared; ``str()`` is the reason."""
 
 
 @dataclass
 class _Daemon:
-    """One state directory, and at most one process that works in it."""
+    """One state directory, and at most one daemon process that uses it."""
 
     directory: Path
     process: asyncio.subprocess.Process | None = None
@@ -91,7 +94,7 @@ class _Daemon:
         async with asyncio.timeout(_START_S):
             line = (await self.process.stdout.readline()).decode()
         if not line.startswith("spsd ready on "):
-            raise PreparationError(f"the daemon did not get ready; it said {line!r}")
+            raise PreparationError(f"the daemon did not get ready; its output is {line!r}")
         self.base = line.split()[-1]
 
     async def kill(self) -> None:
@@ -100,30 +103,31 @@ class _Daemon:
             await self.process.wait()
 
     async def log_in(self) -> None:
-        word = b64encode(f"league:{_PASSWORD}".encode()).decode()
+        credentials = b64encode(f"league:{_PASSWORD}".encode()).decode()
         async with (
             aiohttp.ClientSession() as client,
             client.get(
-                f"{self.base}/api/authentication", headers={"Authorization": f"Basic {word}"}
-            ) as answer,
+                f"{self.base}/api/authentication", headers={"Authorization": f"Basic {credentials}"}
+            ) as response,
         ):
-            answer.raise_for_status()
-            self.cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
+            response.raise_for_status()
+            self.cookies = {name: morsel.value for name, morsel in response.cookies.items()}
 
     async def call(self, method: str, path: str, content: object = None) -> dict[str, Any]:
         async with (
             aiohttp.ClientSession(cookies=self.cookies) as client,
-            client.request(method, f"{self.base}{path}", json=content) as answer,
+            client.request(method, f"{self.base}{path}", json=content) as response,
         ):
-            answer.raise_for_status()
-            return dict(await answer.json())
+            response.raise_for_status()
+            return dict(await response.json())
 
     async def submit(self, url: str, digest: str) -> str:
-        asked = {"url": url, "checksum": {"sha256": digest}}
-        return str((await self.call("POST", _FETCH, asked))["key"])
+        """Submit a download; gives its key."""
+        body = {"url": url, "checksum": {"sha256": digest}}
+        return str((await self.call("POST", _FETCH, body))["key"])
 
     async def over(self, key: str) -> dict[str, Any] | None:
-        """The body of the job when it is over, None if that takes too long."""
+        """Wait for the end of the job; gives its body, None if it has not ended after LIMIT_S."""
         try:
             async with asyncio.timeout(LIMIT_S):
                 while True:
@@ -139,62 +143,62 @@ class _Daemon:
 
 
 @dataclass
-class _Meeting:
-    """A case, its origin, and the job that was submitted for it while the partial was made."""
+class _Trial:
+    """A case, its origin, and the key of the job that has the partial download, if any."""
 
     case: Case
     origin: Origin
     digest: str
     key: str = ""
-    already_asked: int = 0
+    earlier_requests: int = 0
 
     async def run(self, daemon: _Daemon) -> Result:
         url = self.origin.url(PATH)
         runs = [await self._run(daemon, self.key or await daemon.submit(url, self.digest))]
         if runs[0].status not in (0, None):
             runs.append(await self._run(daemon, await daemon.submit(url, self.digest)))
-        sent = sum(asked.sent for asked in self.origin.requests[self.already_asked :])
-        return result(runs, kept=self.case.kept, sent=sent)
+        sent = sum(request.sent for request in self.origin.requests[self.earlier_requests :])
+        return result_of(runs, kept=self.case.kept, sent=sent)
 
     async def _run(self, daemon: _Daemon, key: str) -> Run:
         body = await daemon.over(key)
         if body is None:
-            return Run(None, is_right=False, said="not over in time")
+            return Run(None, is_right=False, message="not over in time")
         if body["status"] != "finished":
-            return Run(1, is_right=False, said=str(body["error"]))
+            return Run(1, is_right=False, message=str(body["error"]))
         return Run(0, daemon.image(body["slot_id"]) == self.case.content, "finished")
 
 
 async def results(cases: Sequence[Case], directory: Path) -> Mapping[str, Result]:
-    """Let one daemon meet all the cases, many at a time; gives the results by name.
+    """Try one daemon with all cases at the same time; gives the results by the cases' names.
 
     Raises:
-        PreparationError: it never came to that.
+        PreparationError: the daemon or a partial download could not be prepared.
     """
     daemon = _Daemon(directory)
     async with AsyncExitStack() as stack:
-        meetings = [await stack.enter_async_context(_meeting(case)) for case in cases]
+        trials = [await stack.enter_async_context(_trial(case)) for case in cases]
         stack.push_async_callback(daemon.kill)
         daemon.configure(stall_window_s=300)
         await daemon.add_user()
-        if resumed := [meeting for meeting in meetings if meeting.case.kept]:
+        if resumed := [trial for trial in trials if trial.case.kept]:
             await daemon.start()
             await daemon.log_in()
             async with asyncio.TaskGroup() as group:
-                for meeting in resumed:
-                    group.create_task(_prepare(daemon, meeting))
+                for trial in resumed:
+                    group.create_task(_make_partial(daemon, trial))
             await daemon.kill()
-        for meeting in meetings:
-            _set_the_scene(meeting)
+        for trial in trials:
+            _prepare_origin(trial)
         daemon.configure(stall_window_s=STALL_S)
         await daemon.start()
         await daemon.log_in()
-        met = await asyncio.gather(*(meeting.run(daemon) for meeting in meetings))
-        return {case.name: one for case, one in zip(cases, met, strict=True)}
+        in_order = await asyncio.gather(*(trial.run(daemon) for trial in trials))
+        return {case.name: result for case, result in zip(cases, in_order, strict=True)}
 
 
 @asynccontextmanager
-async def _meeting(case: Case) -> AsyncIterator[_Meeting]:
+async def _trial(case: Case) -> AsyncIterator[_Trial]:
     async with Origin(
         {PATH: case.before},
         always=case.always,
@@ -202,25 +206,32 @@ async def _meeting(case: Case) -> AsyncIterator[_Meeting]:
         validators=case.validators,
         send_buffer=SEND_BUFFER,
     ) as origin:
-        yield _Meeting(case, origin, hashlib.sha256(case.content).hexdigest())
+        yield _Trial(case, origin, hashlib.sha256(case.content).hexdigest())
 
 
-async def _prepare(daemon: _Daemon, meeting: _Meeting) -> None:
-    """Have the partial made: the origin closes after it, and lets the next request wait."""
-    case, origin = meeting.case, meeting.origin
+async def _make_partial(daemon: _Daemon, trial: _Trial) -> None:
+    """Make the partial download: the origin closes after its bytes and hangs at the next request.
+
+    Raises:
+        PreparationError: the next request does not resume at the expected length.
+    """
+    case, origin = trial.case, trial.origin
     origin.script(CutAfter(case.kept), Hang(0))
-    meeting.key = await daemon.submit(origin.url(PATH), meeting.digest)
+    trial.key = await daemon.submit(origin.url(PATH), trial.digest)
     async with asyncio.timeout(_START_S):
         await origin.wait_for_requests(2)
-    # With no strong validator it compares the beginning first, as docs/resume.md tells.
-    compares = f"bytes=0-{WINDOWS.size - 1}"
-    if (asked := origin.requests[1].range) not in (f"bytes={case.kept}-", compares):
-        raise PreparationError(f"{case.name}: {case.kept} bytes are kept, but {asked} is asked for")
+    # Without a strong validator spsd compares the first bytes first; see docs/resume.md.
+    comparison = f"bytes=0-{WINDOWS.size - 1}"
+    if (requested := origin.requests[1].range) not in (f"bytes={case.kept}-", comparison):
+        raise PreparationError(
+            f"{case.name}: the partial has {case.kept} bytes, but {requested} is requested"
+        )
 
 
-def _set_the_scene(meeting: _Meeting) -> None:
-    case, origin = meeting.case, meeting.origin
+def _prepare_origin(trial: _Trial) -> None:
+    """Serve the object of the case and play its acts from the next request on."""
+    case, origin = trial.case, trial.origin
     if case.kept and (case.changed or case.surplus):
         origin.swap(PATH, case.content, keep_etag=case.same_etag)
     origin.script(*case.script)
-    meeting.already_asked = len(origin.requests)
+    trial.earlier_requests = len(origin.requests)

@@ -1,4 +1,4 @@
-"""What became of each meeting, and the table of it."""
+"""The outcomes of tools with cases, and their table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from scripts.programs.league.cases import SIZE, Case
 
 
 class Outcome(StrEnum):
-    """The end of a meeting of a tool with an act."""
+    """How a tool ends with a case."""
 
     RIGHT = "right"
     AGAIN = "right after a retry"
@@ -19,23 +19,26 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a tool: its exit status (None: it did not end in time) and what it left."""
+    """One run of a tool: its exit status (None: not over in time) and whether its file is right.
+
+    ``message`` is the last line of its output.
+    """
 
     status: int | None
     is_right: bool
-    said: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A cell: the outcome, the bytes wasted where the object is right, what the tool said."""
+    """The outcome of a tool with a case, the wasted bytes if it is right, and the last message."""
 
     outcome: Outcome
     wasted: int = 0
-    said: str = ""
+    message: str = ""
 
     def cell(self) -> str:
-        """As it is shown in the table."""
+        """The cell of the table."""
         match self.outcome:
             case Outcome.RIGHT | Outcome.AGAIN:
                 return f"{self.outcome}{_amount(self.wasted)}"
@@ -45,20 +48,20 @@ class Result:
                 return str(self.outcome)
 
 
-def result(runs: Sequence[Run], *, kept: int, sent: int) -> Result:
-    """What the runs of one command amount to; a run follows only on one that failed.
+def result_of(runs: Sequence[Run], *, kept: int, sent: int) -> Result:
+    """The result of one or two runs of a command; there are two if the first one failed.
 
-    ``kept`` bytes were on the disk at first, ``sent`` bytes left the origin since.
+    ``kept`` bytes were on the disk at first, ``sent`` bytes have left the origin since.
     """
     last = runs[-1]
     if last.status is None:
-        return Result(Outcome.HANGS, said=last.said)
+        return Result(Outcome.HANGS, message=last.message)
     if last.status != 0:
-        return Result(Outcome.ERROR, said=last.said)
+        return Result(Outcome.ERROR, message=last.message)
     if not last.is_right:
-        return Result(Outcome.CORRUPT, said=last.said)
+        return Result(Outcome.CORRUPT, message=last.message)
     outcome = Outcome.RIGHT if len(runs) == 1 else Outcome.AGAIN
-    return Result(outcome, kept + sent - SIZE, last.said)
+    return Result(outcome, kept + sent - SIZE, last.message)
 
 
 def table(cases: Sequence[Case], results: Mapping[str, Mapping[str, Result]]) -> str:
@@ -69,7 +72,7 @@ def table(cases: Sequence[Case], results: Mapping[str, Mapping[str, Result]]) ->
     ]
     for case in cases:
         cells = [by_case[case.name].cell() for by_case in results.values()]
-        lines.append(_row([f"`{case.name}`", case.what, *cells]))
+        lines.append(_row([f"`{case.name}`", case.description, *cells]))
     for outcome in Outcome:
         counts = [_count(by_case, outcome) for by_case in results.values()]
         lines.append(_row([f"**{outcome}**", "how often", *map(str, counts)]))
@@ -77,7 +80,7 @@ def table(cases: Sequence[Case], results: Mapping[str, Mapping[str, Result]]) ->
 
 
 def _count(by_case: Mapping[str, Result], outcome: Outcome) -> int:
-    return sum(one.outcome is outcome for one in by_case.values())
+    return sum(result.outcome is outcome for result in by_case.values())
 
 
 def _row(cells: Sequence[str]) -> str:

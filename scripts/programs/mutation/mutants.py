@@ -1,18 +1,18 @@
-"""Makes mutants of a module: its text with one small thing changed.
+"""Makes mutants of a module: its text with one small change.
 
-The changes to expressions are mutmut's. mutmut itself leaves out what is written outside of plain
-functions: tables, constants, lambdas in them, properties. So its operators are applied to the
-whole module here, and a few of our own that tables and orders want are added: a row is dropped,
-two rows trade places, a condition loses a half, an enum's member becomes another.
+The changes to expressions are those of mutmut. mutmut itself only changes plain functions, and no
+tables, constants, lambdas in them or properties. So this module applies its operators to the whole
+text, and adds operators for tables and orders: a row is dropped, two rows are swapped, a condition
+loses a half, an enum member is replaced by another.
 
-Left out as a class: sentences (a string with a blank that is not raw, and what is formatted from
-it), log lines, annotations, decorators, imports, and the names of types. Codes are not left out.
+Not changed are sentences (a string with a blank that is not raw, and formatted strings), log lines,
+annotations, decorators, imports, and names of types. Codes are changed.
 """
 
 import ast
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -47,7 +47,10 @@ _SQL = (
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change. ``key`` names it wherever it stands in the file; ``text`` is the module."""
+    """One change; ``text`` is the changed module.
+
+    ``key`` identifies it by scope and change, independently of the line.
+    """
 
     path: str
     scope: str
@@ -64,36 +67,35 @@ class Mutant:
 
 
 def mutants(root: Path, path: str, names: Collection[str] | None = None) -> Sequence[Mutant]:
-    """Every mutant of ``path``, in the order of the text; none is written twice.
+    """Every mutant of ``path`` that compiles, by lines; of equal texts only the first.
 
-    ``names``: only of these classes, functions and tables.
+    ``names``: only of these classes, functions and tables; None: of all.
     """
     text = (root / path).read_text(encoding="utf-8")
     made = _Maker(path, text, enum_members(root)).made()
-    seen: dict[str, Mutant] = {}
+    by_text: dict[str, Mutant] = {}
     counts: dict[str, int] = {}
-    for one in sorted(made, key=lambda mutant: mutant.line):
-        if names is not None and re.split(r"\W", one.scope)[0] not in names:
+    for mutant in sorted(made, key=lambda mutant: mutant.line):
+        if names is not None and re.split(r"\W", mutant.scope)[0] not in names:
             continue
-        if one.text == text or one.text in seen or not _compiles(one.text):
+        if mutant.text == text or mutant.text in by_text or not _compiles(mutant.text):
             continue
-        nth = counts[one.key] = counts.get(one.key, 0) + 1
-        seen[one.text] = Mutant(one.path, one.scope, one.line, one.before, one.after, one.text, nth)
-    return list(seen.values())
+        nth = counts[mutant.key] = counts.get(mutant.key, 0) + 1
+        by_text[mutant.text] = replace(mutant, nth=nth)
+    return list(by_text.values())
 
 
 @cache
 def enum_members(root: Path) -> Mapping[str, Sequence[str]]:
-    """The enums of spsd, with the names of their members."""
-    found: dict[str, list[str]] = {}
+    """The names of the members of each enum of spsd, by the name of its class."""
+    enums: dict[str, list[str]] = {}
     for path in sorted((root / "spsd").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and "Enum" in ast.unparse(node).partition("\n")[0]:
-                names = [one.targets[0] for one in node.body if isinstance(one, ast.Assign)]
+                names = [line.targets[0] for line in node.body if isinstance(line, ast.Assign)]
                 members = [name.id for name in names if isinstance(name, ast.Name)]
-                if node.name not in found:  # two are called Verdict; their members differ
-                    found[node.name] = members
-    return found
+                enums.setdefault(node.name, members)
+    return enums
 
 
 class _Maker(cst.CSTVisitor):
@@ -106,12 +108,13 @@ class _Maker(cst.CSTVisitor):
         self._module = cst.parse_module(text)
         self._scopes: list[str] = []
         self._made: list[Mutant] = []
-        self._exceptions: set[cst.CSTNode] = set()  # an order means nothing in them
+        self._exceptions: set[cst.CSTNode] = set()  # their order has no meaning
         self._whole_table = path.endswith("/lifecycle.py")
         self._is_order = path.endswith("/recovery.py")
         self._is_sql = path.endswith("/sqlite.py")
 
     def made(self) -> Sequence[Mutant]:
+        """All mutants of the module, also equal ones and those that do not compile."""
         MetadataWrapper(self._module, unsafe_skip_copy=True).visit(self)
         return self._made
 
@@ -143,8 +146,8 @@ class _Maker(cst.CSTVisitor):
             only = node.body[0]
             if not isinstance(only, cst.Expr):
                 return False
-            told = self._code(only).startswith(("_log.", "assert_never("))
-            return isinstance(only.value, cst.BaseString) or told
+            is_log_line = self._code(only).startswith(("_log.", "assert_never("))
+            return isinstance(only.value, cst.BaseString) or is_log_line
         called = self._code(node.func) if isinstance(node, cst.Call) else ""
         return called.rpartition(".")[2] in _NAMES_OF_TYPES
 
@@ -154,8 +157,8 @@ class _Maker(cst.CSTVisitor):
         if not isinstance(node, cst.BaseString) or not (is_sentence(node) or self._is_sql):
             for kind, operator in mutation_operators:
                 if isinstance(node, kind) and not self._is_idle(node, operator):
-                    made = list(operator(node))
-                    yield from made[:1] if isinstance(node, cst.BaseString) else made
+                    changed = list(operator(node))
+                    yield from changed[:1] if isinstance(node, cst.BaseString) else changed
         if isinstance(node, cst.BooleanOperation):
             yield from (node.left, node.right)
         elif isinstance(node, cst.If | cst.CompIf | cst.While):
@@ -164,9 +167,9 @@ class _Maker(cst.CSTVisitor):
             yield from self._members(node, node.value.value)
 
     def _is_idle(self, node: cst.CSTNode, operator: Callable[..., object]) -> bool:
-        """What fails as soon as it is imported or called tells nothing of a test."""
-        typed = isinstance(node, cst.AnnAssign)  # mypy refuses None, or it is what stands there
-        # None for False is mypy's, too; it means the same.
+        """Whether the operator is of no use: its change fails at import or at the first call."""
+        typed = isinstance(node, cst.AnnAssign)  # mypy refuses None, or None is the value
+        # mypy refuses None for False too, and both mean the same.
         typed |= isinstance(node, cst.Assign) and self._code(node.value) == "False"
         constant = typed or (isinstance(node, cst.Assign) and not self._scopes)
         return constant or operator is operator_arg_removal
@@ -174,65 +177,65 @@ class _Maker(cst.CSTVisitor):
     def _members(self, node: cst.Attribute, enum: str) -> Iterator[cst.CSTNode]:
         members = self._enums.get(enum, ())
         if node.attr.value in members:
-            at = members.index(node.attr.value)
-            others = [*members[at + 1 :], *members[:at]]
+            index = members.index(node.attr.value)
+            others = [*members[index + 1 :], *members[:index]]
             for other in others if self._whole_table else others[:1]:
                 yield node.with_changes(attr=cst.Name(other))
 
     def _statements(self, block: cst.IndentedBlock) -> None:
-        """What stands alone is left out; in recovery neighbours trade places."""
-        for one in block.body:
-            if isinstance(one, cst.SimpleStatementLine) and not self._is_left_out(one):
-                only = one.body[0]
+        """Statements with an effect are dropped; in recovery, neighbours are swapped."""
+        for line in block.body:
+            if isinstance(line, cst.SimpleStatementLine) and not self._is_left_out(line):
+                only = line.body[0]
                 sets = isinstance(only, cst.Assign) and "self." in self._code(only.targets[0])
                 if isinstance(only, cst.Expr | cst.AugAssign | cst.Raise) or sets:
-                    self._put(one.body[0], cst.Pass())
+                    self._put(line.body[0], cst.Pass())
         if self._is_order:
-            lines = [one for one in block.body if not self._is_left_out(one)]
+            lines = [line for line in block.body if not self._is_left_out(line)]
             for first, second in pairwise(lines):
                 self._swap(first, second)
 
     def _rows(self, node: cst.Tuple | cst.List | cst.Set | cst.Dict) -> None:
-        """Each is dropped; neighbours trade places."""
-        each: Sequence[cst.BaseElement | cst.BaseDictElement] = node.elements
-        told = [short(self._code(one.with_changes(comma=NO_COMMA))) for one in each]
-        for at in range(len(each)):
-            rest = [*each[:at], *each[at + 1 :]]
+        """Each element is dropped; neighbours are swapped."""
+        rows: Sequence[cst.BaseElement | cst.BaseDictElement] = node.elements
+        texts = [short(self._code(row.with_changes(comma=NO_COMMA))) for row in rows]
+        for index, row in enumerate(rows):
+            rest = [*rows[:index], *rows[index + 1 :]]
             if rest or not isinstance(node, cst.Set):
                 code = self._code(with_elements(node, rest))
-                self._add(each[at], self._span(node), code.encode(), told[at], "dropped")
+                self._add(row, self._span(node), code.encode(), texts[index], "dropped")
         if isinstance(node, cst.Tuple | cst.List) and node not in self._exceptions:
-            for at, (one, two) in enumerate(pairwise(told)):
-                swapped = [*each[:at], each[at + 1], each[at], *each[at + 2 :]]
+            for index, (text, next_text) in enumerate(pairwise(texts)):
+                swapped = [*rows[:index], rows[index + 1], rows[index], *rows[index + 2 :]]
                 code = self._code(with_elements(node, swapped))
-                what = f"{one} <-> {two}"
-                self._add(each[at], self._span(node), code.encode(), what, "swapped")
+                before = f"{text} <-> {next_text}"
+                self._add(rows[index], self._span(node), code.encode(), before, "swapped")
 
     def _swap(self, first: cst.CSTNode, second: cst.CSTNode) -> None:
         (a, b), (c, d) = self._span(first), self._span(second)
-        one, two = self._bytes[a:b], self._bytes[c:d]
-        told = f"{short(one.decode())} <-> {short(two.decode())}"
-        self._add(first, (a, d), two + self._bytes[b:c] + one, told, "swapped")
+        first_code, second_code = self._bytes[a:b], self._bytes[c:d]
+        before = f"{short(first_code.decode())} <-> {short(second_code.decode())}"
+        self._add(first, (a, d), second_code + self._bytes[b:c] + first_code, before, "swapped")
 
     def _sql(self, node: cst.CSTNode) -> None:
         start, end = self._span(node)
         text = self._bytes[start:end].decode()
-        for pattern, what in _SQL:
-            for found in pattern.finditer(text):
-                put = f"{found[0]} DESC" if "round" in what else ""
-                if "dropped" in what and found[0].startswith(" WHERE") and "\n" in found[0]:
+        for pattern, change in _SQL:
+            for match in pattern.finditer(text):
+                put = f"{match[0]} DESC" if "round" in change else ""
+                if "dropped" in change and match[0].startswith(" WHERE") and "\n" in match[0]:
                     put = "\n"
-                changed = text[: found.start()] + put + text[found.end() :]
-                told = " ".join(found[0].split())
-                self._add(node, (start, end), changed.encode(), told, what)
+                changed = text[: match.start()] + put + text[match.end() :]
+                before = " ".join(match[0].split())
+                self._add(node, (start, end), changed.encode(), before, change)
 
     def _put(self, node: cst.CSTNode, changed: cst.CSTNode) -> None:
         code = self._code(changed)
-        if isinstance(node, cst.If | cst.CompIf | cst.While):  # only the test is written anew
+        if isinstance(node, cst.If | cst.CompIf | cst.While):  # only the condition is replaced
             assert isinstance(changed, cst.If | cst.CompIf | cst.While)
             node, code = node.test, self._code(changed.test)
-        told = self._code(node).strip(), code.strip()
-        self._add(node, self._span(node), code.encode(), *map(short, difference(*told)))
+        before, after = difference(self._code(node).strip(), code.strip())
+        self._add(node, self._span(node), code.encode(), short(before), short(after))
 
     def _add(
         self, node: cst.CSTNode, span: tuple[int, int], code: bytes, before: str, after: str
@@ -243,7 +246,7 @@ class _Maker(cst.CSTVisitor):
         self._made.append(Mutant(self._path, scope, line, before, after, text))
 
     def _name_of(self, line: int) -> str:
-        """The constant that the line belongs to; the row, where it is a table."""
+        """The name of the constant that contains the line, and of the row if it is a table."""
         lines = self._bytes.decode().splitlines()
         row = ""
         for text in reversed(lines[:line]):
@@ -270,8 +273,8 @@ def _compiles(text: str) -> bool:
     return True
 
 
-def sample(all_of_them: Iterable[Mutant], size: int) -> Sequence[Mutant]:
-    """``size`` of them, spread evenly."""
-    each = list(all_of_them)
-    step = max(1, len(each) // size) if size else 1
-    return each[::step][: size or None]
+def sample(all_mutants: Iterable[Mutant], size: int) -> Sequence[Mutant]:
+    """``size`` mutants, spread evenly; size 0: all."""
+    in_order = list(all_mutants)
+    step = max(1, len(in_order) // size) if size else 1
+    return in_order[::step][: size or None]

@@ -1,4 +1,4 @@
-"""Applies each defect to a copy of the tree, and runs the tests that are to notice it."""
+"""Seeds one known defect at a time in a copy of the project, and runs tests that must fail."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ LIMIT_S = 600
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defect: in `path` stands `new` where `old` was; `tests` are the first to notice."""
+    """A defect: `new` replaces `old` in `path`; one of `tests` must fail."""
 
     name: str
     path: str
@@ -47,7 +47,7 @@ MUTANTS = (
         OF_TABLE,
     ),
     Mutant(
-        "a download that is running cannot be cancelled",
+        "a running download cannot be cancelled",
         TABLE,
         '"trigger": Trigger.CANCEL, "source": JobState.DOWNLOADING, "dest": JobState.CANCELLED',
         '"trigger": Trigger.CANCEL, "source": JobState.INSTALLING, "dest": JobState.CANCELLED',
@@ -61,35 +61,35 @@ MUTANTS = (
         OF_TABLE,
     ),
     Mutant(
-        "the UPDATE does not look at the state",
+        "the UPDATE does not check the state",
         JOBS,
         "key = :key AND state = :guard_state AND attempt = :guard_attempt\nRETURNING",
         "key = :key AND attempt = :guard_attempt\nRETURNING",
         (*OF_JOBS, "tests/jobs/test_scheduler.py"),
     ),
     Mutant(
-        "the UPDATE does not look at the attempt",
+        "the UPDATE does not check the attempt",
         JOBS,
         "AND state = :guard_state AND attempt = :guard_attempt\nRETURNING",
         "AND state = :guard_state\nRETURNING",
         (*OF_JOBS, "tests/jobs/test_scheduler.py"),
     ),
     Mutant(
-        "the DELETE does not look at the state",
+        "the DELETE does not check the state",
         JOBS,
         "key = ? AND state = ? AND attempt = ? RETURNING",
         "key = ? AND ? <> '' AND attempt = ? RETURNING",
         OF_JOBS,
     ),
     Mutant(
-        "a failed job's partial is thrown away at a restart",
+        "a failed job's partial is removed at a restart",
         JOBS,
         "OR state = 'failed' AND",
         "OR 0 AND",
         OF_JOBS,
     ),
     Mutant(
-        "recovery tidies staging before it settles the jobs",
+        "recovery empties staging before it recovers the jobs",
         RECOVERY,
         "    held = await slots.slots()\n",
         "    held = await slots.slots()\n    for key in await staging.keys():\n"
@@ -97,49 +97,49 @@ MUTANTS = (
         OF_RECOVERY,
     ),
     Mutant(
-        "recovery does not look into the slots",
+        "recovery does not check the slots",
         RECOVERY,
         "content = held.get(job.slot) if job.slot is not None else None",
         "content = None",
         OF_RECOVERY,
     ),
     Mutant(
-        "recovery takes any image in the slot for the job's",
+        "recovery takes any image in the slot for that of the job",
         RECOVERY,
         "and (content.sha256, content.job) == (job.sha256, job.key)",
         "and content.sha256 is not None",
         OF_RECOVERY,
     ),
     Mutant(
-        "recovery leaves the partial files that no job can use",
+        "recovery does not remove orphaned partials",
         RECOVERY,
         "if key not in resumable:",
         "if key in ():",
         OF_RECOVERY,
     ),
     Mutant(
-        "a part of another object is glued on",
+        "a part of another object is appended",
         "spsd/transfer/rules/response.py",
         "_part_where(lambda exchange, _: exchange.validator_match is ValidatorMatch.NO)",
         "_part_where(lambda exchange, _: exchange.validator_match is None)",
         OF_RESUME,
     ),
     Mutant(
-        "all of the object is taken for the rest of it",
+        "a response with the whole object fails the job",
         "spsd/transfer/rules/response.py",
         'restart_with_body("the origin sent the whole object, not a part")',
         'reject_permanently(FailureCode.PROTOCOL, lambda _: "all of it")',
         OF_RESUME,
     ),
     Mutant(
-        "the answer to a submission comes before the row",
+        "the response to a submission is sent before the row is written",
         FETCHING,
         "await self._jobs.add(job)",
         "self.added = __import__('asyncio').ensure_future(self._jobs.add(job))",
         ("tests/daemon/test_crash.py",),
     ),
     Mutant(
-        "a cancel leaves the partial",
+        "a cancel does not remove the partial",
         FETCHING,
         "                await self._scheduler.drop(job)\n",
         "",
@@ -167,7 +167,7 @@ MUTANTS = (
         ("tests/accounts/test_service.py",),
     ),
     Mutant(
-        "the job is said to be installed before it is",
+        "the job is finished before the image is installed",
         "spsd/jobs/run.py",
         "        await resources.slots.install(job.slot, image, self._key)\n"
         "        await self._move(job.installed(now=resources.now()))\n",
@@ -180,8 +180,10 @@ MUTANTS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/mutants", description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORD", help="those whose name has it")
-    parser.add_argument("--machine", action="store_true", help="ask the stateful machine alone")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="only the defects whose name contains WORD"
+    )
+    parser.add_argument("--machine", action="store_true", help="only run the state machine test")
     options = parser.parse_args(arguments)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     noticed = 0
@@ -194,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def noticed_by(mutant: Mutant, tests: Sequence[str]) -> str | None:
-    """The test that fails with the defect; None: they all pass."""
+    """The first test that fails with the defect, with its reason; None: all pass."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
         copy = Path(directory)
         for name in COPIED:
@@ -214,7 +216,7 @@ def _first_failure(copy: Path, tests: Sequence[str]) -> str | None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
         cwd=copy,
-        # The copy is what is tested, also by the processes that the tests start.
+        # So that the tests, and the processes that they start, import the copy.
         env=os.environ | {"PYTHONPATH": str(copy)},
         capture_output=True,
         text=True,

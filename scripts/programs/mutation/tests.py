@@ -1,7 +1,7 @@
-"""Which tests a module's mutants have to get past: the nearest first, the wide ones for the rest.
+"""The tests with which a module's mutants are tried: the nearest first, then all of WIDE.
 
-They are the fast ones: nothing here starts a daemon. The generated documents count as tests of
-what is printed from a table.
+They are fast tests: none of them starts a daemon. The test of the generated documents counts as a
+test of the tables that documents are generated from.
 """
 
 from collections.abc import Mapping
@@ -100,10 +100,10 @@ WIDE = (
 
 
 def nearest(path: str) -> tuple[str, ...]:
-    """The tests of the module at ``path``; all of the rules' where none is named.
+    """The tests nearest to the module at ``path``; for a module without an entry, all of RULES.
 
     Raises:
-        FileNotFoundError: one is named that does not exist; it would notice everything.
+        FileNotFoundError: a file does not exist; with it pytest would fail for every mutant.
     """
     tests = NEAREST.get(path, RULES)
     for test in tests:

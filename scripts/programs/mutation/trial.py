@@ -1,7 +1,7 @@
-"""Runs tests against one mutant: in a child of its own, the module replaced as it is imported.
+"""Runs tests against one mutant, in a child process in which an import hook replaces the module.
 
-No file changes. The child is forked from a process that has imported what is not spsd's, so a
-trial costs little more than its tests.
+No file is changed. The child is forked from a process that has imported all foreign libraries, so
+a trial takes little more time than its tests.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ import hypothesis
 import pytest
 
 MEMORY_BYTES = 4 * 1024**3
-"""A mutant must not take the machine's memory."""
+"""Memory limit of a trial: a mutant may allocate without bound."""
 _HEAVY = ("aiohttp.test_utils", "argon2", "cryptography.x509", "psutil", "rich.console")
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The module ``name`` as ``text``, and the tests it has to get past."""
+    """The module ``name`` with the mutant's ``text``, and the tests to run."""
 
     name: str
     text: str
@@ -41,14 +41,14 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """``by`` is the first test that failed; empty: it could not even be imported."""
+    """``by`` is the first test that failed; empty: the module could not be imported."""
 
     by: str
     timed_out: bool = False
 
 
 def warm_up() -> None:
-    """Import what every trial needs and no mutant touches."""
+    """Import the modules that every trial needs and no mutant changes."""
     for plugin in importlib.metadata.entry_points(group="pytest11"):
         plugin.load()
     for name in _HEAVY:
@@ -58,7 +58,11 @@ def warm_up() -> None:
 
 
 def run(trial: Trial) -> Noticed | None:
-    """None: the mutant lives."""
+    """Try a mutant; None: it survives.
+
+    Raises:
+        RuntimeError: the tests could not be run.
+    """
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -68,45 +72,46 @@ def run(trial: Trial) -> Noticed | None:
     os.close(writing)
     try:
         ready, _, _ = select.select([reading], [], [], trial.limit_s)
-        told = os.read(reading, 4096).decode() if ready else "timeout"
+        message = os.read(reading, 4096).decode() if ready else "timeout"
     finally:
         os.close(reading)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    verdict, _, by = told.partition(" ")
-    match verdict:
+    outcome, _, by = message.partition(" ")
+    match outcome:
         case "survived":
             return None
         case "timeout":
             return Noticed("", timed_out=True)
-        case "failed" | "":  # an empty answer: the child died of it
+        case "failed" | "":  # an empty message: the mutant has ended the child
             return Noticed(by)
         case _:
-            raise RuntimeError(f"the tests of {trial.name} could not be run: {told}")
+            raise RuntimeError(f"the tests of {trial.name} could not be run: {message}")
 
 
 def _run_in_child(trial: Trial, writing: int) -> None:
-    verdict = "broken"
+    outcome = "broken"
     try:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-        silence = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
-            os.dup2(silence, descriptor)
-        verdict = _verdict(trial)
+            os.dup2(null, descriptor)
+        outcome = _outcome(trial)
     finally:
-        os.write(writing, verdict.encode()[:4000])
+        os.write(writing, outcome.encode()[:4000])
         os._exit(0)
 
 
-def _verdict(trial: Trial) -> str:
+def _outcome(trial: Trial) -> str:
+    """``survived``, ``failed`` with the id of the test, or ``broken`` with a reason."""
     for name in [
         name for name in sys.modules if name.startswith(("spsd", "scripts.programs.docs"))
     ]:
         del sys.modules[name]
     sys.dont_write_bytecode = False
-    replacing = _Replacing(trial.name, trial.text)
-    sys.meta_path.insert(0, replacing)
+    finder = _MutantFinder(trial.name, trial.text)
+    sys.meta_path.insert(0, finder)
     hypothesis.settings.register_profile(
         "mutation", derandomize=True, database=None, deadline=None, max_examples=100
     )
@@ -114,9 +119,9 @@ def _verdict(trial: Trial) -> str:
     first = _FirstFailure()
     with tempfile.TemporaryDirectory() as scratch:
         options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", f"--basetemp={scratch}/tests"]
-        known = "ignore::pytest.PytestAssertRewriteWarning"  # plugins that are imported already
-        code = pytest.main([*options, "-W", known, *trial.tests], plugins=[first])
-    if not replacing.asked:
+        ignored = "ignore::pytest.PytestAssertRewriteWarning"  # the plugins are imported already
+        code = pytest.main([*options, "-W", ignored, *trial.tests], plugins=[first])
+    if not finder.used:
         return "broken: the tests do not import the module"
     match code:
         case pytest.ExitCode.OK:
@@ -138,19 +143,19 @@ class _FirstFailure:
             self.name = report.nodeid
 
 
-class _Replacing(importlib.abc.MetaPathFinder):
-    """Gives out the mutant under the module's name."""
+class _MutantFinder(importlib.abc.MetaPathFinder):
+    """An import hook that loads the mutant in place of the module."""
 
     def __init__(self, name: str, text: str) -> None:
         self._name, self._text = name, text
-        self.asked = False
+        self.used = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname != self._name:
             return None
-        self.asked = True
+        self.used = True
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         assert spec is not None
         assert spec.origin is not None
@@ -164,7 +169,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         self._text = text
 
     def get_code(self, fullname: str) -> CodeType:
-        """Never from a file or a cache."""
+        """Compile the mutant's text, never a file or cached bytecode."""
         return self.source_to_code(self._text.encode(), self.get_filename(fullname))
 
 

@@ -1,4 +1,4 @@
-"""Starts the daemon on what a cut has left, in this process, and looks at what comes of it."""
+"""Boots the daemon on the remainder of a power cut, in this process, and observes the result."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from scripts.programs.powercut.daemon import LIMITS, appliance
-from scripts.programs.powercut.promises import Seen
+from scripts.programs.powercut.promises import Observation
 from scripts.programs.powercut.record import (
     FETCH,
     OVER,
@@ -29,19 +29,19 @@ LIMIT_S = 30.0
 
 
 class BootError(Exception):
-    """The daemon did not start, ended, or a job never came to its end."""
+    """The daemon did not start, or ended, or a job did not end within the limit."""
 
 
 @contextmanager
 def log_lines() -> Iterator[list[str]]:
-    """What the daemon logs meanwhile."""
+    """The messages that the daemon logs within this context."""
     lines: list[str] = []
 
-    class Keep(logging.Handler):
+    class ListHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(record.getMessage())
 
-    root, handler = logging.getLogger("spsd"), Keep()
+    root, handler = logging.getLogger("spsd"), ListHandler()
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     root.propagate = False
@@ -51,39 +51,43 @@ def log_lines() -> Iterator[list[str]]:
         root.removeHandler(handler)
 
 
-def look(root: Path, origin: ThreadedOrigin, cookie: str | None, *, plain: bool = True) -> Seen:
-    """Boot on ``root/state``, wait until every job is over, look, and stop.
+def observe(
+    root: Path, origin: ThreadedOrigin, cookie: str | None, *, plain: bool = True
+) -> Observation:
+    """Boot on ``root/state``, wait for the end of every job, observe, and stop.
 
     Raises:
-        BootError: it does not come to rest.
+        BootError: the daemon did not start, ended, or a job did not end.
     """
     config = root / "spsd.toml"
     write_config(config, root / "state", plain=plain)
-    return asyncio.run(_look(root, load(config), origin, cookie))
+    return asyncio.run(_observe(root, load(config), origin, cookie))
 
 
-async def _look(root: Path, settings: Settings, origin: ThreadedOrigin, cookie: str | None) -> Seen:
+async def _observe(
+    root: Path, settings: Settings, origin: ThreadedOrigin, cookie: str | None
+) -> Observation:
     opening = open_daemon(settings, appliance=appliance("after the cut"), limits=LIMITS)
-    asking = None
+    querying = None
     try:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(LIMIT_S):
                 daemon = await stack.enter_async_context(opening)
             client = Client(daemon.url, UNVERIFIED, cookie=cookie)
-            asking = asyncio.create_task(asyncio.to_thread(_ask, client, root, origin))
-            return await asyncio.shield(asking)
+            querying = asyncio.create_task(asyncio.to_thread(_query, client, root, origin))
+            return await asyncio.shield(querying)
     except BootError:
         raise
     except Exception as error:
         raise BootError(f"the daemon did not start, or ended: {error!r}") from error
     finally:
-        if asking is not None:
-            # Where the daemon has ended, its client finds nobody any more, and ends too.
-            await asyncio.wait([asking])
-            asking.exception()
+        if querying is not None:
+            # If the daemon has ended, the next request of the client fails, and its thread ends.
+            await asyncio.wait([querying])
+            querying.exception()
 
 
-def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:
+def _query(client: Client, root: Path, origin: ThreadedOrigin) -> Observation:
     before = origin.bytes_sent
     logged_in = session = client.call("GET", FETCH).status == 200
     if not session:
@@ -91,7 +95,7 @@ def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:
         logged_in = client.log_in(USER, PASSWORD).status == 200
     jobs, shown, current = {}, {}, None
     if logged_in:
-        items = _at_rest(client)
+        items = _ended_jobs(client)
         jobs = {item["key"]: item["body"] for item in items}
         slots = client.call("GET", "/api/firmware/slots").document
         shown = {int(item["key"]): bool(item["body"]) for item in slots["items"]}
@@ -102,7 +106,7 @@ def _ask(client: Client, root: Path, origin: ThreadedOrigin) -> Seen:
         for slot in (state / "slots").iterdir()
         if slot.name.isdecimal() and (slot / "image").exists()
     }
-    return Seen(
+    return Observation(
         jobs=jobs,
         shown=shown,
         digests={
@@ -130,11 +134,12 @@ def _manifest(slot: Path) -> str | None:
 
 
 def _slot(name: object) -> int | None:
-    found = str(name).rpartition("/")[2]
-    return int(found) if found.isdecimal() else None
+    number = str(name).rpartition("/")[2]
+    return int(number) if number.isdecimal() else None
 
 
-def _at_rest(client: Client) -> list[dict]:
+def _ended_jobs(client: Client) -> list[dict]:
+    """Wait until all jobs have ended; gives their documents."""
     end = time.monotonic() + LIMIT_S
     while True:
         items = client.call("GET", FETCH).document["items"]

@@ -1,4 +1,4 @@
-"""The daemon as the power cuts see it: small windows, so that a small image has many.
+"""The daemon for power cuts: with small sync windows, so that a small image has several.
 
 python -m scripts.programs.powercut.daemon serve --config FILE
 """
@@ -17,7 +17,7 @@ BOOT: Final = "SPSD_POWERCUT_BOOT"
 
 
 def appliance(boot_id: str) -> Appliance:
-    """The same one in every boot, whatever machine this is; no boot loader names a slot."""
+    """The facts of a host that do not depend on this machine; no boot loader names a slot."""
     return Appliance(boot_id=boot_id, booted_slot=None, host_name="appliance")
 
 

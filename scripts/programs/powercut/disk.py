@@ -1,12 +1,12 @@
-"""A disk that forgets: what may be left of a recorded run when the power goes after an effect.
+"""A model of a disk: what it may hold after a power cut at some moment of a recorded run.
 
-The rules are those of POSIX at its strictest, as far as file systems in use come near it:
+The rules are the strictest reading of POSIX that file systems in use come close to:
 
-- A file's bytes and length are safe after a sync of that file; before it, each write may be there
-  or not, whatever came before or after it, and the last one may be torn between two sectors.
+- A file's bytes and length are safe after a sync of that file. Before it, each write may be on disk
+  or not, independently of all others, and the last one may be torn between two sectors.
 - A name is safe after a sync of its directory. Before it, the names of a directory may be as they
-  were at any moment since: they change in order, as in a journal.
-- A rename happens whole or not at all; it is safe after a sync of the directory it leads to.
+  were at any moment since the last sync: they change in order, as in a journal.
+- A rename is atomic; it is safe after a sync of the directory that has the new name.
 """
 
 import random
@@ -47,8 +47,8 @@ class Tree:
             dict(self.modes),
         )
 
-    def know(self, made: Make) -> None:
-        """What is made exists at once; only whether its name does is open."""
+    def add_node(self, made: Make) -> None:
+        """Add an empty file, directory or link without a name: the name is a separate effect."""
         self.modes[made.node] = made.mode
         match made.kind:
             case "file":
@@ -59,6 +59,7 @@ class Tree:
                 self.links[made.node] = made.target
 
     def apply(self, effect: Pending) -> None:
+        """Change the tree by one effect."""
         match effect:
             case Make(at=at, name=name, node=node):
                 self.names[at][name] = node
@@ -74,19 +75,19 @@ class Tree:
                 self.files[node] = self.files[node][:length].ljust(length, b"\0")
 
     def walk(self, node: int = ROOT, path: str = "") -> Iterator[tuple[str, int]]:
-        """Every path that leads somewhere, with what it leads to."""
+        """Every path with the number of its file, directory or link."""
         for name, below in sorted(self.names[node].items()):
             yield f"{path}/{name}", below
             if below in self.names:
                 yield from self.walk(below, f"{path}/{name}")
 
     def key(self) -> int:
-        """Equal for trees of which nobody could tell one from the other; for this process only."""
-        # Python keeps the hash of each bytes object, so what has not changed costs nothing.
+        """A hash of paths and contents: equal for equal trees, within this process."""
+        # Python caches the hash of each bytes object, so unchanged files cost no time.
         return hash(tuple((path, self.files.get(n), self.links.get(n)) for path, n in self.walk()))
 
     def write_to(self, root: Path) -> None:
-        """Make it a real tree in an empty directory."""
+        """Write the tree into an empty directory."""
         for path, node in self.walk():
             target = root / path.lstrip("/")
             if node in self.names:
@@ -99,14 +100,14 @@ class Tree:
 
 
 class Disk:
-    """Takes effects in order; at any moment it tells what a cut could leave."""
+    """A disk to which effects are applied in order; a cut is possible after each of them."""
 
     def __init__(self) -> None:
         self.safe = Tree()
         self.pending: list[Pending] = []
 
     def take(self, effect: Effect) -> None:
-        """The next effect happens."""
+        """Apply the next effect."""
         match effect:
             case Mark():
                 return
@@ -114,13 +115,13 @@ class Disk:
                 self._sync(node)
                 return
             case Make():
-                self.safe.know(effect)
+                self.safe.add_node(effect)
         self.pending.append(effect)
 
     def _sync(self, node: int) -> None:
-        kept: list[Pending] = []
-        # Names of a directory change in order, so all that came before the last one is safe too;
-        # of a rename between two directories, so is what was done before to the other's names.
+        still_pending: list[Pending] = []
+        # Names of a directory change in order, so all earlier changes are safe too. With a rename
+        # from another directory, so are the earlier changes of that directory's names.
         last = max((n for n, e in enumerate(self.pending) if home(e) == node), default=-1)
         for number, effect in enumerate(self.pending):
             if number <= last and (
@@ -128,11 +129,11 @@ class Disk:
             ):
                 self.safe.apply(effect)
             else:
-                kept.append(effect)
-        self.pending = kept
+                still_pending.append(effect)
+        self.pending = still_pending
 
     def remainders(self, seed: int) -> Iterator[tuple[str, Tree]]:
-        """What may be left, by the name of what was lucky."""
+        """What the disk may hold after a cut now, with the name of the variant."""
         for name, choose in variants(seed).items():
             tree = self.safe.copy()
             for effect in choose(self.pending):
@@ -141,7 +142,7 @@ class Disk:
 
 
 def home(effect: Pending) -> int:
-    """What has to be synced for the effect to be safe."""
+    """The file or directory that must be synced for the effect to be safe."""
     match effect:
         case Write(node=node) | Truncate(node=node):
             return node
@@ -152,7 +153,7 @@ def home(effect: Pending) -> int:
 
 
 def _feeds(effect: Pending, pending: Sequence[Pending], last: int, node: int) -> bool:
-    """Whether it changes names of a directory out of which a rename that becomes safe leads."""
+    """Whether the effect changes names in the source directory of a rename that becomes safe."""
     if isinstance(effect, Write | Truncate):
         return False
     sources = {e.at for e in pending[: last + 1] if isinstance(e, Rename) and e.to == node}
@@ -160,7 +161,7 @@ def _feeds(effect: Pending, pending: Sequence[Pending], last: int, node: int) ->
 
 
 def is_data(effect: Pending) -> bool:
-    """Whether it changes bytes; else it changes names."""
+    """Whether the effect changes bytes or length of a file; else it changes names."""
     return isinstance(effect, Write | Truncate)
 
 
@@ -168,7 +169,7 @@ Choose = Callable[[Sequence[Pending]], Sequence[Pending]]
 
 
 def variants(seed: int) -> dict[str, Choose]:
-    """The ways in which a disk may be lucky with what was not synced."""
+    """What a disk may hold of the effects that were not synced, by the name of the variant."""
     return {
         "nothing": lambda _: [],
         "everything": lambda pending: pending,
@@ -183,7 +184,7 @@ def variants(seed: int) -> dict[str, Choose]:
 
 
 def _hollow(effect: Pending) -> Pending:
-    """The length came to the disk, the bytes did not."""
+    """The length is on disk, with zeros for the bytes."""
     if isinstance(effect, Write):
         return Write(effect.node, effect.offset, bytes(len(effect.data)))
     return effect
@@ -211,12 +212,12 @@ def _without_first_write(pending: Sequence[Pending]) -> Sequence[Pending]:
 
 
 def _chance(pending: Sequence[Pending], chance: random.Random) -> Sequence[Pending]:
-    """Any of the writes, and the names as they were at some moment."""
+    """A random choice of the writes, and the names as they were at a random moment."""
     names = [effect for effect in pending if not is_data(effect)]
     moment = chance.randint(0, len(names))
-    kept = {id(effect) for effect in names[:moment]}
+    on_disk = {id(effect) for effect in names[:moment]}
     return [
         effect
         for effect in pending
-        if (id(effect) in kept if not is_data(effect) else chance.random() < 0.5)
+        if (id(effect) in on_disk if not is_data(effect) else chance.random() < 0.5)
     ]

@@ -1,6 +1,6 @@
-"""What a program did to a file system, effect by effect, as the recorder writes it down.
+"""The effects of a program on a file system, and the log file to which the recorder writes them.
 
-Files and directories are numbered: names come and go, what lies behind them stays the same.
+Files and directories have numbers, which stay the same when their names change.
 """
 
 import io
@@ -12,11 +12,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 ROOT = 0
-"""The number of the directory that everything lies in."""
+"""The number of the top directory."""
 MARK = ".mark-"
-"""How the names of directories begin that are marks."""
+"""The prefix of the names of directories that are marks."""
 BEGIN = "begin"
-"""The mark after what was there at first."""
+"""The mark between the initial state and the run."""
 
 
 class Make(msgspec.Struct, frozen=True, tag=True):
@@ -31,7 +31,7 @@ class Make(msgspec.Struct, frozen=True, tag=True):
 
 
 class Write(msgspec.Struct, frozen=True, tag=True):
-    """Bytes are put into a file."""
+    """Bytes are written to a file."""
 
     node: int
     offset: int
@@ -39,14 +39,14 @@ class Write(msgspec.Struct, frozen=True, tag=True):
 
 
 class Truncate(msgspec.Struct, frozen=True, tag=True):
-    """A file gets that length."""
+    """A file is set to a length."""
 
     node: int
     length: int
 
 
 class Rename(msgspec.Struct, frozen=True, tag=True):
-    """A name goes from one directory to another, or to another name; one that was there goes."""
+    """A name moves from the directory ``at`` to ``to``, and replaces an entry named ``new``."""
 
     at: int
     name: str
@@ -55,22 +55,22 @@ class Rename(msgspec.Struct, frozen=True, tag=True):
 
 
 class Remove(msgspec.Struct, frozen=True, tag=True):
-    """A name goes."""
+    """A name is removed."""
 
     at: int
     name: str
 
 
 class Sync(msgspec.Struct, frozen=True, tag=True):
-    """What was done to that file's bytes, or to that directory's names, is durable now."""
+    """All earlier changes of a file's bytes, or of a directory's names, are durable now."""
 
     node: int
 
 
 class Mark(msgspec.Struct, frozen=True, tag=True):
-    """Nothing happens on the disk; somebody was told something."""
+    """No effect on the disk: the client has sent a request or received a response."""
 
-    told: str
+    text: str
 
 
 Effect = Make | Write | Truncate | Rename | Remove | Sync | Mark
@@ -87,7 +87,7 @@ def append(log: BinaryIO, effect: Effect) -> None:
 
 
 def read(path: Path) -> list[Effect]:
-    """Every effect of the log, in order."""
+    """All effects of the log, in order."""
     return list(_records(io.BytesIO(path.read_bytes())))
 
 
@@ -96,8 +96,8 @@ def _records(log: BinaryIO) -> Iterator[Any]:
         yield _decode(log.read(_LENGTH.unpack(head)[0]))
 
 
-def told(effect: Effect) -> str:
-    """One line for a person."""
+def description(effect: Effect) -> str:
+    """A line of text about an effect."""
     match effect:
         case Make(name=name, kind=kind):
             return f"make {kind} {name}"
@@ -111,5 +111,5 @@ def told(effect: Effect) -> str:
             return f"remove {name}"
         case Sync(node=node):
             return f"sync #{node}"
-        case Mark(told=what):
-            return f"({what})"
+        case Mark(text=text):
+            return f"({text})"

@@ -1,4 +1,4 @@
-"""Processes that end when the one that started them is gone, however it went."""
+"""Worker processes that end when the process that started them has ended in any way."""
 
 import multiprocessing
 import os
@@ -7,31 +7,31 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-_at_work = threading.Lock()
+_working = threading.Lock()
 
 
 class OrphanError(Exception):
-    """Nobody waits for the result any more."""
+    """The parent process has ended, so the result is not needed any more."""
 
 
 def processes(count: int) -> ProcessPoolExecutor:
-    """So many fresh processes, since a daemon's start needs one without threads."""
+    """A pool of ``count`` spawned processes: the start of a daemon needs one without threads."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(count, mp_context=context, initializer=_watch)
 
 
 @contextmanager
 def work() -> Iterator[None]:
-    """What happens in here is tidied up before the process ends with its parent."""
-    with _at_work:
+    """A context whose clean-up is done before the process ends because of its parent."""
+    with _working:
         yield
 
 
-def go_on() -> None:
-    """Between two steps.
+def check_parent() -> None:
+    """Called between two steps of the work.
 
     Raises:
-        OrphanError: the parent is gone.
+        OrphanError: the parent process has ended.
     """
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
@@ -46,6 +46,6 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    # A pool's process waits for work for ever: it holds both ends of the queue itself.
-    with _at_work:
+    # A worker of a pool waits for work for ever: it holds both ends of the queue itself.
+    with _working:
         os._exit(1)

@@ -43,34 +43,34 @@ backoff_limit_s = 0.05
 [upgrade]
 activate_hook = "{hook}"
 """
-# The client pins what it was shown; that is looked at for itself.
+# The client does not verify: that the certificate stays the same is checked separately.
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname = False
 UNVERIFIED.verify_mode = ssl.CERT_NONE
 
 
 def served_certificate(url: str) -> str | None:
-    """SHA-256 of the certificate that is served there; None: there is no TLS."""
+    """SHA-256 of the certificate that the server at ``url`` has; None: the URL is not https."""
     parts = urlsplit(url)
     if parts.scheme != "https":
         return None
-    shown = ssl.get_server_certificate((parts.hostname or "", parts.port or 0), timeout=START_S)
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown)).hexdigest()
+    pem = ssl.get_server_certificate((parts.hostname or "", parts.port or 0), timeout=START_S)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
 
 
 class RecordingError(Exception):
-    """The scenario did not get to its end, so there is nothing to cut."""
+    """The scenario could not be run to its end, so there is no record to cut."""
 
 
 def write_config(path: Path, state: Path, *, plain: bool = True) -> None:
-    """The daemon's configuration for a state directory; its hook does nothing."""
+    """Write the daemon's configuration for a state directory; its hook does nothing."""
     text = CONFIG.format(state=state, hook=shutil.which("true"), plain=str(plain).lower())
     path.write_text(text, encoding="utf-8")
 
 
 @dataclass
 class Stage:
-    """One daemon on a state directory, and what its client was told of it."""
+    """One daemon on a state directory, its client, and the client's marks."""
 
     root: Path
     state: Path
@@ -79,22 +79,26 @@ class Stage:
     process: subprocess.Popen[str] | None = None
     marks: bool = True
     plain: bool = True
-    told: list[str] = field(default_factory=list)
-    """All marks so far, in the form of the record."""
+    marks_so_far: list[str] = field(default_factory=list)
+    """The texts of all marks so far, as in the record."""
 
     @property
     def config(self) -> Path:
         return self.root / "spsd.toml"
 
     def mark(self, *words: object) -> None:
-        """Note what the client has done or was told, at this moment of the disk's life."""
-        self.told.append(" ".join(map(str, words)))
+        """Record a request or response of the client in the order of the effects on the disk.
+
+        Raises:
+            RecordingError: the state directory is not on a recording file system.
+        """
+        self.marks_so_far.append(" ".join(map(str, words)))
         if self.marks:
             try:
                 (self.state.parent / f"{MARK}{'+'.join(map(str, words))}").mkdir()
             except FileExistsError:
                 return
-            raise RecordingError("this is no recording file system")
+            raise RecordingError("the state directory is not on a recording file system")
 
     def add_user(self) -> None:
         command = [sys.executable, "-m", "spsd", "user", "add", USER, "--password-stdin"]
@@ -103,6 +107,7 @@ class Stage:
         )
 
     def start(self, boot: str = "before the cut") -> None:
+        """Start the daemon with a boot id and wait for its ready line."""
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -126,17 +131,17 @@ class Stage:
         self.client.url = line.split()[-1]
 
     def log_in(self) -> None:
-        answer = self.client.log_in(USER, PASSWORD)
-        if answer.status != 200:
-            raise RecordingError(f"no log-in: {answer.content!r}")
+        response = self.client.log_in(USER, PASSWORD)
+        if response.status != 200:
+            raise RecordingError(f"the log-in failed: {response.content!r}")
         self.mark("logged-in")
 
     def stop(self) -> None:
-        """End it politely."""
+        """Stop the daemon with SIGTERM."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it as it stands; harmless if it has ended."""
+        """Kill the daemon, if it runs."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: int) -> None:
@@ -154,17 +159,23 @@ class Stage:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        answer = self.client.call(
+        """Send a request; gives the response.
+
+        Raises:
+            RecordingError: its status is 300 or more.
+        """
+        response = self.client.call(
             method, path, json_body=json_body, content=content, headers=headers
         )
-        if answer.status >= 300:
-            raise RecordingError(f"{method} {path}: {answer.status} {answer.content!r}")
-        return answer
+        if response.status >= 300:
+            raise RecordingError(f"{method} {path}: {response.status} {response.content!r}")
+        return response
 
     def submit(self, path: str, sha256: str, kind: str = "good") -> str:
-        wanted = {"url": self.origin.url(path), "checksum": {"sha256": sha256}}
+        """Submit a download, with marks; ``kind`` ``bad``: its digest is wrong. Gives its key."""
+        body = {"url": self.origin.url(path), "checksum": {"sha256": sha256}}
         self.mark("submit-sent", sha256, kind)
-        key = self.call("POST", FETCH, json_body=wanted).document["key"]
+        key = self.call("POST", FETCH, json_body=body).document["key"]
         self.mark("accepted", key)
         return str(key)
 
@@ -172,14 +183,20 @@ class Stage:
         return dict(self.call("GET", f"{FETCH}/{key}").document["body"])
 
     def until(self, key: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Poll a job until ``holds`` is true of its body; gives that body.
+
+        Raises:
+            RecordingError: it was not true within START_S.
+        """
         end = time.monotonic() + START_S
         while not holds(body := self.job(key)):
             if time.monotonic() > end:
-                raise RecordingError(f"nothing comes of {body}")
+                raise RecordingError(f"timeout; the last body was {body}")
             time.sleep(0.01)
         return body
 
     def over(self, key: str) -> dict[str, Any]:
+        """Wait for the end of a job and mark it; gives its body."""
         body = self.until(key, lambda body: body["status"] in OVER)
         self.mark(body["status"], key, body["slot_id"])
         return body
@@ -187,7 +204,11 @@ class Stage:
 
 @contextmanager
 def recording(backing: Path, mount: Path, log: Path) -> Iterator[None]:
-    """The directory ``backing`` appears at ``mount``; what is done there is written down."""
+    """The directory ``backing`` is mounted at ``mount``; effects there are written to ``log``.
+
+    Raises:
+        RecordingError: the file system could not be mounted.
+    """
     mount.mkdir(exist_ok=True)
     recorder = subprocess.Popen(
         [sys.executable, "-m", "scripts.programs.powercut.recorder", backing, mount, log],
@@ -219,7 +240,7 @@ def record(
     *,
     plain: bool = True,
 ) -> list[Effect]:
-    """Run a scenario on a copy of the state ``prepared``; gives all that it did to the disk."""
+    """Run a scenario on a copy of the state ``prepared``; gives its effects on the disk."""
     backing, mount, log = root / "backing", root / "mount", root / "effects"
     backing.mkdir()
     if prepared is not None:

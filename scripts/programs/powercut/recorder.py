@@ -1,9 +1,9 @@
-"""A file system that passes everything on to a directory, and writes down what is done to it.
+"""A FUSE file system that passes everything on to a directory, and logs each effect.
 
     python -m scripts.programs.powercut.recorder BACKING MOUNT LOG
 
-Making the directory ``.mark-WORDS`` makes a mark in the log and nothing else: so whoever drives
-the daemon says what it was told, in the order in which the disk saw things.
+To make a directory named ``.mark-WORDS`` only adds a mark to the log. With it the client of the
+daemon records its requests and responses in order with the effects on the disk.
 """
 
 import errno
@@ -29,11 +29,13 @@ from scripts.programs.powercut.effects import (
     append,
 )
 
-PASSING = "-shm"
-"""SQLite's index of its log: shared memory, which is made anew at each start."""
+NOT_RECORDED = "-shm"
+"""The suffix of SQLite's shared memory, the index of its log, which each start makes again."""
 
 
 class Recorder(mfusepy.Operations):
+    """The callbacks of FUSE."""
+
     use_ns = True
 
     def __init__(self, backing: str, log: Path) -> None:
@@ -41,11 +43,11 @@ class Recorder(mfusepy.Operations):
         self._log = log.open("wb")
         self._nodes = {"/": ROOT}
         self._open: dict[int, int] = {}
-        self._made_so_far = ROOT
-        self._take_stock()
+        self._last_node = ROOT
+        self._record_initial_state()
 
-    def _take_stock(self) -> None:
-        """What is there already has been durable for long."""
+    def _record_initial_state(self) -> None:
+        """Log everything in the directory as made and synced."""
         for real, directories, files in os.walk(self._root):
             here = os.path.normpath(os.path.join("/", os.path.relpath(real, self._root)))
             for name in (*directories, *files):
@@ -69,11 +71,11 @@ class Recorder(mfusepy.Operations):
         append(self._log, effect)
 
     def _made(self, path: str, kind: str, mode: int = 0, target: str = "") -> int:
-        self._made_so_far += 1
-        self._nodes[path] = self._made_so_far
+        self._last_node += 1
+        self._nodes[path] = self._last_node
         at, name = os.path.split(path)
-        self._note(Make(self._nodes[at], name, self._made_so_far, kind, mode, target))
-        return self._made_so_far
+        self._note(Make(self._nodes[at], name, self._last_node, kind, mode, target))
+        return self._last_node
 
     def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
         status = os.fstat(fh) if path is None else self._try(os.lstat, self._real(path))
@@ -101,14 +103,15 @@ class Recorder(mfusepy.Operations):
 
     def create(self, path: str, mode: int, fi: Any = None) -> int:
         descriptor = self._try(os.open, self._real(path), os.O_RDWR | os.O_CREAT, mode)
-        if not path.endswith(PASSING):
+        if not path.endswith(NOT_RECORDED):
             self._open[descriptor] = self._made(path, "file", mode)
         return descriptor
 
     def open(self, path: str, flags: int) -> int:
-        # Read and write, whatever was asked: the kernel has judged that, and may read to write.
+        # Always for reading and writing: the kernel has checked the access mode, and may read
+        # pages in order to write.
         descriptor = self._try(os.open, self._real(path), os.O_RDWR)
-        if not path.endswith(PASSING):
+        if not path.endswith(NOT_RECORDED):
             self._open[descriptor] = self._nodes[path]
             if flags & os.O_TRUNC:
                 os.ftruncate(descriptor, 0)
@@ -127,7 +130,7 @@ class Recorder(mfusepy.Operations):
     def truncate(self, path: str, length: int, fh: int | None = None) -> None:
         os.truncate(fh if path is None else self._real(path), length)
         node = self._open.get(fh) if fh is not None else self._nodes.get(path)
-        if node is not None and not (path or "").endswith(PASSING):
+        if node is not None and not (path or "").endswith(NOT_RECORDED):
             self._note(Truncate(node, length))
 
     def fallocate(self, path: str, mode: int, offset: int, length: int, fh: int) -> int:
@@ -171,18 +174,18 @@ class Recorder(mfusepy.Operations):
     def rename(self, old: str, new: str) -> None:
         self._try(os.rename, self._real(old), self._real(new))
         at, name = os.path.split(old)
-        to, called = os.path.split(new)
-        self._note(Rename(self._nodes[at], name, self._nodes[to], called))
+        to, new_name = os.path.split(new)
+        self._note(Rename(self._nodes[at], name, self._nodes[to], new_name))
         moved = {p: n for p, n in self._nodes.items() if p == old or p.startswith(f"{old}/")}
         for path, node in moved.items():
             del self._nodes[path]
             self._nodes[new + path.removeprefix(old)] = node
 
     def unlink(self, path: str) -> None:
-        self._gone(os.unlink, path)
+        self._remove(os.unlink, path)
 
     def rmdir(self, path: str) -> None:
-        self._gone(os.rmdir, path)
+        self._remove(os.rmdir, path)
 
     def chmod(self, path: str, mode: int, fh: int | None = None) -> int:
         os.chmod(self._real(path), mode)
@@ -194,9 +197,9 @@ class Recorder(mfusepy.Operations):
     def utimens(self, path: str, times: Any = None, fh: int | None = None) -> int:
         return 0
 
-    def _gone(self, remove: Any, path: str) -> None:
+    def _remove(self, remove: Any, path: str) -> None:
         self._try(remove, self._real(path))
-        if not path.endswith(PASSING):
+        if not path.endswith(NOT_RECORDED):
             at, name = os.path.split(path)
             del self._nodes[path]
             self._note(Remove(self._nodes[at], name))

@@ -1,4 +1,4 @@
-"""The daemon after every power cut: records scenarios, cuts them everywhere, boots what is left."""
+"""Records scenarios, cuts the power after every effect, and boots the daemon on the remainders."""
 
 import argparse
 import random
@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
 
-from scripts.programs.powercut.boot import BootError, log_lines, look
+from scripts.programs.powercut.boot import BootError, log_lines, observe
 from scripts.programs.powercut.disk import variants
 from scripts.programs.powercut.effects import BEGIN, Effect, Mark
-from scripts.programs.powercut.pool import go_on, processes, work
+from scripts.programs.powercut.pool import check_parent, processes, work
 from scripts.programs.powercut.promises import broken
 from scripts.programs.powercut.record import UNVERIFIED, Stage, record, write_config
 from scripts.programs.powercut.remainders import Remainder, Remainders, remainders
@@ -39,12 +39,12 @@ SIZES = {
     OTHER_DIGEST: (len(OTHER), len(OTHER)),
     WRONG: (len(OTHER), len(OTHER)),
 }
-"""What is fetched for a digest: if the origin has it, and if the origin has something else."""
+"""For each digest the size of its object, and of the one that is served if the digest is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which remainders are tried: all, or those of one cut, one variant, or some by chance."""
+    """The remainders to try: all, or those of one cut, of one variant, or a random sample."""
 
     cut: int | None = None
     variant: str | None = None
@@ -53,7 +53,7 @@ class Selection:
 
 @dataclass
 class Outcome:
-    """What became of one scenario."""
+    """The result of one scenario."""
 
     name: str
     first: int = 0
@@ -65,7 +65,7 @@ class Outcome:
 
 
 def prepared(root: Path, origin: ThreadedOrigin, scenario: Scenario) -> Stage | None:
-    """The state in which a scenario begins, made on a good disk, and a client that is logged in."""
+    """Make the initial state of a scenario, with a logged-in client; None: it has none."""
     if scenario.prepare is None:
         return None
     (root / "before").mkdir()
@@ -84,7 +84,7 @@ def prepared(root: Path, origin: ThreadedOrigin, scenario: Scenario) -> Stage | 
 
 @contextmanager
 def scratch(parent: Path | None = None) -> Iterator[Path]:
-    """A directory that goes again."""
+    """A temporary directory, removed with the context."""
     path = Path(tempfile.mkdtemp(prefix="spsd-powercut-", dir=parent))
     try:
         yield path
@@ -93,7 +93,7 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
 
 
 def fresh(path: Path) -> Path:
-    """An empty directory there, whatever an earlier run has left."""
+    """Make an empty directory in place of what an earlier run has left."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
@@ -101,31 +101,32 @@ def fresh(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A scenario as it was recorded."""
+    """A recorded scenario."""
 
     scenario: Scenario
     effects: Sequence[Effect]
     known: Sequence[str]
-    """The marks of what was before."""
+    """The marks from before the record."""
     cookie: str | None
 
     @property
     def begun(self) -> int:
+        """The index of the mark after the initial state."""
         return self.effects.index(Mark(BEGIN))
 
-    def left_by(self, effects: Sequence[Effect], only: int | None = None) -> Remainders:
-        """What may be left, if these were the effects."""
+    def remainders_of(self, effects: Sequence[Effect], only: int | None = None) -> Remainders:
+        """The remainders of this run with other effects."""
         return remainders(effects, self.known, SIZES, only)
 
 
 def recorded(name: str, root: Path, origin: ThreadedOrigin) -> Run:
-    """All that the scenario did to its disk."""
-    scenario = next(one for one in SCENARIOS if one.name == name)
+    """Record the scenario of that name."""
+    scenario = next(scenario for scenario in SCENARIOS if scenario.name == name)
     before = prepared(root, origin, scenario)
     client = Client("", UNVERIFIED, cookie=before.client.cookie if before else None)
-    state, told = (before.state, before.told) if before else (None, [])
+    state, marks = (before.state, before.marks_so_far) if before else (None, [])
     effects = record(root, state, scenario.run, origin, client, plain=scenario.plain)
-    return Run(scenario, effects, [*scenario.known, *told], client.cookie)
+    return Run(scenario, effects, [*scenario.known, *marks], client.cookie)
 
 
 def attempt(
@@ -134,30 +135,34 @@ def attempt(
     keep: Path | None = None,
     forget: Callable[[Effect], bool] = lambda _: False,
 ) -> Outcome:
-    """Cut one scenario. What ``forget`` picks is left out of the record, as if nobody had done it:
-    so it can be seen that a missing sync is noticed."""
+    """Record one scenario and try its remainders.
+
+    Effects for which ``forget`` is true are left out of the record. With it a test verifies that a
+    missing sync or rename breaks a promise.
+    """
     outcome = Outcome(name)
     with work(), scratch() as root, ThreadedOrigin(Origin(OBJECTS)) as origin:
         run = recorded(name, root, origin)
         effects = [e for n, e in enumerate(run.effects) if n <= run.begun or not forget(e)]
-        found = run.left_by(effects, selection.cut)
+        left = run.remainders_of(effects, selection.cut)
         outcome.first = run.begun
-        outcome.cuts, outcome.possible = len(effects) - run.begun, found.possible
-        for one in chosen(list(found.different.values()), selection):
-            go_on()
+        outcome.cuts, outcome.possible = len(effects) - run.begun, left.possible
+        for remainder in selected(list(left.different.values()), selection):
+            check_parent()
             outcome.tried += 1
-            found_broken = judged(one, origin, run)
-            if keep is not None and (found_broken or selection.cut is not None):
-                one.tree.write_to(fresh(keep / f"{name}-{one.cut}-{one.luck}"))
-            for sentence in found_broken:
-                again = f"scripts/powercut --scenario {name} --cut {one.cut} --variant {one.luck}"
-                outcome.broken.append(f"{sentence}\n  after: {one.after}\n  again: {again}")
+            sentences = broken_promises(remainder, origin, run)
+            cut, variant = remainder.cut, remainder.variant
+            if keep is not None and (sentences or selection.cut is not None):
+                remainder.tree.write_to(fresh(keep / f"{name}-{cut}-{variant}"))
+            for sentence in sentences:
+                again = f"scripts/powercut --scenario {name} --cut {cut} --variant {variant}"
+                outcome.broken.append(f"{sentence}\n  after: {remainder.after}\n  again: {again}")
     return outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """What became of a scenario without one kind of sync."""
+    """The result of a scenario without one kind of sync; ``broken`` is a promise that breaks."""
 
     name: str
     kind: str
@@ -168,77 +173,81 @@ class Without:
 
 
 def without_each_sync(name: str, selection: Selection) -> list[Without]:
-    """Leave out one kind of sync after the other, and try what can be left for that alone, until
-    a promise breaks."""
+    """Record one scenario and leave out one kind of sync at a time.
+
+    The remainders that are possible only without it are tried until a promise breaks.
+    """
     rows = []
     with work(), scratch() as root, ThreadedOrigin(Origin(OBJECTS)) as origin:
         run = recorded(name, root, origin)
-        for one in missing(run.effects, run.left_by):
-            tried, told = 0, None
-            for remainder in chosen(one.remainders, selection):
-                go_on()
+        for sync in missing(run.effects, run.remainders_of):
+            tried, promise = 0, None
+            for remainder in selected(sync.remainders, selection):
+                check_parent()
                 tried += 1
-                if found := judged(remainder, origin, run):
-                    told = f"{found[0]} (after: {remainder.after}; {remainder.luck})"
+                if sentences := broken_promises(remainder, origin, run):
+                    promise = f"{sentences[0]} (after: {remainder.after}; {remainder.variant})"
                     break
-            rows.append(Without(name, one.kind, one.times, len(one.remainders), tried, told))
+            rows.append(Without(name, sync.kind, sync.times, len(sync.remainders), tried, promise))
     return rows
 
 
-def chosen(found: Sequence[Remainder], selection: Selection) -> Sequence[Remainder]:
-    """Those that the selection wants."""
-    wanted = [one for one in found if selection.variant in (None, one.luck)]
-    if selection.sample is None or selection.sample >= len(wanted):
-        return wanted
-    return random.Random(7).sample(wanted, selection.sample)
+def selected(all_remainders: Sequence[Remainder], selection: Selection) -> Sequence[Remainder]:
+    """The remainders of the selected variant, or a random sample of them."""
+    matching = [one for one in all_remainders if selection.variant in (None, one.variant)]
+    if selection.sample is None or selection.sample >= len(matching):
+        return matching
+    return random.Random(7).sample(matching, selection.sample)
 
 
-def judged(one: Remainder, origin: ThreadedOrigin, run: Run) -> list[str]:
-    """Boot it; the promises that do not hold."""
+def broken_promises(remainder: Remainder, origin: ThreadedOrigin, run: Run) -> list[str]:
+    """Boot the daemon on a remainder; gives the broken promises, a sentence for each."""
     with scratch(memory()) as root:
-        one.tree.write_to(root)
+        remainder.tree.write_to(root)
         with log_lines() as lines:
             try:
-                seen = look(root, origin, run.cookie, plain=run.scenario.plain)
-            except (BootError, Exception) as error:  # noqa: BLE001 - whatever it is, it is told
-                return [f"c: {error!r}; it logged: {' | '.join(lines[-5:])}"]
-        return broken(one.marks, seen, most=one.most)
+                after = observe(root, origin, run.cookie, plain=run.scenario.plain)
+            except (BootError, Exception) as error:  # noqa: BLE001 - every error breaks a promise
+                return [f"c: {error!r}; last log lines: {' | '.join(lines[-5:])}"]
+        return broken(remainder.marks, after, most=remainder.most)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts/powercut", description=__doc__)
     names = [scenario.name for scenario in SCENARIOS]
-    parser.add_argument("--scenario", action="append", choices=names, help="this one alone")
-    parser.add_argument("--cut", type=int, help="the cut after this effect alone")
-    parser.add_argument("--variant", choices=list(variants(0)), help="this luck alone")
-    parser.add_argument("--sample", type=int, help="so many remainders of each scenario, by chance")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    parser.add_argument("--keep", type=Path, help="put broken remainders there, or those of --cut")
+    parser.add_argument("--scenario", action="append", choices=names, help="only this scenario")
+    parser.add_argument("--cut", type=int, help="only the cut after this effect")
+    parser.add_argument("--variant", choices=list(variants(0)), help="only this variant")
+    parser.add_argument("--sample", type=int, help="random sample of so many in each scenario")
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel processes (2)")
+    parser.add_argument(
+        "--keep", type=Path, help="copy broken remainders, or those of --cut, to this directory"
+    )
     parser.add_argument(
         "--syncs",
         action="store_true",
-        help="leave out the daemon's syncs, one kind at a time: is each of them missed?",
+        help="leave out the daemon's syncs, one kind at a time: does a promise break?",
     )
-    parser.add_argument("--list", action="store_true", help="name scenarios and variants")
+    parser.add_argument("--list", action="store_true", help="print scenarios and variants")
     options = parser.parse_args(arguments)
     if options.list:
         print(*names, "", *variants(0), sep="\n")
         return 0
-    if (why := unavailable()) is not None:
-        print(f"powercut: skipped: {why}")
+    if (reason := unavailable()) is not None:
+        print(f"powercut: skipped: {reason}")
         return 0
     selection = Selection(options.cut, options.variant, options.sample)
     if options.syncs:
         return syncs(options.scenario or names, selection, options.jobs)
     outcomes = []
     with processes(options.jobs) as pool:
-        asked = [
+        futures = [
             pool.submit(attempt, name, selection, options.keep)
             for name in options.scenario or names
         ]
         print(f"{'scenario':12} {'cuts':>6} {'remainders':>11} {'different':>10} {'broken':>7}")
-        for one in asked:
-            outcome = one.result()
+        for future in futures:
+            outcome = future.result()
             outcomes.append(outcome)
             print(
                 f"{outcome.name:12} {outcome.cuts:6} {outcome.possible:11}"
@@ -251,32 +260,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cuts = sum(outcome.cuts for outcome in outcomes)
     print(f"powercut: {tried:,} remainders of {cuts:,} cuts, {failed} broken")
     if tried == 0:
-        for it in outcomes:
-            print(
-                f"nothing was tried: {it.name} has the cuts {it.first} to", it.first + it.cuts - 1
-            )
+        for outcome in outcomes:
+            last = outcome.first + outcome.cuts - 1
+            print(f"nothing was tried: {outcome.name} has the cuts {outcome.first} to {last}")
     return 1 if failed or tried == 0 else 0
 
 
 def syncs(names: Sequence[str], selection: Selection, jobs: int) -> int:
-    """Which kinds of sync are missed, in some scenario; 1 if one is not, and nobody knows why."""
-    missed: dict[str, bool] = {}
+    """Print for each kind of sync whether a promise breaks without it in some scenario.
+
+    Gives the exit status: 1 if a kind is not needed and not explained in SPARE.
+    """
+    needed: dict[str, bool] = {}
     print(f"{'scenario':12} {'times':>5} {'new':>5} {'tried':>5}  kind of sync")
     with processes(jobs) as pool:
         for rows in pool.map(without_each_sync, names, repeat(selection)):
             for row in rows:
-                missed[row.kind] = missed.get(row.kind, False) or row.broken is not None
+                needed[row.kind] = needed.get(row.kind, False) or row.broken is not None
                 print(f"{row.name:12} {row.times:5} {row.new:5} {row.tried:5}  {row.kind}")
                 print(f"{'':32}{row.broken or '- nothing breaks'}", flush=True)
-    spare = [kind for kind, is_missed in missed.items() if not is_missed]
+    spare = [kind for kind, is_needed in needed.items() if not is_needed]
     for kind in spare:
-        print(f"not missed: {kind}: {SPARE.get(kind, 'nobody knows why')}")
-    riddles = sum(kind not in SPARE for kind in spare)
+        print(f"not needed: {kind}: {SPARE.get(kind, 'not explained')}")
+    unexplained = sum(kind not in SPARE for kind in spare)
     print(
-        f"powercut: {len(missed)} kinds of sync left out, {len(missed) - len(spare)} missed,"
-        f" {len(spare) - riddles} spare, {riddles} not explained"
+        f"powercut: {len(needed)} kinds of sync left out, {len(needed) - len(spare)} needed,"
+        f" {len(spare) - unexplained} spare, {unexplained} not explained"
     )
-    return 1 if riddles else 0
+    return 1 if unexplained else 0
 
 
 if __name__ == "__main__":

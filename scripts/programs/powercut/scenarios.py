@@ -1,4 +1,4 @@
-"""What is done while the power may go."""
+"""The scenarios that are recorded and cut."""
 
 import random
 import sqlite3
@@ -16,7 +16,7 @@ from spsd.testing.origin import CutAfter, Hang
 SIZE: Final = 150_000
 IMAGE: Final = random.Random(1).randbytes(SIZE)
 MOST: Final = 2 * SYNC_WINDOW + 5_000
-"""After so many bytes a download hangs: past its second sync window."""
+"""The number of bytes after which a download hangs, beyond its second sync window."""
 OTHER: Final = random.Random(2).randbytes(SIZE // 3)
 DIGEST: Final = sha256(IMAGE).hexdigest()
 OTHER_DIGEST: Final = sha256(OTHER).hexdigest()
@@ -26,9 +26,9 @@ OBJECTS: Final = {"/image": IMAGE, "/other": OTHER}
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """``prepare`` happens on a good disk, and nothing of it is cut; ``run`` is.
+    """``prepare`` makes the initial state, and is not recorded; ``run`` is recorded and cut.
 
-    ``known`` is what the client was told before, as marks, besides those of ``prepare``.
+    ``known`` has marks of what the client knows before the run, besides the marks of ``prepare``.
     """
 
     name: str
@@ -40,17 +40,17 @@ class Scenario:
 
 
 def _upload(stage: Stage, content: bytes) -> int:
-    answer = stage.call(
+    response = stage.call(
         "POST",
         "/api/upload/firmware",
         content=content,
         headers={"Content-Type": "application/octet-stream"},
     )
-    return int(answer.document["key"])
+    return int(response.document["key"])
 
 
 def first_start(stage: Stage) -> None:
-    """An empty disk: a user is added, the daemon starts and makes a certificate."""
+    """On an empty disk a user is added, and the daemon starts and makes a certificate."""
     stage.add_user()
     stage.mark("user-added")
     stage.start()
@@ -59,7 +59,7 @@ def first_start(stage: Stage) -> None:
 
 
 def fetch(stage: Stage) -> None:
-    """One image whose line breaks, one with a wrong digest, and a record that is removed."""
+    """A download with a broken connection, one with a wrong digest, and a removed record."""
     stage.start()
     stage.origin.script(CutAfter(SIZE // 2))
     stage.over(stage.submit("/image", DIGEST))
@@ -90,8 +90,8 @@ def upload(stage: Stage) -> None:
     stage.mark("uploaded", _upload(stage, OTHER), OTHER_DIGEST)
 
 
-def broken_off(stage: Stage) -> None:
-    """A download that the power has cut once, past its second sync window."""
+def interrupted(stage: Stage) -> None:
+    """A download that a kill has interrupted beyond its second sync window."""
     stage.start("long ago")
     stage.origin.script(Hang(MOST))
     key = stage.submit("/image", DIGEST)
@@ -100,14 +100,14 @@ def broken_off(stage: Stage) -> None:
 
 
 def recovery(stage: Stage) -> None:
-    """The start after that cut, in which the power goes again."""
+    """The next start, with the recovery of the interrupted download."""
     stage.start()
     [key] = [item["key"] for item in stage.call("GET", FETCH).document["items"]]
     stage.over(key)
 
 
 def two_images(stage: Stage) -> None:
-    """Slots 1 and 2 hold something, and slot 1 is the choice."""
+    """Slots 1 and 2 contain images, and slot 1 is the boot choice."""
     stage.start("long ago")
     _upload(stage, IMAGE)
     _upload(stage, OTHER)
@@ -133,7 +133,7 @@ def empty(stage: Stage) -> None:
 
 
 def old_database(stage: Stage) -> None:
-    """A state directory as the first release left it, with a job under way."""
+    """A state directory with the first database schema, and a queued job."""
     old = stage.root / "old-migrations"
     old.mkdir()
     first = next(migrations_directory().glob("0001_*.sql"))
@@ -160,7 +160,7 @@ OLD_KEY: Final = "0d000000-0000-4000-8000-000000000001"
 
 
 def migration(stage: Stage) -> None:
-    """The newest daemon on the oldest database."""
+    """The present daemon starts on the first database schema."""
     stage.start()
     stage.over(OLD_KEY)
 
@@ -170,7 +170,7 @@ SCENARIOS: Final = (
     Scenario("first-start", first_start, known=(), plain=False),
     Scenario("fetch", fetch, lambda _: None),
     Scenario("cancel", cancel, lambda _: None),
-    Scenario("recovery", recovery, broken_off),
+    Scenario("recovery", recovery, interrupted),
     Scenario("upload", upload, lambda _: None),
     Scenario("upgrade", upgrade, two_images, _HELD),
     Scenario("empty", empty, two_images, _HELD),

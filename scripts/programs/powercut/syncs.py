@@ -1,4 +1,4 @@
-"""Leaves out the daemon's syncs, one kind at a time: whether a promise breaks without it."""
+"""Leaves the daemon's syncs out of a record, one kind at a time, to try whether each is needed."""
 
 import random
 import re
@@ -15,34 +15,34 @@ _WORDS: Final = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"(?<=/slots/)\d+\b"), "N"),
 )
-LeftBy = Callable[[Sequence[Effect]], Remainders]
-"""What may be left of a record."""
+RemaindersOf = Callable[[Sequence[Effect]], Remainders]
+"""Gives the remainders of a record."""
 SPARE: Final[Mapping[str, str]] = {
     "file /state/staging/upload-UUID/.partial.json.new": (
-        "an upload is never taken up again, so nobody reads it; a download's is the same code"
+        "an upload is never resumed, so this file is not read; downloads need the same code"
     ),
 }
-"""The kinds that no cut misses, and why they are there all the same."""
+"""The kinds of sync without which no promise breaks, and the reason why the daemon has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A kind of sync, and what can be left if it is never done."""
+    """A kind of sync, and the remainders that are possible only without it."""
 
     kind: str
     times: int
     remainders: Sequence[Remainder]
-    """Those alone that cannot be left as long as it is done, in an order by chance."""
+    """In random order."""
 
 
 def kinds(effects: Sequence[Effect]) -> list[str | None]:
-    """For each effect the kind of sync that it is, such as ``file /state/slots/N/manifest.json``.
+    """For each effect its kind of sync, such as ``file /state/slots/N/manifest.json``.
 
-    None: it is no sync, or happened before the first mark.
+    None: the effect is not a sync, or is before the first mark.
     """
     names: dict[int, tuple[int, str]] = {}
     shapes = {ROOT: "directory"}
-    found: list[str | None] = []
+    by_effect: list[str | None] = []
     begun = False
     for effect in effects:
         match effect:
@@ -55,8 +55,8 @@ def kinds(effects: Sequence[Effect]) -> list[str | None]:
             case Mark():
                 begun = begun or effect == Mark(BEGIN)
         is_sync = isinstance(effect, Sync) and begun
-        found.append(_kind(effect.node, names, shapes) if is_sync else None)
-    return found
+        by_effect.append(_kind(effect.node, names, shapes) if is_sync else None)
+    return by_effect
 
 
 def _kind(node: int, names: Mapping[int, tuple[int, str]], shapes: Mapping[int, str]) -> str:
@@ -69,17 +69,17 @@ def _kind(node: int, names: Mapping[int, tuple[int, str]], shapes: Mapping[int, 
     return f"{shapes[node]} {path or '/'}"
 
 
-def missing(effects: Sequence[Effect], left_by: LeftBy, seed: int = 7) -> list[Missing]:
-    """What can be left, for each kind of sync that is left out, and else could not."""
-    whole, of_each = left_by(effects), kinds(effects)
-    found = []
-    for kind, times in Counter(kind for kind in of_each if kind is not None).items():
-        without = [e for e, its in zip(effects, of_each, strict=True) if its != kind]
-        new = [
-            one
-            for key, one in left_by(without).different.items()
-            if key not in whole.different or one.most < whole.different[key].most
+def missing(effects: Sequence[Effect], remainders_of: RemaindersOf, seed: int = 7) -> list[Missing]:
+    """For each kind of sync in the record the remainders that are possible only without it."""
+    complete, by_effect = remainders_of(effects), kinds(effects)
+    results = []
+    for kind, times in Counter(kind for kind in by_effect if kind is not None).items():
+        without = [e for e, its_kind in zip(effects, by_effect, strict=True) if its_kind != kind]
+        additional = [
+            remainder
+            for key, remainder in remainders_of(without).different.items()
+            if key not in complete.different or remainder.most < complete.different[key].most
         ]
-        random.Random(seed).shuffle(new)
-        found.append(Missing(kind, times, new))
-    return found
+        random.Random(seed).shuffle(additional)
+        results.append(Missing(kind, times, additional))
+    return results

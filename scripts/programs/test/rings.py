@@ -1,8 +1,8 @@
-"""Which tests run when: the default tier, and the rings around it.
+"""Assigns tests to the default tier or to one of the rings.
 
-A test is in the default tier unless a line of :data:`RINGS` names it, or what it lies in. The
-longest name decides, so that :data:`SMOKE` keeps single tests of a ring in the default tier.
-A name is a folder, a file, a test, or one case of a test, as pytest writes them.
+A test is in the default tier unless a line of :data:`RINGS` names it, its file or its folder. The
+longest matching name decides, so that :data:`SMOKE` keeps single tests of a ring in the default
+tier. A name is a folder, a file, a test, or one case of a test, as pytest writes them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """``alone``: its tests measure time, so nothing else of the run goes on beside them."""
+    """A group of tests; ``alone``: they measure time, so no other test runs at the same time."""
 
     name: str
-    tells: str
+    description: str
     tests: tuple[str, ...]
     alone: bool = False
 
@@ -53,7 +53,7 @@ RINGS = (
             "tests/daemon/test_soak.py",
             "tests/daemon/test_scale.py::test_a_kill_among_a_thousand_jobs_loses_none",
             "tests/daemon/test_hostile_clients.py",
-            "tests/test_league.py::test_spsd_is_right_wherever_that_is_possible",
+            "tests/programs/test_league.py::test_spsd_is_right_wherever_that_is_possible",
         ),
     ),
     Ring(
@@ -66,18 +66,18 @@ RINGS = (
     ),
     Ring(
         "powercut",
-        "the daemon's disk over FUSE, cut after its effects (scripts/powercut cuts after each)",
+        "power cuts after a sample of the disk effects, over FUSE (scripts/powercut: after each)",
         (
             "tests/powercut/test_powercut.py::test_a_sample_of_cuts",
-            "tests/powercut/test_powercut.py::test_each_sync_that_the_daemon_needs_is_missed",
-            "tests/powercut/test_powercut.py::test_a_first_start_without_any_sync_is_caught",
-            "tests/powercut/test_powercut.py::test_an_install_without_renames_is_caught",
+            "tests/powercut/test_powercut.py::test_without_a_needed_sync_a_promise_breaks",
+            "tests/powercut/test_powercut.py::test_a_first_start_without_any_sync_is_detected",
+            "tests/powercut/test_powercut.py::test_an_install_without_renames_is_detected",
         ),
     ),
     Ring("browser", "the dashboard in Chromium", ("tests/browser/",)),
     Ring(
         "servers",
-        "nginx, Apache and lighttpd as origins, nginx before the daemon",
+        "nginx, Apache and lighttpd as origins, nginx in front of the daemon",
         ("tests/servers/",),
     ),
     Ring(
@@ -87,7 +87,7 @@ RINGS = (
     ),
     Ring(
         "prometheus",
-        "Prometheus scrapes the daemon, and promtool tries each alert",
+        "Prometheus scrapes the daemon, and promtool tests each alert",
         ("tests/daemon/test_prometheus.py",),
     ),
     Ring(
@@ -96,25 +96,25 @@ RINGS = (
     Ring(
         "packaging",
         "the wheel in fresh environments, and scripts/demo",
-        ("tests/test_packaging.py", "tests/test_demo.py"),
+        ("tests/test_packaging.py", "tests/programs/test_demo.py"),
     ),
     Ring(
         "mutation",
-        "a sample of scripts/mutation: broken rules that a test must notice",
-        ("tests/test_mutation.py",),
+        "a sample of scripts/mutation: changed rules that a test must notice",
+        ("tests/programs/test_mutation.py",),
     ),
     Ring(
         "bench",
-        "scripts/bench, and what is said of time: these run alone",
+        "scripts/bench, and tests that measure time: these run alone",
         (
-            "tests/test_bench.py",
+            "tests/programs/test_bench.py",
             "tests/daemon/test_loop.py::test_downloads_run_at_a_lower_priority_than_requests",
         ),
         alone=True,
     ),
 )
 SMOKE = (
-    # It starts, and says so; who may talk to it; a fetch, a cancel, a crash, a reboot, a stop.
+    # Start, readiness, log-in, a fetch, a cancel, a crash, a reboot, a stop.
     "tests/testing/test_plugin.py::test_examples_of_the_document_run[test_my_server]",
     "tests/daemon/test_service.py",
     "tests/daemon/test_session.py",
@@ -129,7 +129,7 @@ SMOKE = (
     "tests/daemon/test_upload.py::test_four_at_once_in_little_memory",
     "tests/powercut/test_powercut.py::test_a_sample_of_cuts[fetch]",
     "tests/testing/test_conformance.py::test_every_fact_holds_at_spsd[tls]",
-    # What is written about the daemon is true of it.
+    # The documents agree with the daemon.
     "tests/daemon/test_api_docs.py",
     "tests/daemon/test_failure_codes.py::test_every_code_has_a_test",
     "tests/daemon/test_log.py::test_triggers_and_states_of_the_log_are_documented",
@@ -139,38 +139,38 @@ SMOKE = (
     "tests/daemon/test_monitoring.py::test_the_rules_are_well_formed",
     "tests/daemon/test_monitoring.py::test_the_rules_name_existing_metrics",
     "tests/daemon/test_prometheus.py::test_every_rule_has_a_case",
-    # Rules of the rings' own programs, which take no time.
+    # Fast tests of the collection and of the programs.
     "tests/fleet/test_collection.py::test_the_lists_name_every_module",
-    "tests/fleet/test_collection.py::test_the_table_of_variables_is_the_playbooks",
+    "tests/fleet/test_collection.py::test_the_document_has_the_variables_of_the_playbook",
     "tests/fleet/test_measuring.py::test_times_are_ratios_to_one_without_a_cache",
-    "tests/fleet/test_role.py::test_its_files_are_those_of_spsd",
-    "tests/test_mutation.py::test_a_rule_is_changed_in_all_its_parts",
-    "tests/test_bench.py::test_every_contender_has_its_name",
-    "tests/test_bench.py::test_every_goal_has_a_verdict",
-    "tests/test_bench.py::test_percentiles_are_values_that_were_seen",
-    "tests/test_bench.py::test_ratios_are_of_medians_and_the_fastest_peer_is_no_floor",
-    "tests/test_bench.py::test_the_daemon_is_looked_at_often_near_the_end_only",
+    "tests/fleet/test_role.py::test_the_files_of_the_role_are_those_of_spsd",
+    "tests/programs/test_mutation.py::test_a_rule_is_changed_in_all_its_parts",
+    "tests/programs/test_bench.py::test_every_contender_has_its_name",
+    "tests/programs/test_bench.py::test_every_goal_has_a_verdict",
+    "tests/programs/test_bench.py::test_percentiles_are_measured_values",
+    "tests/programs/test_bench.py::test_ratios_are_of_medians_and_the_fastest_peer_is_no_floor",
+    "tests/programs/test_bench.py::test_the_daemon_is_polled_often_only_near_the_end",
 )
 
 
 def ring_of(test: str) -> Ring | None:
     """The ring of a test, by its node id from the root of the project; None: the default tier."""
-    found = max(
+    _, ring = max(
         ((name, ring) for name, ring in _named() if covers(name, test)),
-        key=lambda one: len(one[0]),
-        default=None,
+        key=lambda named: len(named[0]),
+        default=("", None),
     )
-    return None if found is None else found[1]
+    return ring
 
 
-def idle(tests: Iterable[str]) -> list[str]:
-    """Names of the tables that are no test's any more."""
+def unused_names(tests: Iterable[str]) -> list[str]:
+    """The names in the tables that cover none of the tests."""
     known = list(tests)
     return [name for name, _ in _named() if not any(covers(name, test) for test in known)]
 
 
 def covers(name: str, test: str) -> bool:
-    """Whether the test is what ``name`` says, or lies in it."""
+    """Whether ``name`` is that of the test, or of a file or folder that contains it."""
     if not test.startswith(name):
         return False
     return name.endswith("/") or test[len(name) : len(name) + 1] in ("", "/", ":", "[")

@@ -1,8 +1,8 @@
-"""How scripts/test calls pytest: on how many cores, and what of it alone.
+"""Calls pytest for scripts/test: decides on the number of processes, and what runs alone.
 
-Tests that measure time belong to rings that run alone: a second, short call of pytest, on one core
-and with nothing else of the run beside it. A lock that all tests share would do the same, but who
-waits for it would count as a test that takes long.
+Tests that measure time belong to rings that run alone: in a second, short call of pytest, in one
+process, while no other test runs. A lock that all tests share would have the same effect, but the
+time that a test waits for it would count as its own.
 """
 
 import argparse
@@ -16,16 +16,16 @@ from scripts.programs.test.rings import RINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 MOST_WORKERS = 4
-"""More bring little: what is left by then are a few long tests."""
+"""More workers gain little: with four the longest tests determine the time."""
 NOTHING_RAN = 5
-GOES_ON = {0, 1, NOTHING_RAN}
-"""Statuses of pytest after which the next call has a sense: not after Ctrl-C, or misuse."""
+CONTINUE = {0, 1, NOTHING_RAN}
+"""Exit statuses of pytest after which the next call follows: not after Ctrl-C or wrong usage."""
 ALONE = {ring.name for ring in RINGS if ring.alone}
 ALONE_FILES = sorted(
     {name.partition("::")[0] for ring in RINGS if ring.alone for name in ring.tests}
 )
 ONE_PROCESS = {"--pdb", "--trace", "-s", "--capture=no", "--collect-only", "--co", "--pictures"}
-"""Options that want one process, or have nothing to do for two."""
+"""Options that require one process, or leave no work for two."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(rings())
         return 0
     statuses = []
-    for one in calls:
-        status = subprocess.run([sys.executable, "-m", "pytest", *one], check=False).returncode
-        if status not in GOES_ON:
+    for call in calls:
+        status = subprocess.run([sys.executable, "-m", "pytest", *call], check=False).returncode
+        if status not in CONTINUE:
             return status
         statuses.append(status)
     return worst(statuses)
@@ -55,8 +55,9 @@ def planned(arguments: Sequence[str], *, cores: int) -> list[list[str]] | None:
     side_by_side = workers(rest, cores=cores)
     if options.all or ({*options.ring} & ALONE and {*options.ring} - ALONE):
         together = [*side_by_side, *selected, "--share=together", *rest]
-        # Of what runs alone only the files are read: all others would take longer than their tests.
-        rest = [beside(one) for one in rest]
+        # The second call collects only the files of its tests: to collect all takes longer than
+        # the tests themselves.
+        rest = [separate_report(argument) for argument in rest]
         places = rest if named(rest) else [*rest, *ALONE_FILES]
         return [together, [*workers(rest, cores=1), *selected, "--share=alone", *places]]
     if options.ring and {*options.ring} <= ALONE:
@@ -65,44 +66,51 @@ def planned(arguments: Sequence[str], *, cores: int) -> list[list[str]] | None:
 
 
 def workers(rest: Sequence[str], *, cores: int) -> list[str]:
-    """In how many processes: as the caller says, one to look closely, else one for each core."""
-    if any(one.startswith(("-n", "--numprocesses", "--dist")) for one in rest):
+    """The options of pytest-xdist, none if the caller has given some.
+
+    One process for single files and for options that require it, else one for each core, at most
+    MOST_WORKERS.
+    """
+    if any(argument.startswith(("-n", "--numprocesses", "--dist")) for argument in rest):
         return []
-    closely = {*rest} & ONE_PROCESS or (
+    single = {*rest} & ONE_PROCESS or (
         named(rest) and not any(place.is_dir() for place in named(rest))
     )
-    count = 1 if closely else min(cores, MOST_WORKERS)
+    count = 1 if single else min(cores, MOST_WORKERS)
     return ["-n", "0"] if count == 1 else ["-n", str(count), "--dist", "worksteal"]
 
 
 def named(rest: Sequence[str]) -> list[Path]:
     """The folders and files that the arguments name."""
-    places = [ROOT / one.partition("::")[0] for one in rest if not one.startswith("-")]
+    places = [ROOT / word.partition("::")[0] for word in rest if not word.startswith("-")]
     return [place for place in places if place.exists()]
 
 
-def beside(argument: str) -> str:
-    """A report of the second call has a file of its own beside that of the first."""
-    option, given, name = argument.partition("=")
-    if option != "--junitxml" or not given:
+def separate_report(argument: str) -> str:
+    """The argument for the second call: its JUnit report gets another file name."""
+    option, equals, name = argument.partition("=")
+    if option != "--junitxml" or not equals:
         return argument
     path = Path(name)
     return f"{option}={path.with_name(f'{path.stem}-alone{path.suffix}')}"
 
 
 def worst(statuses: Sequence[int]) -> int:
-    """Of calls one may find nothing to run (5): what `-k` means is in the other."""
-    return max((one for one in statuses if one != NOTHING_RAN), default=NOTHING_RAN)
+    """The exit status of all calls; status 5 counts only if no call has run a test.
+
+    With `-k` one of two calls may have no test to run.
+    """
+    return max((status for status in statuses if status != NOTHING_RAN), default=NOTHING_RAN)
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def rings() -> str:
-    """A line each, and what they are of."""
-    lines = [f"{ring.name:12} {ring.tells}" for ring in RINGS]
+    """The list of rings, a line for each with its description."""
+    lines = [f"{ring.name:12} {ring.description}" for ring in RINGS]
     return "\n".join([*lines, "Other tests are in the default tier: scripts/test runs these."])
 
 

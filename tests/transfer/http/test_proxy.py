@@ -79,7 +79,7 @@ async def test_plain_http_in_absolute_form(squid):
         assert body == CONTENT
         assert response.evidence == {"status": 200, "proxy": squid.address}
         assert "squid" in origin.requests[0].headers["via"]
-        await squid.wait_for_log(f"GET {url}")
+        await squid.until_logged(f"GET {url}")
 
 
 @needs_squid
@@ -99,7 +99,7 @@ async def test_https_by_connect_is_verified(squid, pair):
         assert response.evidence["proxy"] == squid.address
         assert "via" not in origin.requests[0].headers
         assert "proxy-authorization" not in origin.requests[0].headers
-        await squid.wait_for_log(f"CONNECT {NAME}:{origin.port}")
+        await squid.until_logged(f"CONNECT {NAME}:{origin.port}")
 
 
 @needs_squid
@@ -191,8 +191,8 @@ async def test_an_address_is_refused_although_the_proxy_would_dial_it(squid, hos
         assert error.code is FailureCode.POLICY, error
         assert origin.requests == []
         await fetched(known, squid.url)
-        await squid.wait_for_log(f"GET {known}")
-        assert len([line for line in squid.log_lines if urlsplit(known).path in line]) == 1
+        await squid.until_logged(f"GET {known}")
+        assert len([line for line in squid.lines if urlsplit(known).path in line]) == 1
 
 
 @needs_squid

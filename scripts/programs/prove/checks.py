@@ -4,142 +4,142 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
-    """One row: the promises by their letters, what is done to them, and the command that does it.
+class Check:
+    """One row: the promises by their letters, how they are tried, and the command that does so.
 
-    ``prints`` is a part of the line in which the command tells its count.
+    ``prints`` is a part of the line in which the command prints its count.
     """
 
     promise: str
-    tells: str
+    description: str
     command: str
     prints: str
 
 
-PROOFS = (
-    Proof(
+CHECKS = (
+    Check(
         "a to f",
         "Each call of a port fails, is cancelled or killed, before and after its effect",
         "scripts/test tests/faults/test_every_step.py",
         "faults at the steps",
     ),
-    Proof(
+    Check(
         "c",
-        "A call fails from then on for ever: no start and no run of the daemon ends of it",
+        "A call of a port fails permanently: neither the start nor the run of the daemon ends",
         "scripts/test tests/faults/test_every_step.py",
         "calls that fail for ever",
     ),
-    Proof(
+    Check(
         "a to d",
         "The power is cut after every effect on the disk, and what is not synced may be lost",
         "scripts/powercut",
         "remainders of",
     ),
-    Proof(
+    Check(
         "a to d",
-        "Each kind of sync is left out of the record: its lack must be noticed",
+        "Each kind of sync is left out of the record: a promise must break",
         "scripts/powercut --syncs --sample 150",
         "kinds of sync left out",
     ),
-    Proof(
+    Check(
         "a to f",
-        "A machine does what client, origin, clock and crash may do, in any order",
+        "A state machine combines actions of client, origin and clock with crashes, in any order",
         "scripts/test --long tests/daemon/test_machine.py",
         "steps (machine)",
     ),
-    Proof(
+    Check(
         "a to f",
-        "It kills the daemon at any moment",
+        "The state machine kills the daemon at any moment",
         "scripts/test --long tests/daemon/test_machine.py",
         "kills (machine)",
     ),
-    Proof(
+    Check(
         "a to f",
-        "It kills the daemon in the middle of a request",
+        "The state machine kills the daemon in the middle of a request",
         "scripts/test --long tests/daemon/test_machine.py",
         "requests cut by a kill",
     ),
-    Proof(
+    Check(
         "c",
-        "An upgrade is cut before and after each step on the disk, and each is refused once",
+        "An upgrade is cut before and after each step on the disk, and each step fails once",
         "scripts/test tests/slots/test_upgrade_crash.py",
         "in the steps of an upgrade",
     ),
-    Proof(
+    Check(
         "b, d, f",
-        "Origins do one random act after the other; the right image or one clear error comes of it",
+        "Origins play random sequences of acts: each ends with the right image or one clear error",
         "scripts/test --long tests/faults/test_sequences.py",
         "random sequences",
     ),
-    Proof(
+    Check(
         "all",
         "Seeded defects in transition table, guarded UPDATE, recovery and resume: a test must fail",
         "scripts/mutants",
         "mutants were noticed",
     ),
-    Proof(
+    Check(
         "all",
-        "Each rule is changed, one small thing at a time; a test must fail",
+        "Each rule is changed in one small detail at a time: a test must fail",
         "scripts/mutation",
         "mutants noticed (",
     ),
-    Proof(
+    Check(
         "f",
         "Known facts of the API are tried from outside",
         "scripts/test tests/testing/test_conformance.py",
         "known facts hold at spsd, over TLS",
     ),
-    Proof(
+    Check(
         "f",
-        "Each fact meets a server that is right in all but that",
+        "Each fact is tried at a server that is correct in everything else",
         "scripts/test tests/testing/test_conformance_broken.py",
         "servers with one answer spoiled",
     ),
-    Proof(
+    Check(
         "f",
-        "Bodies that are right are taken, and wrong ones refused by the name of what is wrong",
+        "Correct bodies are accepted, and wrong ones refused with the name of the fault",
         "scripts/test tests/testing/test_strategies.py",
         "wrong bodies of a request",
     ),
-    Proof(
+    Check(
         "a, f",
-        "Databases that are damaged, foreign, cut short or emptied are refused and left alone",
+        "Databases that are damaged, foreign, truncated or emptied are refused and not changed",
         "scripts/test tests/daemon/test_doctor.py",
         "spoilt databases",
     ),
-    Proof(
+    Check(
         "f",
-        "The doctor names what is wrong",
+        "The doctor names each fault",
         "scripts/test tests/daemon/test_doctor.py",
         "faults that the doctor names",
     ),
-    Proof(
+    Check(
         "a",
-        "Backups are made of a busy daemon; each is whole",
+        "Backups are made of a busy daemon; each is complete",
         "scripts/test tests/daemon/test_backup.py",
         "backups of a busy daemon",
     ),
-    Proof(
+    Check(
         "bounds",
-        "Small jobs through one daemon: descriptors, tasks and blocks of memory are as before",
+        "Small jobs through one daemon: descriptors, tasks and blocks of memory do not grow",
         "scripts/test tests/daemon/test_soak.py",
         "small jobs through one daemon",
     ),
-    Proof(
+    Check(
         "b",
-        "All run the image after a rolling update, and the origin sent it once (1.1 at most)",
+        "After a rolling update all run the image, which the origin sent once (1.1 times at most)",
         "scripts/test --long tests/fleet/test_cache.py",
         "appliances of a rolling update",
     ),
-    Proof(
+    Check(
         "bounds",
-        "Clients attack the server, and an honest one is answered",
+        "Clients attack the server, and an honest client still gets its responses",
         "scripts/test tests/daemon/test_hostile_clients.py",
         "requests answered under attack",
     ),
-    Proof(
+    Check(
         "bounds",
-        "How much slower that makes the honest one's answers",
+        "How much the attacks delay the responses to an honest client",
         "scripts/hostile --requests 15",
         "attacks on the server",
     ),

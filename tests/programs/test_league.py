@@ -1,4 +1,4 @@
-"""spsd against every act of the hostile origin, and the form of the table of it."""
+"""scripts/league: spsd with every act of the hostile origin, and the form of the table."""
 
 import os
 import re
@@ -9,17 +9,17 @@ import pytest
 
 from scripts.programs.league import spsd as league_spsd
 from scripts.programs.league.cases import CASES, HALF, SIZE, Case
-from scripts.programs.league.peers import PEERS, found
+from scripts.programs.league.peers import PEERS, find_peer
 from scripts.programs.league.run import play, report
-from scripts.programs.league.table import Outcome, Result, Run, result, table
+from scripts.programs.league.table import Outcome, Result, Run, result_of, table
 from spsd.testing.origin import ACTS
 from testbed import needs
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 IN_BUFFERS = 1024 * 1024
-"""What may be on the way, and count as sent, when a client hangs up."""
+"""Bytes in transit when a client closes the connection; they count as sent."""
 
-# Where spsd is known to do worse than it could; an entry that holds no more may go.
+# Acts with which spsd could get the right bytes and does not.
 NOT_RIGHT = {
     "gzip": "a content coding is refused, where it could be taken off",
 }
@@ -34,17 +34,17 @@ def test_every_act_has_its_case() -> None:
 @pytest.mark.timeout(120)
 async def test_spsd_is_right_wherever_that_is_possible(tmp_path: Path) -> None:
     results = await league_spsd.results(CASES, tmp_path / "spsd")
-    told = {name: f"{one.outcome}: {one.said}" for name, one in results.items()}
+    details = {name: f"{result.outcome}: {result.message}" for name, result in results.items()}
     by_outcome = {
-        outcome: {name for name, one in results.items() if one.outcome is outcome}
+        outcome: {name for name, result in results.items() if result.outcome is outcome}
         for outcome in Outcome
     }
-    assert by_outcome[Outcome.CORRUPT] == set(), told
-    assert by_outcome[Outcome.HANGS] == set(), told
+    assert by_outcome[Outcome.CORRUPT] == set(), details
+    assert by_outcome[Outcome.HANGS] == set(), details
     possible = {case.name for case in CASES if case.possible}
-    assert possible - by_outcome[Outcome.RIGHT] <= set(NOT_RIGHT), told
+    assert possible - by_outcome[Outcome.RIGHT] <= set(NOT_RIGHT), details
     impossible = {case.name for case in CASES if not case.possible}
-    assert by_outcome[Outcome.ERROR] >= impossible, told
+    assert by_outcome[Outcome.ERROR] >= impossible, details
     wasteful = {
         case.name: results[case.name].wasted
         for case in CASES
@@ -66,11 +66,11 @@ async def test_spsd_is_right_wherever_that_is_possible(tmp_path: Path) -> None:
         ([Run(None, True)], 0, SIZE, Result(Outcome.HANGS)),
     ],
 )
-def test_what_runs_amount_to(runs: list[Run], kept: int, sent: int, expected: Result) -> None:
-    assert result(runs, kept=kept, sent=sent) == expected
+def test_the_result_of_runs(runs: list[Run], kept: int, sent: int, expected: Result) -> None:
+    assert result_of(runs, kept=kept, sent=sent) == expected
 
 
-def test_the_table_has_a_row_an_act_a_column_a_tool_and_sums() -> None:
+def test_the_table_has_a_row_for_each_act_a_column_for_each_tool_and_sums() -> None:
     cases = [Case("a", "does this"), Case("b", "does that")]
     results = {
         "spsd": {"a": Result(Outcome.RIGHT), "b": Result(Outcome.RIGHT, 2 * 1024 * 1024)},
@@ -89,21 +89,21 @@ def test_the_table_has_a_row_an_act_a_column_a_tool_and_sums() -> None:
     ]
 
 
-async def test_peers_play_as_well(tmp_path: Path) -> None:
-    """The one that is surely there, where it is known to be right and to be wrong."""
+async def test_the_results_of_a_peer(tmp_path: Path) -> None:
+    """curl, with an act where it is right and one where it is wrong."""
     needs.now(needs.program("curl"))
-    peers = [peer for peer in map(found, PEERS) if peer is not None and peer.name == "curl"]
+    peers = [peer for peer in map(find_peer, PEERS) if peer is not None and peer.name == "curl"]
     names = {"plain": Outcome.RIGHT, "flipped": Outcome.CORRUPT}
     cases = [case for case in CASES if case.name in names]
     results = await play(cases, peers, tmp_path, with_spsd=False)
-    assert {name: one.outcome for name, one in results["curl"].items()} == names
+    assert {name: result.outcome for name, result in results["curl"].items()} == names
     assert re.match(r"\d{4}-\d\d-\d\d: curl \d+\.", report(cases, results, {"curl": "8.1"}))
 
 
 def test_the_document_has_the_acts_as_they_are() -> None:
     text = (ROOT / "docs" / "league.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| ([^|]+) \|", text, re.MULTILINE))
-    assert rows == {case.name: case.what for case in CASES}, "run scripts/league --write"
+    assert rows == {case.name: case.description for case in CASES}, "run scripts/league --write"
     assert re.search(r"^\d{4}-\d\d-\d\d: spsd \d", text, re.MULTILINE)
 
 
@@ -126,17 +126,17 @@ def test_the_command_prints_a_table_and_cleans_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--act", "unheard-of"], "unheard-of"),
         (["--only", "spsd,netcat"], "no tool of the league: netcat"),
         (["--write", "--act", "plain"], "--write is for the whole table"),
     ],
 )
-def test_the_command_refuses_nonsense(arguments: list[str], said: str) -> None:
+def test_wrong_arguments_are_refused(arguments: list[str], message: str) -> None:
     done = subprocess.run(
         [ROOT / "scripts" / "league", *arguments], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""scripts/test runs what was asked for, says what it left out, and loses no count."""
+"""scripts/test runs the selected tests, reports what it left out, and adds up all counts."""
 
 import subprocess
 import sys
@@ -12,13 +12,13 @@ import pytest
 
 from scripts.programs.test.rings import RINGS, SMOKE, covers, ring_of
 from scripts.programs.test.run import main, planned, worst
-from tests.selecting import Selection
-from tests.tallying import Tally
+from tests.selection import Selection
+from tests.tally import Tally
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAIR = ["-n", "2", "--dist", "worksteal"]
 ONE = ["-n", "0"]
-FILES = ["tests/daemon/test_loop.py", "tests/test_bench.py"]
+FILES = ["tests/daemon/test_loop.py", "tests/programs/test_bench.py"]
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_a_call_that_finds_nothing_to_do_is_no_failure(statuses: list[int], stat
 
 def test_the_rings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--rings"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in told[:-1]] == [ring.name for ring in RINGS]
-    assert "scripts/test" in told[-1]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == [ring.name for ring in RINGS]
+    assert "scripts/test" in lines[-1]
 
 
-def test_the_longest_name_decides() -> None:
+def test_the_longest_matching_name_decides() -> None:
     ring = ring_of("tests/daemon/test_soak.py::test_jobs_leave_no_resources_behind")
     assert ring is not None
     assert ring.name == "long"
@@ -95,7 +95,7 @@ def test_the_longest_name_decides() -> None:
     assert ring_of("tests/jobs/test_job.py::test_anything") is None
 
 
-def test_a_name_is_no_beginning_of_another() -> None:
+def test_a_name_does_not_cover_tests_that_only_begin_with_it() -> None:
     assert covers("tests/a.py::test_b", "tests/a.py::test_b[1]")
     assert not covers("tests/a.py::test_b", "tests/a.py::test_bc")
     assert covers("tests/a/", "tests/a/b.py::test_c")
@@ -117,12 +117,12 @@ def collected(*arguments: str) -> str:
     return done.stdout
 
 
-def test_what_is_named_runs_in_whichever_ring_it_is() -> None:
+def test_a_named_file_runs_whatever_its_ring() -> None:
     assert SOAK in collected("tests/daemon/test_soak.py")
 
 
 SOAK = "tests/daemon/test_soak.py::test_jobs_leave_no_resources_behind"
-BENCH = "tests/test_bench.py::test_a_command_is_measured_whole"
+BENCH = "tests/programs/test_bench.py::test_a_command_is_measured_whole"
 RULE = "tests/jobs/test_job.py::test_a_rule"
 EVERY_NAME = [name for ring in RINGS for name in ring.tests] + list(SMOKE)
 
@@ -133,10 +133,10 @@ def selected(
     tests: Sequence[str] = (SOAK, BENCH, RULE),
     every: Sequence[str] = EVERY_NAME,
 ) -> tuple[list[str], list[str]]:
-    """Which of the tests run, and what is said at the end; all others were left out by `-k`."""
-    given = dict(zip(options[::2], options[1::2], strict=True))
+    """The tests that run of ``tests``, and the lines at the end; `-k` deselects all others."""
+    values = dict(zip(options[::2], options[1::2], strict=True))
     config = SimpleNamespace(
-        getoption=lambda name: given.get(name, [] if name == "--ring" else None),
+        getoption=lambda name: values.get(name, [] if name == "--ring" else None),
         args=list(args),
         invocation_params=SimpleNamespace(dir=ROOT),
         rootpath=ROOT,
@@ -163,29 +163,29 @@ def test_the_default_tier_and_what_it_leaves_out() -> None:
     assert selected() == ([RULE], left_out)
     assert selected(args=[str(ROOT)]) == ([RULE], left_out)
     assert selected(tests=[RULE]) == ([RULE], [])
-    [said] = selected(tests=[SOAK, RULE])[1]
-    assert said == "left out: 1 test of 1 ring; scripts/test --all runs them"
+    [line] = selected(tests=[SOAK, RULE])[1]
+    assert line == "left out: 1 test of 1 ring; scripts/test --all runs them"
 
 
-def test_all_of_it_and_one_ring() -> None:
+def test_all_tests_and_one_ring() -> None:
     assert selected("--all", True) == ([SOAK, BENCH, RULE], [])
     assert selected("--ring", ["long"]) == ([SOAK], [])
     assert selected("--ring", ["browser"]) == ([], [])
 
 
-def test_what_runs_alone() -> None:
+def test_the_share_that_runs_alone() -> None:
     assert selected("--all", True, "--share", "together")[0] == [SOAK, RULE]
     assert selected("--all", True, "--share", "alone")[0] == [BENCH]
     assert selected("--ring", ["bench", "long"], "--share", "alone")[0] == [BENCH]
 
 
 @pytest.mark.parametrize("named", [SOAK, "tests/daemon/test_soak.py", "tests/daemon"])
-def test_what_is_named_is_in_no_tier(named: str) -> None:
+def test_a_named_test_runs_in_every_tier(named: str) -> None:
     assert selected(args=[named], tests=[SOAK]) == ([SOAK], [])
     assert selected("--ring", ["browser"], args=[named], tests=[SOAK]) == ([], [])
 
 
-def test_a_line_of_no_test_is_told() -> None:
+def test_a_line_without_a_test_is_an_error() -> None:
     without = [name for name in EVERY_NAME if name != "tests/browser/"]
     with pytest.raises(pytest.UsageError, match=r"there is no test tests/browser/$"):
         selected(every=without)
@@ -194,14 +194,14 @@ def test_a_line_of_no_test_is_told() -> None:
 def test_the_counts_of_all_workers_are_added() -> None:
     workers = [SimpleNamespace(workeroutput={}) for _ in range(2)]
     for number, config in enumerate(workers, 1):
-        one = Tally(config)
-        one.add("kills", number)
-        one.add("stops")
-        one.pytest_sessionfinish()
-    all_of_them = Tally(SimpleNamespace())
+        worker_tally = Tally(config)
+        worker_tally.add("kills", number)
+        worker_tally.add("stops")
+        worker_tally.pytest_sessionfinish()
+    total = Tally(SimpleNamespace())
     for node in workers:
-        all_of_them.pytest_testnodedown(node)
-    all_of_them.pytest_testnodedown(SimpleNamespace())  # one that crashed has told nothing
+        total.pytest_testnodedown(node)
+    total.pytest_testnodedown(SimpleNamespace())  # a worker that crashed has no output
     lines: list[str] = []
-    all_of_them.pytest_terminal_summary(SimpleNamespace(section=lambda _: None, line=lines.append))
+    total.pytest_terminal_summary(SimpleNamespace(section=lambda _: None, line=lines.append))
     assert lines == ["tried: 3 kills", "tried: 2 stops"]

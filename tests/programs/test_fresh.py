@@ -1,4 +1,4 @@
-"""scripts/fresh: what it reads of the machine, and what it refuses. CI runs it for real."""
+"""scripts/fresh: the settings that it reads from the machine, and its refusals."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from scripts.programs.fresh import host as fresh_host
 from scripts.programs.fresh import run as fresh_run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def fresh(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -23,37 +23,37 @@ def fresh(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]"
     )
 
 
-def test_help_tells_of_it() -> None:
-    told = fresh("--help")
-    assert told.returncode == 0
+def test_help_names_suites_options_and_packages() -> None:
+    done = fresh("--help")
+    assert done.returncode == 0
     for word in ("bookworm", "trixie", "--all", "--keep", "python3-venv"):
-        assert word in told.stdout
+        assert word in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [(["buster"], "invalid choice: 'buster'"), (["--whatever"], "unrecognized arguments")],
 )
-def test_nonsense_is_refused(arguments: list[str], said: str) -> None:
-    told = fresh(*arguments)
-    assert told.returncode == 2
-    assert said in told.stderr
-    assert "Traceback" not in told.stderr
+def test_wrong_arguments_are_refused(arguments: list[str], message: str) -> None:
+    done = fresh(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-def test_what_is_missing_is_told_in_one_line(tmp_path: Path) -> None:
-    """As root the programs; else that nobody but root can do it."""
+def test_a_missing_requirement_is_reported_in_one_line(tmp_path: Path) -> None:
+    """Root first, and then the programs."""
     for name in ("bash", "dirname"):
         (tmp_path / name).symlink_to(f"/usr/bin/{name}")
-    told = fresh(PATH=str(tmp_path))
-    assert told.returncode == 2
-    assert told.stdout == ""
+    done = fresh(PATH=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stdout == ""
     missing = "needs mmdebstrap (Debian: mmdebstrap)" if os.geteuid() == 0 else "needs root"
-    assert told.stderr.startswith(f"fresh: {missing}")
-    assert told.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"fresh: {missing}")
+    assert done.stderr.count("\n") == 1
 
 
-def test_others_than_root_are_told_first(
+def test_without_root_no_program_is_looked_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -65,12 +65,12 @@ def test_others_than_root_are_told_first(
     ("program", "package"), [("mmdebstrap", "mmdebstrap"), ("unshare", "util-linux")]
 )
 def test_each_program_has_its_package(program: str, package: str) -> None:
-    lacks = fresh_run.missing(0, lambda name: None if name == program else f"/usr/bin/{name}")
-    assert lacks == f"needs {program} (Debian: {package})"
+    missing = fresh_run.missing(0, lambda name: None if name == program else f"/usr/bin/{name}")
+    assert missing == f"needs {program} (Debian: {package})"
 
 
 @pytest.mark.parametrize(
-    ("output", "told"),
+    ("output", "counts"),
     [
         ("1071 passed in 20.02s\n", "1,071 passed"),
         (
@@ -82,12 +82,12 @@ def test_each_program_has_its_package(program: str, package: str) -> None:
         ("bash: no such file\n", ""),
     ],
 )
-def test_pytest_s_last_line(output: str, told: str) -> None:
-    assert fresh_run.counts(output) == told
+def test_counts_of_pytest_s_last_line(output: str, counts: str) -> None:
+    assert fresh_run.counts(output) == counts
 
 
 def test_settings_of_packages_and_trust_are_passed_on_and_no_others() -> None:
-    given = {
+    environment = {
         "PIP_INDEX_URL": "https://mirror.example/simple",
         "PIP_CONFIG_FILE": "/root/pip.conf",
         "https_proxy": "http://proxy.example:3128",
@@ -96,27 +96,27 @@ def test_settings_of_packages_and_trust_are_passed_on_and_no_others() -> None:
         "HOME": "/root",
         "PYTHONPATH": "/somewhere",
     }
-    passed = fresh_host.passed_on(given)
+    passed = fresh_host.package_settings(environment)
     assert set(passed) == {"PIP_INDEX_URL", "https_proxy", "NO_PROXY", "SSL_CERT_FILE"}
 
 
-def test_pip_s_files_are_merged_and_the_users_wins(tmp_path: Path) -> None:
-    everybody, home = tmp_path / "xdg", tmp_path / "home"
+def test_pip_s_files_are_merged_and_the_users_file_has_priority(tmp_path: Path) -> None:
+    system, home = tmp_path / "xdg", tmp_path / "home"
     for file, text in {
-        everybody / "pip" / "pip.conf": "[global]\ntimeout = 5\ncert = /a.pem\n",
+        system / "pip" / "pip.conf": "[global]\ntimeout = 5\ncert = /a.pem\n",
         home / ".config" / "pip" / "pip.conf": "[global]\ntimeout = 9\n[install]\npre = yes\n",
     }.items():
         file.parent.mkdir(parents=True)
         file.write_text(text)
-    environ = {"XDG_CONFIG_DIRS": str(everybody)}
-    files = [one for one in fresh_host.pip_files(environ, home) if one != Path("/etc/pip.conf")]
+    environ = {"XDG_CONFIG_DIRS": str(system)}
+    files = [path for path in fresh_host.pip_files(environ, home) if path != Path("/etc/pip.conf")]
     merged = fresh_host.pip_settings(files)
     assert dict(merged["global"]) == {"timeout": "9", "cert": "/a.pem"}
     assert dict(merged["install"]) == {"pre": "yes"}
     assert fresh_host.pip_files({"PIP_CONFIG_FILE": os.devnull}, home) == []
 
 
-def test_local_directories_that_settings_name_are_found(tmp_path: Path) -> None:
+def test_local_directories_in_settings_are_detected(tmp_path: Path) -> None:
     index, wheels = tmp_path / "index" / "simple", tmp_path / "wheels"
     index.mkdir(parents=True)
     wheels.mkdir()
@@ -127,7 +127,7 @@ def test_local_directories_that_settings_name_are_found(tmp_path: Path) -> None:
         "wheels",
         "5",
     ]
-    # The pages of an index link to what is beside it.
+    # The pages of an index link to files beside its directory.
     assert fresh_host.local_paths(values) == [index.parent, wheels]
 
 

@@ -1,4 +1,4 @@
-"""Mutants that may live, each with the reason: docs/mutation.toml."""
+"""The mutants that may survive, each with a reason: docs/mutation.toml."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,20 +10,20 @@ FILE = Path(__file__).resolve().parents[3] / "docs" / "mutation.toml"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Mutants that live for the same reason."""
+    """Mutants that survive for the same reason, by their keys."""
 
     why: str
     mutants: tuple[str, ...]
 
 
 def groups(path: Path = FILE) -> Sequence[Group]:
-    """In the order of the file."""
-    read = tomllib.loads(path.read_text(encoding="utf-8"))
-    return [Group(one["why"], tuple(one["mutants"])) for one in read.get("group", [])]
+    """The groups, in the order of the file."""
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    return [Group(group["why"], tuple(group["mutants"])) for group in document.get("group", [])]
 
 
 def reasons(path: Path = FILE) -> Mapping[str, str]:
-    """Why a mutant may live, by its key."""
+    """The reason why a mutant may survive, by the mutant's key."""
     return {key: group.why for group in groups(path) for key in group.mutants}
 
 

@@ -1,4 +1,4 @@
-"""The defects of scripts/mutants still are defects of the code as it is."""
+"""Each defect of scripts/mutants can be made in the present code."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""The mutants are made and tried as docs/mutation.md says."""
+"""scripts/mutation makes and tries mutants as docs/mutation.md describes."""
 
 import ast
 import subprocess
@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from scripts.programs.docs.run import ROOT
-from scripts.programs.mutation.explained import groups, reasons
 from scripts.programs.mutation.mutants import mutants
 from scripts.programs.mutation.run import PATHS, mutants_of
+from scripts.programs.mutation.survivors import groups, reasons
 from testbed import needs
 
 RULE = '''"""A module."""
@@ -34,15 +34,15 @@ def is_small(size: int, limit: int | None) -> bool:
 
 
 @pytest.fixture(scope="module")
-def every():
+def all_mutants():
     return mutants_of(PATHS)
 
 
 def test_a_rule_is_changed_in_all_its_parts(tmp_path):
     (tmp_path / "spsd" / "rules").mkdir(parents=True)
     (tmp_path / "spsd" / "rules" / "rule.py").write_text(RULE)
-    made = [one.key.partition("::")[2] for one in mutants(tmp_path, "spsd/rules/rule.py")]
-    assert made == [
+    keys = [mutant.key.partition("::")[2] for mutant in mutants(tmp_path, "spsd/rules/rule.py")]
+    assert keys == [
         "Colour: RED = 1 => RED = None",
         "Colour: 1 => 2",
         "Colour: BLUE = 2 => BLUE = None",
@@ -72,9 +72,13 @@ def test_a_rule_is_changed_in_all_its_parts(tmp_path):
     ]
 
 
-def test_each_half_of_the_guarded_update_goes(every):
-    gone = [one.before for one in every if one.scope == "_MOVE" and "condition" in one.after]
-    assert gone == [
+def test_each_condition_of_the_guarded_update_is_dropped(all_mutants):
+    dropped = [
+        mutant.before
+        for mutant in all_mutants
+        if mutant.scope == "_MOVE" and "condition" in mutant.after
+    ]
+    assert dropped == [
         "key = :key AND",
         "AND state = :guard_state",
         "AND attempt = :guard_attempt",
@@ -93,12 +97,12 @@ def test_every_named_part_of_a_file_exists():
         assert wanted <= known, path
 
 
-def test_no_two_mutants_have_one_name(every):
-    assert len({one.key for one in every}) == len(every)
+def test_no_two_mutants_have_the_same_key(all_mutants):
+    assert len({mutant.key for mutant in all_mutants}) == len(all_mutants)
 
 
-def test_who_is_explained_still_exists(every):
-    known = {one.key for one in every}
+def test_every_explained_mutant_exists(all_mutants):
+    known = {mutant.key for mutant in all_mutants}
     assert [key for key in reasons() if key not in known] == []
     assert len(reasons()) == sum(len(group.mutants) for group in groups())
 
@@ -116,14 +120,14 @@ for changed in (text, text.replace("{64}", "{63}"), hangs, "1 / 0"):
 """
 
 
-def test_a_trial_tells_who_lives():
+def test_a_trial_reports_which_mutant_survives():
     done = subprocess.run(
         [sys.executable, "-c", TRY], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    lives, noticed, hangs, broken = done.stdout.splitlines()
-    assert lives == "None"
+    survivor, noticed, endless, broken = done.stdout.splitlines()
+    assert survivor == "None"
     assert "tests/foundation/test_digest.py::" in noticed
-    assert hangs == "Noticed(by='', timed_out=True)"
+    assert endless == "Noticed(by='', timed_out=True)"
     assert broken == "Noticed(by='', timed_out=False)"
 
 

@@ -1,4 +1,4 @@
-"""What one run took, and what several runs of the same amount to."""
+"""The cost of one run, and the medians of several runs."""
 
 import asyncio
 import json
@@ -18,12 +18,12 @@ _LIMIT_S: Final = 300.0
 
 
 class BenchError(Exception):
-    """The benchmark cannot go on; ``str()`` says why."""
+    """The benchmark cannot continue; ``str()`` is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run: seconds by the clock, seconds of CPU, resident memory at its highest in MiB."""
+    """One run: wall time and CPU time in seconds, and peak resident memory in MiB."""
 
     wall_s: float
     cpu_s: float
@@ -32,44 +32,46 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The runs of one contender; medians, each of its own."""
+    """The runs of one contender; each property is the median of that property."""
 
     samples: Sequence[Sample]
 
     @property
     def wall_s(self) -> float:
-        return statistics.median(one.wall_s for one in self.samples)
+        return statistics.median(sample.wall_s for sample in self.samples)
 
     @property
     def cpu_s(self) -> float:
-        return statistics.median(one.cpu_s for one in self.samples)
+        return statistics.median(sample.cpu_s for sample in self.samples)
 
     @property
     def peak_mib(self) -> float:
-        return statistics.median(one.peak_mib for one in self.samples)
+        return statistics.median(sample.peak_mib for sample in self.samples)
 
     @property
     def spread(self) -> str:
-        """The fastest and the slowest run, in seconds by the clock."""
-        walls = [one.wall_s for one in self.samples]
+        """The wall time of the fastest and of the slowest run, in seconds."""
+        walls = [sample.wall_s for sample in self.samples]
         return f"{min(walls):.2f} to {max(walls):.2f}"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that so many per cent of the values do not exceed."""
+    """The smallest of the values that at least ``percent`` per cent of them do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
 
 
-async def measured(words: Sequence[str], directory: Path, environ: Mapping[str, str]) -> Sample:
-    """Run a command to its end in the directory, as a process measured whole.
+async def measure_command(
+    command: Sequence[str], directory: Path, environ: Mapping[str, str]
+) -> Sample:
+    """Run a command in a directory; the sample is of its process from start to end.
 
     Raises:
-        BenchError: it failed, or took more than five minutes.
+        BenchError: it failed, or ran for more than five minutes.
     """
     with (directory / "errors").open("w+b") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", str(_LAUNCHER), *words),
+            *(sys.executable, "-I", "-S", str(_LAUNCHER), *command),
             cwd=directory,
             env=dict(environ),
             stdin=asyncio.subprocess.DEVNULL,
@@ -79,17 +81,17 @@ async def measured(words: Sequence[str], directory: Path, environ: Mapping[str, 
         )
         try:
             async with asyncio.timeout(_LIMIT_S):
-                said, _ = await process.communicate()
+                output, _ = await process.communicate()
         except TimeoutError as error:
-            raise BenchError(f"{words[0]}: not over after {_LIMIT_S:.0f} s") from error
+            raise BenchError(f"{command[0]}: not over after {_LIMIT_S:.0f} s") from error
         finally:
             if process.returncode is None:
-                # Its own process group: the launcher and what it started.
+                # The process group has the launcher and the processes of the command.
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-        told = json.loads(said or "{}")
-        if (status := told.get("status", process.returncode)) != 0:
+        cost = json.loads(output or "{}")
+        if (status := cost.get("status", process.returncode)) != 0:
             errors.seek(0)
             last = errors.read().decode(errors="replace").strip().split("\n")[-1]
-            raise BenchError(f"{' '.join(words)[:200]}: exit status {status}: {last}")
-    return Sample(told["wall_s"], told["cpu_s"], told["peak_kib"] / 1024)
+            raise BenchError(f"{' '.join(command)[:200]}: exit status {status}: {last}")
+    return Sample(cost["wall_s"], cost["cpu_s"], cost["peak_kib"] / 1024)

@@ -1,4 +1,4 @@
-"""Which of the collected tests run: by tier, by ring, or because they were named."""
+"""Selects the collected tests that run: by tier, by ring, or because they were named."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.programs.test.rings import RINGS, Ring, idle, ring_of
+from scripts.programs.test.rings import RINGS, Ring, ring_of, unused_names
 
 _LEFT_OUT = "left out"
 
@@ -24,7 +24,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--share",
         choices=["together", "alone"],
-        help="of what is selected only what may run beside others, or what must run alone",
+        help="of the selected tests only those that run in parallel, or those that must run alone",
     )
     group.addoption(
         "--long", action="store_true", help="the counts of docs/verified.md and no samples"
@@ -32,7 +32,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 class Selection:
-    """Leaves tests out, and tells at the end how many of how many rings."""
+    """Deselects tests, and reports at the end the number of tests and rings that were left out."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -45,63 +45,66 @@ class Selection:
     def pytest_collection_modifyitems(
         self, session: pytest.Session, items: list[pytest.Item]
     ) -> Iterator[None]:
-        """Leave out what the tier does not have, of what ``-k`` and ``-m`` have left.
+        """Deselect tests that are not in the tier, after ``-k`` and ``-m`` have deselected theirs.
 
         Raises:
-            UsageError: a line of the tables names no test; it is seen where all are known.
+            UsageError: a line of the tables names no test; checked if all tests were collected.
         """
         all_are_known = self._whole_tree() and not session.testsfailed
-        if all_are_known and (unknown := idle(item.nodeid for item in items)):
+        if all_are_known and (unknown := unused_names(item.nodeid for item in items)):
             raise pytest.UsageError(
                 f"scripts/programs/test/rings.py: there is no test {', '.join(unknown)}"
             )
         yield
         rings = {item: ring_of(item.nodeid) for item in items}
-        gone = [item for item in items if not self._runs(rings[item])]
+        deselected = [item for item in items if not self._runs(rings[item])]
         self._left_out.update(
-            ring.name for item in gone if (ring := rings[item]) and not self._is_of_the_tier(ring)
+            ring.name
+            for item in deselected
+            if (ring := rings[item]) and not self._is_in_the_tier(ring)
         )
         items[:] = [item for item in items if self._runs(rings[item])]
-        self._config.hook.pytest_deselected(items=gone)
+        self._config.hook.pytest_deselected(items=deselected)
 
     def pytest_sessionfinish(self) -> None:
-        """A worker of xdist tells the others' controller, who collects nothing."""
+        """A worker of xdist sends its counts to the controller, which collects no tests."""
         if (output := getattr(self._config, "workeroutput", None)) is not None:
             output[_LEFT_OUT] = dict(self._left_out)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Each worker collects all tests, so what one of them says holds for all."""
+        """Take the counts of a worker; each of them has collected all tests."""
         self._left_out = Counter(getattr(node, "workeroutput", {}).get(_LEFT_OUT, {}))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """In one line, so that nobody takes a part for the whole."""
+        """Print a line if tests were left out, so that a part is not mistaken for the whole."""
         if self._left_out and not self._rings:
             count, rings = self._left_out.total(), len(self._left_out)
             terminalreporter.line(
-                f"left out: {count:,} {_some('test', count)} of {rings} {_some('ring', rings)}; "
+                f"left out: {count:,} {_counted('test', count)} of "
+                f"{rings} {_counted('ring', rings)}; "
                 "scripts/test --all runs them"
             )
 
     def _runs(self, ring: Ring | None) -> bool:
-        return self._is_of_the_tier(ring) and self._is_of_the_share(ring)
+        return self._is_in_the_tier(ring) and self._is_in_the_share(ring)
 
-    def _is_of_the_tier(self, ring: Ring | None) -> bool:
+    def _is_in_the_tier(self, ring: Ring | None) -> bool:
         if self._rings:
             return ring is not None and ring.name in self._rings
-        # Whoever names a folder, a file or a test wants it to run.
+        # A folder, a file or a test that is named on the command line runs in any case.
         return self._all or ring is None or not self._whole_tree()
 
-    def _is_of_the_share(self, ring: Ring | None) -> bool:
+    def _is_in_the_share(self, ring: Ring | None) -> bool:
         alone = ring is not None and ring.alone
         return self._share is None or alone == (self._share == "alone")
 
     def _whole_tree(self) -> bool:
-        """Whether nothing was named that is smaller than all tests."""
-        here, root = self._config.invocation_params.dir, self._config.rootpath
-        named = {(here / argument).resolve() for argument in self._config.args}
+        """Whether the arguments name no part of the tests, but all of them."""
+        directory, root = self._config.invocation_params.dir, self._config.rootpath
+        named = {(directory / argument).resolve() for argument in self._config.args}
         return named <= {root, root / "tests"}
 
 
-def _some(what: str, count: int) -> str:
-    return what if count == 1 else f"{what}s"
+def _counted(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"

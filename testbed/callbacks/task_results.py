@@ -1,4 +1,4 @@
-"""What a play tells, as lines of JSON in the file that TOLD_TO names."""
+"""Writes the results of a play as lines of JSON to the file that TASK_RESULTS_FILE names."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
-name: told
+name: task_results
 type: notification
 short_description: results as JSON lines
 description: For tests.
@@ -17,9 +17,9 @@ description: For tests.
 class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
-    CALLBACK_NAME = "told"
+    CALLBACK_NAME = "task_results"
 
-    def _tell(self, outcome, result):
+    def _write_result(self, outcome, result):
         self._write(
             {
                 "outcome": outcome,
@@ -34,20 +34,20 @@ class CallbackModule(CallbackBase):
         )
 
     def _write(self, line):
-        with Path(os.environ["TOLD_TO"]).open("a") as file:
+        with Path(os.environ["TASK_RESULTS_FILE"]).open("a") as file:
             file.write(json.dumps(line, default=str) + "\n")
 
     def v2_runner_on_ok(self, result):
-        self._tell("ok", result)
+        self._write_result("ok", result)
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
-        self._tell("failed", result)
+        self._write_result("failed", result)
 
     def v2_runner_on_unreachable(self, result):
-        self._tell("unreachable", result)
+        self._write_result("unreachable", result)
 
     def v2_runner_on_skipped(self, result):
-        self._tell("skipped", result)
+        self._write_result("skipped", result)
 
     def v2_playbook_on_stats(self, stats):
         self._write({"stats": {host: stats.summarize(host) for host in stats.processed}})

@@ -1,4 +1,4 @@
-"""Where it is measured: a directory with random objects, and nginx that serves them on loopback."""
+"""The directory of a benchmark with its random objects, and nginx that serves them on loopback."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from scripts.programs.bench.measuring import MIB, BenchError
+from scripts.programs.bench.samples import MIB, BenchError
 from spsd.system.certificate import ensure_self_signed
 from testbed.servers import KINDS, serving
 
@@ -50,7 +50,7 @@ http {{{{
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An object on a server. ``authority``: the certificate that vouches for the server."""
+    """An object on a server; ``authority`` is the certificate with which to verify the server."""
 
     url: str
     sha256: str
@@ -59,7 +59,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Workspace:
     """The directory of one benchmark; ``objects`` are served."""
 
     root: Path
@@ -70,14 +70,17 @@ class Place:
 
     @contextmanager
     def fresh(self) -> Iterator[Path]:
-        """An empty directory for results, gone at the end; nobody pays for what was before."""
+        """An empty directory for results, removed at the end.
+
+        Earlier writes are synced first, so that they do not slow down this run.
+        """
         os.sync()
         with tempfile.TemporaryDirectory(prefix="results-", dir=self.root) as directory:
             yield Path(directory)
 
     @contextmanager
     def serving(self, *, tls: bool = False, stalls_after: int = 0) -> Iterator["Server"]:
-        """nginx with the objects; below ``/stalls/`` next to nothing comes after that many bytes.
+        """nginx with the objects; below ``/stalls/`` the rate is 1 KiB/s after ``stalls_after``.
 
         Raises:
             BenchError: there is no nginx.
@@ -85,7 +88,7 @@ class Place:
         kind = KINDS["nginx"]
         if kind.path is None:
             raise BenchError("nginx is not installed")
-        # As whoever runs this: nobody else need be able to enter the directory.
+        # As the user of this process, so that no other user needs access to the directory.
         user = f"user {pwd.getpwuid(os.geteuid()).pw_name};" if os.geteuid() == 0 else ""
         objects = str(self.objects).replace("{", "{{").replace("}", "}}")
         text = _CONFIGURATION.format(user=user, objects=objects, stalls_after=stalls_after)
@@ -97,9 +100,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """nginx over the place's objects; ``authority`` is its certificate, if it has one."""
+    """nginx over the objects of a workspace; ``authority`` is its certificate, None without TLS."""
 
-    place: Place
+    workspace: Workspace
     base: str
     authority: Path | None
 
@@ -108,20 +111,20 @@ class Server:
         return int(self.base.rpartition(":")[2])
 
     def source(self, name: str, size: int) -> Source:
-        """That object, made if it is not there."""
-        path = self.place.objects / name
+        """The object of that name, made unless it exists in that size."""
+        path = self.workspace.objects / name
         sha256 = make_object(path, size)
         return Source(f"{self.base}/{name}", sha256, size, self.authority)
 
 
 def make_object(path: Path, size: int) -> str:
-    """Write random bytes, the same ones for the same name; gives their SHA-256.
+    """Write pseudo-random bytes, the same for the same name; gives their SHA-256.
 
-    What is there in that size is taken for the object.
+    A file that exists in that size is taken for the object.
     """
-    note = path.with_name(f".{path.name}.sha256")
-    if path.exists() and path.stat().st_size == size and note.exists():
-        return note.read_text(encoding="ascii")
+    digest_file = path.with_name(f".{path.name}.sha256")
+    if path.exists() and path.stat().st_size == size and digest_file.exists():
+        return digest_file.read_text(encoding="ascii")
     path.parent.mkdir(parents=True, exist_ok=True)
     key = hashlib.sha256(path.name.encode()).digest()
     stream = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
@@ -132,26 +135,26 @@ def make_object(path: Path, size: int) -> str:
             digest.update(block)
             file.write(block)
         os.fsync(file.fileno())
-    note.write_text(digest.hexdigest(), encoding="ascii")
+    digest_file.write_text(digest.hexdigest(), encoding="ascii")
     return digest.hexdigest()
 
 
 def file_system(directory: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
     """The type of the file system under a directory, as the kernel names it."""
-    found = {}
+    mounted = {}
     for line in mounts.read_text(encoding="utf-8").splitlines():
         _, point, kind, *_ = line.split(" ")
-        found[Path(point.encode().decode("unicode_escape"))] = kind
-    listed = (found[at] for at in (directory, *directory.parents) if at in found)
+        mounted[Path(point.encode().decode("unicode_escape"))] = kind
+    listed = (mounted[path] for path in (directory, *directory.parents) if path in mounted)
     return next(listed, None) or _by_magic(directory)
 
 
 def _by_magic(directory: Path) -> str:
-    """By the file system's own number: in a chroot the one of `/` need not be among the mounts."""
-    told = subprocess.run(
+    """The type by the file system's magic number: in a chroot `/` may not be among the mounts."""
+    stat = subprocess.run(
         ["stat", "--file-system", "--format=%T", directory],
         capture_output=True,
         text=True,
         check=True,
     )
-    return told.stdout.strip()
+    return stat.stdout.strip()

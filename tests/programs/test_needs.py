@@ -1,4 +1,4 @@
-"""What a test needs and is not there: told in one line, and never while tests are collected."""
+"""testbed/needs.py: a missing requirement skips a test when it runs, with a message of one line."""
 
 import multiprocessing.synchronize
 import os
@@ -13,10 +13,10 @@ import pytest
 from testbed import fuse, needs
 from testbed.memory import memory
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
-def told(need: pytest.MarkDecorator) -> str | None:
+def skip_message(need: pytest.MarkDecorator) -> str | None:
     try:
         needs.now(need)
     except pytest.skip.Exception as skipped:
@@ -25,9 +25,11 @@ def told(need: pytest.MarkDecorator) -> str | None:
 
 
 def test_a_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "found", lambda name: None if name == "promtool" else "/bin/x")
-    assert told(needs.program("curl")) is None
-    assert told(needs.program("curl", "promtool")) == "needs promtool (Debian: prometheus)"
+    monkeypatch.setattr(
+        needs, "find_program", lambda name: None if name == "promtool" else "/bin/x"
+    )
+    assert skip_message(needs.program("curl")) is None
+    assert skip_message(needs.program("curl", "promtool")) == "needs promtool (Debian: prometheus)"
 
 
 def test_every_program_that_a_test_needs_has_a_package() -> None:
@@ -38,35 +40,35 @@ def test_every_program_that_a_test_needs_has_a_package() -> None:
     assert names - needs.PACKAGES.keys() == set()
 
 
-def test_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert told(needs.root()) == "needs root"
+    assert skip_message(needs.root()) == "needs root"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert told(needs.root()) is None
+    assert skip_message(needs.root()) is None
 
 
 def test_semaphores(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(needs.semaphores()) is None or not os.access("/dev/shm", os.W_OK)
+    assert skip_message(needs.semaphores()) is None or not os.access("/dev/shm", os.W_OK)
 
     def refused(**_: object) -> None:
         raise PermissionError
 
     monkeypatch.setattr(multiprocessing.synchronize, "Lock", refused)
-    assert told(needs.semaphores()) == "needs a /dev/shm that may be written"
+    assert skip_message(needs.semaphores()) == "needs a writable /dev/shm"
 
 
 def test_fuse_and_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none_left() -> tuple[int, int]:
+    def refused() -> tuple[int, int]:
         raise OSError("out of pty devices")
 
-    monkeypatch.setattr(pty, "openpty", none_left)
-    assert told(needs.terminal()) == "needs a pseudo-terminal: /dev/ptmx and /dev/pts"
+    monkeypatch.setattr(pty, "openpty", refused)
+    assert skip_message(needs.terminal()) == "needs a pseudo-terminal: /dev/ptmx and /dev/pts"
     monkeypatch.setattr(fuse, "unavailable", lambda: "there is no /dev/fuse")
-    assert told(needs.fuse()) == "needs FUSE (Debian: fuse3 libfuse3-3)"
+    assert skip_message(needs.fuse()) == "needs FUSE (Debian: fuse3 libfuse3-3)"
 
 
 def test_a_mark_skips_when_the_test_runs() -> None:
-    """Where nothing is installed at all, everything is collected."""
+    """All tests are collected on a machine without any of the programs."""
     environ = {**os.environ, "PATH": "/nowhere"}
     module = "tests/system/test_certificate.py"
     done = subprocess.run(
@@ -82,7 +84,7 @@ def test_a_mark_skips_when_the_test_runs() -> None:
     assert re.search(r"\b3 skipped", done.stdout)
 
 
-def test_shared_memory_that_nobody_may_write_is_left_alone(
+def test_shared_memory_is_used_only_if_it_is_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert memory(tmp_path) == tmp_path

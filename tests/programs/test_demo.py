@@ -1,4 +1,4 @@
-"""A newcomer's run."""
+"""scripts/demo, as a new user runs it."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from testbed.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def demo(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -28,7 +28,7 @@ def demo(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def is_running(pid: int) -> bool:
-    """A zombie that nobody has waited for runs no more."""
+    """Whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -36,7 +36,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.timeout(180)
-def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
+def test_the_demo_downloads_compares_and_cleans_up(tmp_path: Path) -> None:
     done = demo(tmp_path)
     assert done.returncode == 0, done.stderr
     assert '--data "@-"' in done.stdout
@@ -48,12 +48,12 @@ def test_the_demo_fetches_compares_and_cleans_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) -> None:
+def test_keep_leaves_the_daemon_running_and_prints_how_to_stop_it(tmp_path: Path) -> None:
     done = demo(tmp_path, "--keep")
     assert done.returncode == 0, done.stderr
-    found = re.search(r"kill (\d+) (\d+) && rm -r (\S+)", done.stdout)
-    assert found is not None, done.stdout
-    children = [int(found[1]), int(found[2])]
+    stop_command = re.search(r"kill (\d+) (\d+) && rm -r (\S+)", done.stdout)
+    assert stop_command is not None, done.stdout
+    children = [int(stop_command[1]), int(stop_command[2])]
     try:
         assert re.search(r"^URL +https://127\.0\.0\.1:\d+$", done.stdout, re.MULTILINE)
         assert re.search(r"^password +\S{16}$", done.stdout, re.MULTILINE)
@@ -63,11 +63,11 @@ def test_keep_leaves_the_daemon_running_and_says_how_to_stop_it(tmp_path: Path) 
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
     wait_for(lambda: [pid for pid in children if is_running(pid)], lambda left: left == [])
-    shutil.rmtree(found[3])
+    shutil.rmtree(stop_command[3])
 
 
 @pytest.mark.timeout(180)
-def test_what_goes_wrong_is_told_and_leaves_nothing(
+def test_an_error_is_reported_and_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = tmp_path / "broken"
