@@ -213,8 +213,12 @@ class Feed:
                 self._progress_s, self._publish_progress
             )
 
-    def stopped(self, _: JobKey) -> None:
-        """Nothing to do: the transition that ended the run has been reported by :meth:`moved`."""
+    def stopped(self, key: JobKey) -> None:
+        """The run of the job has ended; its last transition was reported by :meth:`moved`.
+
+        That event has the final progress, so progress that is not published yet is dropped.
+        """
+        self._progressed.discard(key)
 
     def _publish_progress(self) -> None:
         self._pause = None

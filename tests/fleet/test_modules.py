@@ -15,11 +15,13 @@ from spsd.testing.origin import Hang, Origin, Status
 from spsd.testing.origin.threaded import ThreadedOrigin
 from testbed import needs
 from testbed.fleet_site import Appliance, Site, site
+from testbed.waiting import wait_for
 
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"
 PACKAGE = "ansible_collections.spsd.appliance"
-HANGS = [Hang(1000)] * 100
+HANGS_AT = 1000
+HANGS = [Hang(HANGS_AT)] * 100
 """Responses that stop after 1,000 bytes, enough for every attempt."""
 IMAGE = b"image" * 100_000
 OTHER = b"other" * 100_000
@@ -271,6 +273,8 @@ def test_downloads_are_cancelled_and_their_records_removed(lab: Lab) -> None:
     under_way = lab.run(
         "firmware_fetch", url=lab.origin.url("/b"), sha256=OTHER_DIGEST, wait=False
     )["key"]
+    # Its progress has no further change while it hangs, so states can be compared.
+    wait_for(lambda: lab.appliance.jobs()[-1]["body"]["bytes_downloaded"] == HANGS_AT)
     active = {"status": ["queued", "in-progress"], "state": "cancelled"}
     assert predicted(lab, "firmware_download", **active)["downloads"] == [under_way]
     assert lab.run("firmware_download", **active)["downloads"] == [under_way]

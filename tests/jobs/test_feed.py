@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -178,6 +179,28 @@ async def test_a_slow_subscriber_gets_the_newest_change_only() -> None:
         subscriber.put(job.key, Change(replace(job, progress=Progress(number, 1000)), 1))
     [change] = await subscriber.changes()
     assert change.job.progress.done == 999
+
+
+async def test_no_event_of_progress_follows_the_end_of_a_run() -> None:
+    history = History()
+    feed = Feed(history, ProgressBoard(), pause_s=0, progress_s=0)
+    running = asyncio.create_task(feed.run())
+    async with feed.subscribe() as subscriber:
+        feed.progressed(KEYS[0], Progress(1, 2))
+        history.write(KEYS[0])
+        feed.changed(KEYS[0])
+        feed.stopped(KEYS[0])
+        [last] = await subscriber.changes()
+        assert last.number == history.lines
+        # The timer of the progress is due; the next change is that of another download.
+        await asyncio.sleep(0.01)
+        history.write(KEYS[1])
+        feed.changed(KEYS[1])
+        [change] = await subscriber.changes()
+        assert change.job.key == KEYS[1]
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
 
 
 async def test_a_database_that_cannot_be_read_ends_the_streams_and_not_the_feed() -> None:
