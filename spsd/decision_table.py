@@ -47,7 +47,7 @@ class Table(Generic[Facts, Decision]):
 
     def markdown(self) -> str:
         """The rows as a Markdown table."""
-        lines = ["| | Row | What is seen | Verdict | Why |", "|---|---|---|---|---|"]
+        lines = ["| | Row | Condition | Decision | Why |", "|---|---|---|---|---|"]
         lines += [
             f"| {number} | `{row.name}` | {row.condition} | {row.outcome.text} | {row.why} |"
             for number, row in enumerate(self.rows, 1)

@@ -37,7 +37,7 @@ def _(target: Target) -> None:
     checks.member_is(_anonymous(target), "key", "about_info")
 
 
-@FACTS.fact("public", Mark.SAMPLE, Need.NOTHING, f"It tells a stranger {', '.join(PUBLIC)}.")
+@FACTS.fact("public", Mark.SAMPLE, Need.NOTHING, f"Without a session it has {', '.join(PUBLIC)}.")
 def _(target: Target) -> None:
     checks.has_members(checks.member(_anonymous(target), "body"), PUBLIC, "body")
 
@@ -46,7 +46,7 @@ def _(target: Target) -> None:
     "plugin-sdk",
     Mark.SAMPLE,
     Need.NOTHING,
-    "It tells a stranger `plugin_sdk_version`, with `feature` and `full`.",
+    "Without a session it has `plugin_sdk_version`, with `feature` and `full`.",
     since="6.9",
 )
 def _(target: Target) -> None:
@@ -54,7 +54,9 @@ def _(target: Target) -> None:
     checks.has_members(sdk_version, ("feature", "full"), "plugin_sdk_version")
 
 
-@FACTS.fact("private", Mark.SAMPLE, Need.NOTHING, "It tells a stranger no version and no roles.")
+@FACTS.fact(
+    "private", Mark.SAMPLE, Need.NOTHING, "Without a session it has no version and no roles."
+)
 def _(target: Target) -> None:
     checks.has_no_members(checks.member(_anonymous(target), "body"), PRIVATE, "body")
     checks.has_no_members(checks.member(_anonymous(target), "meta"), ("remaining_seconds",), "meta")
@@ -99,7 +101,7 @@ def _(target: Target) -> None:
     "user.name",
     Mark.DOCUMENTED,
     Need.SESSION,
-    "`/api/user_info` tells the name of the user, with no `body` around it.",
+    "`/api/user_info` has the name of the user, with no `body` around it.",
     since="7.0",
 )
 def _(target: Target) -> None:
@@ -128,7 +130,7 @@ def _(target: Target) -> None:
     "user.aliases",
     Mark.DOCUMENTED,
     Need.SESSION,
-    "`/api/user/info`, `/api/userinfo` and `/api/endpoints` tell the same.",
+    "`/api/user/info`, `/api/userinfo` and `/api/endpoints` have the same content.",
     since="7.0",
 )
 def _(target: Target) -> None:

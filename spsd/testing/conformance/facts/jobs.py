@@ -81,7 +81,10 @@ def _(target: Target) -> None:
 
 
 @FACTS.fact(
-    "running.bytes", Mark.DOCUMENTED, Need.ORIGIN, "`bytes_downloaded` tells how far it is."
+    "running.bytes",
+    Mark.DOCUMENTED,
+    Need.ORIGIN,
+    "`bytes_downloaded` is the number of bytes received so far.",
 )
 def _(target: Target) -> None:
     count = checks.integer(
