@@ -123,20 +123,17 @@ class RedirectChain:
         trust = self._settings.trust
         try:
             response = await self._send("GET", url, proxy, trust.verifying)
-            return response, {"tls": "verified", **tls_evidence(response)} if _is_secure(
-                url
-            ) else {}
+            evidence: ConnectionEvidence = {"tls": "verified", **tls_evidence(response)}
+            return response, evidence if _is_secure(url) else {}
         except aiohttp.ClientConnectorCertificateError as error:
             failure = error
         reason, is_date_error = tls_reason(failure), expired_or_not_yet_valid(failure)
         # Step 2: under `[fetch] tls = "strict"` a certificate that is not accepted is a failure.
         if trust.digest_only is None:
             host = urlsplit(url).hostname or ""
-            evidence = {"host": host} | (
-                await self._certificate_dates(url, proxy) if is_date_error else {}
-            )
+            dates = await self._certificate_dates(url, proxy) if is_date_error else {}
             what = f"TLS with {host} failed: {reason}"
-            raise OriginError(FailureCode.TLS, what, evidence) from failure
+            raise OriginError(FailureCode.TLS, what, {"host": host, **dates}) from failure
         # Step 3: otherwise the request is sent without verification; the digest verifies the bytes.
         response = await self._send("GET", url, proxy, trust.digest_only)
         dates = _dates(response) if is_date_error else {}
