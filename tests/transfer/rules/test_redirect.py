@@ -70,7 +70,7 @@ def test_the_target_without_a_location_is_the_url_itself():
             0,
             (
                 'policy: the origin redirects from https to http, which [fetch] tls = "strict" '
-                "forbids (target http://b.example/). Name"
+                "forbids (target http://b.example/). Add"
             ),
         ),
     ],
