@@ -1,5 +1,6 @@
 """The clocks of a daemon: time of day, and monotonic time."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,3 +14,8 @@ class Clock:
 
     now: Now
     monotonic: Callable[[], float]
+
+
+def loop_time() -> float:
+    """Monotonic seconds of the running event loop, in which its timeouts are measured."""
+    return asyncio.get_running_loop().time()

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import pty
 import shutil
-from collections.abc import Callable
 from typing import NoReturn
 
 import pytest
@@ -33,8 +32,6 @@ PACKAGES = {
     "unshare": "util-linux",
 }
 """Debian's package of each program that a test calls."""
-Lack = Callable[[], str | None]
-"""Gives what is missing, or None."""
 
 
 def pytest_configure(config: pytest.Config) -> None:

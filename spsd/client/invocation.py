@@ -113,6 +113,6 @@ def run_and_exit(run: Callable[[], Exit | None], *, as_json: bool) -> None:
     except BrokenPipeError:
         # The reading process has closed the pipe (`spsctl … | head`), which is no error. Without
         # this, Python would fail again when it flushes standard output at exit.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - stays open until the exit
         status = Exit.DONE
     sys.exit(Exit.DONE if status is None else status)

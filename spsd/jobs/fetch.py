@@ -4,6 +4,7 @@ import asyncio
 import random
 from typing import Protocol
 
+from spsd.clock import loop_time
 from spsd.failures import (
     EXPLANATIONS,
     ApplianceError,
@@ -101,7 +102,7 @@ class Fetch:
 
     async def _next_source(self) -> str:
         """Choose the next source and wait until it may be requested; returns its URL."""
-        turn = self._sources.next_turn(now=_clock(), has_bytes=self._partial.length > 0)
+        turn = self._sources.next_turn(now=loop_time(), has_bytes=self._partial.length > 0)
         await asyncio.sleep(turn.wait_s)
         if turn.discards:
             await self._partial.clear()
@@ -153,7 +154,7 @@ class Fetch:
                 gained=refunds,
                 retry_after=retry_after,
                 spread=random.random(),  # noqa: S311 - spreads load, hides nothing
-                now=_clock(),
+                now=loop_time(),
             )
             return
         left = self._sources.failed_for_good()
@@ -198,7 +199,3 @@ class Fetch:
             for piece in self._provenance.pieces
         ]
         return {"bytes from": " and ".join(dict.fromkeys(names))} if names else {}
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()

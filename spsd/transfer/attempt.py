@@ -3,13 +3,12 @@
 The decisions are in :mod:`spsd.transfer.rules`; this module carries them out.
 """
 
-import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, assert_never
 
-from spsd.clock import Now
+from spsd.clock import Now, loop_time
 from spsd.failures import ApplianceError, FailureCode, JobError
 from spsd.storage.files import SPARE_BYTES
 from spsd.transfer.parallel import IDLE_CHECK_S, Parallel
@@ -130,9 +129,9 @@ class Attempt:
             request = plan(self._partial.prefix(self._url), self._windows)
             try:
                 while not isinstance(request, Complete):
-                    self._requested_at = _clock()
+                    self._requested_at = loop_time()
                     async with self._shared.origin.open(self._url, request) as response:
-                        self._head_at = _clock()
+                        self._head_at = loop_time()
                         evidence, media_type = dict(response.evidence), response.head.media_type
                         match self._judge(request, response):
                             case Complete():
@@ -215,7 +214,7 @@ class Attempt:
             fitting = bytes_within(self._partial.length, size, total)
             self._surplus = fitting < size
             await self._append(fitting, total, disk_limit)
-            rate = self._sample.rate(self._partial.length, _clock())
+            rate = self._sample.rate(self._partial.length, loop_time())
             if rate is not None and self._should_split(response, rate):
                 return await self._split(response, rate)
             if not self._surplus:
@@ -267,7 +266,3 @@ class Attempt:
                 {"needed bytes": total - length, "free bytes": max(0, free)},
             )
         return length + max(0, free)
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()

@@ -7,7 +7,7 @@ carries it out. The file is a plain prefix at every moment, so a resume does not
 import asyncio
 from contextlib import suppress
 
-from spsd.clock import Now
+from spsd.clock import Now, loop_time
 from spsd.failures import FailureCode, JobError, OriginError
 from spsd.transfer.ports import (
     AttemptStoppedError,
@@ -130,7 +130,7 @@ class Parallel:
                 if response is not None:
                     response.close()
                     response = None
-                schedule.release(chunk, _clock())
+                schedule.release(chunk, loop_time())
             received = chunk.filled - before
             if received:
                 self.useful.add(number)
@@ -142,7 +142,7 @@ class Parallel:
         self._announce()
 
     async def _next(self, schedule: Schedule, number: int) -> Chunk:
-        while (chunk := schedule.take(number, _clock())) is None:
+        while (chunk := schedule.take(number, loop_time())) is None:
             # The time limit is needed because another lane becomes slow without any event.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._idle_check_s):
@@ -178,7 +178,3 @@ class Parallel:
         """Wake every waiting task. The new event is for those that wait for the next change."""
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
