@@ -26,10 +26,13 @@ PACKAGES = {
     "openssl": "openssl",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "slowhttptest": "slowhttptest",
     "sqlite3": "sqlite3",
     "squid": "squid",
+    "sslscan": "sslscan",
     "systemd-sysusers": "systemd",
     "unshare": "util-linux",
+    "wapiti": "wapiti",
 }
 """Debian's package of each program that a test calls."""
 

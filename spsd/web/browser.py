@@ -40,6 +40,9 @@ def _file_handler(folder: str, name: str, media_type: str) -> Handler:
         response = web.Response(body=content, content_type=media_type, charset="utf-8")
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
+        # For browsers that do not know Content-Security-Policy level 2.
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["X-XSS-Protection"] = "1; mode=block"
         # An upgrade of spsd changes all files at once: the browser must not mix old and new ones.
         response.headers[hdrs.CACHE_CONTROL] = "no-cache"
         return response

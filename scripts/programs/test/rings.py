@@ -81,6 +81,11 @@ RINGS = (
         ("tests/servers/",),
     ),
     Ring(
+        "scanners",
+        "slowhttptest, sslscan and wapiti attack the daemon",
+        ("tests/scanners/",),
+    ),
+    Ring(
         "proxy",
         "squid between the daemon and its origins",
         ("tests/transfer/http/test_proxy.py", "tests/daemon/test_proxy.py"),
