@@ -50,7 +50,7 @@ from spsd.slots.upgrade import Upgrade
 from spsd.slots.upload import Uploads
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
-from spsd.storage.migrations import migrate
+from spsd.storage.migrations import migrate_unless_running
 from spsd.system.host import Appliance, LinuxHost
 from spsd.system.loop_thread import measure_lag
 from spsd.system.systemd import Notifier
@@ -325,11 +325,12 @@ async def open_accounts(
     """Open the accounts only, for the command line. A daemon may run at the same time.
 
     Raises:
-        StateError: the database cannot be used.
+        StateError: the database cannot be used, or it would have to be migrated while a daemon
+            runs.
     """
     state = StateDirectory(Path(settings.state.directory))
     await asyncio.to_thread(state.prepare)
-    await asyncio.to_thread(migrate, state.database)
+    await asyncio.to_thread(migrate_unless_running, state, busy_s=limits.busy_s)
     async with (
         aclosing(_passwords(limits)) as passwords,
         open_database(state.database) as database,
