@@ -11,6 +11,7 @@ import msgspec
 
 from spsd.config import FetchSettings, Settings
 from spsd.errors import ConfigurationError
+from spsd.hangup import EarlyHangup
 from spsd.system.systemd import Notifier
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, OriginSettings
@@ -83,14 +84,24 @@ class Reloading:
 
 @contextmanager
 def reload_requests() -> Iterator[asyncio.Event]:
-    """An event that SIGHUP sets, until the context ends."""
+    """An event that SIGHUP sets, until the context ends.
+
+    It is set at once if SIGHUP arrived after :func:`spsd.hangup.remember_hangup`.
+    """
     requested = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, requested.set)
+
+    # Not with add_signal_handler: to remove that one, asyncio restores the default action first.
+    def request(*_: object) -> None:
+        loop.call_soon_threadsafe(requested.set)
+
+    previous = signal.signal(signal.SIGHUP, request)
+    if isinstance(previous, EarlyHangup) and previous.received:
+        requested.set()
     try:
         yield requested
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, previous)
 
 
 def origin_settings(fetch: FetchSettings, environ: Mapping[str, str]) -> OriginSettings:
