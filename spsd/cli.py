@@ -98,7 +98,7 @@ def cli() -> None:
 @_config
 @click.pass_obj
 def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
-    """Run the daemon until SIGTERM. SIGHUP reloads [fetch] of the configuration."""
+    """Run the daemon until SIGTERM. SIGHUP reloads [fetch] and the certificate's files."""
     remember_hangup()  # other launchers than spsd/__main__.py have not done so
     settings = load(config)
     handler = log_handler(os.environ, sys.stderr, LogFormat(log_format or settings.log.format))
