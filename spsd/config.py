@@ -26,7 +26,10 @@ from spsd.transfer.rules.url import without_credentials
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The address that the daemon listens on, TLS, and sessions."""
 
-    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "0.0.0.0"  # noqa: S104
+    host: Annotated[
+        str,
+        Meta(min_length=1, description='Address to listen on; `"::"`: every one of IPv4 and IPv6.'),
+    ] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0: any free port.")] = 8443
     certificate: Annotated[
         str | None,

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import resource
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -148,19 +150,24 @@ async def _bind(
     *,
     shutdown_s: float,
 ) -> asyncio.Server:
+    create: Callable[..., Awaitable[asyncio.Server]] = partial(
+        asyncio.get_running_loop().create_server,
+        factory,
+        ssl=context,
+        # Otherwise a cancellation in its last step would leave the socket open.
+        start_serving=False,
+        backlog=BACKLOG,
+        ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
+        # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
+        ssl_shutdown_timeout=None if context is None else shutdown_s,
+    )
     try:
-        return await asyncio.get_running_loop().create_server(
-            factory,
-            host,
-            port,
-            ssl=context,
-            # Otherwise a cancellation in its last step would leave the socket open.
-            start_serving=False,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
-            # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
-            ssl_shutdown_timeout=None if context is None else shutdown_s,
-        )
+        if host != "::":
+            return await create(host, port)
+        # asyncio would make a socket for IPv6 alone.
+        address = (host, port)
+        every = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
+        return await create(sock=every)
     except OSError as error:
         raise ConfigurationError(
             f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
