@@ -5,6 +5,7 @@ The use cases see only the ports in :class:`Ports`.
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from spsd.slots.hooks import HookRunner, RebootCommand
 from spsd.slots.iso9660 import IsoInspector, SlotVolume
 from spsd.slots.ports import BootChoice, Hooks, ImageInspector, Reboot, SlotInspector, SlotStore
 from spsd.storage.database import Database, open_database
-from spsd.storage.layout import StateDirectory
+from spsd.storage.layout import InUseError, StateDirectory
 from spsd.storage.migrations import migrate
 from spsd.system.host import Appliance
 from spsd.system.loop_thread import LoopThread, open_loop_thread
@@ -36,6 +37,9 @@ from spsd.transfer.ports import Attempts, Room, Staging
 from spsd.transfer.rules.chunks import Splitting
 from spsd.transfer.staging.directory import StagingDirectory
 from spsd.transfer.worker import WorkerAttempts
+
+_LOCK_WAIT_S = 1.0
+_LOCK_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +93,7 @@ async def open_adapters(
     """
     state = StateDirectory(Path(settings.state.directory))
     await asyncio.to_thread(state.prepare)
-    stack.enter_context(state.locked())
+    await _lock(stack, state)
     await asyncio.to_thread(migrate, state.database, busy_s=limits.busy_s)
     database = await stack.enter_async_context(
         open_database(state.database, busy_s=limits.busy_s, lock_waits=limits.lock_waits)
@@ -142,6 +146,23 @@ async def open_adapters(
         feed=feed,
         ports=ports,
     )
+
+
+async def _lock(stack: AsyncExitStack, state: StateDirectory) -> None:
+    """Lock the state directory on ``stack``. A command that migrates the database is waited for.
+
+    Raises:
+        StateError: another daemon holds the lock.
+    """
+    deadline = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            stack.enter_context(state.locked())
+            return
+        except InUseError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_LOCK_POLL_S)
 
 
 async def _make_observers(

@@ -24,6 +24,7 @@ from spsd.config import Settings, load
 from spsd.doctor import run as doctor
 from spsd.doctor.rules import Finding, nothing_wrong
 from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
+from spsd.hangup import ignore_hangup, remember_hangup
 from spsd.limits import LIMITS, Limits
 from spsd.system.host import Appliance, this_appliance
 from spsd.system.logs import LogFormat, log_handler
@@ -97,7 +98,8 @@ def cli() -> None:
 @_config
 @click.pass_obj
 def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
-    """Run the daemon until SIGTERM. SIGHUP reloads [fetch] of the configuration."""
+    """Run the daemon until SIGTERM. SIGHUP reloads [fetch] and the certificate's files."""
+    remember_hangup()  # other launchers than spsd/__main__.py have not done so
     settings = load(config)
     handler = log_handler(os.environ, sys.stderr, LogFormat(log_format or settings.log.format))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -109,7 +111,10 @@ def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
         clock=injected.clock,
         limits=injected.limits,
     )
-    asyncio.run(serving)
+    try:
+        asyncio.run(serving)
+    finally:
+        ignore_hangup()
 
 
 @cli.command("check-config")

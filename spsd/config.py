@@ -11,7 +11,7 @@ import ssl
 import stat
 import tomllib
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
@@ -26,7 +26,10 @@ from spsd.transfer.rules.url import without_credentials
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The address that the daemon listens on, TLS, and sessions."""
 
-    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "0.0.0.0"  # noqa: S104
+    host: Annotated[
+        str,
+        Meta(min_length=1, description='Address to listen on; `"::"`: every one of IPv4 and IPv6.'),
+    ] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, Meta(ge=0, le=65535, description="TCP port; 0: any free port.")] = 8443
     certificate: Annotated[
         str | None,
@@ -35,6 +38,13 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     key: Annotated[str | None, Meta(description="PEM private key, not encrypted.")] = None
+    certificate_names: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=64,
+            description="More host names and addresses that the self-signed certificate names.",
+        ),
+    ] = ()
     plain_http: Annotated[
         bool, Meta(description="HTTP without TLS; only behind a reverse proxy or on loopback.")
     ] = False
@@ -285,6 +295,7 @@ def _problems(settings: Settings) -> Iterator[str]:
         yield f"server.{missing}: is missing, although server.{given} is set"
     if server.plain_http and server.certificate is not None:
         yield "server.plain_http: is true, although server.certificate is set; remove one of them"
+    yield from _certificate_name_problems(server)
     yield from _unreadable_file("server.certificate", server.certificate)
     yield from _unreadable_file("server.key", server.key)
     yield from _relative_paths("state.directory", settings.state.directory)
@@ -295,6 +306,32 @@ def _problems(settings: Settings) -> Iterator[str]:
         yield "upgrade.reboot_command: names no program"
     yield from _token_problems(settings.metrics.token_file)
     yield from _fetch_problems(fetch)
+
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII | re.IGNORECASE)
+"""RFC 1123 section 2.1. A last label of digits alone would be a mistyped address."""
+
+
+def _certificate_name_problems(server: ServerSettings) -> Iterator[str]:
+    if server.certificate_names and (server.certificate is not None or server.plain_http):
+        other = "plain_http" if server.plain_http else "certificate"
+        yield f"server.certificate_names: has no effect, since server.{other} is set; remove one"
+    for text in server.certificate_names:
+        if not _is_address(text) and (
+            _HOST_NAME.fullmatch(text) is None or text.rpartition(".")[2].isdigit()
+        ):
+            yield (
+                f"server.certificate_names: {text!r} is no host name and no address (a name that "
+                "is not ASCII is written in its form xn--…)"
+            )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return "%" not in text and bool(str(ip_address(text)))
+    except ValueError:
+        return False
 
 
 def _fetch_problems(fetch: FetchSettings) -> Iterator[str]:

@@ -42,7 +42,7 @@ from spsd.reload import (
     reload_requests,
     retry_policy,
 )
-from spsd.server import connection_limit, listening, server_tls
+from spsd.server import connection_limit, listening, server_certificate
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots
@@ -50,9 +50,10 @@ from spsd.slots.upgrade import Upgrade
 from spsd.slots.upload import Uploads
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import StateDirectory
-from spsd.storage.migrations import migrate
+from spsd.storage.migrations import migrate_unless_running
 from spsd.system.host import Appliance, LinuxHost
 from spsd.system.loop_thread import measure_lag
+from spsd.system.served_certificate import ServedCertificate
 from spsd.system.systemd import Notifier
 from spsd.transfer.rules.chunks import Splitting
 from spsd.web.api.metrics import Monitoring
@@ -100,7 +101,8 @@ async def serve(
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT, under systemd or not; it returns after the stop.
 
-    At SIGHUP ``reread`` reads the settings again, and their ``[fetch]`` is put into effect.
+    At SIGHUP ``reread`` reads the settings again, and their ``[fetch]`` is put into effect. So are
+    the certificate's files.
 
     Raises:
         ConfigurationError, StateError: the daemon cannot start.
@@ -193,15 +195,17 @@ async def open_daemon(
                 ports.staging, ports.slots, ports.staged_images, work.reservations, now=clock.now
             ),
         )
-        configuration = Configuration(settings, _fetch_change(limits, adapters, work, identity))
+        certificate = await asyncio.to_thread(
+            server_certificate, settings, adapters.state, appliance=appliance, now=clock.now
+        )
+        configuration = Configuration(
+            settings, _reload(limits, adapters, work, identity, certificate)
+        )
         app = build_app(
             services,
             secure=not settings.server.plain_http,
             config_hash=lambda: fingerprint_of(configuration.settings),
             limits=limits.web,
-        )
-        context = await asyncio.to_thread(
-            server_tls, settings, adapters.state, host_name=appliance.host_name
         )
         tasks: dict[str, _Task] = {
             "scheduler": work.scheduler.run,
@@ -218,12 +222,14 @@ async def open_daemon(
                 every_s=limits.lag_every_s,
             ),
         }
+        if certificate is not None and settings.server.certificate is None:
+            tasks["certificate"] = partial(certificate.watch, limits.certificate_every_s)
         await stack.enter_async_context(_in_background(tasks))
         url = await stack.enter_async_context(
             listening(
                 app,
                 settings,
-                context,
+                None if certificate is None else certificate.context,
                 connections,
                 shutdown_s=limits.shutdown_s,
                 linger_s=limits.linger_s,
@@ -268,11 +274,20 @@ def _work(
     return _Work(resources, reservations, scheduler)
 
 
-def _fetch_change(limits: Limits, adapters: Adapters, work: _Work, identity: str) -> Apply:
-    """The function that puts another ``[fetch]`` into effect."""
+def _reload(
+    limits: Limits,
+    adapters: Adapters,
+    work: _Work,
+    identity: str,
+    certificate: ServedCertificate | None,
+) -> Apply:
+    """The function that puts another ``[fetch]`` into effect, and the certificate on disk."""
 
     async def apply(fetch: FetchSettings) -> None:
+        pair = None if certificate is None else await certificate.read()
         origin = await asyncio.to_thread(origin_settings, fetch, os.environ)
+        if certificate is not None and pair is not None:
+            certificate.present(pair)
         await adapters.attempts.change_settings(origin, Splitting(connections=fetch.connections))
         work.scheduler.reconfigure(
             concurrent=fetch.concurrent,
@@ -325,11 +340,12 @@ async def open_accounts(
     """Open the accounts only, for the command line. A daemon may run at the same time.
 
     Raises:
-        StateError: the database cannot be used.
+        StateError: the database cannot be used, or it would have to be migrated while a daemon
+            runs.
     """
     state = StateDirectory(Path(settings.state.directory))
     await asyncio.to_thread(state.prepare)
-    await asyncio.to_thread(migrate, state.database)
+    await asyncio.to_thread(migrate_unless_running, state, busy_s=limits.busy_s)
     async with (
         aclosing(_passwords(limits)) as passwords,
         open_database(state.database) as database,

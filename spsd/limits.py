@@ -14,6 +14,7 @@ from spsd.slots.integrity import CHECK_EVERY_S
 from spsd.storage.database import LOCK_WAITS
 from spsd.storage.inspection import BUSY_TIMEOUT_S
 from spsd.system.loop_thread import LAG_EVERY_S
+from spsd.system.served_certificate import CHECK_EVERY_S as CERTIFICATE_EVERY_S
 from spsd.transfer.rules.messages import Windows
 from spsd.transfer.rules.request import WINDOWS
 from spsd.transfer.staging.partial_file import BLOCK, SYNC_WINDOW
@@ -44,6 +45,7 @@ class Limits:
     integrity_every_s: float = CHECK_EVERY_S
     lag_every_s: float = LAG_EVERY_S
     connections_every_s: float = LOOK_EVERY_S
+    certificate_every_s: float = CERTIFICATE_EVERY_S
     reboot_delay_s: float = REBOOT_DELAY_S
     shutdown_s: float = SHUTDOWN_S
     linger_s: float = LINGER_S

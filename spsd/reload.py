@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from spsd.config import FetchSettings, Settings
-from spsd.errors import ConfigurationError
+from spsd.errors import ConfigurationError, StateError
+from spsd.hangup import EarlyHangup
 from spsd.system.systemd import Notifier
 from spsd.transfer.http.addresses import AddressPolicy
 from spsd.transfer.http.origin import Limits, OriginSettings
@@ -22,7 +23,8 @@ _log = logging.getLogger(__name__)
 Reread = Callable[[], Settings]
 """Reads the configuration file; blocks; raises ConfigurationError."""
 Apply = Callable[[FetchSettings], Awaitable[None]]
-"""Puts ``[fetch]`` into effect; raises ConfigurationError, and has changed nothing then."""
+"""Puts ``[fetch]`` and the certificate's files into effect. It raises ConfigurationError or
+StateError, and has changed nothing then."""
 
 
 class Configuration:
@@ -42,7 +44,9 @@ class Configuration:
         """Put ``[fetch]`` of ``read`` into effect; all other changes need a restart.
 
         Raises:
-            ConfigurationError: ``[fetch]`` cannot be put into effect. Nothing has changed.
+            ConfigurationError: ``[fetch]`` or the certificate's files cannot be put into effect.
+                Nothing has changed.
+            StateError: a self-signed certificate cannot be renewed. Nothing has changed.
         """
         await self._apply(read.fetch)
         before = self._settings
@@ -75,7 +79,7 @@ class Reloading:
         """Reload; gives a line for ``systemctl status``."""
         try:
             await self._configuration.replace(await asyncio.to_thread(self._reread))
-        except ConfigurationError as error:
+        except (ConfigurationError, StateError) as error:
             _log.error("the configuration was not changed: %s", error)
             return "the configuration could not be read again; see the log"
         return "configuration read again"
@@ -83,14 +87,24 @@ class Reloading:
 
 @contextmanager
 def reload_requests() -> Iterator[asyncio.Event]:
-    """An event that SIGHUP sets, until the context ends."""
+    """An event that SIGHUP sets, until the context ends.
+
+    It is set at once if SIGHUP arrived after :func:`spsd.hangup.remember_hangup`.
+    """
     requested = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, requested.set)
+
+    # Not with add_signal_handler: to remove that one, asyncio restores the default action first.
+    def request(*_: object) -> None:
+        loop.call_soon_threadsafe(requested.set)
+
+    previous = signal.signal(signal.SIGHUP, request)
+    if isinstance(previous, EarlyHangup) and previous.received:
+        requested.set()
     try:
         yield requested
     finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, previous)
 
 
 def origin_settings(fetch: FetchSettings, environ: Mapping[str, str]) -> OriginSettings:

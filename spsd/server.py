@@ -3,9 +3,12 @@
 import asyncio
 import logging
 import resource
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -15,7 +18,9 @@ from aiohttp.web_protocol import RequestPayloadError
 from spsd.config import Settings
 from spsd.errors import ConfigurationError
 from spsd.storage.layout import StateDirectory
-from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
+from spsd.system.certificate import ensure_self_signed, read_pair, server_context
+from spsd.system.host import Appliance
+from spsd.system.served_certificate import ServedCertificate
 from spsd.web.middleware.connections import Connections
 
 _log = logging.getLogger(__name__)
@@ -40,12 +45,13 @@ def connection_limit() -> int:
     return max(16, min(MOST_CONNECTIONS, descriptors - _RESERVED_DESCRIPTORS))
 
 
-def server_tls(
-    settings: Settings, state: StateDirectory, *, host_name: str
-) -> ssl.SSLContext | None:
-    """The TLS context with the configured certificate, or a self-signed one for ``host_name``.
+def server_certificate(
+    settings: Settings, state: StateDirectory, *, appliance: Appliance, now: Callable[[], int]
+) -> ServedCertificate | None:
+    """The configured certificate, or a self-signed one for ``appliance``, in a TLS context.
 
-    None for plain HTTP. It reads and writes files, so run it outside the event loop.
+    None for plain HTTP. It reads and writes files, so run it outside the event loop. ``now`` is the
+    time in seconds since the epoch.
 
     Raises:
         ConfigurationError: the configured certificate or its key cannot be used.
@@ -54,12 +60,23 @@ def server_tls(
     server = settings.server
     if server.plain_http:
         return None
-    if server.certificate is not None and server.key is not None:
-        pair = Path(server.certificate), Path(server.key)
-    else:
-        pair = ensure_self_signed(state.tls, hostname=host_name)
-    _log.info("certificate %s, SHA-256 fingerprint %s", pair[0], fingerprint(pair[0]))
-    return server_context(*pair)
+
+    def files() -> tuple[Path, Path]:
+        if server.certificate is not None and server.key is not None:
+            return Path(server.certificate), Path(server.key)
+        return ensure_self_signed(
+            state.tls,
+            hostname=appliance.host_name,
+            names=appliance.other_names(),
+            configured=server.certificate_names,
+            now=datetime.fromtimestamp(now(), UTC),
+        )
+
+    certificate, key = files()
+    context, pair = server_context(certificate, key), read_pair(certificate, key)
+    pair.present(context)
+    _log.info("certificate %s, SHA-256 fingerprint %s", certificate, pair.fingerprint)
+    return ServedCertificate(context, pair, lambda: read_pair(*files()))
 
 
 @asynccontextmanager
@@ -133,19 +150,24 @@ async def _bind(
     *,
     shutdown_s: float,
 ) -> asyncio.Server:
+    create: Callable[..., Awaitable[asyncio.Server]] = partial(
+        asyncio.get_running_loop().create_server,
+        factory,
+        ssl=context,
+        # Otherwise a cancellation in its last step would leave the socket open.
+        start_serving=False,
+        backlog=BACKLOG,
+        ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
+        # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
+        ssl_shutdown_timeout=None if context is None else shutdown_s,
+    )
     try:
-        return await asyncio.get_running_loop().create_server(
-            factory,
-            host,
-            port,
-            ssl=context,
-            # Otherwise a cancellation in its last step would leave the socket open.
-            start_serving=False,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
-            # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
-            ssl_shutdown_timeout=None if context is None else shutdown_s,
-        )
+        if host != "::":
+            return await create(host, port)
+        # asyncio would make a socket for IPv6 alone.
+        address = (host, port)
+        every = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
+        return await create(sock=every)
     except OSError as error:
         raise ConfigurationError(
             f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"

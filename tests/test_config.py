@@ -83,6 +83,27 @@ def test_values_replace_the_defaults(file):
             '[server]\nplain_http = true\ncertificate = "/c.pem"\nkey = "/k.pem"',
             "server.plain_http: is true, although server.certificate is set",
         ),
+        *(
+            (
+                f'[server]\ncertificate_names = ["{name}"]',
+                f"server.certificate_names: '{name}' is no",
+            )
+            for name in (
+                "",
+                "a b",
+                "münchen.example",
+                "-a",
+                "a..b",
+                "a.",
+                "_x",
+                "1.2.3.400",
+                "::1%1",
+            )
+        ),
+        (
+            '[server]\nplain_http = true\ncertificate_names = ["a"]',
+            "server.certificate_names: has no effect, since server.plain_http is set",
+        ),
         ('[state]\ndirectory = "state"', "state.directory: 'state' is not an absolute path"),
         ('[upgrade]\ntest_hooks = ["/a", "b"]', "upgrade.test_hooks: 'b' is not an absolute path"),
         ('[upgrade]\nactivate_hook = "b"', "upgrade.activate_hook: 'b' is not an absolute path"),
@@ -99,6 +120,14 @@ def test_an_error_is_one_line_with_file_and_key(file, text, problem):
         load(file)
     assert str(raised.value).startswith(f"{file}: {problem}")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "Lab-7.example", "xn--mnchen-3ya.example", "10.0.0.7", "2001:db8::7", "4.example"]
+)
+def test_certificate_names_that_are_accepted(file, name):
+    file.write_text(f'[server]\ncertificate_names = ["{name}"]')
+    assert load(file).server.certificate_names == (name,)
 
 
 @pytest.mark.parametrize("proxy", ["", "proxy.example:3128", "http://u:p%40w@[::1]:3128/"])

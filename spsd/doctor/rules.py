@@ -225,12 +225,16 @@ def clock_finding(now: int, newest_change: int) -> Finding:
     return ok("clock", "not behind the newest change of a job")
 
 
-def certificate_finding(where: str, days_left: int) -> Finding:
+def certificate_finding(where: str, days_left: int, *, self_signed: bool = False) -> Finding:
     """``days_left``: whole days until the certificate expires, negative if it has expired."""
-    if days_left < 0:
-        advice = "Install a new certificate, and restart the daemon."
-        return wrong("certificate", f"{where} expired {-days_left} days ago", advice)
     message = f"{where} is valid for {days_left} more days"
+    if days_left < 0:
+        message = f"{where} expired {-days_left} days ago"
+    if self_signed and days_left < SOON_DAYS:
+        advice = "The daemon renews it when it starts and while it runs; if not, look into its log."
+        return warning("certificate", message, advice)
+    if days_left < 0:
+        return wrong("certificate", message, "Install a new one, and reload the daemon.")
     if days_left < SOON_DAYS:
-        return warning("certificate", message, "Renew it, and restart the daemon.")
+        return warning("certificate", message, "Renew it, and reload the daemon.")
     return ok("certificate", message)

@@ -130,7 +130,7 @@ def _slots(
 
 def _address(settings: Settings, *, running: bool) -> Iterator[Finding]:
     host, port = settings.server.host, settings.server.port
-    where = f"{host}:{port}"
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if port == 0:
         yield ok("address", f"any free port of {host}")
     elif running and accepts_connections(host, port):
@@ -160,11 +160,12 @@ def _certificate(settings: Settings, state: StateDirectory) -> Iterator[Finding]
         return
     try:
         server_context(*pair)
-        yield rules.certificate_finding(str(pair[0]), days_left(pair[0]))
+        yield rules.certificate_finding(str(pair[0]), days_left(pair[0]), self_signed=own)
     except ConfigurationError as error:
         if own:
             advice = (
-                "The next start creates a new one. Clients that pin the old one have to pin it."
+                "The daemon creates a new one when it starts, and within a minute while it runs. "
+                "Clients that pin the old one have to pin it."
             )
             yield warning("certificate", str(error), advice)
         else:

@@ -16,6 +16,10 @@ from spsd.errors import StateError
 from spsd.storage.files import sync_directory
 
 
+class InUseError(StateError):
+    """Another process holds the lock of the state directory."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
     """The paths under ``root``. ``slots`` may be a mount point; the others share a file system."""
@@ -73,17 +77,18 @@ class StateDirectory:
     def locked(self) -> Iterator[None]:
         """Hold the lock that keeps every other daemon out of this state directory.
 
-        The kernel releases the lock when the process ends, however it ends.
+        The kernel releases the lock when the process ends, however it ends. A command that migrates
+        the database holds it meanwhile.
 
         Raises:
-            StateError: another daemon holds the lock.
+            InUseError: another process holds the lock.
         """
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise StateError(
+                raise InUseError(
                     f"{self.root}: another spsd already uses this state directory; stop it, or set "
                     "another [state] directory"
                 ) from error

@@ -16,11 +16,16 @@ from spsd.storage.inspection import (
     BUSY_TIMEOUT_S,
     migration_scripts,
     migrations_directory,
+    open_read_only,
     require_usable_database,
     split_statements,
 )
+from spsd.storage.layout import InUseError, StateDirectory
 
 _POLL_S = 0.01
+_LOCK_POLL_S = 0.05
+DAEMON_MIGRATES_S = 2.0
+"""How long a command waits for a daemon to migrate the database, which it does when it starts."""
 
 
 def migrate(
@@ -50,6 +55,52 @@ def migrate(
                 _apply(connection, version, scripts[version])
     except sqlite3.Error as error:
         raise StateError(f"{database}: the database cannot be used: {error}") from error
+
+
+def migrate_unless_running(
+    state: StateDirectory,
+    directory: Path | None = None,
+    *,
+    busy_s: float = BUSY_TIMEOUT_S,
+    daemon_s: float = DAEMON_MIGRATES_S,
+) -> None:
+    """Migrate the database as :func:`migrate` does, unless a daemon works with it.
+
+    A daemon of an older version would continue with a schema that it does not know, and could not
+    start again. While the database is migrated, the state directory is locked. A daemon that is
+    just starting gets ``daemon_s`` seconds to migrate the database itself.
+
+    Raises:
+        DatabaseError: as :func:`migrate`.
+        StateError: a migration failed; or it is needed, and a daemon runs. Nothing was changed.
+    """
+    scripts = migration_scripts(directory or migrations_directory())
+    deadline = time.monotonic() + daemon_s
+    while True:
+        require_usable_database(state.database, scripts, busy_s=busy_s)
+        if (version := _version_of(state.database, busy_s)) == max(scripts):
+            return
+        try:
+            with state.locked():
+                migrate(state.database, directory, busy_s=busy_s)
+            return
+        except InUseError as error:
+            if time.monotonic() > deadline:
+                raise StateError(
+                    f"{state.database}: the database has schema version {version}, this spsd needs "
+                    f"version {max(scripts)}, and the running daemon would not understand that "
+                    "one. Nothing was changed. Restart the daemon with this version of spsd first, "
+                    "which migrates the database, or use the spsd command that the daemon runs from"
+                ) from error
+        time.sleep(_LOCK_POLL_S)
+
+
+def _version_of(database: Path, busy_s: float) -> int:
+    """The schema version; 0 if there is no database yet."""
+    if not database.exists():
+        return 0
+    with open_read_only(database, timeout_s=busy_s) as connection:
+        return _version(connection)
 
 
 def _enable_write_ahead_log(connection: sqlite3.Connection, busy_s: float) -> None:

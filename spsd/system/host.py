@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from typing import Protocol
 import psutil
 
 from spsd.storage.files import as_appliance_errors
+from spsd.system.interfaces import interface_addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +184,15 @@ class Appliance:
     """The facts about one boot of one machine that the daemon is started with.
 
     ``booted_slot`` is the slot that the boot loader named on the kernel's command line; None: it
-    named none. ``machine_id`` is that of machine-id(5), or empty.
+    named none. ``machine_id`` is that of machine-id(5), or empty. ``other_names`` gives the other
+    names and the addresses that clients may use for the machine now; it blocks.
     """
 
     boot_id: str
     booted_slot: int | None
     host_name: str
     machine_id: str = ""
+    other_names: Callable[[], Sequence[str]] = tuple
 
     def identity(self, state: Path) -> str:
         """A text that is unique to this appliance, and the same after a reboot.
@@ -206,7 +209,15 @@ def this_appliance() -> Appliance:
         booted_slot=booted_slot(),
         host_name=socket.gethostname(),
         machine_id=_machine_id(),
+        other_names=_other_names,
     )
+
+
+def _other_names() -> Sequence[str]:
+    """The full host name, if a domain is configured, and the addresses of the interfaces."""
+    name = host_name(socket.gethostname(), _resolver())
+    full = [f"{name.hostname}.{name.domainname}"] if name.hostname and name.domainname else []
+    return [*full, *interface_addresses()]
 
 
 def _machine_id() -> str:

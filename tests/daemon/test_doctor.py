@@ -278,3 +278,14 @@ async def test_a_locked_database_can_be_inspected(installation: Installation) ->
     async with locked_by_another_program(installation.state / DATABASE):
         code, output = await run_spsd(installation.daemon, "doctor")
         assert code == 0, output
+
+
+def test_an_address_of_ipv6_is_written_as_in_a_url(installation: Installation) -> None:
+    installation.daemon.server = {"host": "::1", "port": 1}
+    installation.daemon.configure()
+    [address] = [
+        finding
+        for finding in findings(load(installation.daemon.config), deep=False)
+        if finding.check == "address"
+    ]
+    assert "[::1]:1" in address.line()

@@ -274,7 +274,7 @@ def test_the_clock(now, newest, finding):
     assert clock_finding(now, newest) == finding
 
 
-RENEW = "Renew it, and restart the daemon."
+RENEW = "Renew it, and reload the daemon."
 
 
 @pytest.mark.parametrize(
@@ -285,19 +285,19 @@ RENEW = "Renew it, and restart the daemon."
             wrong(
                 "certificate",
                 "/x expired 1 days ago",
-                "Install a new certificate, and restart the daemon.",
+                "Install a new one, and reload the daemon.",
             ),
         ),
         (
             0,
             warning(
-                "certificate", "/x is valid for 0 more days", "Renew it, and restart the daemon."
+                "certificate", "/x is valid for 0 more days", "Renew it, and reload the daemon."
             ),
         ),
         (
             29,
             warning(
-                "certificate", "/x is valid for 29 more days", "Renew it, and restart the daemon."
+                "certificate", "/x is valid for 29 more days", "Renew it, and reload the daemon."
             ),
         ),
         (30, ok("certificate", "/x is valid for 30 more days")),
@@ -305,3 +305,14 @@ RENEW = "Renew it, and restart the daemon."
 )
 def test_the_certificate(days, finding):
     assert certificate_finding("/x", days) == finding
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(-3, "expired 3 days ago"), (29, "is valid for 29 more days")]
+)
+def test_a_self_signed_certificate_is_the_daemons_affair(days, words):
+    finding = certificate_finding("/x", days, self_signed=True)
+    assert finding.grade.value == "warning"
+    assert words in finding.line()
+    assert "The daemon renews it" in finding.line()
+    assert certificate_finding("/x", 30, self_signed=True).grade.value == "ok"

@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from spsd.errors import StateError
-from spsd.storage.layout import Reserve, reserve_path
-from spsd.storage.migrations import migrate, migrations_directory
+from spsd.storage import migrations
+from spsd.storage.layout import InUseError, Reserve, StateDirectory, reserve_path
+from spsd.storage.migrations import migrate, migrate_unless_running, migrations_directory
 
 FIRST = "CREATE TABLE a (x);\nCREATE TRIGGER t AFTER INSERT ON a BEGIN\nDELETE FROM a;\nEND;\n"
 
@@ -161,3 +162,49 @@ def test_a_power_cut_during_creation_is_rolled_back(tmp_path):
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
     assert "job" in names
     assert "half" not in names
+
+
+def test_a_command_migrates_under_the_daemons_lock(tmp_path, scripts, monkeypatch):
+    """No daemon can start meanwhile; afterwards one can."""
+    state = StateDirectory(tmp_path / "state")
+    state.prepare()
+    locked = []
+
+    def spied(*arguments, **options):
+        with pytest.raises(InUseError), state.locked():
+            pass
+        locked.append(True)
+        migrate(*arguments, **options)
+
+    monkeypatch.setattr(migrations, "migrate", spied)
+    migrate_unless_running(state, scripts)
+    assert locked == [True]
+    assert version(state.database) == 1
+    with state.locked():
+        # A database of the right version is used beside a daemon.
+        migrate_unless_running(state, scripts)
+    assert locked == [True]
+
+
+def test_a_command_does_not_migrate_beside_a_daemon(tmp_path, scripts):
+    state = StateDirectory(tmp_path / "state")
+    state.prepare()
+    migrate(state.database, scripts)
+    (scripts / "0002_next.sql").write_text("CREATE TABLE b (x);\n")
+    before = dump(state.database)
+    with state.locked(), pytest.raises(StateError, match=r"schema version 1.*needs version 2"):
+        migrate_unless_running(state, scripts, daemon_s=0.1)
+    assert (dump(state.database), version(state.database)) == (before, 1)
+    migrate_unless_running(state, scripts, daemon_s=0.1)
+    assert version(state.database) == 2
+
+
+def test_a_command_waits_for_a_daemon_that_migrates(tmp_path, scripts):
+    state = StateDirectory(tmp_path / "state")
+    state.prepare()
+    with state.locked():
+        thread = threading.Thread(target=migrate_unless_running, args=(state, scripts))
+        thread.start()
+        migrate(state.database, scripts)
+        thread.join()
+    assert version(state.database) == 1

@@ -131,6 +131,7 @@ SMOKE = (
     "tests/daemon/test_boot.py::test_a_choice_takes_effect_with_a_reboot",
     "tests/daemon/test_events.py::test_a_stream_has_all_events_of_a_download",
     "tests/daemon/test_doctor.py::test_a_sound_installation_has_no_problem",
+    "tests/daemon/test_signals.py::test_a_hangup_during_the_start_is_answered_after_it",
     "tests/daemon/test_upload.py::test_four_at_once_in_little_memory",
     "tests/powercut/test_powercut.py::test_a_sample_of_cuts[fetch]",
     "tests/testing/test_conformance.py::test_every_fact_holds_at_spsd[tls]",

@@ -11,13 +11,13 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from urllib.parse import unquote
 
 from aiohttp import AddrInfoType
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-Network = IPv4Network | IPv6Network
+from spsd.transfer.rules.address import address_refusal
 
 
 class AddressRefusedError(OSError):
@@ -27,25 +27,17 @@ class AddressRefusedError(OSError):
 class AddressPolicy:
     """Refuses special addresses, unless one of the networks in ``allow`` contains them.
 
-    Special are loopback (127.0.0.0/8, ::1), link-local (169.254.0.0/16, fe80::/10), multicast
-    (224.0.0.0/4, ff00::/8) and unspecified addresses (0.0.0.0, ::); see RFC 6890 and RFC 4291.
+    Special are loopback, link-local, multicast and reserved addresses, the metadata services of
+    clouds, and every address of IPv6 that leads to one of these; see
+    :mod:`spsd.transfer.rules.address`.
     """
 
     def __init__(self, allow: Sequence[str]) -> None:
-        self._allow: list[Network] = [ip_network(text, strict=False) for text in allow]
+        self._allow = [ip_network(text, strict=False) for text in allow]
 
     def refusal(self, text: str) -> str | None:
         """Why the address is refused, for example "a loopback address"; None if it is allowed."""
-        address = _unmapped(ip_address(text.partition("%")[0]))
-        if any(address in network for network in self._allow):
-            return None
-        kinds = {
-            "a loopback address": address.is_loopback,
-            "a link-local address": address.is_link_local,
-            "a multicast address": address.is_multicast,
-            "the unspecified address": address.is_unspecified,
-        }
-        return next((kind for kind, holds in kinds.items() if holds), None)
+        return address_refusal(text, self._allow)
 
     def host_refusal(self, host: str) -> str | None:
         """Why a proxy must not be asked to connect to ``host``; None if it may be.
@@ -66,13 +58,6 @@ class AddressPolicy:
         if (why := self.refusal(str(target[0]))) is not None:
             raise AddressRefusedError(errno.EPERM, f"{target[0]} is {why}")
         return socket.socket(family, kind, protocol)
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The address that is connected to: for an IPv4-mapped one (RFC 4291 2.5.5.2) the IPv4 one."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def _literal(host: str) -> str | None:

@@ -64,6 +64,14 @@ def test_allow_reaches_no_further():
         ("[::1]", FailureCode.POLICY),
         ("[::ffff:127.0.0.1]", FailureCode.POLICY),
         ("169.254.169.254", FailureCode.POLICY),
+        ("[64:ff9b::127.0.0.1]", FailureCode.POLICY),
+        ("[2002:7f00:1::1]", FailureCode.POLICY),
+        ("[::127.0.0.1]", FailureCode.POLICY),
+        ("[::ffff:0:7f00:1]", FailureCode.POLICY),
+        ("100.100.100.200", FailureCode.POLICY),
+        ("[fd00:ec2::254]", FailureCode.POLICY),
+        ("0.0.0.1", FailureCode.POLICY),
+        ("255.255.255.255", FailureCode.POLICY),
         ("0x7f.1", FailureCode.POLICY),
         # The client refuses these spellings of IPv4 before anything is looked up.
         ("2130706433", FailureCode.PROTOCOL),
@@ -127,7 +135,14 @@ async def fetched(url, *script):
 
 
 @pytest.mark.parametrize(
-    "addresses", [[GOOD, BAD], [BAD, GOOD], [BAD, "::1", GOOD], [f"::ffff:{BAD}", BAD, GOOD]]
+    "addresses",
+    [
+        [GOOD, BAD],
+        [BAD, GOOD],
+        [BAD, "::1", GOOD],
+        [f"::ffff:{BAD}", BAD, GOOD],
+        [f"64:ff9b::{BAD}", "2002:7f00:6::", f"::{BAD}", "0.0.0.6", GOOD],
+    ],
 )
 async def test_of_several_addresses_only_the_good_one_is_used(both, addresses):
     good, bad = both

@@ -182,6 +182,11 @@ async def test_an_exception_goes_direct(squid):
         "\uff11\uff12\uff17.0.0.1",
         "127\u30020.0.1",
         "127.0.0.1.",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::1]",
+        "0.0.0.1",
+        "100.100.100.200",
+        "\u2460\u2461\u2466.\u24ea.\u24ea.\u2460",
     ],
 )
 async def test_an_address_is_refused_although_the_proxy_would_dial_it(squid, host):
