@@ -44,7 +44,11 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 20
     session_hours: Annotated[
         int,
-        Meta(ge=1, le=8760, description="A session ends so many hours after its log-in, in use or not."),
+        Meta(
+            ge=1,
+            le=8760,
+            description="A session ends so many hours after its log-in, in use or not.",
+        ),
     ] = 12
 
 
