@@ -100,7 +100,7 @@ async def open_adapters(
     )
     thread = await stack.enter_async_context(open_loop_thread("spsd-download"))
     origin = await stack.enter_async_context(_open_origin_in(thread, settings))
-    metrics, board, feed = await _make_observers(database, limits)
+    metrics, board, feed = await _make_observers(database)
     observers = (metrics, JobLog(), feed)
     staging = StagingDirectory(
         state.staging,
@@ -166,13 +166,13 @@ async def _lock(stack: AsyncExitStack, state: StateDirectory) -> None:
 
 
 async def _make_observers(
-    database: Database, limits: Limits
+    database: Database,
 ) -> tuple[Metrics, ProgressBoard, Feed]:
     """The observers that are notified of every transition and of all progress."""
     metrics = Metrics()
     metrics.begin(await SqliteJobs(database).tally())
     board = ProgressBoard()
-    feed = Feed(SqliteJobs(database), board, most_waiting=limits.most_waiting)
+    feed = Feed(SqliteJobs(database), board)
     board.subscribe(metrics)
     board.subscribe(feed)
     return metrics, board, feed

@@ -50,8 +50,16 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
     session_idle_minutes: Annotated[
         int,
-        Meta(ge=1, le=1440, description="A session ends after so many minutes without a request."),
+        Meta(ge=1, le=1440, description="A session that is not used for so many minutes ends."),
     ] = 20
+    session_hours: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=8760,
+            description="A session ends so many hours after its log-in, in use or not.",
+        ),
+    ] = 12
 
 
 class StateSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,6 +20,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from spsd.accounts.argon2 import Argon2Passwords
+from spsd.accounts.model import SessionLimits
 from spsd.accounts.service import Accounts
 from spsd.accounts.sqlite import SqliteAccounts
 from spsd.adapters import Adapters, Ports, open_adapters
@@ -356,12 +357,11 @@ async def open_accounts(
 def _accounts(
     settings: Settings, database: Database, passwords: Argon2Passwords, clock: Clock
 ) -> Accounts:
-    return Accounts(
-        SqliteAccounts(database),
-        passwords,
+    limits = SessionLimits(
         idle_s=settings.server.session_idle_minutes * 60,
-        now=clock.now,
+        longest_s=settings.server.session_hours * 3600,
     )
+    return Accounts(SqliteAccounts(database), passwords, limits=limits, now=clock.now)
 
 
 def _passwords(limits: Limits) -> Argon2Passwords:

@@ -81,7 +81,11 @@ class TooManyAttemptsError(RequestError):
 
 
 class TooManyReadersError(RequestError):
-    """The limit of clients that wait for a change or read an event stream is reached."""
+    """Too many requests wait for a change or have an event stream open.
+
+    ``details["limit"]`` names the limit: of the ``session``, of the ``account``, of all
+    ``viewers``, or of the ``appliance``; ``details["most"]`` is its number.
+    """
 
     type = "TooManyReaders"
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from spsd.accounts.argon2 import MEMORY_KIB, TIME_COST
-from spsd.jobs.feed import MOST_WAITING
 from spsd.server import LINGER_S, SHUTDOWN_S
 from spsd.slots.hooks import REBOOT_DELAY_S
 from spsd.slots.integrity import CHECK_EVERY_S
@@ -49,8 +48,6 @@ class Limits:
     reboot_delay_s: float = REBOOT_DELAY_S
     shutdown_s: float = SHUTDOWN_S
     linger_s: float = LINGER_S
-    most_waiting: int = MOST_WAITING
-    """Requests that may wait for changes or follow an event stream at the same time."""
     web: WebLimits = field(default_factory=WebLimits)
 
 

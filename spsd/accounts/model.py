@@ -1,7 +1,7 @@
 """Accounts, roles, and the delay after failed log-ins."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import ceil
 
@@ -24,17 +24,47 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A logged-in client. The session ends after ``remaining_s`` seconds without a request."""
+    """A logged-in client. The session ends after ``remaining_s`` seconds, unless it is used."""
 
     account: str
     role: Role
     remaining_s: int
     touched: bool = False
     """Whether this request renewed the idle limit, so that the cookie has to be sent again."""
+    id: str = field(default="", compare=False)
+    """Identifies the session within the daemon; it opens nothing."""
 
     def may_write(self) -> bool:
         """Whether the session may change anything: only that of an admin may."""
         return self.role is Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session as stored. Times are seconds since the epoch."""
+
+    account: str
+    role: Role
+    created_at: int
+    seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """A session ends ``idle_s`` after its last use, and ``longest_s`` after its log-in."""
+
+    idle_s: int
+    longest_s: int
+
+    def remaining_s(self, stored: StoredSession, *, now: int) -> int:
+        """Seconds until the session ends if it is not used; 0 or less: it has ended.
+
+        A time of the session that is in the future means that the clock was set back: it counts as
+        the present.
+        """
+        idle = max(0, now - stored.seen_at)
+        age = max(0, now - stored.created_at)
+        return min(self.idle_s - idle, self.longest_s - age)
 
 
 FREE_FAILURES = 5

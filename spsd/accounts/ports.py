@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from spsd.accounts.model import Account, Role
+from spsd.accounts.model import Account, StoredSession
 
 
 class AccountRepository(Protocol):
@@ -27,17 +27,23 @@ class AccountRepository(Protocol):
     async def open_session(self, name: str, token_hash: str, *, now: int) -> bool:
         """Open a session for the account; False: the account has been removed."""
 
-    async def session(self, token_hash: str) -> tuple[str, Role, int] | None:
-        """Account name, role, and time of last use (seconds since the epoch); None: no session."""
+    async def session(self, token_hash: str) -> StoredSession | None:
+        """The session; None: there is none."""
 
     async def touch_session(self, token_hash: str, *, now: int) -> None:
-        """Record that the session was used at ``now`` (seconds since the epoch)."""
+        """Record that the session was used at ``now`` (seconds since the epoch).
+
+        A time of its log-in after ``now`` becomes ``now``: the clock was set back.
+        """
 
     async def close_session(self, token_hash: str) -> None:
         """Close the session; nothing happens if there is none."""
 
-    async def close_idle_sessions(self, *, before: int) -> None:
-        """Remove the sessions whose last use was before that time (seconds since the epoch)."""
+    async def close_ended_sessions(self, *, used_before: int, opened_before: int) -> None:
+        """Remove the sessions whose last use, or whose log-in, was before these times.
+
+        The times are seconds since the epoch.
+        """
 
 
 class PasswordHasher(Protocol):

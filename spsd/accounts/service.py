@@ -8,10 +8,10 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
-from spsd.accounts.model import Account, Role, Session, Throttle
+from spsd.accounts.model import Account, Role, Session, SessionLimits, Throttle
 from spsd.accounts.ports import AccountRepository, PasswordHasher
 from spsd.clock import Now
 from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
@@ -27,6 +27,7 @@ bounds the number of checks for which a log-in from another address has to wait.
 PASSWORD_LENGTHS = range(1, 1025)
 ADVISED_LENGTH = 8
 """A shorter password is accepted with a warning: the decision is the administrator's."""
+_ID_LENGTH = 16
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 
 
@@ -41,11 +42,16 @@ class LogIn:
 class Accounts:
     """The use cases behind ``/api/authentication`` and ``spsd user``.
 
-    A session ends after ``idle_s`` seconds without a request.
+    Sessions end by ``limits``.
     """
 
     def __init__(
-        self, accounts: AccountRepository, passwords: PasswordHasher, *, idle_s: int, now: Now
+        self,
+        accounts: AccountRepository,
+        passwords: PasswordHasher,
+        *,
+        limits: SessionLimits,
+        now: Now,
     ) -> None:
         self._accounts = accounts
         self._passwords = passwords
@@ -56,7 +62,7 @@ class Accounts:
         self._waiting: Counter[str] = Counter()
         self._now = now
         self._touch_failed_at = -TOUCH_S
-        self.idle_s = idle_s
+        self.limits = limits
 
     async def add(self, name: str, password: str, role: Role) -> None:
         """Add an account.
@@ -106,11 +112,17 @@ class Accounts:
         """
         with self._queued(peer):
             account = await self._verified_account(name, password, peer)
-        await self._accounts.close_idle_sessions(before=self._now() - self.idle_s)
+        now, limits = self._now(), self.limits
+        await self._accounts.close_ended_sessions(
+            used_before=now - limits.idle_s, opened_before=now - limits.longest_s
+        )
         token = secrets.token_hex(20)
-        if not await self._accounts.open_session(name, _hash_token(token), now=self._now()):
+        token_hash = _hash_token(token)
+        if not await self._accounts.open_session(name, token_hash, now=now):
             raise _wrong_credentials()  # the account was removed since the check
-        return LogIn(token, Session(name, account.role, self.idle_s, touched=True))
+        remaining_s = min(limits.idle_s, limits.longest_s)
+        session = Session(name, account.role, remaining_s, touched=True, id=token_hash[:_ID_LENGTH])
+        return LogIn(token, session)
 
     @contextmanager
     def _queued(self, peer: str) -> Iterator[None]:
@@ -144,23 +156,25 @@ class Accounts:
             self._throttle.succeeded(peer, name)
             return account
 
-    async def session(self, token: str) -> Session | None:
-        """The session of the token; None: there is none, or it has been idle for too long.
+    async def session(self, token: str, *, renew: bool = True) -> Session | None:
+        """The session of the token; None: there is none, or it has ended.
 
-        A use is recorded at most every :data:`TOUCH_S` seconds; the result then is ``touched``.
+        With ``renew`` this is a use of the session. A use is recorded at most every
+        :data:`TOUCH_S` seconds; the result then is ``touched``.
         """
-        token_hash = _hash_token(token)
+        token_hash, now = _hash_token(token), self._now()
         stored = await self._accounts.session(token_hash)
-        if stored is None:
+        if stored is None or self.limits.remaining_s(stored, now=now) <= 0:
             return None
-        name, role, seen_at = stored
-        idle = self._now() - seen_at
-        if idle >= self.idle_s:
-            return None
-        # A negative time means that the clock was set back: the idle time counts from now.
-        if idle not in range(TOUCH_S) and await self._touch(token_hash):
-            return Session(name, role, self.idle_s, touched=True)
-        return Session(name, role, self.idle_s - max(0, idle))
+        # A time in the future means that the clock was set back. That is corrected in any case: the
+        # session would last until the clock is there again.
+        set_back = max(stored.seen_at, stored.created_at) > now
+        due = renew and now - stored.seen_at >= TOUCH_S
+        touched = (due or set_back) and await self._touch(token_hash)
+        if touched:
+            stored = replace(stored, seen_at=now)
+        remaining_s = self.limits.remaining_s(stored, now=now)
+        return Session(stored.account, stored.role, remaining_s, touched, token_hash[:_ID_LENGTH])
 
     async def _touch(self, token_hash: str) -> bool:
         """Record the session's use; False: it is not recorded, and the request is served anyway."""

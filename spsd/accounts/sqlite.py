@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spsd.accounts.model import Account, Role
+from spsd.accounts.model import Account, Role, StoredSession
 from spsd.storage.database import Database
 
 
@@ -50,24 +50,31 @@ class SqliteAccounts:
         )
         return bool(await self._database.rows(sql, (token_hash, now, now, name)))
 
-    async def session(self, token_hash: str) -> tuple[str, Role, int] | None:
-        """Account name, role, and time of last use (seconds since the epoch); None: no session."""
+    async def session(self, token_hash: str) -> StoredSession | None:
+        """The session; None: there is none."""
         sql = (
-            "SELECT name, role, seen_at FROM session JOIN account ON account.id = session.account "
-            "WHERE token_hash = ?"
+            "SELECT name, role, session.created_at, seen_at FROM session "
+            "JOIN account ON account.id = session.account WHERE token_hash = ?"
         )
         rows = await self._database.read(sql, (token_hash,))
-        return (rows[0][0], Role(rows[0][1]), rows[0][2]) if rows else None
+        return StoredSession(rows[0][0], Role(rows[0][1]), *rows[0][2:]) if rows else None
 
     async def touch_session(self, token_hash: str, *, now: int) -> None:
-        """Record that the session was used at ``now`` (seconds since the epoch)."""
-        sql = "UPDATE session SET seen_at = ? WHERE token_hash = ?"
-        await self._database.rows(sql, (now, token_hash))
+        """Record that the session was used at ``now`` (seconds since the epoch).
+
+        A time of its log-in after ``now`` becomes ``now``: the clock was set back.
+        """
+        sql = (
+            "UPDATE session SET seen_at = :now, created_at = min(created_at, :now) "
+            "WHERE token_hash = :token_hash"
+        )
+        await self._database.rows(sql, {"now": now, "token_hash": token_hash})
 
     async def close_session(self, token_hash: str) -> None:
         """Close the session; nothing happens if there is none."""
         await self._database.rows("DELETE FROM session WHERE token_hash = ?", (token_hash,))
 
-    async def close_idle_sessions(self, *, before: int) -> None:
-        """Remove the sessions whose last use was before that time (seconds since the epoch)."""
-        await self._database.rows("DELETE FROM session WHERE seen_at < ?", (before,))
+    async def close_ended_sessions(self, *, used_before: int, opened_before: int) -> None:
+        """Remove the sessions whose last use, or whose log-in, was before these times."""
+        sql = "DELETE FROM session WHERE seen_at < ? OR created_at < ?"
+        await self._database.rows(sql, (used_before, opened_before))

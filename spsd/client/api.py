@@ -29,7 +29,7 @@ async def parse_events(stream: StreamReader) -> AsyncIterator[Event]:
     """
     kind, last_id = "message", ""
     data: list[str] = []
-    while line := await stream.readline():
+    async for line in _lines(stream):
         name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(":")
         value = value.removeprefix(" ")
         match name:
@@ -44,6 +44,17 @@ async def parse_events(stream: StreamReader) -> AsyncIterator[Event]:
                 kind, data = "message", []
             case _:
                 pass
+
+
+async def _lines(stream: StreamReader) -> AsyncIterator[bytes]:
+    """The complete lines; ``StreamReader.readline`` refuses long ones, such as a long list."""
+    parts: list[bytes] = []
+    async for block in stream.iter_any():
+        *ends, rest = block.split(b"\n")
+        for end in ends:
+            yield b"".join([*parts, end, b"\n"])
+            parts = []
+        parts.append(rest)
 
 
 Document = dict[str, Any]

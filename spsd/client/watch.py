@@ -8,6 +8,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import click
@@ -25,6 +26,9 @@ from spsd.client.errors import CommandError, Exit, exit_for_download, is_final
 POLL_S = 1.0
 RETRY_DELAYS_S = (1.0, 2.0, 5.0, 10.0)
 """The delay after the first, second, … failure in a row; the last one for all that follow."""
+RENEW_S = 30.0
+"""Shorter than the shortest idle limit that the settings of spsd allow, a minute."""
+_USER_INFO = "/api/user_info"
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -119,7 +123,34 @@ async def watch_downloads(api: Api, key: str | None, *, as_json: bool) -> Exit |
         return await _watch(api, key, view)
 
 
+@asynccontextmanager
+async def session_in_use(api: Api, *, every_s: float = RENEW_S) -> AsyncIterator[None]:
+    """Within the context, renew the session: spsd counts no event stream as a use of it.
+
+    A command that follows downloads was started by a person, and ends with them. The session still
+    ends at its longest duration.
+    """
+    renewing = asyncio.create_task(_renew(api, every_s))
+    try:
+        yield
+    finally:
+        renewing.cancel()
+        await asyncio.wait([renewing])
+
+
+async def _renew(api: Api, every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        with suppress(CommandError):  # the stream reports it
+            await api.get(_USER_INFO)
+
+
 async def _watch(api: Api, key: str | None, view: "_View") -> Exit | None:
+    async with session_in_use(api):
+        return await _watch_in_session(api, key, view)
+
+
+async def _watch_in_session(api: Api, key: str | None, view: "_View") -> Exit | None:
     seen = False
     async for update in follow_downloads(api):
         if isinstance(update, ConnectionLost):

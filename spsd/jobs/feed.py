@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import NewType
 
-from spsd.errors import TooManyReadersError
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.ports import TransitionLog
 from spsd.jobs.progress import ProgressBoard
@@ -81,8 +80,6 @@ class Revisions:
 
 PROGRESS_S = 0.25
 """Shortest time between two events about progress."""
-MOST_WAITING = 256
-"""Connections that may be kept open for changes: half of all that the server accepts."""
 PAUSE_S = 0.001
 """Pause for each subscriber after a round of events; changes during the pause are sent together.
 
@@ -91,6 +88,9 @@ subscribers of twenty downloads that begin and end at the same time cost a third
 rate."""
 REMOVALS_KNOWN = 1000
 """Removed records that are remembered for clients that reconnect."""
+RESUME_LINES = 200
+"""Lines of the history that a client that reconnects may have missed; after more of them it begins
+anew. This bounds what one request makes the feed read, and what it holds for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +144,7 @@ class Subscriber:
 class Feed:
     """Observes rows and progress; :meth:`run` reads changed rows and passes them to subscribers.
 
-    At most ``most_waiting`` clients may subscribe or wait at the same time. Times are in seconds.
+    Times are in seconds.
     """
 
     def __init__(
@@ -154,16 +154,17 @@ class Feed:
         *,
         pause_s: float = PAUSE_S,
         progress_s: float = PROGRESS_S,
-        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._progress_s = progress_s
-        self._most_waiting = most_waiting
         self.revisions = Revisions()
         self._transitions = transitions
         self._board = board
         self._pause_s = pause_s
         self._subscribers: set[Subscriber] = set()
         self._subscribing = asyncio.Lock()
+        self._resuming = asyncio.Lock()
+        self._newest = 0
+        """The highest number of a line that any client was given."""
         self._changed = asyncio.Event()
         self._notified_up_to = 0
         self._progressed: set[JobKey] = set()
@@ -182,11 +183,6 @@ class Feed:
     def followers(self) -> int:
         """Number of clients that have an event stream open or wait for another revision."""
         return len(self._subscribers) + self.revisions.waiters
-
-    @property
-    def full(self) -> bool:
-        """Whether no further client may subscribe or wait."""
-        return self.followers >= self._most_waiting
 
     def added(self, job: Job) -> None:
         """A row was added."""
@@ -255,15 +251,8 @@ class Feed:
         """Open an event stream of one download, or of all; it has the changes from now on.
 
         Raises:
-            TooManyReadersError: as many clients as allowed subscribe or wait already.
             DatabaseError: the history cannot be read.
         """
-        if self.full:
-            raise TooManyReadersError(
-                f"{self._most_waiting} requests already wait for changes or have an event stream "
-                "open. Send the request without `wait` and without `Accept: text/event-stream`, "
-                "or try again later."
-            )
         subscriber = Subscriber(key)
         async with self._subscribing:
             if not self._subscribers:
@@ -282,22 +271,31 @@ class Feed:
         Take it after subscribing and before the rows are read: then no change is missed.
         """
         removals = self._removals
-        return await self._transitions.last_transition(), removals
+        number = await self._transitions.last_transition()
+        self._newest = max(self._newest, number)
+        return number, removals
 
     async def changes_since(self, number: int, removals: int) -> Sequence[Change | Removal] | None:
         """The changes after a position that :meth:`position` gave.
 
-        None: it is unknown which records were removed since, because more than
+        None: no client was given that position; or more than :data:`RESUME_LINES` lines were
+        written since; or it is unknown which records were removed since, because more than
         :data:`REMOVALS_KNOWN` were.
 
         Raises:
             DatabaseError: the rows cannot be read.
         """
-        missed = self._removals - removals
-        if not 0 <= missed <= len(self._removed):
+        if not 0 <= number <= self._newest:
             return None
-        removed = list(self._removed)[len(self._removed) - missed :]
-        return [*removed, *await self._changes(number)]
+        # One at a time: many clients that reconnect together must not hold all those rows at once.
+        async with self._resuming:
+            if await self._transitions.last_transition() - number > RESUME_LINES:
+                return None
+            missed = self._removals - removals
+            if not 0 <= missed <= len(self._removed):
+                return None
+            removed = list(self._removed)[len(self._removed) - missed :]
+            return [*removed, *await self._changes(number)]
 
     async def run(self) -> None:
         """Pass changes to the subscribers, until cancelled."""
@@ -326,6 +324,7 @@ class Feed:
     async def _changes(self, number: int, *, also: Collection[JobKey] = ()) -> Sequence[Change]:
         removals = self._removals
         transitions = await self._transitions.transitions_since(number, also=also)
+        self._newest = max([self._newest, *(transition.number for transition in transitions)])
         # A record that was removed while the rows were read must not be reported as changed.
         removed = {removal.key for removal in self._removed if removal.removals > removals}
         return [

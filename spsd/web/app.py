@@ -22,6 +22,7 @@ from spsd.web.api import appliance, downloads, slots, upgrade, upload
 from spsd.web.api.metrics import MONITORING, Monitoring, timing
 from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation
+from spsd.web.followers import FOLLOWERS, Followers
 from spsd.web.limits import LIMITS, WebLimits
 from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal
 from spsd.web.middleware.connections import track_request
@@ -79,6 +80,7 @@ def build_app(
     app[upgrade.UPGRADES] = services.upgrade
     app[upload.UPLOADS] = services.uploads
     app[LIMITS] = limits or WebLimits()
+    app[FOLLOWERS] = Followers(app[LIMITS].followers)
     app[SECURE] = secure
     app[appliance.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)

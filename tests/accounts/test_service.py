@@ -10,9 +10,11 @@ from pathlib import Path
 
 import argon2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spsd.accounts.argon2 import Argon2Passwords
-from spsd.accounts.model import FREE_FAILURES, Role, Session
+from spsd.accounts.model import FREE_FAILURES, Role, Session, SessionLimits, StoredSession
 from spsd.accounts.service import TOUCH_S, Accounts
 from spsd.accounts.sqlite import SqliteAccounts
 from spsd.errors import AccountError, TooManyAttemptsError, UnauthenticatedError
@@ -20,6 +22,7 @@ from spsd.storage.database import Database, open_database
 from spsd.storage.migrations import migrate
 
 IDLE_S = 1200
+LONGEST_S = 12 * 3600
 PASSWORD = "correct horse"
 
 
@@ -66,7 +69,12 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def accounts(database: Database, passwords: QuickPasswords, clock: Clock) -> Accounts:
-    built = Accounts(SqliteAccounts(database), passwords, idle_s=IDLE_S, now=clock)
+    built = Accounts(
+        SqliteAccounts(database),
+        passwords,
+        limits=SessionLimits(IDLE_S, LONGEST_S),
+        now=clock,
+    )
     await built.add("ada", PASSWORD, Role.ADMIN)
     return built
 
@@ -168,6 +176,60 @@ async def test_a_clock_that_is_set_back_lengthens_no_session(
     assert await accounts.session(token) == Session("ada", Role.ADMIN, IDLE_S, touched=True)
     clock.seconds += IDLE_S
     assert await accounts.session(token) is None
+
+
+async def test_a_session_ends_so_long_after_its_log_in_however_much_it_is_used(
+    accounts: Accounts, database: Database, clock: Clock
+) -> None:
+    token, begun = await logged_in(accounts), clock.seconds
+    while clock.seconds + IDLE_S - 1 < begun + LONGEST_S:
+        clock.seconds += IDLE_S - 1
+        session = await accounts.session(token)
+        assert session is not None
+        assert session.remaining_s == min(IDLE_S, begun + LONGEST_S - clock.seconds)
+    clock.seconds = begun + LONGEST_S - 1
+    assert await accounts.session(token) == Session("ada", Role.ADMIN, 1, touched=True)
+    clock.seconds += 1
+    assert await accounts.session(token) is None
+    clock.seconds += 1
+    await logged_in(accounts)
+    assert await seen_at(database) == [clock.seconds]
+
+
+async def test_a_request_that_is_no_use_renews_nothing(
+    accounts: Accounts, database: Database, clock: Clock
+) -> None:
+    token, begun = await logged_in(accounts), clock.seconds
+    for elapsed in range(TOUCH_S, IDLE_S, TOUCH_S):
+        clock.seconds = begun + elapsed
+        expected = Session("ada", Role.ADMIN, IDLE_S - elapsed)
+        assert await accounts.session(token, renew=False) == expected
+    assert await seen_at(database) == [begun]
+    clock.seconds = begun + IDLE_S
+    assert await accounts.session(token, renew=False) is None
+
+
+@pytest.mark.parametrize("renew", [True, False])
+async def test_a_clock_that_is_set_back_lengthens_no_session_beyond_its_longest_duration(
+    accounts: Accounts, clock: Clock, renew: bool
+) -> None:
+    token = await logged_in(accounts)
+    clock.seconds -= 1_000_000
+    set_back = clock.seconds
+    assert await accounts.session(token, renew=renew) is not None
+    for elapsed in range(0, LONGEST_S, IDLE_S - 1):
+        clock.seconds = set_back + elapsed
+        assert await accounts.session(token) is not None
+    clock.seconds = set_back + LONGEST_S
+    assert await accounts.session(token) is None
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_session_never_outlasts_either_limit(created: int, seen: int, now: int) -> None:
+    limits = SessionLimits(IDLE_S, LONGEST_S)
+    remaining_s = limits.remaining_s(StoredSession("ada", Role.ADMIN, created, seen), now=now)
+    assert remaining_s <= min(IDLE_S, LONGEST_S)
+    assert (remaining_s <= 0) == (now - seen >= IDLE_S or now - created >= LONGEST_S)
 
 
 async def test_ended_sessions_are_forgotten_at_the_next_log_in(

@@ -1,18 +1,24 @@
 """The dashboard in Chromium, with a daemon and its downloads."""
 
 import hashlib
+import json
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import expect
+from playwright.async_api import Request, Route, expect
 
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Hang, Origin, Status, Whole
+from spsd.testing.simulated import CLOCK, set_clock
+from spsd.web.limits import FollowerShares
 from testbed.driver import Daemon
 from testbed.iso import build_iso
 from tests.browser.conftest import PICTURES, TIMEOUT_MS, Screens
+from tests.events import ACCEPT
 
 expect.set_options(timeout=TIMEOUT_MS)
 SCHEMES = ["light", "dark"]
@@ -174,12 +180,188 @@ async def test_a_log_out_and_an_expired_session(screens) -> None:
     await other.log_in()
     await screen.page.get_by_role("button", name="Log out").click()
     await expect(screen.page.get_by_role("heading", name="Log in")).to_be_visible()
-    await other.page.context.clear_cookies()
     await other.page.get_by_text("New download").click()
     await other.page.get_by_label("URL of the image").fill("http://x.example/a.iso")
     await other.page.get_by_label(re.compile("SHA-256")).fill("a" * 64)
+    await other.page.context.clear_cookies()
     await other.page.get_by_role("button", name="Fetch").click()
     await expect(other.page.locator("#log-in-form .problem")).to_contain_text("has expired")
+
+
+async def test_one_url_does_not_break_the_list_and_shows_no_character_that_is_not_visible(
+    screens, image: bytes
+) -> None:
+    screen = await screens()
+    paths = {
+        "%ZZ": "%ZZ",
+        "%FC.iso": "%FC.iso",
+        "100%": "100%",
+        "%E2%80%AEosi.exe": "\\u202eosi.exe",
+        "%1B%5B31mred.iso": "\\u001b[31mred.iso",
+        "\u202e.iso": "\\u202e.iso",
+        "a%C3%BC%FF.iso": "a%C3%BC%FF.iso",
+        "%C3%BC.iso": "ü.iso",
+        "plain.iso": "plain.iso",
+    }
+    async with Origin({}, always=Status(404)) as origin:
+        for number, path in enumerate(paths):
+            url = origin.url("/") + path
+            await screen.daemon.over(await screen.daemon.submit(url, f"{number:064x}"))
+        await screen.log_in()
+        names = screen.page.locator(".download .name")
+        await expect(names).to_have_text([*reversed(paths.values())])
+        for shown in await screen.page.locator(".download").all_inner_texts():
+            assert not re.search("[\u202a-\u202e\u2066-\u2069\x1b]", shown)
+        # Of a row that was there before, too.
+        await screen.page.reload()
+        await expect(names).to_have_text([*reversed(paths.values())])
+
+
+async def test_a_row_or_a_slot_that_cannot_be_displayed_leaves_the_others_alone(screens) -> None:
+    screen = await screens()
+    good = {
+        "bytes_downloaded": 5,
+        "bytes_total": 10,
+        "error": None,
+        "info": None,
+        "slot_id": None,
+        "start_time": "not a time",
+        "status": "cancelled",
+        "url": "http://x/good.iso",
+    }
+    endless = {"url": "http://x/endless.iso", "bytes_total": float("inf")}
+    bodies = [None, {}, good | {"url": 1}, good | endless, good]
+    bodies.append(good | {"url": "http://x/better.iso"})
+    items = [{"key": f"key {number}", "body": body} for number, body in enumerate(bodies)]
+    event = f"id: a\nevent: snapshot\ndata: {json.dumps({'items': items})}\n\n"
+    event = event.replace("Infinity", "1e999")
+
+    async def serve_downloads(route: Route) -> None:
+        await route.fulfill(body=event, content_type="text/event-stream")
+
+    async def serve_slots(route: Route) -> None:
+        slots = [{"key": "1", "body": None}, {"key": "2", "body": {}}]
+        await route.fulfill(json={"items": slots})
+
+    await screen.page.route("**/api/firmware/fetch", serve_downloads)
+    await screen.page.route("**/api/firmware/slots", serve_slots)
+    await screen.log_in()
+    for name in ("good.iso", "better.iso"):
+        await expect(screen.row(name)).to_have_attribute("data-status", "cancelled")
+    for number in range(3):
+        row = screen.row(f"key {number}")
+        await expect(row.locator(".problem")).to_contain_text("cannot be displayed")
+    await expect(screen.page.locator(".download")).to_have_count(len(bodies))
+    slots = screen.page.locator(".slot")
+    await expect(slots.nth(0)).to_contain_text("cannot be displayed")
+    await expect(slots.nth(1)).to_contain_text("empty")
+
+
+async def test_without_a_stream_to_spare_the_page_polls_and_says_so(screens, image: bytes) -> None:
+    screen = await screens()
+    page = screen.page
+    await page.clock.install()
+    await screen.log_in()
+    banner = page.locator("#connection")
+    await expect(banner).to_be_hidden()
+    [cookie] = await page.context.cookies()
+    headers = {"Cookie": f"{cookie['name']}={cookie['value']}"} | ACCEPT
+    url = f"{screen.daemon.url}/api/firmware/fetch"
+    async with AsyncExitStack() as stack:
+        connector = aiohttp.TCPConnector(limit=0, ssl=False)
+        jar = aiohttp.DummyCookieJar()
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=connector, cookie_jar=jar)
+        )
+        await page.goto("about:blank")
+        for _ in range(FollowerShares().session):
+            response = await stack.enter_async_context(client.get(url, headers=headers))
+            assert response.status == 200
+        await page.goto(f"{screen.daemon.url}/")
+        await expect(banner).to_contain_text("Live updates are not available: 32 are open")
+        await expect(banner).to_contain_text("every 5 seconds")
+        async with Origin({"/a.iso": image}) as origin:
+            await screen.daemon.over(
+                await screen.daemon.submit(origin.url("/a.iso"), digest(image))
+            )
+            await page.clock.run_for(6_000)
+            await expect(screen.row("a.iso")).to_have_attribute("data-status", "finished")
+        await expect(banner).to_contain_text("Live updates are not available")
+    while await banner.is_visible():
+        async with page.expect_response("**/api/firmware/fetch"):
+            await page.clock.run_for(5_000)
+    async with Origin({}, always=Status(404)) as origin:
+        await screen.daemon.submit(origin.url("/live.iso"), "a" * 64)
+        await expect(screen.row("live.iso")).to_have_attribute("data-status", "failed")
+
+
+async def test_only_a_person_at_the_page_renews_the_session(screens) -> None:
+    screen = await screens()
+    page = screen.page
+    uses: list[str] = []
+
+    def record(request: Request) -> None:
+        if "/api/" in request.url and "spsd-background" not in request.headers:
+            uses.append(f"{request.method} {request.url.removeprefix(screen.daemon.url)}")
+
+    await page.clock.install()
+    await screen.log_in()
+    page.on("request", record)
+    # The list and the slots are requested again, and a stream is lost and opened again.
+    await page.clock.run_for(180_000)
+    await page.context.set_offline(True)
+    await page.clock.run_for(61_000)
+    await page.context.set_offline(False)
+    await page.clock.run_for(10_000)
+    await expect(page.locator("#connection")).to_be_hidden()
+    assert uses == []
+    heading = page.get_by_role("heading", name="Slots", exact=True)
+    async with page.expect_response("**/api/info"):
+        await heading.click()
+    for _ in range(3):
+        await heading.click()
+        await page.keyboard.press("Shift")
+    assert uses == ["GET /api/info"]
+    await page.clock.run_for(61_000)
+    async with page.expect_response("**/api/info"):
+        await page.keyboard.press("Shift")
+    assert uses == ["GET /api/info"] * 2
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "reason"),
+    [(1200, "the page was not used for 20:00"), (12 * 3600, "its log-in is too long ago")],
+)
+async def test_a_session_whose_page_is_open_ends_and_the_page_says_why(
+    screens, tmp_path: Path, elapsed_s: int, reason: str
+) -> None:
+    screen = await screens()
+    page, daemon, offset = screen.page, screen.daemon, tmp_path / "offset"
+    await daemon.kill()
+    set_clock(offset, 0)
+    daemon.boot_id = "boot"
+    daemon.environ = {CLOCK: str(offset)}
+    await daemon.start()
+    await page.clock.install()
+    await screen.log_in()
+
+    async def advance(seconds: int, by: int) -> None:
+        set_clock(offset, by + seconds)
+        await page.clock.fast_forward(seconds * 1000)
+
+    elapsed = 0
+    while elapsed + 1100 < elapsed_s:
+        if elapsed_s > 1200:  # a person is at the page
+            async with page.expect_response("**/api/info"):
+                await page.keyboard.press("Shift")
+        await advance(1100, elapsed)
+        elapsed += 1100
+    if elapsed_s > 1200:
+        async with page.expect_response("**/api/info"):
+            await page.keyboard.press("Shift")
+    await advance(elapsed_s - elapsed, elapsed)
+    await expect(page.locator("#log-in-form .problem")).to_contain_text(reason)
+    await expect(page.get_by_role("heading", name="Downloads")).to_be_hidden()
 
 
 async def test_use_by_keyboard(screens, image: bytes) -> None:

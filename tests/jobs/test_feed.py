@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spsd.jobs.feed import Change, Feed, Removal, Subscriber
+from spsd.jobs.feed import RESUME_LINES, Change, Feed, Removal, Subscriber
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.ports import LoggedTransition
 from spsd.jobs.progress import ProgressBoard
@@ -233,6 +233,40 @@ async def test_without_subscribers_no_row_is_read() -> None:
     feed.close()
     pump.cancel()
     await asyncio.wait([pump])
+
+
+@given(st.integers(0, 3 * RESUME_LINES), st.integers(-5, 2**64), st.integers(-5, 2**64))
+def test_changes_are_given_after_known_positions_only_and_never_too_many(
+    lines: int, number: int, removals: int
+) -> None:
+    async def changes() -> Sequence[Change | Removal] | None:
+        history = History()
+        feed = Feed(history, ProgressBoard())
+        for line in range(lines):
+            history.write(JobKey(str(line)))
+        await feed.position()
+        return await feed.changes_since(number, removals)
+
+    missed = asyncio.run(changes())
+    if removals or not max(0, lines - RESUME_LINES) <= number <= lines:
+        assert missed is None
+    else:
+        assert missed is not None
+        assert len(missed) == lines - number
+
+
+@given(st.data(), st.integers(0, RESUME_LINES))
+def test_a_position_within_the_bounds_is_resumed(data: st.DataObject, lines: int) -> None:
+    async def missed(number: int) -> int:
+        history = History()
+        feed = Feed(history, ProgressBoard())
+        for line in range(lines):
+            history.write(JobKey(str(line)))
+        await feed.position()
+        return len(await feed.changes_since(number, 0) or ())
+
+    number = data.draw(st.integers(0, lines))
+    assert asyncio.run(missed(number)) == lines - number
 
 
 @pytest.mark.parametrize("key", [None, KEYS[0]])

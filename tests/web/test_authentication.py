@@ -77,6 +77,20 @@ async def test_a_session_expires_when_it_is_idle(api: Api) -> None:
     assert response.status == 401
 
 
+async def test_the_cookie_does_not_outlast_the_session(api: Api) -> None:
+    client, begun = await api.client(), api.clock.seconds
+    longest_s = api.settings.server.session_hours * 3600
+    for elapsed in [*range(IDLE_S - 1, longest_s, IDLE_S - 1), longest_s - 1]:
+        api.clock.seconds = begun + elapsed
+        response = await client.get(FETCH)
+        expected = min(IDLE_S, longest_s - elapsed)
+        assert response.cookies["session_id"]["max-age"] == str(expected)
+    token = response.cookies["session_id"].value
+    api.clock.seconds = begun + longest_s
+    response = await client.get(FETCH, headers={"Cookie": f"session_id={token}"})
+    assert response.status == 401
+
+
 async def test_log_out(api: Api) -> None:
     client = await api.client()
     token = client.session.cookie_jar.filter_cookies(client.make_url("/"))["session_id"].value

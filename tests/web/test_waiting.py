@@ -10,9 +10,11 @@ from aiohttp import ClientResponse, ClientSession, TCPConnector
 from aiohttp.test_utils import TestClient
 
 from spsd.jobs.job import Job, JobKey
+from spsd.limits import Limits
 from spsd.transfer.ports import Progress
+from spsd.web.limits import FollowerShares, WebLimits
 from spsd.web.links import FETCH
-from tests.web.conftest import LIMITS, Api
+from tests.web.conftest import IDLE_S, LIMITS, Api
 
 
 async def queued(api: Api, key: str = "a") -> Job:
@@ -135,6 +137,7 @@ async def test_invalid_parameters_are_refused(api: Api, path: str, query: str, f
 
 
 async def test_hundreds_of_waiting_clients_cause_no_database_reads(api: Api, tally: Any) -> None:
+    await api.start(limits=sharing(account=200, session=200))
     client, job, other = await api.client("viewer"), await queued(api), await queued(api, "b")
     url, many = client.make_url(f"{FETCH}/a?wait=60"), TCPConnector(limit=0)
     jar = client.session.cookie_jar
@@ -152,12 +155,45 @@ async def test_hundreds_of_waiting_clients_cause_no_database_reads(api: Api, tal
 
 
 async def test_at_the_limit_of_waiting_clients_the_response_is_sent_at_once(api: Api) -> None:
-    await api.start(limits=replace(LIMITS, most_waiting=2))
+    await api.start(limits=sharing(session=2))
     client, job = await api.client("viewer"), await queued(api)
     tasks = [await waiting(api, client.get(f"{FETCH}?wait=60"), n + 1) for n in range(2)]
     assert (await client.get(f"{FETCH}?wait=60")).status == 200
     await api.jobs.remove(job)
     await asyncio.gather(*tasks)
+
+
+async def test_waits_of_one_session_leave_those_of_others_alone(api: Api) -> None:
+    await api.start(limits=sharing(session=2))
+    client, other, job = await api.client("viewer"), await api.client(), await queued(api)
+    tasks = [await waiting(api, client.get(f"{FETCH}?wait=60"), n + 1) for n in range(2)]
+    tasks.append(await waiting(api, other.get(f"{FETCH}?wait=60"), 3))
+    await api.jobs.remove(job)
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("mark", [{}, {"Spsd-Background": "1"}])
+async def test_waits_and_marked_requests_are_no_use_of_a_session(api: Api, mark) -> None:
+    client, _ = await api.client("viewer"), await queued(api)
+    begun, query = api.clock.seconds, "" if mark else "?wait=0"
+    for elapsed in range(0, IDLE_S, IDLE_S // 10):
+        api.clock.seconds = begun + elapsed
+        response = await client.get(FETCH + query, headers=mark)
+        assert response.status == 200
+        assert "session_id" not in response.cookies
+    api.clock.seconds = begun + IDLE_S
+    assert (await client.get(FETCH + query, headers=mark)).status == 401
+
+
+async def test_a_wait_ends_with_its_session(api: Api) -> None:
+    client, _ = await api.client("viewer"), await queued(api)
+    api.clock.seconds += IDLE_S - 1
+    async with asyncio.timeout(20):
+        assert (await client.get(f"{FETCH}?wait=60")).status == 200
+
+
+def sharing(**shares: int) -> Limits:
+    return replace(LIMITS, web=WebLimits(followers=FollowerShares(**shares)))
 
 
 async def test_closing_the_feed_ends_each_wait(api: Api) -> None:

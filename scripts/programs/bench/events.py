@@ -15,7 +15,8 @@ from scripts.programs.bench.samples import BenchError
 from scripts.programs.bench.scale import Scale
 from scripts.programs.bench.tools import say
 from scripts.programs.bench.workspace import Source, Workspace
-from testbed.driver import FETCH
+from spsd.web.limits import FollowerShares
+from testbed.driver import FETCH, USER
 
 _BLOCK: Final = 256 * 1024
 _LOOK_S: Final = 0.1
@@ -106,10 +107,31 @@ async def measure(workspace: Workspace, scale: Scale) -> Part:
 async def _run(workspace: Workspace, sources: Sequence[Source], subscribers: int) -> Run:
     with workspace.fresh() as into:
         async with start_daemon(into, fetch={"concurrent": len(sources)}) as daemon:
-            with Subscribers([_request(daemon)] * subscribers).reading() as reading:
+            with Subscribers(await _requests(daemon, subscribers)).reading() as reading:
                 sample, _ = await fetch_all(daemon, sources)
     total = sum(source.size for source in sources)
     return Run(subscribers, total / sample.wall_s, sample.cpu_s, reading.events)
+
+
+async def _requests(daemon: TimedDaemon, count: int) -> list[tuple[int, bytes]]:
+    """Requests for so many event streams: each session, and each user, has a share of them."""
+    shares = FollowerShares()
+    requests: list[tuple[int, bytes]] = []
+    for user, role in ((USER, "admin"), ("viewer", "viewer")):
+        await daemon.add_user(user, role)
+        for _ in range(shares.account // shares.session):
+            await _log_in(daemon, user)
+            requests += [_request(daemon)] * min(shares.session, count - len(requests))
+    await _log_in(daemon, USER)
+    if len(requests) < count:
+        raise BenchError(f"{count} event streams are more than two users may have")
+    return requests
+
+
+async def _log_in(daemon: TimedDaemon, user: str) -> None:
+    assert daemon.client is not None
+    await daemon.client.close()
+    await daemon.log_in(user)
 
 
 def _request(daemon: TimedDaemon) -> tuple[int, bytes]:

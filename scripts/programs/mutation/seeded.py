@@ -183,15 +183,15 @@ MUTANTS = (
     Mutant(
         "a session never expires",
         ACCOUNTS,
-        "if idle >= self.idle_s:",
-        "if idle >= 10**9:",
+        "self.limits.remaining_s(stored, now=now) <= 0:",
+        "self.limits.remaining_s(stored, now=now) <= -(10**9):",
         ("tests/accounts/test_service.py",),
     ),
     Mutant(
         "a session ends when the clock is set back",
-        ACCOUNTS,
-        "if idle >= self.idle_s:",
-        "if idle >= self.idle_s or idle < 0:",
+        "spsd/accounts/model.py",
+        "idle = max(0, now - stored.seen_at)",
+        "idle = abs(now - stored.seen_at)",
         ("tests/accounts/test_service.py",),
     ),
     Mutant(

@@ -30,6 +30,7 @@ host = "127.0.0.1"
 port = 0
 plain_http = {plain}
 session_idle_minutes = 1440
+session_hours = 24
 [state]
 directory = "{state}"
 [slots]

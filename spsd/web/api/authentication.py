@@ -64,7 +64,7 @@ async def log_in(request: web.Request) -> web.Response:
     name, password = basic_credentials(request.headers.get(hdrs.AUTHORIZATION))
     opened = await request.app[ACCOUNTS].log_in(name, password, peer=request.remote or "")
     response = respond(_LOGGED_IN)
-    set_cookie(request, response, opened.token)
+    set_cookie(request, response, opened.token, opened.session)
     return response
 
 
@@ -128,7 +128,9 @@ OPERATIONS = (
         summary="Log in",
         notes="HTTP Basic credentials in UTF-8 open a session; all other requests use its cookie "
         "`session_id`. A session ends when it is not used for `session_idle_minutes` of the "
-        "settings, by default 20. The query parameter `login_method` is ignored: all accounts are "
+        "settings, by default 20, and `session_hours` after its log-in, by default 12. Event "
+        "streams, requests with `wait`, and requests with the header field `Spsd-Background` are "
+        "no use. The query parameter `login_method` is ignored: all accounts are "
         "local.",
         access=Access.ANYONE,
         success=SuccessResponse(LoggedIn, meaning="The session is open.", headers=(_COOKIE,)),

@@ -34,6 +34,7 @@ from spsd.web.api.query import (
     wait_seconds,
     with_one_more,
 )
+from spsd.web.background import accepts_events
 from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.links import FETCH
 from spsd.web.requests import Submission, read_json
@@ -54,19 +55,13 @@ async def submit(request: web.Request) -> web.Response:
 
 async def list_all(request: web.Request) -> web.StreamResponse:
     """The downloads that the query selects, all by default, in order of creation."""
-    if events.accepts_events(request):
-        return await events.stream_all(request, partial(_list_document, request))
+    if accepts_events(request):
+        return await events.stream_all(request, request.app[DOWNLOAD_SERVICE].list)
     selection = selection_of(request.query)
     revision = await wait_for_change(request)
     if (response := not_modified(request, revision)) is not None:
         return response
     return set_etag(await _list(request, selection), revision)
-
-
-async def _list_document(request: web.Request) -> bytes:
-    async with request.app[LISTING]:
-        jobs = await request.app[DOWNLOAD_SERVICE].list()
-        return await asyncio.to_thread(_encode_list, jobs)
 
 
 async def _list(request: web.Request, selection: Selection) -> web.Response:
@@ -92,7 +87,7 @@ def _list_response(jobs: Sequence[Job], selection: Selection) -> web.Response:
 async def get(request: web.Request) -> web.StreamResponse:
     """One download."""
     key = _key(request)
-    if events.accepts_events(request):
+    if accepts_events(request):
         return await events.stream_one(request, key, partial(_get_document, request, key))
     if wait_seconds(request):
         await request.app[DOWNLOAD_SERVICE].get(key)  # 404 at once, without a wait

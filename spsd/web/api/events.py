@@ -9,24 +9,34 @@ Each event has an id, an :class:`EventPosition`, from which the stream can conti
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+import re
+from collections import OrderedDict
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import assert_never
 
 import msgspec
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from spsd.errors import InvalidQueryError
+from spsd.errors import InvalidQueryError, ResourceNotFoundError
 from spsd.jobs.feed import Change, Feed, Removal, Subscriber
-from spsd.jobs.job import JobKey
+from spsd.jobs.job import Job, JobKey, Selection
 from spsd.storage.faults import DatabaseError
 from spsd.web.api import download_json as downloads
 from spsd.web.api.query import FEED
 from spsd.web.contract import EVENT_STREAM
+from spsd.web.followers import FOLLOWERS
 from spsd.web.limits import LIMITS
-from spsd.web.middleware.auth import renew_cookie, session_of
+from spsd.web.middleware.auth import SESSION, renew_cookie, session_of
 from spsd.web.middleware.connections import when_lost
 from spsd.web.responses import Shape
 
@@ -34,6 +44,12 @@ LAST_ID = "Last-Event-ID"
 _KEEPALIVE = b": \n\n"
 """A comment, which clients ignore (HTML standard, section 9.2.6)."""
 Encode = Callable[[Change], bytes]
+ReadPage = Callable[[Selection], Awaitable[Sequence[Job]]]
+PAGE = 50
+"""Downloads that are read, encoded and written at a time. A client that reads slowly holds no more
+of a long list than a page."""
+RESUME_BYTES = 1024 * 1024
+"""The most that a client that reconnects is sent of what it missed; beyond it begins anew."""
 
 
 class RemovedEvent(Shape):
@@ -101,71 +117,97 @@ def _order(change: Change | Removal) -> tuple[bool, int]:
             assert_never(change)
 
 
-# Subscribers without a backlog are at the same position and receive the same bytes: they are
-# encoded once.
-@lru_cache(maxsize=64)
-def _batch(
-    position: EventPosition, changes: tuple[Change | Removal, ...], encode: Encode
+class LiveBatches:
+    """The batches of the present moment, each encoded once.
+
+    Subscribers without a backlog are at the same position and receive the same changes, so that
+    their bytes are the same. Only the newest batches are held: at most :attr:`MOST`, and at most
+    :attr:`MOST_BYTES` of them together.
+    """
+
+    MOST = 8
+    MOST_BYTES = 1024 * 1024
+
+    def __init__(self) -> None:
+        self._batches: OrderedDict[object, tuple[EventPosition, bytes]] = OrderedDict()
+        self.held_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def encoded(
+        self, position: EventPosition, changes: tuple[Change | Removal, ...], encode: Encode
+    ) -> tuple[EventPosition, bytes]:
+        """The changes as events, and the position after them."""
+        # Changes are compared by identity: those of another moment are others.
+        name = (position, changes, encode)
+        if (batch := self._batches.get(name)) is None:
+            batch = _joined(position, changes, encode)
+            self._hold(name, batch)
+        return batch
+
+    def _hold(self, name: object, batch: tuple[EventPosition, bytes]) -> None:
+        self._batches[name] = batch
+        self.held_bytes += len(batch[1])
+        while len(self._batches) > self.MOST or self.held_bytes > self.MOST_BYTES:
+            _, (_, oldest) = self._batches.popitem(last=False)
+            self.held_bytes -= len(oldest)
+
+
+LIVE = LiveBatches()
+
+
+def _joined(
+    position: EventPosition, changes: Iterable[Change | Removal], encode: Encode
 ) -> tuple[EventPosition, bytes]:
     steps = list(encode_events(position, changes, encode))
     last = steps[-1][0] if steps else position
     return last, b"".join(event for _, event in steps)
 
 
+_NUMBER = re.compile("[0-9]{1,18}")
+"""Digits of a number that SQLite can compare: below 2**63."""
+
+
 def parse_position(text: str, *, life: str) -> EventPosition | None:
     """The position of an event id; None if it is malformed or of another run of the daemon."""
-    match text.split("."):
+    match text.split(".", 3):
         case [known, removals, transition] if known == life:
-            if (
-                removals.isascii()
-                and removals.isdigit()
-                and transition.isascii()
-                and transition.isdigit()
-            ):
+            if _NUMBER.fullmatch(removals) and _NUMBER.fullmatch(transition):
                 return EventPosition(life, int(removals), int(transition))
             return None
         case _:
             return None
 
 
-def accepts_events(request: web.Request) -> bool:
-    """Whether a GET request accepts an event stream."""
-    if request.method != hdrs.METH_GET:
-        return False
-    ranges = ",".join(request.headers.getall(hdrs.ACCEPT, [])).split(",")
-    # */* does not select the stream: clients that accept anything expect the document.
-    return any(each.partition(";")[0].strip().lower() == EVENT_STREAM for each in ranges)
+async def stream_all(request: web.Request, read_page: ReadPage) -> web.StreamResponse:
+    """The stream of all downloads; ``read_page`` returns the selected ones.
 
-
-async def stream_all(
-    request: web.Request, read_list: Callable[[], Awaitable[bytes]]
-) -> web.StreamResponse:
-    """The stream of all downloads; ``read_list`` returns the document of the list.
+    It raises ResourceNotFoundError if the download to continue after does not exist.
 
     Raises:
         InvalidQueryError: the request has a query.
-        TooManyReadersError: the limit of subscribers is reached.
+        TooManyReadersError: a limit of event streams and waiting requests is reached.
     """
     _reject_query(request)
     feed = request.app[FEED]
     # Step 1: subscribe. Changes from now on are queued, so that none is missed below.
-    async with feed.subscribe() as subscriber:
-        # Step 2: the position of a client that reconnects (HTML standard, section 9.2.4).
-        position = parse_position(request.headers.get(LAST_ID, ""), life=feed.revisions.life)
-        missed = (
-            None
-            if position is None
-            else await feed.changes_since(position.transition, position.removals)
-        )
-        if position is None or missed is None:
-            # Step 3: the snapshot. Its position is read before it, so a change may be sent again.
-            position = await _current_position(feed)
-            first = position.event("snapshot", await read_list())
-        else:
-            # Step 3, after a reconnection: the missed changes.
-            position, first = _batch(position, tuple(missed), _encode_item)
-        # Step 4: all further changes.
-        return await _stream(request, subscriber, position, first, _encode_item)
+    with request.app[FOLLOWERS].admitted(request[SESSION]):
+        async with feed.subscribe() as subscriber:
+            # Step 2: the position of a client that reconnects (HTML standard, section 9.2.4).
+            known = parse_position(request.headers.get(LAST_ID, ""), life=feed.revisions.life)
+            missed = None if known is None else await _missed_events(feed, known)
+            if missed is None:
+                # Step 3: the snapshot. Its position is read before it, so a change may be sent
+                # again.
+                position = await _current_position(feed)
+                first = _snapshot(position, read_page)
+            else:
+                # Step 3, after a reconnection: the missed changes.
+                position, events = missed
+                first = _pieces(events)
+            # Step 4: all further changes.
+            return await _stream(request, subscriber, position, first, _encode_item)
 
 
 async def stream_one(
@@ -177,14 +219,75 @@ async def stream_one(
 
     Raises:
         InvalidQueryError: the request has a query.
-        TooManyReadersError: the limit of subscribers is reached.
+        TooManyReadersError: a limit of event streams and waiting requests is reached.
     """
     _reject_query(request)
     feed = request.app[FEED]
-    async with feed.subscribe(key) as subscriber:
-        position = await _current_position(feed)
-        first = position.event("download", await read_download())
-        return await _stream(request, subscriber, position, first, _encode_document)
+    with request.app[FOLLOWERS].admitted(request[SESSION]):
+        async with feed.subscribe(key) as subscriber:
+            position = await _current_position(feed)
+            first = _pieces(position.event("download", await read_download()))
+            return await _stream(request, subscriber, position, first, _encode_document)
+
+
+async def _missed_events(feed: Feed, position: EventPosition) -> tuple[EventPosition, bytes] | None:
+    """What a client at this position has missed; None if that is unknown, or too much."""
+    missed = await feed.changes_since(position.transition, position.removals)
+    if missed is None:
+        return None
+    # Not one of LIVE: no other client gets the same.
+    position, events = _joined(position, missed, _encode_item)
+    return (position, events) if len(events) <= RESUME_BYTES else None
+
+
+async def _pieces(*pieces: bytes) -> AsyncGenerator[bytes, None]:
+    for piece in pieces:
+        yield piece
+
+
+async def _snapshot(position: EventPosition, read_page: ReadPage) -> AsyncGenerator[bytes, None]:
+    """The event ``snapshot``, whose data is the list of all downloads, a page at a time."""
+    empty = position.event("snapshot", msgspec.json.encode(downloads.download_list([])))
+    begin, _, end = empty.partition(b"[]")
+    before = begin + b"["
+    async with aclosing(_encoded_pages(read_page)) as pages:
+        async for page in pages:
+            yield before + page
+            before = b","
+    yield (before if before != b"," else b"") + b"]" + end
+
+
+async def _encoded_pages(read_page: ReadPage) -> AsyncGenerator[bytes, None]:
+    """All downloads as items with commas between them, a page at a time; no page is empty.
+
+    Changes between two pages are queued for the subscriber, and follow the snapshot.
+    """
+    last: list[JobKey] = []
+    while True:
+        jobs = await _next_page(read_page, last)
+        if not jobs:
+            return
+        last = [*last, *(job.key for job in jobs)][-PAGE:]
+        page = b",".join(msgspec.json.encode(downloads.download_item(job)) for job in jobs)
+        del jobs  # the next line waits for the client, and a job may be larger than its item
+        yield page
+
+
+class _PlaceLostError(Exception):
+    """All records of a whole page were removed before the next one was read."""
+
+
+async def _next_page(read_page: ReadPage, last: Sequence[JobKey]) -> Sequence[Job]:
+    """The downloads after ``last``, the newest that have been read."""
+    for key in reversed(last):
+        try:
+            jobs = await read_page(Selection(after=key, limit=PAGE))
+        except ResourceNotFoundError:
+            continue  # its record has been removed: continue after the one before it
+        return [job for job in jobs if job.key not in last]
+    if last:
+        raise _PlaceLostError
+    return await read_page(Selection(limit=PAGE))
 
 
 def _reject_query(request: web.Request) -> None:
@@ -201,7 +304,7 @@ async def _stream(
     request: web.Request,
     subscriber: Subscriber,
     position: EventPosition,
-    first: bytes,
+    first: AsyncGenerator[bytes, None],
     encode: Encode,
 ) -> web.StreamResponse:
     response = web.StreamResponse()
@@ -209,15 +312,33 @@ async def _stream(
     response.charset = "utf-8"
     response.headers["X-Accel-Buffering"] = "no"  # nginx must not buffer events
     renew_cookie(request, response)
-    # A lost client is noticed by a failed write or, during a wait, by the lost connection.
-    with suppress(ConnectionError), when_lost(request, subscriber.end):
-        await response.prepare(request)
-        # A first chunk in any case: some clients report the connection only then.
-        await response.write(first or _KEEPALIVE)
-        async for changes in _batches(request, subscriber):
-            position, events = _batch(position, tuple(changes), encode)
-            await response.write(events or _KEEPALIVE)
+    async with aclosing(first):
+        # Until the head is sent, an error is the response.
+        begin = await anext(first)
+        # A lost client is noticed by a failed write or, during a wait, by the lost connection. A
+        # snapshot that cannot be completed ends the stream: the client ignores an incomplete event,
+        # and requests another stream.
+        ends = (ConnectionError, DatabaseError, _PlaceLostError)
+        with suppress(*ends), when_lost(request, subscriber.end):
+            await response.prepare(request)
+            # A first chunk in any case: some clients report the connection only then.
+            await response.write(begin or _KEEPALIVE)
+            async for piece in first:
+                await response.write(piece)
+            async for changes in _batches(request, subscriber):
+                for batch in _in_pages(changes):
+                    position, events = LIVE.encoded(position, batch, encode)
+                    await response.write(events or _KEEPALIVE)
     return response
+
+
+def _in_pages(
+    changes: Sequence[Change | Removal],
+) -> Iterator[tuple[Change | Removal, ...]]:
+    """The changes in the order of their events, a page at a time; one empty page for none."""
+    ordered = sorted(changes, key=_order)
+    for start in range(0, max(1, len(ordered)), PAGE):
+        yield tuple(ordered[start : start + PAGE])
 
 
 async def _batches(
@@ -225,7 +346,8 @@ async def _batches(
 ) -> AsyncIterator[Sequence[Change | Removal]]:
     """The changes until the stream ends; an empty batch after each quiet interval."""
     loop, interval_s = asyncio.get_running_loop(), request.app[LIMITS].event_keepalive_s
-    check_at = loop.time() + interval_s
+    # The stream ends with its session.
+    check_at = loop.time() + min(interval_s, request[SESSION].remaining_s)
     while True:
         try:
             async with asyncio.timeout_at(check_at):
@@ -235,19 +357,22 @@ async def _batches(
         except TimeoutError:
             changes = ()
         if loop.time() >= check_at:
-            if not await _session_is_valid(request):
+            remaining_s = await _session_remaining_s(request)
+            if remaining_s <= 0:
                 return
-            check_at = loop.time() + interval_s
+            check_at = loop.time() + min(interval_s, remaining_s)
         yield changes
         if subscriber.follows_one and any(isinstance(change, Removal) for change in changes):
             return
 
 
-async def _session_is_valid(request: web.Request) -> bool:
+async def _session_remaining_s(request: web.Request) -> int:
+    """Seconds until the session of the stream ends; 0: it has ended, or cannot be read."""
     try:
-        return await session_of(request) is not None
+        session = await session_of(request)
     except DatabaseError:
-        return False
+        return 0
+    return 0 if session is None else session.remaining_s
 
 
 def _encode_item(change: Change) -> bytes:

@@ -25,7 +25,9 @@ from spsd.jobs.job import Job, JobKey, Selection
 from spsd.jobs.lifecycle import JobState
 from spsd.web.api.download_json import Status, status_of
 from spsd.web.contract import Field
+from spsd.web.followers import FOLLOWERS
 from spsd.web.links import FETCH
+from spsd.web.middleware.auth import SESSION
 from spsd.web.middleware.connections import when_lost
 
 MAX_LIMIT = 10_000
@@ -161,15 +163,16 @@ async def wait_for_change(request: web.Request, key: JobKey | None = None) -> Re
     """Wait as the query requests, for a change of one download or, without ``key``, of any.
 
     Returns the revision to send with the rows, which the caller reads afterwards. When too many
-    clients wait already, the wait is left out.
+    requests follow changes already, the wait is left out. It never outlasts the session.
     """
     revisions = request.app[FEED].revisions
-    seconds = wait_seconds(request)
-    if seconds and not request.app[FEED].full:
+    session, followers = request[SESSION], request.app[FOLLOWERS]
+    seconds = min(wait_seconds(request), session.remaining_s)
+    if seconds and followers.refusal(session) is None:
         since = _single_value(request.query, "since") or _client_revision(request)
         known = since or revisions.current(key)
         loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
+        with followers.admitted(session), suppress(TimeoutError):
             async with asyncio.timeout(seconds) as limit:
                 with when_lost(request, lambda: limit.reschedule(loop.time())):
                     await revisions.wait(known, key)

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from spsd.accounts.model import Session
 from spsd.accounts.service import Accounts
 from spsd.errors import UnauthenticatedError, UnauthorizedError
+from spsd.web.background import is_background
 from spsd.web.contract import CONTRACT, Access
 
 COOKIE = "session_id"
@@ -65,13 +66,14 @@ def renew_cookie(request: web.Request, response: web.StreamResponse) -> None:
     """Set the cookie if the request extended the session; call it before the head is sent."""
     session = request.get(SESSION)
     if session is not None and session.touched and COOKIE not in response.cookies:
-        set_cookie(request, response, request.cookies[COOKIE])
+        set_cookie(request, response, request.cookies[COOKIE], session)
 
 
 async def session_of(request: web.Request) -> Session | None:
-    """The valid session of the request's cookie; None if there is none."""
+    """The valid session of the request's cookie, which uses it; None if there is none."""
     token = request.cookies.get(COOKIE)
-    return await request.app[ACCOUNTS].session(token) if token else None
+    renew = not is_background(request)
+    return await request.app[ACCOUNTS].session(token, renew=renew) if token else None
 
 
 def _refuse_cross_site_write(request: web.Request) -> None:
@@ -95,15 +97,17 @@ def _host_of(origin: str) -> str | None:
         return None
 
 
-def set_cookie(request: web.Request, response: web.StreamResponse, token: str) -> None:
-    """Set the session cookie, for as long as a session may be idle. [inferred]."""
+def set_cookie(
+    request: web.Request, response: web.StreamResponse, token: str, session: Session
+) -> None:
+    """Set the session cookie, until the session ends if it is not used. [inferred]."""
     # RFC 6265 section 4.1.2. HttpOnly: no script reads it. Secure: only over TLS, if spsd has it.
     # SameSite=Strict: browsers do not send it with requests from other sites.
     response.set_cookie(
         COOKIE,
         token,
         path="/",
-        max_age=request.app[ACCOUNTS].idle_s,
+        max_age=session.remaining_s,
         httponly=True,
         secure=request.app[SECURE],
         samesite="Strict",

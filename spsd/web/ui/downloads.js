@@ -2,7 +2,7 @@
 
 import { FETCH, request } from "./api.js";
 import { RateEstimator } from "./events.js";
-import { fileName, formatBytes, formatDuration, formatTime } from "./format.js";
+import { fileName, formatBytes, formatDuration, formatTime, isolated, visible } from "./format.js";
 
 const ACTIVE = new Set(["queued", "in-progress"]);
 
@@ -59,13 +59,29 @@ class Row {
     this.part(".remove").addEventListener("click", () => this.#remove());
   }
 
+  // One row that cannot be displayed leaves all others as they are.
   show({ body }) {
-    const name = fileName(body.url);
+    try {
+      this.#show(body);
+    } catch (error) {
+      this.#body = null;
+      this.element.dataset.status = "unknown";
+      for (const part of [".url", ".amount"]) this.part(part).textContent = "";
+      this.part(".name").textContent = visible(this.key);
+      this.part(".status").textContent = "unknown";
+      this.part(".problem").textContent = visible(`This download cannot be displayed: ${error.message}`);
+      this.part("progress").hidden = true;
+      for (const part of [".cancel", ".remove"]) this.part(part).hidden = false;
+    }
+  }
+
+  #show(body) {
+    const name = visible(fileName(body.url));
     this.element.dataset.status = body.status;
     this.part(".name").textContent = name;
-    this.part(".url").textContent = body.url;
+    this.part(".url").textContent = visible(body.url);
     this.part(".status").textContent = body.info && body.status === "in-progress" ? body.info.toLowerCase() : body.status;
-    this.part(".problem").textContent = body.error ?? "";
+    this.part(".problem").textContent = visible(body.error);
     this.#body = body;
     this.#showProgress();
     const progress = this.part("progress");
@@ -78,8 +94,8 @@ class Row {
     this.part(".cancel").setAttribute("aria-label", `Cancel ${name}`);
     this.part(".remove").setAttribute("aria-label", `Remove the record of ${name}`);
     if (this.#status && this.#status !== body.status) {
-      this.owner.notify(`${name}: ${body.status}`);
-      this.#loadHistory();
+      this.owner.notify(`${isolated(name)}: ${body.status}`);
+      this.#loadHistory({ background: true });
     }
     this.#status = body.status;
   }
@@ -107,11 +123,11 @@ class Row {
     return parts.join(" · ");
   }
 
-  async #loadHistory() {
+  async #loadHistory(options) {
     const details = this.part(".history");
     if (!details.open) return;
     try {
-      const { body } = await request("GET", `${FETCH}/${this.key}/history`);
+      const { body } = await request("GET", `${FETCH}/${encodeURIComponent(this.key)}/history`, options);
       details.querySelector("ol").replaceChildren(...body.history.map(historyItem));
     } catch (error) {
       this.owner.showError(error);
@@ -120,7 +136,7 @@ class Row {
 
   async #cancel() {
     const name = this.part(".name").textContent;
-    if (!(await this.owner.confirm(`Cancel ${name}?`, "The partial download is deleted.", "Cancel the download"))) return;
+    if (!(await this.owner.confirm(`Cancel ${isolated(name)}?`, "The partial download is deleted.", "Cancel the download"))) return;
     await this.#delete();
   }
 
@@ -130,7 +146,7 @@ class Row {
 
   async #delete() {
     try {
-      await request("DELETE", `${FETCH}/${this.key}`);
+      await request("DELETE", `${FETCH}/${encodeURIComponent(this.key)}`);
     } catch (error) {
       this.owner.showError(error);
     }
@@ -143,12 +159,12 @@ function historyItem(transition) {
   time.dateTime = transition.time;
   time.textContent = formatTime(transition.time);
   const description = document.createElement("span");
-  description.textContent = `${transition.cause} → ${transition.status}${transition.attempt > 1 ? `, attempt ${transition.attempt}` : ""}`;
+  description.textContent = visible(`${transition.cause} → ${transition.status}${transition.attempt > 1 ? `, attempt ${transition.attempt}` : ""}`);
   item.append(time, description);
   if (transition.evidence) {
     const evidence = document.createElement("span");
     evidence.className = "evidence";
-    evidence.textContent = transition.evidence;
+    evidence.textContent = visible(transition.evidence);
     item.append(evidence);
   }
   return item;

@@ -1,6 +1,7 @@
 // The slots as cards, with their actions: test, upgrade and empty.
 
 import { request, SLOTS } from "./api.js";
+import { isolated, visible, visibleLines } from "./format.js";
 
 export class Slots {
   #shown = "";
@@ -16,7 +17,7 @@ export class Slots {
 
   async refresh() {
     try {
-      const document = await request("GET", SLOTS);
+      const document = await request("GET", SLOTS, { background: true });
       const text = JSON.stringify(document);
       // Unchanged cards are not replaced: one of them may have the focus.
       if (text === this.#shown) return;
@@ -27,8 +28,20 @@ export class Slots {
     }
   }
 
-  #card({ key, body }) {
+  // One slot that cannot be displayed leaves all others as they are.
+  #card(item) {
     const card = this.template.content.firstElementChild.cloneNode(true);
+    try {
+      this.#fill(card, item);
+    } catch (error) {
+      card.querySelector("h3").textContent = visible(`Slot ${item?.key}`);
+      card.querySelector(".version").textContent = visible(`This slot cannot be displayed: ${error.message}`);
+      card.querySelector(".actions").hidden = true;
+    }
+    return card;
+  }
+
+  #fill(card, { key, body }) {
     const part = (name) => card.querySelector(name);
     const empty = body.version === undefined;
     const marks = [body.current && "runs now", body.after_reboot && "runs after a restart"].filter(Boolean).join(", ");
@@ -36,9 +49,9 @@ export class Slots {
     if (marks) card.dataset.marks = "";
     part("h3").textContent = `Slot ${key}`;
     part(".marks").textContent = marks;
-    part(".version").textContent = empty ? "empty" : body.version;
-    part(".news").textContent = body.upgrade_news ?? "";
-    part(".notes").textContent = body.upgrade_notes ?? "";
+    part(".version").textContent = empty ? "empty" : visible(body.version);
+    part(".news").textContent = visibleLines(body.upgrade_news);
+    part(".notes").textContent = visibleLines(body.upgrade_notes);
     part(".actions").hidden = empty;
     const label = (name, text) => part(name).setAttribute("aria-label", `${text} slot ${key}`);
     label(".test", "Test");
@@ -47,7 +60,6 @@ export class Slots {
     part(".test").addEventListener("click", (event) => this.#runDisabled(event.target, () => this.#test(key)));
     part(".upgrade").addEventListener("click", (event) => this.#runDisabled(event.target, () => this.#upgrade(key, body)));
     part(".empty").addEventListener("click", (event) => this.#runDisabled(event.target, () => this.#empty(key, body)));
-    return card;
   }
 
   async #runDisabled(button, action) {
@@ -55,7 +67,7 @@ export class Slots {
     try {
       await action();
     } catch (error) {
-      if (error.type === "FirmwareTestFailed") await this.report("The test failed", error.message);
+      if (error.type === "FirmwareTestFailed") await this.report("The test failed", visibleLines(error.message));
       else this.showError(error);
     } finally {
       button.disabled = false;
@@ -64,23 +76,23 @@ export class Slots {
 
   async #test(key) {
     const { body } = await request("POST", "/api/firmware/test", { json: { slot_id: key } });
-    await this.report(`Slot ${key} passed its test`, body.test_summary);
+    await this.report(`Slot ${key} passed its test`, visibleLines(body.test_summary));
   }
 
   async #upgrade(key, { version }) {
     const confirmed = await this.confirm(
-      `Upgrade to ${version}?`,
+      `Upgrade to ${isolated(visible(version))}?`,
       `Slot ${key} is tested and selected for the next boot. The appliance restarts, if a restart command is configured.`,
       "Upgrade",
     );
     if (!confirmed) return;
     const { body } = await request("POST", "/api/firmware/upgrade", { json: { slot_id: key } });
     await this.refresh();
-    await this.report(`Slot ${key} runs after a restart`, body.test_summary);
+    await this.report(`Slot ${key} runs after a restart`, visibleLines(body.test_summary));
   }
 
   async #empty(key, { version }) {
-    if (!(await this.confirm(`Empty slot ${key}?`, `The image ${version} is removed.`, "Empty the slot"))) return;
+    if (!(await this.confirm(`Empty slot ${key}?`, `The image ${isolated(visible(version))} is removed.`, "Empty the slot"))) return;
     await request("DELETE", `${SLOTS}/${key}`);
     this.notify(`Slot ${key} is empty.`);
     await this.refresh();
