@@ -1,62 +1,55 @@
-"""The addresses of the machine's network interfaces that clients may use for long."""
+"""The addresses of the machine's network interfaces that clients may use for long.
 
-from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+They are read from /proc: the usual call, getifaddrs(3), needs a socket of the family AF_NETLINK,
+which the sandbox of the systemd unit does not allow.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
-import psutil
-
-_IF_INET6 = Path("/proc/net/if_inet6")
+_NET = Path("/proc/net")
 _MOST = 64
 """A certificate with many more names would not fit into the first flight of a handshake."""
 _TEMPORARY, _FAILED, _DEPRECATED = 0x01, 0x08, 0x20
 """Flags of an address, from linux/if_addr.h: of RFC 8981, a duplicate, past its preferred time."""
+_LOCAL = re.compile(r"\|-- (\d+\.\d+\.\d+\.\d+)\n\s+/32 host LOCAL$", re.ASCII | re.MULTILINE)
+"""An address of this machine in the kernel's routes: the address, and its kind in the next line."""
 
 
 def interface_addresses() -> Sequence[str]:
-    """The addresses of all interfaces, sorted; at most 64. It reads /proc, and so blocks."""
-    found = (entry.address for entries in psutil.net_if_addrs().values() for entry in entries)
-    return lasting_addresses(found, _if_inet6())
+    """The addresses of all interfaces, as :func:`lasting_addresses`. It reads files."""
+    return lasting_addresses(_content("fib_trie"), _content("if_inet6"))
 
 
-def lasting_addresses(found: Iterable[str], if_inet6: str) -> Sequence[str]:
+def lasting_addresses(fib_trie: str, if_inet6: str) -> Sequence[str]:
     """Those that are neither loopback, link-local nor temporary, sorted, IPv4 first; at most 64.
 
-    ``found`` may hold hardware addresses as well; ``if_inet6`` is the file of that name in /proc.
+    The arguments are the files of these names in /proc/net.
     """
-    short_lived = _short_lived(if_inet6)
-    addresses = {
-        address
-        for text in found
-        if (address := _address(text)) is not None
-        and address not in short_lived
-        and not (address.is_loopback or address.is_link_local or address.is_unspecified)
-    }
-    return [str(address) for address in sorted(addresses, key=lambda a: (a.version, int(a)))][
-        :_MOST
+    ipv4 = sorted({IPv4Address(text) for text in _LOCAL.findall(fib_trie)})
+    addresses: list[IPv4Address | IPv6Address] = [*ipv4, *sorted(set(_ipv6(if_inet6)))]
+    return [
+        str(address)
+        for address in addresses
+        if not (address.is_loopback or address.is_link_local or address.is_unspecified)
+    ][:_MOST]
+
+
+def _ipv6(if_inet6: str) -> Sequence[IPv6Address]:
+    # The address, index, prefix length, scope and flags in hexadecimal digits, and the interface.
+    lines = (line.split() for line in if_inet6.splitlines())
+    return [
+        IPv6Address(int(words[0], 16))
+        for words in lines
+        if len(words) == 6 and not int(words[4], 16) & (_TEMPORARY | _FAILED | _DEPRECATED)
     ]
 
 
-def _address(text: str) -> IPv4Address | IPv6Address | None:
+def _content(name: str) -> str:
+    """The file in /proc/net; empty if the kernel has none."""
     try:
-        return ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _short_lived(if_inet6: str) -> set[IPv6Address]:
-    # The address, index, prefix length, scope and flags in hexadecimal digits, and the interface.
-    lines = (line.split() for line in if_inet6.splitlines())
-    return {
-        IPv6Address(int(words[0], 16))
-        for words in lines
-        if len(words) == 6 and int(words[4], 16) & (_TEMPORARY | _FAILED | _DEPRECATED)
-    }
-
-
-def _if_inet6() -> str:
-    """Empty if the kernel has no IPv6."""
-    try:
-        return _IF_INET6.read_text(encoding="ascii")
+        return (_NET / name).read_text(encoding="ascii")
     except OSError:
         return ""

@@ -208,3 +208,10 @@ def test_a_command_waits_for_a_daemon_that_migrates(tmp_path, scripts):
         migrate(state.database, scripts)
         thread.join()
     assert version(state.database) == 1
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path):
+    state = StateDirectory(tmp_path)
+    state.lock.mkdir()
+    with pytest.raises(StateError, match=r"lock: cannot be opened: Is a directory"):
+        migrate_unless_running(state)
