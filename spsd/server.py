@@ -17,6 +17,7 @@ from spsd.errors import ConfigurationError
 from spsd.storage.layout import StateDirectory
 from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
 from spsd.web.middleware.connections import Connections
+from spsd.web.middleware.protocol import protocols
 
 _log = logging.getLogger(__name__)
 SHUTDOWN_S = 2.0
@@ -84,13 +85,15 @@ async def listening(
         app,
         shutdown_timeout=shutdown_s,
         access_log=None,
-        lingering_time=linger_s,
-        logger=_server_log(),
     )
     await runner.setup()
     try:
         server = await _bind(
-            connections.monitored(_factory(runner)), host, port, context, shutdown_s=shutdown_s
+            connections.monitored(_factory(runner, linger_s=linger_s)),
+            host,
+            port,
+            context,
+            shutdown_s=shutdown_s,
         )
         try:
             await server.start_serving()
@@ -119,10 +122,10 @@ def _is_not_clients_fault(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError | RequestPayloadError)
 
 
-def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+def _factory(runner: web.AppRunner, *, linger_s: float) -> Callable[[], asyncio.Protocol]:
     if runner.server is None:
         raise RuntimeError("the runner was not set up")
-    return runner.server
+    return protocols(runner.server, lingering_s=linger_s, logger=_server_log())
 
 
 async def _bind(
