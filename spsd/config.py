@@ -38,6 +38,10 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     plain_http: Annotated[
         bool, Meta(description="HTTP without TLS; only behind a reverse proxy or on loopback.")
     ] = False
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses, networks of proxies whose `X-Forwarded-For`, `-Proto` count."),
+    ] = ()
     session_idle_minutes: Annotated[
         int,
         Meta(ge=1, le=1440, description="A session ends after so many minutes without a request."),
@@ -285,6 +289,12 @@ def _problems(settings: Settings) -> Iterator[str]:
         yield f"server.{missing}: is missing, although server.{given} is set"
     if server.plain_http and server.certificate is not None:
         yield "server.plain_http: is true, although server.certificate is set; remove one of them"
+    for text in server.trusted_proxies:
+        try:
+            if ip_network(text, strict=False).prefixlen == 0:
+                yield f"server.trusted_proxies: {text} is every client, and any could lie"
+        except ValueError as error:
+            yield f"server.trusted_proxies: {error}"
     yield from _unreadable_file("server.certificate", server.certificate)
     yield from _unreadable_file("server.key", server.key)
     yield from _relative_paths("state.directory", settings.state.directory)

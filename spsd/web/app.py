@@ -1,7 +1,7 @@
 """The web application: its routes and middlewares."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -24,6 +24,7 @@ from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.limits import LIMITS, WebLimits
 from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal
+from spsd.web.middleware.clients import TRUSTED_PROXIES, trusted_networks
 from spsd.web.middleware.connections import track_request
 from spsd.web.middleware.problems import problems
 from spsd.web.middleware.slashes import SpareSlashes
@@ -56,12 +57,13 @@ def build_app(
     *,
     secure: bool,
     config_hash: Callable[[], str],
+    trusted_proxies: Sequence[str] = (),
     limits: WebLimits | None = None,
 ) -> web.Application:
     """The REST API.
 
     ``secure``: clients use TLS, so the cookie gets the attribute Secure. ``config_hash`` returns
-    the SHA-256 of the present settings.
+    the SHA-256 of the present settings. ``trusted_proxies``: addresses and networks.
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
@@ -80,6 +82,7 @@ def build_app(
     app[upload.UPLOADS] = services.uploads
     app[LIMITS] = limits or WebLimits()
     app[SECURE] = secure
+    app[TRUSTED_PROXIES] = trusted_networks(trusted_proxies)
     app[appliance.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
     app[browser.DOCUMENT] = _document()

@@ -22,7 +22,15 @@ from spsd.web.links import (
     PlainMeta,
     ResourceMeta,
 )
-from spsd.web.middleware.auth import ACCOUNTS, COOKIE, SECURE, SESSION, set_cookie
+from spsd.web.middleware.auth import (
+    ACCOUNTS,
+    COOKIE,
+    SESSION,
+    is_secure,
+    set_cookie,
+    tokens_of,
+)
+from spsd.web.middleware.clients import client_of
 from spsd.web.responses import Shape, respond
 
 
@@ -62,18 +70,19 @@ _LOGGED_IN = LoggedIn(ResourceMeta(LOG_IN, ROOT))
 async def log_in(request: web.Request) -> web.Response:
     """Open a session for the Basic credentials. ``login_method`` is ignored: accounts are local."""
     name, password = basic_credentials(request.headers.get(hdrs.AUTHORIZATION))
-    opened = await request.app[ACCOUNTS].log_in(name, password, peer=request.remote or "")
+    opened = await request.app[ACCOUNTS].log_in(name, password, peer=client_of(request).address)
     response = respond(_LOGGED_IN)
     set_cookie(request, response, opened.token)
     return response
 
 
 async def log_out(request: web.Request) -> web.Response:
-    """End the session of the cookie."""
-    await request.app[ACCOUNTS].log_out(request.cookies[COOKIE])
+    """End the session of the cookie; of several, all: the next one would be used instead."""
+    for token in tokens_of(request):
+        await request.app[ACCOUNTS].log_out(token)
     response = respond(_LOGGED_IN)
     response.del_cookie(
-        COOKIE, path="/", httponly=True, secure=request.app[SECURE], samesite="Strict"
+        COOKIE, path="/", httponly=True, secure=is_secure(request), samesite="Strict"
     )
     return response
 
