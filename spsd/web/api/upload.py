@@ -30,6 +30,7 @@ from spsd.web.api.slots import SLOT_STORE
 from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.limits import LIMITS
 from spsd.web.links import TEST, UPGRADE, UPLOAD, slot_path
+from spsd.web.middleware.audit import Event, audited
 from spsd.web.requests import ContentDecoder, content_coding, send_continue
 from spsd.web.responses import Shape, respond
 
@@ -62,6 +63,12 @@ class Uploaded(Shape):
 
 async def receive(request: web.Request) -> web.Response:
     """Install the image from the body into an empty slot. 200 [unknown - our choice]."""
+    with audited(request, Event.UPLOAD) as subject:
+        subject.slot, image = await _install(request)
+    return respond(await _uploaded(request.app[SLOT_STORE], subject.slot, image))
+
+
+async def _install(request: web.Request) -> tuple[int, InstalledImage]:
     expected = expected_digest(
         _combined_field(request, REPR_DIGEST), _combined_field(request, X_CHECKSUM)
     )
@@ -77,8 +84,7 @@ async def receive(request: web.Request) -> web.Response:
         aclosing(_image_bytes(decoded, form)) as content,
         aclosing(_in_blocks(content)) as blocks,
     ):
-        slot, image = await request.app[UPLOADS].receive(blocks, length=length, expected=expected)
-    return respond(await _uploaded(request.app[SLOT_STORE], slot, image))
+        return await request.app[UPLOADS].receive(blocks, length=length, expected=expected)
 
 
 async def _body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
