@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -221,7 +221,7 @@ def load(path: Path) -> Settings:
         ConfigurationError: the file cannot be read or used; one line with the file and the key.
     """
     try:
-        settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
+        settings = msgspec.convert(_tables(path.read_text(encoding="utf-8")), Settings)
     except OSError as error:
         raise _failure(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
@@ -233,6 +233,18 @@ def load(path: Path) -> Settings:
     for problem in _problems(settings):
         raise _failure(path, problem)
     return settings
+
+
+def _tables(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("its values are nested too deeply") from error
+    except ValueError as error:
+        if isinstance(error, tomllib.TOMLDecodeError):
+            raise
+        # int() converts at most 4300 digits.
+        raise tomllib.TOMLDecodeError("a number has too many digits") from error
 
 
 def metrics_token(settings: Settings) -> str | None:

@@ -188,7 +188,7 @@ def faults(content: bytes, received: bytes) -> list[str]:
 
 
 @pytest.mark.timeout(900)
-async def test_random_requests(api: Api, caplog, request: pytest.FixtureRequest) -> None:
+async def test_random_requests(api: Api, caplog, tally, request: pytest.FixtureRequest) -> None:
     long = request.config.getoption("--long")
     first = int(os.environ.get("SPSD_FIRST_WIRE_CASE", "1"))
     count = int(os.environ.get("SPSD_WIRE_CASES") or (LONG if long else CASES))
@@ -210,7 +210,7 @@ async def test_random_requests(api: Api, caplog, request: pytest.FixtureRequest)
     for start in range(first, first + count, AT_ONCE):
         last = min(start + AT_ONCE, first + count)
         await asyncio.gather(*(case(number) for number in range(start, last)))
-    print(f"tried: {count:,} random requests, {answered:,} of them answered")
+    tally("random requests over a socket", answered)
     assert answered > count / 2 or count < CASES
     assert (await client.get("/api")).status in (200, 401)
 
