@@ -186,10 +186,10 @@ class UriTooLongError(RequestError):
     type = "UriTooLong"
 
 
-class RequestHeadTooLargeError(RequestError):
+class RequestHeaderFieldsTooLargeError(RequestError):
     """The request has too many header fields, or too long ones. The connection is closed."""
 
-    type = "RequestHeadTooLarge"
+    type = "RequestHeaderFieldsTooLarge"
 
 
 class ExpectationFailedError(RequestError):

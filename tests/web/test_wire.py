@@ -96,13 +96,17 @@ REFUSED = {
     "a long value": (
         b"GET / HTTP/1.1\r\nHost: x\r\nX-A: /" + LONG + b"\r\n\r\n",
         431,
-        "RequestHeadTooLarge",
+        "RequestHeaderFieldsTooLarge",
     ),
-    "a long name": (b"GET / HTTP/1.1\r\n" + LONG + b": x\r\n\r\n", 431, "RequestHeadTooLarge"),
+    "a long name": (
+        b"GET / HTTP/1.1\r\n" + LONG + b": x\r\n\r\n",
+        431,
+        "RequestHeaderFieldsTooLarge",
+    ),
     "many fields": (
         b"GET / HTTP/1.1\r\n" + HOST + b"A: b\r\n" * 200 + b"\r\n",
         431,
-        "RequestHeadTooLarge",
+        "RequestHeaderFieldsTooLarge",
     ),
     "an unknown method": (b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "MalformedRequest"),
     "bytes of a method": (b"\xff\x00\x01 / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "MalformedRequest"),

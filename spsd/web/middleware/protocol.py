@@ -29,7 +29,7 @@ from spsd.errors import (
     InternalError,
     MalformedRequestError,
     RequestError,
-    RequestHeadTooLargeError,
+    RequestHeaderFieldsTooLargeError,
     UriTooLongError,
 )
 from spsd.web.middleware.problems import refused, refused_by_aiohttp
@@ -144,9 +144,11 @@ def head_error(error: HttpProcessingError) -> RequestError:
         case LineTooLong(args=(_, limit, *_)) if limit == TARGET_LIMIT:
             return UriTooLongError(f"The target is longer than {TARGET_LIMIT} bytes.")
         case LineTooLong():
-            return RequestHeadTooLargeError(f"A header field is longer than {FIELD_LIMIT} bytes.")
+            return RequestHeaderFieldsTooLargeError(
+                f"A header field is longer than {FIELD_LIMIT} bytes."
+            )
         case BadHttpMessage(message=text) if text.startswith("Too many headers"):
-            return RequestHeadTooLargeError("The request has too many header fields.")
+            return RequestHeaderFieldsTooLargeError("The request has too many header fields.")
         case InvalidHeader():
             why = "a header field is invalid"
         case InvalidURLError():
