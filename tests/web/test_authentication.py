@@ -102,6 +102,15 @@ async def test_a_new_password_ends_every_session(api: Api) -> None:
     assert (await client.get(FETCH)).status == 401
 
 
+async def test_a_long_name_is_not_remembered_in_full(api: Api) -> None:
+    client = await api.client(None)
+    for number in range(FREE_FAILURES):
+        fields = basic("a" * 4000 + str(number), "wrong")
+        assert (await client.get(LOG_IN, headers=fields)).status == 401
+    response = await client.get(LOG_IN, headers=basic("a" * 4000, "wrong"))
+    assert response.status == 429, "they have their beginning in common"
+
+
 async def test_log_in_is_blocked_after_failures(api: Api) -> None:
     client = await api.client(None)
     for _ in range(FREE_FAILURES):

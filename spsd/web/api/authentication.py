@@ -22,7 +22,7 @@ from spsd.web.links import (
     PlainMeta,
     ResourceMeta,
 )
-from spsd.web.middleware.audit import Event, log_access
+from spsd.web.middleware.audit import TEXT_LIMIT, Event, log_access
 from spsd.web.middleware.auth import (
     ACCOUNTS,
     COOKIE,
@@ -74,6 +74,8 @@ async def log_in(request: web.Request) -> web.Response:
     name = ""
     try:
         name, password = basic_credentials(header)
+        # No account has a longer name, and the names of failed log-ins are remembered.
+        name = name[: TEXT_LIMIT + 1]
         opened = await request.app[ACCOUNTS].log_in(name, password, peer=client_of(request).address)
     except UnauthenticatedError:
         if is_basic(header):  # without credentials it is no attempt
