@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,6 +48,10 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     plain_http: Annotated[
         bool, Meta(description="HTTP without TLS; only behind a reverse proxy or on loopback.")
     ] = False
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses, networks of proxies whose `X-Forwarded-For`, `-Proto` count."),
+    ] = ()
     session_idle_minutes: Annotated[
         int,
         Meta(ge=1, le=1440, description="A session that is not used for so many minutes ends."),
@@ -235,7 +239,7 @@ def load(path: Path) -> Settings:
         ConfigurationError: the file cannot be read or used; one line with the file and the key.
     """
     try:
-        settings = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Settings)
+        settings = msgspec.convert(_tables(path.read_text(encoding="utf-8")), Settings)
     except OSError as error:
         raise _failure(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
@@ -247,6 +251,18 @@ def load(path: Path) -> Settings:
     for problem in _problems(settings):
         raise _failure(path, problem)
     return settings
+
+
+def _tables(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("its values are nested too deeply") from error
+    except ValueError as error:
+        if isinstance(error, tomllib.TOMLDecodeError):
+            raise
+        # int() converts at most 4300 digits.
+        raise tomllib.TOMLDecodeError("a number has too many digits") from error
 
 
 def metrics_token(settings: Settings) -> str | None:
@@ -304,6 +320,12 @@ def _problems(settings: Settings) -> Iterator[str]:
     if server.plain_http and server.certificate is not None:
         yield "server.plain_http: is true, although server.certificate is set; remove one of them"
     yield from _certificate_name_problems(server)
+    for text in server.trusted_proxies:
+        try:
+            if ip_network(text, strict=False).prefixlen == 0:
+                yield f"server.trusted_proxies: {text} is every client, and any could lie"
+        except ValueError as error:
+            yield f"server.trusted_proxies: {error}"
     yield from _unreadable_file("server.certificate", server.certificate)
     yield from _unreadable_file("server.key", server.key)
     yield from _relative_paths("state.directory", settings.state.directory)

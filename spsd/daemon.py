@@ -206,6 +206,7 @@ async def open_daemon(
             services,
             secure=not settings.server.plain_http,
             config_hash=lambda: fingerprint_of(configuration.settings),
+            trusted_proxies=settings.server.trusted_proxies,
             limits=limits.web,
         )
         tasks: dict[str, _Task] = {

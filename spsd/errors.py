@@ -172,6 +172,30 @@ class RequestBodyTooLargeError(RequestError):
     type = "RequestBodyTooLarge"
 
 
+class UnsupportedContentCodingError(RequestError):
+    """The body has another ``Content-Encoding`` than those in ``Accept-Encoding``."""
+
+    type = "UnsupportedContentCoding"
+
+
+class MalformedRequestError(RequestError):
+    """The request is not HTTP/1.1, or a field of its head is invalid. The connection is closed."""
+
+    type = "MalformedRequest"
+
+
+class UriTooLongError(RequestError):
+    """The target of the request is longer than 8 KiB. The connection is closed."""
+
+    type = "UriTooLong"
+
+
+class RequestHeaderFieldsTooLargeError(RequestError):
+    """The request has too many header fields, or too long ones. The connection is closed."""
+
+    type = "RequestHeaderFieldsTooLarge"
+
+
 class ExpectationFailedError(RequestError):
     """``Expect`` has another value than ``100-continue``."""
 

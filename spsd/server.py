@@ -22,6 +22,7 @@ from spsd.system.certificate import ensure_self_signed, read_pair, server_contex
 from spsd.system.host import Appliance
 from spsd.system.served_certificate import ServedCertificate
 from spsd.web.middleware.connections import Connections
+from spsd.web.middleware.protocol import protocols
 
 _log = logging.getLogger(__name__)
 SHUTDOWN_S = 2.0
@@ -101,13 +102,15 @@ async def listening(
         app,
         shutdown_timeout=shutdown_s,
         access_log=None,
-        lingering_time=linger_s,
-        logger=_server_log(),
     )
     await runner.setup()
     try:
         server = await _bind(
-            connections.monitored(_factory(runner)), host, port, context, shutdown_s=shutdown_s
+            connections.monitored(_factory(runner, linger_s=linger_s)),
+            host,
+            port,
+            context,
+            shutdown_s=shutdown_s,
         )
         try:
             await server.start_serving()
@@ -136,10 +139,10 @@ def _is_not_clients_fault(record: logging.LogRecord) -> bool:
     return not isinstance(error, HttpProcessingError | RequestPayloadError)
 
 
-def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+def _factory(runner: web.AppRunner, *, linger_s: float) -> Callable[[], asyncio.Protocol]:
     if runner.server is None:
         raise RuntimeError("the runner was not set up")
-    return runner.server
+    return protocols(runner.server, lingering_s=linger_s, logger=_server_log())
 
 
 async def _bind(

@@ -19,6 +19,7 @@ PACKAGES = {
     "apache2": "apache2-bin",
     "chromium": "chromium",
     "curl": "curl",
+    "fail2ban-regex": "fail2ban",
     "lighttpd": "lighttpd",
     "mkfs.ext4": "e2fsprogs",
     "mount": "mount",

@@ -1,10 +1,14 @@
 """The configuration file: defaults, errors with file and key, the metrics token, the example."""
 
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
+import hypothesis
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
 
 from spsd.config import Settings, fingerprint_of, load, metrics_token, reference
 from spsd.errors import ConfigurationError
@@ -253,3 +257,73 @@ def test_the_table_has_a_row_for_every_key():
     assert "| `server.port` | integer, 0 to 65535 | `8443` | TCP port; 0: any free port. |" in (
         reference()
     )
+
+
+TOML_PARTS = st.sampled_from(
+    [
+        *("[server]\n", "[fetch]\n", "[upgrade]\n", "[metrics]\n", "[slots]\n", "[[server]]\n"),
+        *("port = ", "certificate = ", "key = ", "plain_http = ", "trusted_proxies = ", "proxy = "),
+        *("no_proxy = ", "allow = ", "ca_file = ", "token_file = ", "test_hooks = ", "count = "),
+        *("directory = ", "reboot_command = ", "backoff_initial_s = ", "connect_timeout_s = "),
+        *(
+            "nan\n",
+            "-inf\n",
+            "inf\n",
+            "1e400\n",
+            "0x_\n",
+            "9" * 5000 + "\n",
+            "1979-05-27\n",
+            "{}\n",
+        ),
+        *('"/\\u0000"\n', '"/dev/null"\n', '"/dev"\n', '"/proc/self/mem"\n', '"\\ud800"\n', '""\n'),
+        *('["", "x"]\n', '["::1/0"]\n', "[[]]\n", "[" * 3000, "{a=" * 3000, '"http://[::1"\n'),
+        *(
+            '"http://\\u0661:x@h:1"\n',
+            '["*", "."]\n',
+            "true\n",
+            "\r",
+            "\x00",
+            "\ufeff",
+            "'''",
+            "a.b.",
+        ),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[server]\nport = " + "9" * 5000,
+        "[server]\nport = 0x" + "f" * 5000,
+        "a = " + "[" * 5000,
+        "a = " + "{a = " * 5000,
+        "a = " + "[" * 5000 + "]" * 5000,
+        "a" + ".a" * 5000 + " = 1",
+        "[fetch]\nconnect_timeout_s = nan",
+        "[fetch]\nbackoff_limit_s = nan",
+        '[server]\ncertificate = "/\\u0000"\nkey = "/\\u0000"',
+        '[metrics]\ntoken_file = "/\\u0000"',
+        '[metrics]\ntoken_file = "/dev"',
+        '[fetch]\nca_file = "/\\u0000"',
+        '[fetch]\nproxy = "http://[::1"',
+        '[fetch]\nproxy = "http://h:\u0661"',
+        '[server]\ntrusted_proxies = ["0.0.0.0/0"]',
+        '[server]\ntrusted_proxies = ["::/0"]',
+        '[server]\ntrusted_proxies = ["proxy.example"]',
+    ],
+)
+def test_what_cannot_be_used_is_an_error_of_the_configuration(file, text):
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load(file)
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+
+
+@hypothesis.settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(TOML_PARTS | st.text(max_size=5), max_size=8).map("".join) | st.binary(max_size=99))
+def test_no_file_raises_another_error(file, content):
+    file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    with suppress(ConfigurationError):
+        assert isinstance(load(file), Settings)

@@ -74,8 +74,8 @@ class Downloads:
             raise _not_found(key)
         return steps
 
-    async def delete(self, key: JobKey) -> None:
-        """Cancel a job, or remove the record of one that is over.
+    async def delete(self, key: JobKey) -> bool:
+        """Cancel a job, or remove the record of one that is over; True: it was cancelled.
 
         Both are completed even if the client's request is cancelled.
 
@@ -83,14 +83,15 @@ class Downloads:
             ResourceNotFoundError: there is no such job.
             FetchNotCancellableError: it is being installed, or ended before the cancel.
         """
-        await to_completion(self._delete(key))
+        return await to_completion(self._delete(key))
 
-    async def _delete(self, key: JobKey) -> None:
+    async def _delete(self, key: JobKey) -> bool:
         job = await self._row(key)
         if job.state in TERMINAL:
             await self._remove(job)
-        else:
-            await self._cancel(job)
+            return False
+        await self._cancel(job)
+        return True
 
     async def _cancel(self, job: Job) -> None:
         while job.state in (JobState.QUEUED, JobState.DOWNLOADING):

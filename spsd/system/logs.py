@@ -15,7 +15,7 @@ _SYSLOG_LEVELS = {
     logging.ERROR: 3,
     logging.CRITICAL: 2,
 }
-FIELDS = ("job", "action", "state", "attempt", "code")
+FIELDS = ("job", "action", "state", "attempt", "code", "event", "address", "user", "slot", "result")
 """Fields that a line may have besides its text; docs/logs.md documents them."""
 
 

@@ -1,7 +1,7 @@
 """The web application: its routes and middlewares."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -24,7 +24,8 @@ from spsd.web.api.query import FEED
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.followers import FOLLOWERS, Followers
 from spsd.web.limits import LIMITS, WebLimits
-from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal
+from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal, require_tls
+from spsd.web.middleware.clients import TRUSTED_PROXIES, trusted_networks
 from spsd.web.middleware.connections import track_request
 from spsd.web.middleware.problems import problems
 from spsd.web.middleware.slashes import SpareSlashes
@@ -57,12 +58,13 @@ def build_app(
     *,
     secure: bool,
     config_hash: Callable[[], str],
+    trusted_proxies: Sequence[str] = (),
     limits: WebLimits | None = None,
 ) -> web.Application:
     """The REST API.
 
     ``secure``: clients use TLS, so the cookie gets the attribute Secure. ``config_hash`` returns
-    the SHA-256 of the present settings.
+    the SHA-256 of the present settings. ``trusted_proxies``: addresses and networks.
     """
     app = web.Application(
         client_max_size=BODY_LIMIT,
@@ -82,6 +84,7 @@ def build_app(
     app[LIMITS] = limits or WebLimits()
     app[FOLLOWERS] = Followers(app[LIMITS].followers)
     app[SECURE] = secure
+    app[TRUSTED_PROXIES] = trusted_networks(trusted_proxies)
     app[appliance.CONFIG_HASH] = config_hash
     app[CONTRACT] = Contract(OPERATIONS)
     app[browser.DOCUMENT] = _document()
@@ -91,6 +94,7 @@ def build_app(
             for method in _methods(operation):
                 resource.add_route(method, operation.handler, expect_handler=defer_continue)
     app.on_response_prepare.append(set_common_fields)
+    app.on_response_prepare.append(require_tls)
     app.on_response_prepare.append(close_after_unread_body)
     app.router.register_resource(SpareSlashes(app.router))
     return app

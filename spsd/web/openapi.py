@@ -16,8 +16,10 @@ from spsd.errors import (
     InsufficientStorageError,
     InternalError,
     InvalidRequestBodyError,
+    MalformedRequestError,
     RequestBodyTooLargeError,
     RequestError,
+    RequestHeaderFieldsTooLargeError,
     RequestTimeoutError,
     StorageBusyError,
     StorageFailedError,
@@ -25,6 +27,8 @@ from spsd.errors import (
     TooManyReadersError,
     UnauthenticatedError,
     UnauthorizedError,
+    UnsupportedContentCodingError,
+    UriTooLongError,
 )
 from spsd.web.contract import (
     EVENT_STREAM,
@@ -48,6 +52,9 @@ _VARIABLES = {
     "slot": ("Number of the slot.", {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"}),
 }
 _ERROR_HEADERS: dict[type[RequestError], Field] = {
+    UnsupportedContentCodingError: Field(
+        hdrs.ACCEPT_ENCODING, "The content codings that a body may have.", required=True
+    ),
     UnauthenticatedError: Field(hdrs.WWW_AUTHENTICATE, "The authentication scheme.", required=True),
     TooManyAttemptsError: Field(
         hdrs.RETRY_AFTER,
@@ -278,8 +285,10 @@ def errors_of(operation: Operation) -> Iterator[type[RequestError]]:
     if operation.request_body is not None:
         yield InvalidRequestBodyError
         yield RequestTimeoutError
+        yield UnsupportedContentCodingError
         if operation.request_body.content is not None:
             yield RequestBodyTooLargeError
+    yield from (MalformedRequestError, UriTooLongError, RequestHeaderFieldsTooLargeError)
     yield ExpectationFailedError
     yield from (InternalError, StorageBusyError, StorageFailedError, InsufficientStorageError)
 

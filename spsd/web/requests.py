@@ -11,6 +11,8 @@ that a refusal saves the transfer (RFC 9110 section 10.1.1). The steps:
 
 import asyncio
 import re
+import zlib
+from collections.abc import Iterator
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -23,7 +25,9 @@ from spsd.errors import (
     ExpectationFailedError,
     IncompleteRequestBodyError,
     InvalidRequestBodyError,
+    RequestBodyTooLargeError,
     RequestTimeoutError,
+    UnsupportedContentCodingError,
 )
 from spsd.transfer.rules.url import MIRROR_LIMIT, distinct_mirrors, parse_source_url
 from spsd.web.limits import LIMITS
@@ -48,10 +52,13 @@ async def expectation(request: web.Request, handler: Handler) -> web.StreamRespo
     expected = _expectation(request)
     # RFC 9110 section 10.1.1: the value is case-insensitive, and any other may be refused.
     if expected is not None and expected.lower() != _CONTINUE:
-        raise ExpectationFailedError(
-            f"The expectation {expected!r} is not supported; the only one is {_CONTINUE}."
-        )
+        raise unknown_expectation()
     return await handler(request)
+
+
+def unknown_expectation() -> ExpectationFailedError:
+    """The error for another value of ``Expect``; aiohttp finds it first where no route matches."""
+    return ExpectationFailedError(f"The only expectation that is supported is {_CONTINUE}.")
 
 
 async def close_after_unread_body(request: web.Request, response: web.StreamResponse) -> None:
@@ -155,6 +162,90 @@ class UpgradeOrder(msgspec.Struct, forbid_unknown_fields=True):
     ] = None
 
 
+ACCEPT_ENCODING = "gzip, deflate, identity"
+"""The content codings that request bodies may have (RFC 9110 section 12.5.3)."""
+_WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+DECODED_PIECE = 64 * 1024
+"""Most bytes that are decompressed at a time."""
+
+
+class ContentDecoder:
+    """Decompresses a body piece by piece; the memory that it needs does not depend on the body.
+
+    aiohttp's own decompression is switched off: it refuses an unknown coding before it knows the
+    path, and it would decompress the rest of a refused body only to drop it.
+    """
+
+    def __init__(self, coding: str) -> None:
+        """``coding``: a result of :func:`content_coding`."""
+        self._coding = coding
+        self._decompress: zlib._Decompress | None = None
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The decoded bytes, at most :data:`DECODED_PIECE` at a time.
+
+        Raises:
+            InvalidRequestBodyError: the body does not have this coding.
+        """
+        if self._coding == "identity":
+            yield piece
+            return
+        while piece:
+            if self._decompress is None or (self._decompress.eof and self._coding != "deflate"):
+                # RFC 1952 section 2.2: a gzip file may have several members.
+                self._decompress = zlib.decompressobj(self._window_bits(piece))
+            if self._decompress.eof:
+                raise self._invalid("bytes follow its end")
+            full = True
+            while full and not self._decompress.eof:
+                try:
+                    decoded = self._decompress.decompress(piece, DECODED_PIECE)
+                except zlib.error as error:
+                    raise self._invalid("its bytes have another format") from error
+                piece = self._decompress.unconsumed_tail
+                full = len(decoded) == DECODED_PIECE or bool(piece)
+                if decoded:
+                    yield decoded
+            piece = self._decompress.unused_data
+
+    def close(self) -> None:
+        """State the end of the body.
+
+        Raises:
+            InvalidRequestBodyError: the compressed data is not complete.
+        """
+        if self._coding != "identity" and not (self._decompress and self._decompress.eof):
+            raise self._invalid("it ends too early")
+
+    def _window_bits(self, piece: bytes) -> int:
+        # Many clients send deflate without the zlib format (RFC 9110 section 8.4.1.2, note). Of
+        # that format, the first four bits are 8 (RFC 1950 section 2.2).
+        bits = _WINDOW_BITS[self._coding]
+        return -bits if self._coding == "deflate" and piece[0] & 0x0F != 8 else bits
+
+    def _invalid(self, why: str) -> InvalidRequestBodyError:
+        return InvalidRequestBodyError(f"The body cannot be read as {self._coding}: {why}.")
+
+
+def content_coding(request: web.Request) -> str:
+    """The coding of the body: ``identity``, or one that :class:`ContentDecoder` decodes.
+
+    Raises:
+        UnsupportedContentCodingError: it has another one, or several.
+    """
+    # RFC 9110 section 8.4: the names are case-insensitive; several fields are one list.
+    names = ",".join(request.headers.getall(hdrs.CONTENT_ENCODING, [])).split(",")
+    codings = [name.strip().lower() for name in names]
+    if codings in ([""], ["identity"]):
+        return "identity"
+    if len(codings) == 1 and codings[0] in _WINDOW_BITS:
+        return codings[0]
+    raise UnsupportedContentCodingError(
+        f"The body has an unknown Content-Encoding; spsd reads one of {ACCEPT_ENCODING}. Send the "
+        "body without compression."
+    )
+
+
 async def read_json(request: web.Request, kind: type[T]) -> T:
     """The request body as a value of ``kind``.
 
@@ -162,8 +253,11 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         IncompleteRequestBodyError: a required member is missing; ``details["field"]`` is its name.
         InvalidRequestBodyError: the body is not a JSON object of this kind, or the client closed
             the connection before the end of the body.
+        RequestBodyTooLargeError: the body is longer than 64 KiB, as sent or decompressed.
         RequestTimeoutError: the body was not complete within ``WebLimits.body_s``.
+        UnsupportedContentCodingError: see :func:`content_coding`.
     """
+    decoder = ContentDecoder(content_coding(request))
     await send_continue(request)
     limit_s = request.app[LIMITS].body_s
     try:
@@ -178,7 +272,17 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         raise InvalidRequestBodyError(
             "The connection was closed before the end of the body."
         ) from error
-    return decode_json(body, kind)
+    return decode_json(_decoded(body, decoder, limit=request.client_max_size), kind)
+
+
+def _decoded(body: bytes, decoder: ContentDecoder, *, limit: int) -> bytes:
+    decoded = bytearray()
+    for piece in decoder.feed(body):
+        decoded += piece
+        if len(decoded) > limit:
+            raise RequestBodyTooLargeError("The body is longer than 64 KiB when decompressed.")
+    decoder.close()
+    return bytes(decoded)
 
 
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.(.*)`)?", re.DOTALL)

@@ -59,7 +59,12 @@ async def set_common_fields(request: web.Request, response: web.StreamResponse) 
 
     A signal handler (``on_response_prepare``), called before the head is sent.
     """
-    response.headers[hdrs.ALLOW] = ", ".join(_methods(request))
+    set_fields(response, allow=", ".join(_methods(request)))
+
+
+def set_fields(response: web.StreamResponse, *, allow: str) -> None:
+    """Set the header fields of every response; ``allow`` lists the methods of the resource."""
+    response.headers[hdrs.ALLOW] = allow
     response.headers[hdrs.CONTENT_LANGUAGE] = "en"
     response.headers[hdrs.SERVER] = "spsd"
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")

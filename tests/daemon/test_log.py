@@ -171,7 +171,7 @@ def test_each_line_is_an_object_with_the_documented_fields(
         key: [
             (line["action"], line.get("state"), line.get("code"))
             for line in lines
-            if line.get("job") == key
+            if line.get("job") == key and line["logger"] != "spsd.audit"
         ]
         for key in (good, bad)
     }
@@ -187,6 +187,9 @@ def test_each_line_is_an_object_with_the_documented_fields(
         ("fail", "failed", "origin_status"),
         ("remove", None, None),
     ]
+    audit = [(line["event"], line.get("job")) for line in lines if line["logger"] == "spsd.audit"]
+    assert audit == [("log-in", None), ("submit", good), ("submit", bad), ("remove", bad)]
+    assert {line["user"] for line in lines if "user" in line} == {"operator"}
 
 
 def test_in_the_journal_each_line_has_its_priority(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """sslscan (Debian) finds nothing weak in what the server offers over TLS."""
 
 import subprocess
-from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 

@@ -1,8 +1,11 @@
 """spsd behind a real nginx, with the configuration in docs/operating.md."""
 
+import base64
+import http.client
 import re
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,13 +37,20 @@ class Behind:
 
 
 @pytest.fixture
-def behind(tmp_path: Path) -> Iterator[Behind]:
+def trusted() -> list[str]:
+    """The proxies that the daemon trusts."""
+    return []
+
+
+@pytest.fixture
+def behind(tmp_path: Path, trusted: list[str]) -> Iterator[Behind]:
     text = (DOCS / "operating.md").read_text(encoding="utf-8")
     match = re.search(r"^```nginx\n(server \{.*?^\}\n)```", text, re.DOTALL | re.MULTILINE)
     assert match is not None
     block = match[1]
     pair = ensure_self_signed(tmp_path, hostname="localhost")
-    with DaemonProcess(tmp_path, {"slots": {"accept": "any"}}) as daemon:
+    settings = {"slots": {"accept": "any"}, "server": {"trusted_proxies": trusted}}
+    with DaemonProcess(tmp_path, settings) as daemon:
         for documented, actual in {
             "listen 443 ssl": "listen 127.0.0.1:{port} ssl",
             "/etc/nginx/appliance.pem": f"{{directory}}/{pair[0].name}",
@@ -113,3 +123,33 @@ def test_the_page_and_its_parts_come_through(behind: Behind) -> None:
     assert page.status == 200
     for part in re.findall(r'(?:src|href)="(/ui/[^"]+)"', page.content.decode()):
         assert anonymous.call("GET", part).status == 200, part
+
+
+@pytest.mark.parametrize("trusted", [["127.0.0.1"], []], ids=["trusted", "not trusted"])
+def test_a_trusted_proxy_states_the_scheme(behind: Behind, trusted: list[str]) -> None:
+    # From an address that is no trusted proxy, as those of clients are.
+    host = behind.url.rpartition("/")[2]
+    elsewhere = http.client.HTTPSConnection(
+        host, context=behind.context, source_address=("127.0.0.2", 0)
+    )
+    forged = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "http"}
+    encoded = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    fields = forged | {"Authorization": f"Basic {encoded}"}
+    with closing(elsewhere):
+        elsewhere.request("GET", "/api/authentication", headers=fields)
+        login = elsewhere.getresponse()
+        assert login.status == 200
+        assert ("; Secure" in (login.getheader("Set-Cookie") or "")) is bool(trusted)
+    audit = re.findall(r"spsd\.audit: log-in address=(\S+)", behind.daemon.log.read_text())
+    assert audit == ["127.0.0.2" if trusted else "127.0.0.1"]
+
+    plain = {"Origin": behind.url.replace("https:", "http:")}
+    request = {"url": "http://127.0.0.1:1/none", "checksum": {"sha256": "a" * 64}}
+    submitted = behind.client().call("POST", FETCH, json_body=request, headers=plain)
+    assert submitted.status == (403 if trusted else 202)
+
+
+@pytest.mark.parametrize("trusted", [["127.0.0.1"]])
+def test_the_appliance_itself_may_read_the_metrics_through_a_trusted_proxy(behind: Behind) -> None:
+    anonymous = Client(behind.url, context=behind.context)
+    assert anonymous.call("GET", "/metrics").status == 200

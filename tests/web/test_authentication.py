@@ -1,14 +1,24 @@
 """Log-in, the cookie and its expiry."""
 
+import base64
 import re
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spsd.accounts.model import FREE_FAILURES
+from spsd.errors import UnauthenticatedError
+from spsd.web.api.authentication import basic_credentials
 from tests.web.conftest import IDLE_S, PASSWORD, Api, basic
 
 LOG_IN = "/api/authentication"
 FETCH = "/api/firmware/fetch"
+
+
+def _encoded(credentials: bytes) -> str:
+    return f"Basic {base64.b64encode(credentials).decode()}"
 
 
 async def test_the_response_and_the_cookie(api: Api) -> None:
@@ -106,6 +116,15 @@ async def test_a_new_password_ends_every_session(api: Api) -> None:
     assert (await client.get(FETCH)).status == 401
 
 
+async def test_a_long_name_is_not_remembered_in_full(api: Api) -> None:
+    client = await api.client(None)
+    for number in range(FREE_FAILURES):
+        fields = basic("a" * 4000 + str(number), "wrong")
+        assert (await client.get(LOG_IN, headers=fields)).status == 401
+    response = await client.get(LOG_IN, headers=basic("a" * 4000, "wrong"))
+    assert response.status == 429, "they have their beginning in common"
+
+
 async def test_log_in_is_blocked_after_failures(api: Api) -> None:
     client = await api.client(None)
     for _ in range(FREE_FAILURES):
@@ -118,3 +137,11 @@ async def test_log_in_is_blocked_after_failures(api: Api) -> None:
     assert other.status == 200, "another user is not blocked"
     api.clock.seconds += wait
     assert (await client.get(LOG_IN, headers=basic("admin", PASSWORD))).status == 200
+
+
+@given(st.text(max_size=30) | st.binary(max_size=30).map(_encoded) | st.just("Basic \udcff"))
+def test_any_field_has_credentials_or_is_refused(field: str) -> None:
+    with suppress(UnauthenticatedError):
+        name, password = basic_credentials(field)
+        assert ":" not in name
+        assert f"{name}:{password}".encode() == base64.b64decode(field.split()[1])

@@ -131,3 +131,32 @@ def test_no_form_raises_another_error(body: bytes) -> None:
 def test_content_types_that_are_refused(content_type: str) -> None:
     with pytest.raises(InvalidRequestBodyError, match="with a boundary"):
         FormParser(content_type)
+
+
+@given(
+    st.text(max_size=40)
+    | st.lists(
+        st.sampled_from(
+            [
+                "multipart/form-data",
+                ";",
+                "boundary",
+                "*",
+                "*0",
+                "=",
+                '"',
+                "\\",
+                "a",
+                "%ff",
+                "utf-8''",
+                " ",
+            ]
+        )
+    ).map("".join)
+)
+@example("multipart/form-data; boundary*=x''%ff")
+@example("multipart/form-data; boundary*0=a; boundary*1=b")
+@example("multipart/form-data; boundary=\udcff")
+def test_no_content_type_raises_another_error(content_type: str) -> None:
+    with suppress(InvalidRequestBodyError):
+        FormParser(content_type)

@@ -356,7 +356,10 @@ async def test_nothing_remains_of_an_aborted_upload(
     raw.writer.transport.abort()
     await until(lambda: api.reservations.holder(1) is None)
     nothing_remains(api, tmp_path)
-    assert not caplog.records
+    await until(lambda: caplog.records)
+    assert [record.getMessage() for record in caplog.records] == [
+        'upload address=127.0.0.1 user="admin" result="InvalidRequestBodyError"'
+    ]
     assert (await client.post(UPLOAD, data=BytesIO(image))).status == 200
 
 
@@ -372,7 +375,9 @@ async def test_a_client_that_stops_sending_is_refused(
     assert document["error"]["type"] == "RequestTimeout"
     assert "0.2 seconds" in document["error"]["message"]
     nothing_remains(api, tmp_path)
-    assert not caplog.records
+    assert [record.getMessage() for record in caplog.records] == [
+        'upload address=127.0.0.1 user="admin" result="RequestTimeout"'
+    ]
     await raw.close()
 
 

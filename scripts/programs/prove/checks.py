@@ -133,6 +133,12 @@ CHECKS = (
     ),
     Check(
         "bounds",
+        "Requests with random changes reach a socket: no 500, no traceback, one shape of errors",
+        "scripts/test --long tests/web/test_wire_fuzz.py",
+        "random requests",
+    ),
+    Check(
+        "bounds",
         "Clients attack the server, and an honest client still gets its responses",
         "scripts/test tests/daemon/test_hostile_clients.py",
         "requests answered under attack",

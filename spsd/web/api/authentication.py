@@ -22,7 +22,16 @@ from spsd.web.links import (
     PlainMeta,
     ResourceMeta,
 )
-from spsd.web.middleware.auth import ACCOUNTS, COOKIE, SECURE, SESSION, set_cookie
+from spsd.web.middleware.audit import TEXT_LIMIT, Event, log_access
+from spsd.web.middleware.auth import (
+    ACCOUNTS,
+    COOKIE,
+    SESSION,
+    is_secure,
+    set_cookie,
+    tokens_of,
+)
+from spsd.web.middleware.clients import client_of
 from spsd.web.responses import Shape, respond
 
 
@@ -61,21 +70,41 @@ _LOGGED_IN = LoggedIn(ResourceMeta(LOG_IN, ROOT))
 
 async def log_in(request: web.Request) -> web.Response:
     """Open a session for the Basic credentials. ``login_method`` is ignored: accounts are local."""
-    name, password = basic_credentials(request.headers.get(hdrs.AUTHORIZATION))
-    opened = await request.app[ACCOUNTS].log_in(name, password, peer=request.remote or "")
+    header = request.headers.get(hdrs.AUTHORIZATION)
+    name = ""
+    try:
+        name, password = basic_credentials(header)
+        # No account has a longer name, and the names of failed log-ins are remembered.
+        name = name[: TEXT_LIMIT + 1]
+        opened = await request.app[ACCOUNTS].log_in(name, password, peer=client_of(request).address)
+    except UnauthenticatedError:
+        if is_basic(header):  # without credentials it is no attempt
+            log_access(request, Event.LOG_IN_FAILED, name)
+        raise
+    except TooManyAttemptsError:
+        log_access(request, Event.LOG_IN_THROTTLED, name)
+        raise
+    log_access(request, Event.LOG_IN, name)
     response = respond(_LOGGED_IN)
     set_cookie(request, response, opened.token, opened.session)
     return response
 
 
 async def log_out(request: web.Request) -> web.Response:
-    """End the session of the cookie."""
-    await request.app[ACCOUNTS].log_out(request.cookies[COOKIE])
+    """End the session of the cookie; of several, all: the next one would be used instead."""
+    for token in tokens_of(request):
+        await request.app[ACCOUNTS].log_out(token)
+    log_access(request, Event.LOG_OUT, request[SESSION].account)
     response = respond(_LOGGED_IN)
     response.del_cookie(
-        COOKIE, path="/", httponly=True, secure=request.app[SECURE], samesite="Strict"
+        COOKIE, path="/", httponly=True, secure=is_secure(request), samesite="Strict"
     )
     return response
+
+
+def is_basic(header: str | None) -> bool:
+    """Whether an ``Authorization`` field has the scheme Basic, in any case (RFC 9110, 11.1)."""
+    return (header or "").strip().partition(" ")[0].lower() == "basic"
 
 
 def basic_credentials(header: str | None) -> tuple[str, str]:
@@ -84,12 +113,12 @@ def basic_credentials(header: str | None) -> tuple[str, str]:
     Raises:
         UnauthenticatedError: the field is absent, has another scheme, or is malformed.
     """
-    # Step 1: the scheme, in any case (RFC 9110 section 11.1).
-    scheme, _, encoded = (header or "").strip().partition(" ")
-    if scheme.lower() != "basic":
+    # Step 1: the scheme.
+    if header is None or not is_basic(header):
         raise UnauthenticatedError(
             "Log in with HTTP Basic authentication: a user name and a password."
         )
+    _, _, encoded = header.strip().partition(" ")
     # Step 2: base64 (RFC 7617 section 2), here of UTF-8, as the challenge states (section 2.1).
     # Step 3: the first colon ends the user name; the password may have more (section 2).
     try:

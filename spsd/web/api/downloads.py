@@ -37,6 +37,7 @@ from spsd.web.api.query import (
 from spsd.web.background import accepts_events
 from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.links import FETCH
+from spsd.web.middleware.audit import Event, audited
 from spsd.web.requests import Submission, read_json
 from spsd.web.responses import json_response, respond
 
@@ -47,7 +48,9 @@ LISTING = web.AppKey("listing", asyncio.Lock)
 async def submit(request: web.Request) -> web.Response:
     """Queue a download; 202 when the job is stored on disk."""
     url, sha256, mirrors = (await read_json(request, Submission)).parsed()
-    job = await request.app[DOWNLOAD_SERVICE].submit(url, sha256, mirrors)
+    with audited(request, Event.SUBMIT) as subject:
+        job = await request.app[DOWNLOAD_SERVICE].submit(url, sha256, mirrors)
+        subject.job = job.key
     response = respond(downloads.accepted_document(job), status=HTTPStatus.ACCEPTED)
     response.headers[hdrs.LOCATION] = downloads.href_of(job)
     return response
@@ -110,7 +113,9 @@ async def history(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """Cancel a download, or remove the record of one that has ended."""
-    await request.app[DOWNLOAD_SERVICE].delete(_key(request))
+    with audited(request, Event.CANCEL, job=_key(request)) as subject:
+        if not await request.app[DOWNLOAD_SERVICE].delete(_key(request)):
+            subject.event = Event.REMOVE
     return respond(downloads.removed_document(_key(request)))
 
 

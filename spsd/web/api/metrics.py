@@ -8,7 +8,6 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -18,11 +17,11 @@ from spsd.metrics import OPEN_METRICS, Exposition, Metrics
 from spsd.web.contract import CONTRACT, EVENT_STREAM, Access, Operation, SuccessResponse
 from spsd.web.links import METRICS
 from spsd.web.middleware.auth import SESSION
+from spsd.web.middleware.clients import client_of
 
 NO_ROUTE = "none"
 OTHER_METHOD = "other"
 _METHODS = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST, hdrs.METH_DELETE})
-_FORWARDED = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR, hdrs.VIA, "X-Real-IP")
 _BEARER = "bearer "
 
 
@@ -73,7 +72,7 @@ async def metrics(request: web.Request) -> web.Response:
     monitoring = request.app[MONITORING]
     if not (
         request.get(SESSION) is not None
-        or _is_local(request)
+        or client_of(request).on_appliance
         or _has_token(request, monitoring.token)
     ):
         raise UnauthenticatedError(
@@ -82,18 +81,6 @@ async def metrics(request: web.Request) -> web.Response:
         )
     text, content_type = await monitoring.exposition.text(request.headers.get(hdrs.ACCEPT, ""))
     return web.Response(body=text, headers={hdrs.CONTENT_TYPE: content_type})
-
-
-def _is_local(request: web.Request) -> bool:
-    """Whether the client runs on the appliance itself.
-
-    A request through a proxy on the appliance is not local, although its peer address is.
-    """
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    if peer is None or any(name in request.headers for name in _FORWARDED):
-        return False
-    address = ip_address(peer[0].partition("%")[0])
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _has_token(request: web.Request, token: str | None) -> bool:

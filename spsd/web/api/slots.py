@@ -11,6 +11,7 @@ from spsd.web.api import slot_json
 from spsd.web.api.download_json import Removed
 from spsd.web.contract import Access, Link, Operation, SuccessResponse
 from spsd.web.links import SLOTS, ResourceMeta, slot_path
+from spsd.web.middleware.audit import Event, audited
 from spsd.web.responses import respond
 
 SLOT_STORE = web.AppKey("slots", Slots)
@@ -51,7 +52,8 @@ async def manifest(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """Delete the image in a slot."""
     number = _number(request)
-    await request.app[SLOT_STORE].empty(number)
+    with audited(request, Event.EMPTY_SLOT, slot=number):
+        await request.app[SLOT_STORE].empty(number)
     return respond(Removed(ResourceMeta(slot_path(number), SLOTS)))
 
 

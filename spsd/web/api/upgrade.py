@@ -18,6 +18,7 @@ from spsd.slots.checks import PassedTest
 from spsd.slots.upgrade import Upgrade
 from spsd.web.contract import Access, Operation, RequestBody, SuccessResponse
 from spsd.web.links import FIRMWARE, TEST, UPGRADE, slot_path
+from spsd.web.middleware.audit import Event, audited
 from spsd.web.middleware.auth import SESSION
 from spsd.web.requests import TestOrder, UpgradeOrder, read_json
 from spsd.web.responses import Shape, respond
@@ -50,16 +51,20 @@ class TestedSlot(Shape):
 async def test(request: web.Request) -> web.Response:
     """Run all checks of an upgrade, and change nothing."""
     order = await read_json(request, TestOrder)
-    tested = await request.app[UPGRADES].test(int(order.slot_id))
+    slot = int(order.slot_id)
+    with audited(request, Event.TEST, slot=slot):
+        tested = await request.app[UPGRADES].test(slot)
     return _tested_slot(TEST, tested)
 
 
 async def upgrade(request: web.Request) -> web.Response:
     """Test the slot, choose it for the next boot, and restart the appliance if configured."""
     order = await read_json(request, UpgradeOrder)
-    tested = await request.app[UPGRADES].upgrade(
-        int(order.slot_id), message=order.message, account=request[SESSION].account
-    )
+    slot = int(order.slot_id)
+    with audited(request, Event.UPGRADE, slot=slot):
+        tested = await request.app[UPGRADES].upgrade(
+            slot, message=order.message, account=request[SESSION].account
+        )
     return _tested_slot(UPGRADE, tested)
 
 

@@ -30,7 +30,8 @@ from spsd.web.api.slots import SLOT_STORE
 from spsd.web.contract import Access, Field, Link, Operation, RequestBody, SuccessResponse
 from spsd.web.limits import LIMITS
 from spsd.web.links import TEST, UPGRADE, UPLOAD, slot_path
-from spsd.web.requests import send_continue
+from spsd.web.middleware.audit import Event, audited
+from spsd.web.requests import ContentDecoder, content_coding, send_continue
 from spsd.web.responses import Shape, respond
 
 UPLOADS = web.AppKey("uploads", Uploads)
@@ -62,9 +63,16 @@ class Uploaded(Shape):
 
 async def receive(request: web.Request) -> web.Response:
     """Install the image from the body into an empty slot. 200 [unknown - our choice]."""
+    with audited(request, Event.UPLOAD) as subject:
+        subject.slot, image = await _install(request)
+    return respond(await _uploaded(request.app[SLOT_STORE], subject.slot, image))
+
+
+async def _install(request: web.Request) -> tuple[int, InstalledImage]:
     expected = expected_digest(
         _combined_field(request, REPR_DIGEST), _combined_field(request, X_CHECKSUM)
     )
+    decoder = ContentDecoder(content_coding(request))
     content_type = request.headers.get(hdrs.CONTENT_TYPE, "")
     is_multipart = content_type.strip().lower().startswith("multipart/")
     form = FormParser(content_type) if is_multipart else None
@@ -72,11 +80,11 @@ async def receive(request: web.Request) -> web.Response:
     length = None if hdrs.CONTENT_ENCODING in request.headers else request.content_length
     async with (
         aclosing(_body_pieces(request)) as pieces,
-        aclosing(_image_bytes(pieces, form)) as content,
+        aclosing(_decoded(pieces, decoder)) as decoded,
+        aclosing(_image_bytes(decoded, form)) as content,
         aclosing(_in_blocks(content)) as blocks,
     ):
-        slot, image = await request.app[UPLOADS].receive(blocks, length=length, expected=expected)
-    return respond(await _uploaded(request.app[SLOT_STORE], slot, image))
+        return await request.app[UPLOADS].receive(blocks, length=length, expected=expected)
 
 
 async def _body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
@@ -112,6 +120,20 @@ async def _body_pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
             "The connection was closed before the end of the body; the data of the upload was "
             "deleted."
         ) from error
+
+
+async def _decoded(
+    pieces: AsyncIterator[bytes], decoder: ContentDecoder
+) -> AsyncGenerator[bytes, None]:
+    """The body without its content coding.
+
+    Raises:
+        InvalidRequestBodyError: the body does not have this coding.
+    """
+    async for piece in pieces:
+        for decoded in decoder.feed(piece):
+            yield decoded
+    decoder.close()
 
 
 async def _image_bytes(

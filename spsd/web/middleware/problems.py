@@ -16,11 +16,13 @@ from spsd.errors import (
     InternalError,
     InvalidQueryError,
     InvalidRequestBodyError,
+    MalformedRequestError,
     MethodNotAllowedError,
     NoEmptySlotError,
     NotAnImageError,
     RequestBodyTooLargeError,
     RequestError,
+    RequestHeaderFieldsTooLargeError,
     RequestTimeoutError,
     ResourceNotFoundError,
     SlotInUseError,
@@ -30,10 +32,13 @@ from spsd.errors import (
     TooManyReadersError,
     UnauthenticatedError,
     UnauthorizedError,
+    UnsupportedContentCodingError,
+    UriTooLongError,
 )
 from spsd.failures import ApplianceError
 from spsd.storage.faults import DatabaseError, storage_problem
 from spsd.web.links import LOG_IN, METRICS
+from spsd.web.requests import ACCEPT_ENCODING, unknown_expectation
 from spsd.web.responses import Shape, respond
 
 _log = logging.getLogger(__name__)
@@ -54,7 +59,11 @@ STATUS: dict[type[RequestError], HTTPStatus] = {
     SlotInUseError: HTTPStatus.CONFLICT,
     FirmwareTestFailedError: HTTPStatus.CONFLICT,
     RequestBodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UriTooLongError: HTTPStatus.REQUEST_URI_TOO_LONG,
+    UnsupportedContentCodingError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ExpectationFailedError: HTTPStatus.EXPECTATION_FAILED,
+    MalformedRequestError: HTTPStatus.BAD_REQUEST,
+    RequestHeaderFieldsTooLargeError: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     TooManyAttemptsError: HTTPStatus.TOO_MANY_REQUESTS,
     TooManyReadersError: HTTPStatus.SERVICE_UNAVAILABLE,
     NoEmptySlotError: HTTPStatus.CONFLICT,
@@ -106,20 +115,21 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     try:
         return await handler(request)
     except RequestError as error:
-        return _refused(request, error)
+        return refused(request, error)
     except web.RequestPayloadError as error:
-        return _refused(request, _invalid_body(error))
+        return refused(request, _invalid_body(error))
     except (DatabaseError, ApplianceError) as error:
         _log.error("%s %s failed: %s", request.method, request.path, error)
-        return _refused(request, storage_problem(error))
+        return refused(request, storage_problem(error))
     except web.HTTPException as error:
-        return _refused_by_aiohttp(request, error)
+        return refused_by_aiohttp(request, error)
     except Exception:  # noqa: BLE001 - the client gets a Problem in any case, and the log the cause
         _log.exception("%s %s failed", request.method, request.path)
-        return _refused(request, InternalError("A bug in spsd; its log has the cause."))
+        return refused(request, InternalError("A bug in spsd; its log has the cause."))
 
 
-def _refused(request: web.Request, error: RequestError) -> web.Response:
+def refused(request: web.Request, error: RequestError) -> web.Response:
+    """The response to a request that is refused with ``error``."""
     details = dict(error.details)
     if isinstance(error, _WITH_RESOURCE):
         details["resource"] = request.path
@@ -129,6 +139,8 @@ def _refused(request: web.Request, error: RequestError) -> web.Response:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     if isinstance(error, StorageBusyError | TooManyReadersError):
         response.headers[hdrs.RETRY_AFTER] = BUSY_RETRY_S
+    if isinstance(error, UnsupportedContentCodingError):
+        response.headers[hdrs.ACCEPT_ENCODING] = ACCEPT_ENCODING
     if isinstance(error, UnauthenticatedError):
         response.headers[hdrs.WWW_AUTHENTICATE] = _challenge(request)
     return response
@@ -155,17 +167,20 @@ def _invalid_body(error: web.RequestPayloadError) -> InvalidRequestBodyError:
     return InvalidRequestBodyError(f"The body cannot be read: {reason}.")
 
 
-def _refused_by_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
+def refused_by_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
+    """The response to a request that aiohttp refuses with ``error``."""
     path = request.path
     match error:
         case web.HTTPNotFound():
-            return _refused(request, ResourceNotFoundError(f"The path {path} names no resource."))
+            return refused(request, ResourceNotFoundError(f"The path {path} names no resource."))
         case web.HTTPMethodNotAllowed():
             allowed = ", ".join(sorted(error.allowed_methods))
             message = f"{path} has the methods {allowed}, not {error.method}."
-            return _refused(request, MethodNotAllowedError(message, allow=allowed))
+            return refused(request, MethodNotAllowedError(message, allow=allowed))
         case web.HTTPRequestEntityTooLarge():
-            return _refused(request, RequestBodyTooLargeError("The body is longer than 64 KiB."))
+            return refused(request, RequestBodyTooLargeError("The body is longer than 64 KiB."))
+        case web.HTTPExpectationFailed():
+            return refused(request, unknown_expectation())
         case _:
             status = HTTPStatus(error.status)
             name = "".join(word.capitalize() for word in status.phrase.split())
