@@ -96,12 +96,20 @@ class Terminal:
 
     async def end(self) -> int:
         """Wait until the process has ended and all of its output is read; its exit status."""
+        exit_ = await self.end_without_closing()
+        self.close()
+        return exit_
+
+    async def end_without_closing(self) -> int:
+        """As :meth:`end`; the terminal can still be looked at, until :meth:`close`."""
         async with asyncio.timeout(20):
             exit_ = await self.process.wait()
             await self._closed.wait()
+        return exit_
+
+    def close(self) -> None:
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
-        return exit_
 
 
 @dataclass
