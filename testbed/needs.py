@@ -29,6 +29,7 @@ PACKAGES = {
     "sqlite3": "sqlite3",
     "squid": "squid",
     "systemd-sysusers": "systemd",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
 }
 """Debian's package of each program that a test calls."""

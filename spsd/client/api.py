@@ -113,7 +113,8 @@ class Api:
                 else f"the certificate of {self.host.url} does not verify: {reason}",
                 Exit.NOT_TRUSTED,
             ) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            # UnicodeError: IDNA cannot encode the name of the host.
             reason = str(error) or type(error).__name__
             raise CommandError(
                 f"{self.host.url} cannot be reached: {reason}", Exit.UNREACHABLE

@@ -9,6 +9,8 @@ import click
 from spsd.client.errors import InputEnded, Interrupted
 from spsd.text import visible
 
+_RECHECK_S = 0.1
+
 
 def ask(question: str, *, default: str | None = None, hidden: bool = False) -> str:
     """The answer, which is not empty.
@@ -32,10 +34,16 @@ def _one_interrupt() -> Iterator[None]:
 
     The handler of :class:`asyncio.Runner` cancels the main task instead, which a read that blocks
     the event loop outlasts. Where SIGINT is ignored, as in a background job, it stays ignored.
+
+    A signal between the output of a prompt and its read does not end the read: Python runs handlers
+    only after it. So a timer interrupts the read, again and again; it then continues if there was
+    no SIGINT.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    alarm = signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, _RECHECK_S, _RECHECK_S)
     try:
         yield
     except click.Abort as abort:
@@ -45,4 +53,6 @@ def _one_interrupt() -> Iterator[None]:
             raise InputEnded("the input ended before an answer; nothing was changed") from None
         raise Interrupted("interrupted; nothing was changed") from None
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGINT, before)

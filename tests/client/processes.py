@@ -112,6 +112,12 @@ class Terminal:
         os.close(self._descriptor)
 
 
+def as_user(uid: int) -> tuple[str, ...]:
+    """The start of a command that runs as this user, and may read Python and the checkout."""
+    readers = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    return ("setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", *readers)
+
+
 @dataclass
 class Shell:
     """What spsctl runs in: a home, and changes of the environment (None: not set)."""
@@ -132,13 +138,13 @@ class Shell:
 
     async def run(self, *arguments: str, stdin: str = "", uid: int | None = None) -> Result:
         process = await asyncio.create_subprocess_exec(
+            *(() if uid is None else as_user(uid)),
             *SPSCTL,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=self.environ,
-            user=uid,
         )
         async with asyncio.timeout(30):
             out, err = await process.communicate(stdin.encode())
