@@ -27,7 +27,8 @@ from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
 from spsd.hangup import ignore_hangup, remember_hangup
 from spsd.limits import LIMITS, Limits
 from spsd.system.host import Appliance, this_appliance
-from spsd.system.logs import LogFormat, log_handler
+from spsd.system.logs import LogFormat, log_handler, log_uncaught
+from spsd.text import harmless, visible
 
 _config = click.option(
     "--config",
@@ -75,7 +76,7 @@ class _Injected:
 
 
 def _fail(error: BaseException) -> NoReturn:
-    click.echo(f"spsd: {error}", err=True)
+    click.echo(f"spsd: {harmless(str(error))}", err=True)
     sys.exit(2 if isinstance(error, ConfigurationError) else 1)
 
 
@@ -103,6 +104,7 @@ def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
     settings = load(config)
     handler = log_handler(os.environ, sys.stderr, LogFormat(log_format or settings.log.format))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_uncaught()
     logging.getLogger("transitions").setLevel(logging.WARNING)
     serving = daemon.serve(
         settings,
@@ -184,7 +186,7 @@ def list_users(config: Path) -> None:
 
     async def show(accounts: Accounts) -> None:
         for account in await accounts.list():
-            click.echo(f"{account.name}\t{account.role}")
+            click.echo(f"{visible(account.name)}\t{account.role}")
 
     _with_accounts(load(config), show)
 

@@ -32,6 +32,7 @@ PACKAGES = {
     "squid": "squid",
     "sslscan": "sslscan",
     "systemd-sysusers": "systemd",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
     "wapiti": "wapiti",
 }

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -54,6 +56,15 @@ def config(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def hooks(monkeypatch):
+    """`serve` replaces those of the process, and pytest has its own."""
+    for module, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    yield
+    logging.captureWarnings(False)
+
+
 @pytest.fixture
 def spsd(monkeypatch, capsys):
     """Run the command line in this process: exit code, standard output, standard error."""
@@ -79,6 +90,15 @@ def test_a_bad_configuration_is_one_line_and_exit_code_2(spsd, config):
     code, out, err = spsd("check-config", "--config", config)
     assert (code, out) == (2, "")
     assert err == f"spsd: {config}: fetch.concurrent: Expected `int` >= 1\n"
+
+
+def test_a_failure_shows_no_text_of_a_file_as_it_is(spsd, config):
+    config.write_text('[fetch]\n"\\u001b]0;x\\u0007\\u202e\\n<0>forged" = 0\n', encoding="utf-8")
+    code, out, err = spsd("check-config", "--config", config)
+    assert (code, out) == (2, "")
+    assert r"fetch.\x1b]0;x\x07\u202e <0>forged" in err
+    assert err.count("\n") == 1
+    assert not set(err[:-1]) & set("\x1b\x07\n\u202e")
 
 
 @pytest.mark.parametrize(

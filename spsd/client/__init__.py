@@ -1,1 +1,4 @@
-"""``spsctl``, the command-line client of the REST API. It imports nothing of the daemon."""
+"""``spsctl``, the command-line client of the REST API.
+
+It imports nothing of the daemon but :mod:`spsd.text`.
+"""

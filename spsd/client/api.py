@@ -10,7 +10,13 @@ import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, StreamReader
 
 from spsd.client.errors import ApiError, CommandError, Exit
-from spsd.client.hosts import Host, format_fingerprint, tls_verification
+from spsd.client.hosts import Host
+from spsd.client.trust import (
+    format_fingerprint,
+    no_longer_verified,
+    not_the_pinned_one,
+    tls_verification,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +114,18 @@ class Api:
                     raise _api_error(response, await response.read())
                 yield response
         except aiohttp.ServerFingerprintMismatch as error:
-            raise CommandError(
-                f"the certificate of {self.host.url} is not the pinned one: its fingerprint is "
-                f"{format_fingerprint(error.got.hex())}, the pinned one is "
-                f"{format_fingerprint(error.expected.hex())}. If the certificate was replaced on "
-                "purpose, log in again with --fingerprint.",
-                Exit.NOT_TRUSTED,
-            ) from error
+            shown = format_fingerprint(error.got.hex())
+            raise CommandError(not_the_pinned_one(self.host, shown), Exit.NOT_TRUSTED) from error
         except aiohttp.ClientConnectorCertificateError as error:
+            reason = str(error.certificate_error)
             raise CommandError(
-                f"the certificate of {self.host.url} does not verify: {error.certificate_error}",
+                no_longer_verified(self.host, reason)
+                if self.host.verified
+                else f"the certificate of {self.host.url} does not verify: {reason}",
                 Exit.NOT_TRUSTED,
             ) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:
+            # UnicodeError: IDNA cannot encode the name of the host.
             reason = str(error) or type(error).__name__
             raise CommandError(
                 f"{self.host.url} cannot be reached: {reason}", Exit.UNREACHABLE

@@ -1,10 +1,15 @@
 """The command line of ``spsctl``: the group of its commands, and shell completion."""
 
+import io
+import sys
+
 import click
 from click.shell_completion import get_completion_class
 
 from spsd import __version__
 from spsd.client import download_commands, session_commands, slot_commands
+from spsd.client.errors import Exit
+from spsd.text import visible_lines
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,7 +21,18 @@ def main(host: str | None) -> None:
 
 def run() -> None:
     """Run the command line of this process; ends with ``SystemExit``."""
-    main(prog_name="spsctl", complete_var="_SPSCTL_COMPLETE")
+    try:
+        result = main(prog_name="spsctl", complete_var="_SPSCTL_COMPLETE", standalone_mode=False)
+    except click.ClickException as error:
+        # click's own words, which quote arguments: scripts pass text of strangers in them.
+        words = io.StringIO()
+        error.show(words)
+        click.echo("\n".join(visible_lines(words.getvalue())), err=True, nl=False)
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("spsctl: interrupted", err=True)
+        sys.exit(Exit.INTERRUPTED)
+    sys.exit(result if isinstance(result, int) else Exit.DONE)
 
 
 @main.command()
@@ -32,6 +48,7 @@ def completion(shell: str) -> None:
 for command in (
     session_commands.login,
     session_commands.logout,
+    session_commands.forget,
     download_commands.fetch,
     download_commands.list_downloads,
     download_commands.show,

@@ -1,4 +1,8 @@
-"""Terminal output: tables and progress bars, and JSON lines for ``--json``."""
+"""Terminal output: tables and progress bars, and JSON lines for ``--json``.
+
+What comes from an appliance is text of strangers: it is put into tables as ``Text``, which has no
+markup, with escapes for what a terminal would act on.
+"""
 
 import sys
 from collections import deque
@@ -14,6 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from spsd.client.api import Document
+from spsd.text import capped, harmless, visible_lines
+from spsd.text import json_line as one_line
 
 RATE_WINDOW_S = 10.0
 """A transfer rate is the average over this time."""
@@ -71,12 +77,19 @@ class _Console(Console):
 
 def open_console() -> Console:
     """Standard output; if that is no terminal, plain text whose lines are not truncated."""
-    return _Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    # No markup and no emoji also in strings that rich itself turns into text.
+    width = None if sys.stdout.isatty() else 1000
+    return _Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def printable(value: RenderableType) -> RenderableType:
+    """The value; a string as text without effect, line by line."""
+    return _lines(value) if isinstance(value, str) else value
 
 
 def json_line(value: object) -> str:
-    """The value as JSON, without line feeds."""
-    return msgspec.json.encode(value).decode()
+    """The value as JSON on one line, with escapes for what a terminal would act on."""
+    return one_line(msgspec.json.encode(value).decode())
 
 
 def downloads_table(items: Iterable[Document]) -> Table:
@@ -85,11 +98,11 @@ def downloads_table(items: Iterable[Document]) -> Table:
     for item in items:
         body = item["body"]
         table.add_row(
-            item["key"][:SHORT_KEY_LENGTH],
+            _cell(item["key"][:SHORT_KEY_LENGTH]),
             _status(body),
             progress_text(body),
             _cell(body["slot_id"]),
-            body["url"],
+            _cell(body["url"]),
         )
     return table
 
@@ -132,7 +145,8 @@ def slots_table(document: Document) -> Table:
             if marked
         ]
         version = body.get("version") or Text("empty", style="dim")
-        table.add_row(item["key"], version, ", ".join(marks), _cell(body.get("upgrade_notes")))
+        notes = _lines(body.get("upgrade_notes"))
+        table.add_row(_cell(item["key"]), _cell(version), ", ".join(marks), notes)
     return table
 
 
@@ -141,8 +155,8 @@ def properties_table(body: Mapping[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in body.items():
         if value is not None and not isinstance(value, dict):
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            table.add_row(Text(name, style="dim"), text)
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            table.add_row(_text(name, style="dim"), _cell(text))
     return table
 
 
@@ -154,12 +168,12 @@ def progress_table(items: Iterable[tuple[Document, RateEstimator]]) -> Table:
         done, total = body["bytes_downloaded"], body["bytes_total"]
         bar = ProgressBar(total=total or 1, completed=done, width=24)
         table.add_row(
-            item["key"][:SHORT_KEY_LENGTH],
+            _cell(item["key"][:SHORT_KEY_LENGTH]),
             _status(body),
             bar,
             progress_text(body),
             rate_text(rate, total),
-            file_name(body),
+            _cell(file_name(body)),
         )
     return table
 
@@ -174,7 +188,7 @@ def download_line(item: Document) -> str:
         file_name(body),
         body["error"],
     )
-    return "  ".join(str(part) for part in parts if part)
+    return "  ".join(harmless(str(part)) for part in parts if part)
 
 
 def progress_text(body: Mapping[str, Any]) -> str:
@@ -208,13 +222,25 @@ def file_name(body: Mapping[str, Any]) -> str:
 
 
 def _status(body: Mapping[str, Any]) -> Text:
-    return Text(body["status"], style=_STYLE.get(body["status"], ""))
+    return _text(body["status"], style=_STYLE.get(body["status"], ""))
 
 
-def _cell(value: object) -> Text | str:
-    if isinstance(value, Text):
-        return value
-    return "" if value is None else str(value)
+def failure(item: Document) -> Text:
+    """The key and the error of a download."""
+    return _text(f"{item['key'][:SHORT_KEY_LENGTH]}: {item['body']['error']}", style="red")
+
+
+def _cell(value: object) -> Text:
+    return value if isinstance(value, Text) else _text("" if value is None else value)
+
+
+def _text(value: object, style: str = "") -> Text:
+    return Text(harmless(str(value)), style=style)
+
+
+def _lines(value: object) -> Text:
+    """Text with the lines of the value; within a cell the second one starts below the first."""
+    return Text("\n".join(visible_lines(capped("" if value is None else str(value)))))
 
 
 def _table(*columns: str) -> Table:

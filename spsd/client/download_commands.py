@@ -16,6 +16,7 @@ from spsd.client.api import FETCH, Api, Document, open_api
 from spsd.client.errors import ApiError, CommandError, Exit, is_final
 from spsd.client.invocation import Invocation, api_command
 from spsd.client.watch import watch_downloads
+from spsd.text import harmless, visible
 
 # A backslash at the start of a line: the name contains escapes (coreutils manual, md5sum).
 _LINE = re.compile(r"(\\?)([0-9A-Fa-f]{64}) [ *](.+)")
@@ -112,8 +113,10 @@ def _complete_key(
     except CommandError:
         return []
     return [
+        # The shell reads a line for each part of an item.
         CompletionItem(
-            item["key"], help=f"{item['body']['status']} {display.file_name(item['body'])}"
+            visible(item["key"]),
+            help=harmless(f"{item['body']['status']} {display.file_name(item['body'])}"),
         )
         for item in items
         if item["key"].startswith(incomplete)

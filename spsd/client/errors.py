@@ -87,6 +87,14 @@ class CommandError(Exception):
         self.exit = exit_
 
 
+class Interrupted(Exception):  # noqa: N818 - no error of the command
+    """The person has ended the command at a prompt; ``str()`` states what is so."""
+
+
+class InputEnded(Interrupted):
+    """Standard input ended before an answer: Ctrl-D, or a script."""
+
+
 class ApiError(CommandError):
     """The server returned an error status; ``str()`` contains the message of the server."""
 

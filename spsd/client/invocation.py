@@ -13,8 +13,9 @@ from rich.console import RenderableType
 
 from spsd.client import display
 from spsd.client.api import open_api
-from spsd.client.errors import CommandError, Exit
-from spsd.client.hosts import Host, Hosts, hosts_path
+from spsd.client.errors import CommandError, Exit, Interrupted
+from spsd.client.hosts import Host, Hosts, normalize_url, open_hosts
+from spsd.text import capped, harmless
 
 
 @dataclass(frozen=True)
@@ -29,21 +30,21 @@ class Invocation:
     def from_context(cls, context: click.Context, *, as_json: bool) -> "Invocation":
         """The invocation that click has parsed; ``as_json`` is the option of the command."""
         options = context.find_root().params
-        url = options.get("host")
-        return cls(
-            Hosts(hosts_path(os.environ)),
-            None if url is None else normalize_url(url),
-            as_json or bool(options.get("as_json")),
-        )
+        return cls(open_hosts(os.environ), options.get("host"), as_json)
 
     @property
     def host(self) -> Host:
         """The host of ``--host``, or that of the last log-in.
 
         Raises:
-            CommandError: there is neither, or the file of the hosts cannot be read.
+            CommandError: there is neither, the URL is none of a host, or the file of the hosts
+                cannot be read.
         """
-        host = self.hosts.current() if self.url is None else self.hosts.get(self.url)
+        return self.host_at(self.url)
+
+    def host_at(self, url: str | None) -> Host:
+        """The host with that URL, or for None that of the last log-in; raises as :attr:`host`."""
+        host = self.hosts.current() if url is None else self.hosts.get(normalize_url(url))
         if host is None:
             raise CommandError(
                 "no host is known; log in first: `spsctl login https://HOST:8443`",
@@ -56,13 +57,7 @@ class Invocation:
         if self.as_json:
             click.echo(display.json_line(document))
         else:
-            display.open_console().print(render())
-
-
-def normalize_url(url: str) -> str:
-    """The URL of a host in its stored form: with a scheme, without a slash at the end."""
-    absolute = url if "://" in url else f"https://{url}"
-    return absolute.rstrip("/")
+            display.open_console().print(display.printable(render()))
 
 
 json_option = click.option(
@@ -102,12 +97,16 @@ def run_and_exit(run: Callable[[], Exit | None], *, as_json: bool) -> None:
         status = run()
     except CommandError as error:
         if as_json:
-            document = {"error": {"message": str(error), "exit": error.exit.value}}
+            message = capped(str(error))
+            document = {"error": {"message": message, "exit": error.exit.value}}
             click.echo(display.json_line(document))
         else:
-            click.echo(f"spsctl: {error}", err=True)
+            click.echo(f"spsctl: {harmless(str(error))}", err=True)
         status = error.exit
-    except (KeyboardInterrupt, click.Abort):
+    except Interrupted as interrupted:
+        click.echo(f"spsctl: {interrupted}", err=True)
+        status = Exit.INTERRUPTED
+    except KeyboardInterrupt:
         click.echo("spsctl: interrupted; the appliance continues what it has started", err=True)
         status = Exit.INTERRUPTED
     except BrokenPipeError:

@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -20,6 +21,8 @@ from spsd.client import display
 from spsd.client.api import SLOTS, Api
 from spsd.client.errors import CommandError, Exit
 from spsd.client.invocation import Invocation, api_command
+from spsd.client.prompts import confirm
+from spsd.text import harmless
 
 _CHUNK_SIZE = 1024 * 1024
 
@@ -37,9 +40,9 @@ async def list_slots(api: Api, invocation: Invocation) -> None:
 @api_command
 async def upload(api: Api, invocation: Invocation, file: Path) -> None:
     """Upload FILE into an empty slot. The appliance verifies its SHA-256."""
-    size, digest = await asyncio.to_thread(_size_and_sha256, file)
+    size, digest = await _size_and_sha256(file)
     with Progress(
-        "{task.description}",
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -48,7 +51,7 @@ async def upload(api: Api, invocation: Invocation, file: Path) -> None:
         disable=invocation.as_json or not sys.stderr.isatty(),
         transient=True,
     ) as progress:
-        task = progress.add_task(file.name, total=size)
+        task = progress.add_task(harmless(file.name), total=size)
 
         async def chunks() -> AsyncIterator[bytes]:
             with file.open("rb") as opened:
@@ -71,10 +74,13 @@ async def upload(api: Api, invocation: Invocation, file: Path) -> None:
     invocation.output(uploaded, lambda: f"{file.name} is in slot {uploaded['key']}")
 
 
-def _size_and_sha256(file: Path) -> tuple[int, str]:
+async def _size_and_sha256(file: Path) -> tuple[int, str]:
+    """Read chunk by chunk, so that Ctrl-C does not wait for the end of a large file."""
+    digest = hashlib.sha256()
     with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        return opened.tell(), digest
+        while chunk := await asyncio.to_thread(opened.read, _CHUNK_SIZE):
+            digest.update(chunk)
+        return opened.tell(), digest.hexdigest()
 
 
 @click.command()
@@ -99,9 +105,7 @@ async def upgrade(
     yes: bool,  # noqa: FBT001 - a flag
 ) -> None:
     """Upgrade to SLOT. Tests it, selects it for the next boot, and restarts the appliance."""
-    if not yes and not click.confirm(
-        f"Restart {api.host.url} with the firmware in slot {slot}?", err=True
-    ):
+    if not yes and not confirm(f"Restart {api.host.url} with the firmware in slot {slot}?"):
         raise CommandError("nothing was changed", Exit.INTERRUPTED)
     body: dict[str, object] = {"slot_id": slot}
     if message is not None:

@@ -22,6 +22,7 @@ from spsd.client import display
 from spsd.client.api import FETCH, Api, Document, Event, parse_events
 from spsd.client.display import RateEstimator
 from spsd.client.errors import CommandError, Exit, exit_for_download, is_final
+from spsd.text import harmless
 
 POLL_S = 1.0
 RETRY_DELAYS_S = (1.0, 2.0, 5.0, 10.0)
@@ -76,8 +77,9 @@ async def _receive_updates(api: Api) -> AsyncIterator[Downloads]:
             # Each stream starts with the whole list, so no Last-Event-ID is sent.
             async for downloads in _read_stream(response):
                 yield downloads
-            return
-        yield _index_by_key(msgspec.json.decode(await response.read()))
+        else:
+            yield _index_by_key(msgspec.json.decode(await response.read()))
+    # After a stream too: a server may end each one at once.
     await asyncio.sleep(POLL_S)
 
 
@@ -119,7 +121,9 @@ async def watch_downloads(api: Api, key: str | None, *, as_json: bool) -> Exit |
     if not sys.stdout.isatty():
         return await _watch(api, key, _LineView(display.download_line, _without_progress))
     view = _ProgressView(time.monotonic)
-    with Live(view, console=Console(highlight=False), refresh_per_second=4):
+    with Live(
+        view, console=Console(highlight=False, markup=False, emoji=False), refresh_per_second=4
+    ):
         return await _watch(api, key, view)
 
 
@@ -189,7 +193,7 @@ class _LineView:
             del self._printed[key]
 
     def show_connection_lost(self, lost: ConnectionLost) -> None:
-        click.echo(f"spsctl: {lost}", err=True)
+        click.echo(f"spsctl: {harmless(str(lost))}", err=True)
 
 
 class _ProgressView:
@@ -209,17 +213,13 @@ class _ProgressView:
         self._message = None if downloads else Text("no downloads", style="dim")
 
     def show_connection_lost(self, lost: ConnectionLost) -> None:
-        self._message = Text(str(lost), style="yellow")
+        self._message = Text(harmless(str(lost)), style="yellow")
 
     def __rich__(self) -> RenderableType:
         rows, now = self._rows, self._clock()
         for item, rate in rows:
             rate.add_sample(item["body"]["bytes_downloaded"], now)
-        errors = [
-            Text(f"{item['key'][: display.SHORT_KEY_LENGTH]}: {item['body']['error']}", style="red")
-            for item, _ in rows
-            if item["body"]["error"]
-        ]
+        errors = [display.failure(item) for item, _ in rows if item["body"]["error"]]
         message = [] if self._message is None else [self._message]
         return Group(display.progress_table(rows), *errors, *message)
 

@@ -10,6 +10,7 @@ from spsd.jobs.lifecycle import ACTIVE, JobState
 from spsd.slots.model import BrokenSlot, InstalledImage, SlotContent
 from spsd.storage.faults import ADVICE
 from spsd.storage.inspection import Inspection, judge_database
+from spsd.text import harmless, visible
 
 
 class Grade(StrEnum):
@@ -30,9 +31,9 @@ class Finding:
     advice: str = ""
 
     def line(self) -> str:
-        """The finding as a line of text."""
-        text = f"{self.grade:<8}{self.check}: {self.message}"
-        return f"{text}. {self.advice}" if self.advice else text
+        """The finding as one line of text; what a file or an image contains is made harmless."""
+        text = f"{self.grade:<8}{self.check}: {harmless(self.message)}"
+        return f"{text}. {visible(self.advice)}" if self.advice else text
 
     def document(self) -> dict[str, str]:
         """The finding as an object of ``--json``; programs rely on the keys."""

@@ -1,12 +1,22 @@
-"""The log on standard error: as text, with the journal's priorities, or as JSON."""
+"""The log on standard error: as text, with the journal's priorities, or as JSON.
+
+A record is one line, whatever strangers have put into it. Only a traceback adds lines; they are
+indented, so that none of them can be taken for a record. A record is shorter than what the journal
+splits (journald.conf(5), LineMax), for what it splits off has no priority and can pass for another.
+"""
 
 import json
 import logging
 import os
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import TracebackType
 from typing import TextIO
+
+from spsd.text import capped, harmless, json_line, visible
 
 _SYSLOG_LEVELS = {
     logging.DEBUG: 7,
@@ -17,6 +27,13 @@ _SYSLOG_LEVELS = {
 }
 FIELDS = ("job", "action", "state", "attempt", "code", "event", "address", "user", "slot", "result")
 """Fields that a line may have besides its text; docs/logs.md documents them."""
+FIELD_BYTES = 1024
+TRACEBACK_BYTES = 12 * 1024
+"""With JSON's escapes twice as much at most."""
+_TRACEBACK_LINE_BYTES = 1024
+_INDENT = "    "
+_Info = tuple[type[BaseException], BaseException, TracebackType | None] | None
+_log = logging.getLogger(__name__)
 
 
 class LogFormat(StrEnum):
@@ -51,6 +68,40 @@ def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
     return (device, inode) == (str(status.st_dev), str(status.st_ino))
 
 
+def log_uncaught() -> None:
+    """Log what nothing catches, in place of the traceback that Python would write by itself.
+
+    Those are an exception that ends the process or a thread, one in a finalizer, and warnings. It
+    is for the rest of the process.
+    """
+
+    def exception(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        _log.critical(
+            "spsd ends by an error that it does not expect", exc_info=(kind, error, trace)
+        )
+
+    def in_thread(failed: threading.ExceptHookArgs) -> None:
+        _log.error("a thread ended by an error", exc_info=_info(failed))
+
+    def in_finalizer(failed: "sys.UnraisableHookArgs") -> None:
+        _log.error("%s", failed.err_msg or "an error in a finalizer", exc_info=_info(failed))
+
+    sys.excepthook = exception
+    threading.excepthook = in_thread
+    sys.unraisablehook = in_finalizer
+    logging.captureWarnings(True)  # noqa: FBT003 - its only argument
+
+
+def _info(failed: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> _Info:
+    error = failed.exc_value
+    return None if error is None else (failed.exc_type, error, failed.exc_traceback)
+
+
 class _Formatter(logging.Formatter):
     def __init__(self, log_format: LogFormat, *, priorities: bool) -> None:
         timed = log_format is LogFormat.TEXT or not priorities
@@ -61,12 +112,17 @@ class _Formatter(logging.Formatter):
         self._priorities = priorities
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._as_json(record) if self._json else super().format(record)
-        if not self._priorities:
-            return text
+        lines = [self._as_json(record)] if self._json else self._as_text(record)
         # On each line of a traceback, because the journal makes an entry of each: sd-daemon(3).
-        priority = _SYSLOG_LEVELS.get(record.levelno, 6)
-        return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
+        priority = f"<{_SYSLOG_LEVELS.get(record.levelno, 6)}>" if self._priorities else ""
+        return "\n".join(f"{priority}{line}" for line in lines)
+
+    def _as_text(self, record: logging.LogRecord) -> list[str]:
+        record.message = harmless(record.getMessage())
+        if self.usesTime():
+            record.asctime = self.formatTime(record)
+        more = self._traceback(record)
+        return [visible(self.formatMessage(record)), *(_INDENT + line for line in more)]
 
     def _as_json(self, record: logging.LogRecord) -> str:
         fields = {name: getattr(record, name, None) for name in FIELDS}
@@ -74,9 +130,40 @@ class _Formatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
-            **{name: value for name, value in fields.items() if value is not None},
+            "message": capped(record.getMessage(), rendered=_json),
+            **{
+                name: capped(value, FIELD_BYTES, rendered=_json)
+                if isinstance(value, str)
+                else value
+                for name, value in fields.items()
+                if value is not None
+            },
         }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        if more := self._traceback(record):
+            line["exception"] = "\n".join(more)
+        return _json(line)
+
+    def _traceback(self, record: logging.LogRecord) -> list[str]:
+        """The lines of the traceback, and of the stack; in the middle some may be left out."""
+        parts = [self.formatException(record.exc_info)] if record.exc_info else []
+        if record.stack_info:
+            parts.append(self.formatStack(record.stack_info))
+        lines = "\n".join(parts).split("\n") if parts else []
+        first = list(_fitting(lines, TRACEBACK_BYTES // 4))
+        last = list(_fitting(reversed(lines[len(first) :]), TRACEBACK_BYTES * 3 // 4))[::-1]
+        omitted = len(lines) - len(first) - len(last)
+        return [*first, *([f"… {omitted} lines are left out"] if omitted else []), *last]
+
+
+def _fitting(lines: Iterable[str], limit: int) -> Iterator[str]:
+    """The first of the lines, harmless, which together have at most ``limit`` bytes."""
+    for line in lines:
+        shown = harmless(line, limit=_TRACEBACK_LINE_BYTES)
+        limit -= len(shown.encode()) + len(_INDENT) + len("<3>\n")
+        if limit < 0:
+            return
+        yield shown
+
+
+def _json(value: object) -> str:
+    return json_line(json.dumps(value, ensure_ascii=False, default=str))

@@ -11,8 +11,8 @@ from spsd.client.api import Event
 from spsd.client.display import RATE_WINDOW_S, RateEstimator
 from spsd.client.download_commands import digest_for, match_key
 from spsd.client.errors import MEANING, ApiError, CommandError, Exit, exit_for_http
-from spsd.client.hosts import format_fingerprint, parse_fingerprint
-from spsd.client.invocation import normalize_url
+from spsd.client.hosts import normalize_url
+from spsd.client.trust import format_fingerprint, parse_fingerprint
 from spsd.client.watch import apply_event
 
 A, B = "a" * 64, "b" * 64

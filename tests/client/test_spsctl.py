@@ -1,18 +1,12 @@
 """spsctl as a process, against a real daemon over TLS: with a terminal, and with pipes."""
 
 import asyncio
-import fcntl
 import hashlib
 import json
-import os
-import pty
 import re
-import signal
 import stat
 import sys
-import termios
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,137 +14,12 @@ import pytest
 from spsd.client.errors import Exit
 from spsd.testing.daemon import PASSWORD, USER
 from spsd.testing.origin import Drip, Hang, Origin, Whole
-from testbed import needs
-from testbed.driver import Daemon, running
+from testbed.driver import running
 from testbed.iso import build_iso
 from tests.client.documented_api import serve_documented_api
+from tests.client.processes import SPSCTL, User
 
 VERSION = "2.5.0"
-SPSCTL = (sys.executable, "-m", "spsd.client")
-
-
-@dataclass
-class Result:
-    exit: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict:
-        """The document of --json, which is the only line of standard output."""
-        [line] = self.out.splitlines()
-        return json.loads(line)
-
-
-def _take_terminal() -> None:
-    """Let Ctrl-C in the terminal send SIGINT to the process.
-
-    A shell makes background jobs (``&``) ignore SIGINT, and the tests may be one.
-    """
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-class Terminal:
-    """The other end of a process's terminal."""
-
-    def __init__(self, process: asyncio.subprocess.Process, descriptor: int) -> None:
-        self.process = process
-        self._descriptor = descriptor
-        self._text = ""
-        self._changed = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(descriptor, self._read)
-
-    def _read(self) -> None:
-        try:
-            block = os.read(self._descriptor, 65536)
-        except OSError:  # the other end is closed (Linux: EIO)
-            block = b""
-        if not block:
-            self._loop.remove_reader(self._descriptor)
-        self._text += block.decode(errors="replace")
-        self._changed.set()
-
-    async def until(self, pattern: str) -> str:
-        """Wait until ``pattern`` has been shown; the whole text without escape sequences."""
-        try:
-            async with asyncio.timeout(20):
-                while not re.search(pattern, self.shown, re.DOTALL):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            pytest.fail(f"no {pattern!r} in {self.shown!r}")
-        return self.shown
-
-    @property
-    def shown(self) -> str:
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._text)
-
-    def type(self, text: str) -> None:
-        os.write(self._descriptor, text.encode())
-
-    async def end(self) -> int:
-        async with asyncio.timeout(20):
-            exit_ = await self.process.wait()
-        self._loop.remove_reader(self._descriptor)
-        os.close(self._descriptor)
-        return exit_
-
-
-@dataclass
-class User:
-    """A user with a configuration directory, and the daemon that they log in to."""
-
-    daemon: Daemon
-    home: Path
-
-    @property
-    def environ(self) -> dict[str, str]:
-        home = {"HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / "config")}
-        inherited = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        return inherited | home | {"TERM": "xterm-256color", "COLUMNS": "100"}
-
-    @property
-    def hosts(self) -> Path:
-        return self.home / "config" / "spsctl" / "hosts.json"
-
-    async def run(self, *arguments: str, stdin: str = "") -> Result:
-        process = await asyncio.create_subprocess_exec(
-            *SPSCTL,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=self.environ,
-        )
-        async with asyncio.timeout(30):
-            out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        assert "Traceback" not in err.decode()
-        return Result(process.returncode, out.decode(), err.decode())
-
-    async def run_in_terminal(self, *arguments: str) -> Terminal:
-        needs.now(needs.terminal())
-        controller, terminal = pty.openpty()
-        process = await asyncio.create_subprocess_exec(
-            *SPSCTL,
-            *arguments,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env=self.environ,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
-        os.close(terminal)
-        return Terminal(process, controller)
-
-    async def log_in(self) -> Result:
-        return await self.run(
-            *("login", self.daemon.url, "-u", USER, "--password-file", "-", "--yes"),
-            stdin=PASSWORD + "\n",
-        )
 
 
 @pytest.fixture
@@ -158,7 +27,7 @@ async def user(tmp_path: Path) -> AsyncIterator[User]:
     home = tmp_path / "home"
     home.mkdir()
     async with running(tmp_path, tls=True) as daemon:
-        yield User(daemon, home)
+        yield User(home, daemon)
 
 
 @pytest.fixture
@@ -255,7 +124,7 @@ async def test_a_server_of_the_documented_api_alone(tmp_path: Path, image: bytes
         serve_documented_api(daemon.url) as url,
         Origin({"/a.iso": image}, [Drip(60_000, 0.3)]) as origin,
     ):
-        user = User(daemon, home)
+        user = User(home, daemon)
         logged_in = await user.run(
             *("login", url, "-u", USER, "--password-file", "-"), stdin=PASSWORD + "\n"
         )

@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from spsd.client.hosts import Host, tls_verification
+from spsd.client.hosts import Host
+from spsd.client.trust import tls_verification
 from tests.authority import Authority, as_python_does
 
 UTILITIES = Path(__file__).parents[2] / "ansible" / "plugins" / "module_utils" / "appliance.py"

@@ -253,6 +253,19 @@ async def test_lines_json_and_exit_codes_of_the_command(installation: Installati
     assert output.startswith("wrong   configuration: ")
 
 
+async def test_the_version_of_an_image_controls_no_terminal(installation: Installation) -> None:
+    path = installation.state / "slots" / "1" / "manifest.json"
+    manifest = json.loads(path.read_bytes())
+    manifest["info"]["version"] = "9\x1b]0;root\x07\u202e\x9b2J\nwrong   forged: line"
+    path.chmod(0o600)
+    path.write_text(json.dumps(manifest))
+    code, output = await run_spsd(installation.daemon, "doctor")
+    assert code == 0
+    [line] = [line for line in output.splitlines() if "slot_1" in line]
+    assert r"9\x1b]0;root\x07\u202e\x9b2J\nwrong   forged: line, " in line
+    assert not set(output) & set("\x1b\x07\u202e\x9b")
+
+
 async def test_a_running_daemon_is_not_disturbed(tmp_path: Path) -> None:
     iso = build_iso(tmp_path / "image.iso")
     other = build_iso(tmp_path / "other.iso", version="9.9.9")

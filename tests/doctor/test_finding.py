@@ -14,6 +14,12 @@ def test_a_finding_is_a_line():
     assert wrong("room", "none", "Free some.").line() == "wrong   room: none. Free some."
 
 
+def test_a_line_has_no_control_character_of_an_image():
+    line = wrong("slot_1", "2.0\x1b[2J\n\u202eok", "Move \x9bit.").line()
+    assert line == r"wrong   slot_1: 2.0\x1b[2J\n\u202eok. Move \x9bit."
+    assert len(ok("slot_1", "x" * 10**6).line()) < 9000
+
+
 def test_the_json_object_has_stable_keys():
     finding = wrong("room", "none", "Free some.")
     assert finding.document() == {

@@ -27,6 +27,8 @@ RINGS = (
         (
             DAEMON,
             "tests/client/test_spsctl.py",
+            "tests/client/test_hostile_texts.py",
+            "tests/client/test_homes.py",
             "tests/testing/test_daemon.py",
             "tests/testing/test_plugin.py::test_examples_of_the_document_run",
         ),
