@@ -24,7 +24,7 @@ from spsd.config import Settings, load
 from spsd.doctor import run as doctor
 from spsd.doctor.rules import Finding, nothing_wrong
 from spsd.errors import AccountError, ConfigurationError, SpsdError, StateError
-from spsd.hangup import ignore_hangup, remember_hangup
+from spsd.hangup import remember_hangup
 from spsd.limits import LIMITS, Limits
 from spsd.system.host import Appliance, this_appliance
 from spsd.system.logs import LogFormat, log_handler, log_uncaught
@@ -113,10 +113,7 @@ def serve(injected: _Injected, config: Path, log_format: str | None) -> None:
         clock=injected.clock,
         limits=injected.limits,
     )
-    try:
-        asyncio.run(serving)
-    finally:
-        ignore_hangup()
+    asyncio.run(serving)
 
 
 @cli.command("check-config")

@@ -169,7 +169,7 @@ MUTANTS = (
     Mutant(
         "SIGHUP has its default action until the event loop runs",
         "spsd/__main__.py",
-        "        remember_hangup()\n",
+        "    remember_hangup()\n",
         "",
         ("tests/daemon/test_signals.py",),
     ),
