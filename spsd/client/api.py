@@ -126,6 +126,10 @@ class Api:
                 else f"the certificate of {self.host.url} does not verify: {reason}",
                 Exit.NOT_TRUSTED,
             ) from error
+        except msgspec.MsgspecError as error:
+            raise CommandError(
+                f"{self.host.url} did not return what this API returns: {error}", Exit.UNREACHABLE
+            ) from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # UnicodeError: IDNA cannot encode the name of the host.
             reason = str(error) or type(error).__name__
