@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, StreamReader
+from aiohttp.http_exceptions import LineTooLong
 
 from spsd.client.errors import ApiError, CommandError, Exit
 from spsd.client.hosts import Host
@@ -32,10 +33,13 @@ async def parse_events(stream: StreamReader) -> AsyncIterator[Event]:
     """The events of a ``text/event-stream`` body, until it ends.
 
     Comments, unknown fields and an incomplete event at the end are ignored.
+
+    Raises:
+        CommandError: the body breaks off, or has a line of more than 64 MiB.
     """
     kind, last_id = "message", ""
     data: list[str] = []
-    async for line in _lines(stream):
+    while line := await _read_line(stream):
         name, _, value = line.decode(errors="replace").rstrip("\r\n").partition(":")
         value = value.removeprefix(" ")
         match name:
@@ -52,15 +56,12 @@ async def parse_events(stream: StreamReader) -> AsyncIterator[Event]:
                 pass
 
 
-async def _lines(stream: StreamReader) -> AsyncIterator[bytes]:
-    """The complete lines; ``StreamReader.readline`` refuses long ones, such as a long list."""
-    parts: list[bytes] = []
-    async for block in stream.iter_any():
-        *ends, rest = block.split(b"\n")
-        for end in ends:
-            yield b"".join([*parts, end, b"\n"])
-            parts = []
-        parts.append(rest)
+async def _read_line(stream: StreamReader) -> bytes:
+    try:
+        # A list of all downloads is one line; aiohttp's own limit is that of a header field.
+        return await stream.readline(max_line_length=_LINE_LIMIT)
+    except (LineTooLong, RuntimeError) as error:  # RuntimeError: aiohttp's for a closed connection
+        raise CommandError(f"the event stream broke off: {error}", Exit.UNREACHABLE) from error
 
 
 Document = dict[str, Any]
@@ -69,6 +70,7 @@ COOKIE = "session_id"
 FETCH = "/api/firmware/fetch"
 SLOTS = "/api/firmware/slots"
 _CONNECT_TIMEOUT_S = 30
+_LINE_LIMIT = 64 * 1024 * 1024
 _READ_TIMEOUT_S = 90
 """Longer than the longest wait for a change that the API accepts."""
 
@@ -123,6 +125,10 @@ class Api:
                 if self.host.verified
                 else f"the certificate of {self.host.url} does not verify: {reason}",
                 Exit.NOT_TRUSTED,
+            ) from error
+        except msgspec.MsgspecError as error:
+            raise CommandError(
+                f"{self.host.url} did not return what this API returns: {error}", Exit.UNREACHABLE
             ) from error
         except (aiohttp.ClientError, OSError, UnicodeError) as error:
             # UnicodeError: IDNA cannot encode the name of the host.

@@ -103,7 +103,13 @@ def _with_trust(
         return replace(host, fingerprint=pin, ca_file=None, verified=False)
     if host.ca_file is not None:
         return host
-    verdict = judge(host, asyncio.run(presented_certificate(host.url)))
+    try:
+        certificate = asyncio.run(presented_certificate(host.url))
+    except CommandError:
+        if host.fingerprint is None:
+            raise
+        return host  # reachable through a proxy alone, perhaps; the pin is verified there
+    verdict = judge(host, certificate)
     if isinstance(verdict, Unknown):
         _confirm_pinning(host, verdict.certificate, without_prompt=pin_without_prompt)
         return replace(host, fingerprint=verdict.certificate.fingerprint)

@@ -43,7 +43,8 @@ async def _log_in(request: web.Request) -> web.Response:
 
 
 async def _downloads(request: web.Request) -> web.StreamResponse:
-    listed = {"items": [download()]}
+    more = [download(key=f"{number:08}") for number in range(request.app[MORE])]
+    listed = {"items": [download(), *more]}
     if "text/event-stream" not in request.headers.get("Accept", ""):
         return _json(listed)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -83,6 +84,7 @@ async def _info(_: web.Request) -> web.Response:
 
 
 LOG_INS = web.AppKey("LOG_INS", list)
+MORE = web.AppKey("MORE", int)
 ROUTES = [
     web.get("/api/authentication", _log_in),
     web.get("/api/firmware/fetch", _downloads),
@@ -112,11 +114,12 @@ class HostileApi:
 
 @asynccontextmanager
 async def serve_hostile_api(
-    context: ssl.SSLContext | None = None, port: int = 0
+    context: ssl.SSLContext | None = None, port: int = 0, *, more: int = 0
 ) -> AsyncIterator[HostileApi]:
-    """A server whose downloads, slots, summaries and errors contain :data:`TEXT`."""
+    """A server whose texts are :data:`TEXT`, with ``more`` downloads than one."""
     app = web.Application()
     app[LOG_INS] = []
+    app[MORE] = more
     app.add_routes(ROUTES)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -97,3 +97,11 @@ async def test_one_ctrl_c_ends_a_wait_for_a_lost_host(tmp_path: Path) -> None:
     terminal.type(CTRL_C)
     assert await terminal.end() == Exit.INTERRUPTED
     assert "Traceback" not in terminal.shown
+
+
+async def test_a_long_list_of_downloads_is_watched(tmp_path: Path) -> None:
+    """One event of more than a megabyte: aiohttp by itself refuses lines of 128 KiB."""
+    async with serve_hostile_api(more=1000) as plain:
+        shell = Shell(tmp_path, changes={"SPSCTL_HOST": plain.url})
+        watched = await shell.run("watch", "aaaa", "--json")
+        assert watched.exit == Exit.FAILED, watched.err[-300:]
