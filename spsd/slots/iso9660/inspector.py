@@ -11,12 +11,9 @@ from spsd.storage.files import as_appliance_errors
 from spsd.transfer.ports import StagingKey
 from spsd.transfer.staging.partial_file import IMAGE
 
-_FIRMWARE = ("firmware.toml", "firmware.tom")
-_DISK = (".disk", "_disk", ".dis")
-"""The names in the root directory: as they are, and as levels 1 to 3 of ISO 9660 change them.
-
-Found by running genisoimage and xorriso at each level (tests/slots/test_image_makers.py).
-"""
+_FIRMWARE, _DISK, _INFO = "firmware.toml", ".disk", "info"
+_SHORT_FIRMWARE, _SHORT_DISKS = "firmware.tom", ("_disk", ".dis")
+"""What genisoimage and xorriso make of the two names at level 1 of ISO 9660, or at 1 to 3."""
 
 
 class IsoInspector:
@@ -120,20 +117,22 @@ def _info_in_files(volume: Volume) -> ImageInfo | None:
 def _read_root(tree: Tree) -> tuple[ImageInfo | None, Entry | None]:
     """What the tree's ``firmware.toml`` contains, and its directory ``.disk``.
 
-    The search ends at the first file with the whole name; each name counts once, since a directory
-    of a hostile image may have thousands of files of one name.
+    The search ends at a good file with the whole name. Each name counts once: a directory of a
+    hostile image may have thousands of files of one name.
     """
+    files = [_FIRMWARE, _SHORT_FIRMWARE] if tree.shortened else [_FIRMWARE]
+    directories = [_DISK, *_SHORT_DISKS] if tree.shortened else [_DISK]
     found: dict[str, Entry] = {}
     for entry in tree.entries(tree.root):
-        wanted = _DISK if entry.is_directory else _FIRMWARE
+        wanted = directories if entry.is_directory else files
         if entry.name not in wanted or entry.name in found:
             continue
         found[entry.name] = entry
-        if entry.name == _FIRMWARE[0] and (info := _read_firmware(tree, entry)) is not None:
+        if entry.name == _FIRMWARE and (info := _read_firmware(tree, entry)) is not None:
             return info, None
-    firmware = found.get(_FIRMWARE[1])
-    info = _read_firmware(tree, firmware) if firmware is not None else None
-    return info, next((found[name] for name in _DISK if name in found), None)
+    short = found.get(_SHORT_FIRMWARE)
+    info = _read_firmware(tree, short) if short is not None else None
+    return info, next((found[name] for name in directories if name in found), None)
 
 
 def _read_firmware(tree: Tree, file: Entry) -> ImageInfo | None:
@@ -144,7 +143,7 @@ def _read_firmware(tree: Tree, file: Entry) -> ImageInfo | None:
 def _read_disk(tree: Tree, directory: Entry) -> ImageInfo | None:
     """What the first file ``info`` in the directory ``.disk`` contains."""
     for entry in tree.entries(directory):
-        if entry.name == "info" and not entry.is_directory:
+        if entry.name == _INFO and not entry.is_directory:
             text = tree.read_text(entry)
             return from_disk_info(text) if text is not None else None
     return None

@@ -97,6 +97,8 @@ _CHAIN_LIMIT = 32
 """Most continuation areas of one record, as in Linux: a chain may lead back to itself."""
 _AREA_LIMIT = 2 * SECTOR
 """Most bytes read of one continuation area."""
+_FIELDS_LIMIT = 24
+"""Most fields of one area that are looked at; a record has about ten."""
 
 ReadArea = Callable[[int, int, int], bytes]
 """Reads of a logical block, from an offset, a number of bytes; fewer where the image ends."""
@@ -138,9 +140,11 @@ def rock_ridge_name(record: Record, skipped: int, read_area: ReadArea) -> str:
 
 
 def _fields(area: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The signature and the content of each field, up to a terminator or an unsound length."""
+    """The signature and the content of each field, up to a terminator, an unsound length or a limit."""
     at = 0
-    while at + 4 <= len(area):
+    for _ in range(_FIELDS_LIMIT):
+        if at + 4 > len(area):
+            return
         length = area[at + 2]
         signature = area[at : at + 2]
         if length < 4 or at + length > len(area) or signature == _ST:

@@ -1,7 +1,8 @@
 """The volume of an image: its descriptors, its directory trees, and files found in these."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from spsd.slots.iso9660.records import (
@@ -52,12 +53,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One of the directory trees of a volume; ``name_of`` reads the names that it has."""
+    """One of the directory trees of a volume.
+
+    ``shortened``: its names are those of ISO 9660 itself, which are shorter than the files' own
+    names, or have other characters.
+    """
 
     source: ImageSource
     block_size: int
     root: Entry
     name_of: Callable[[Record], str]
+    shortened: bool = False
 
     def entries(self, directory: Entry) -> Iterator[Entry]:
         """What the directory contains, in the order of its records.
@@ -97,7 +103,9 @@ class Tree:
         for at, length in directory.sections[:1]:
             for start in range(0, length, _PIECE):
                 piece = self.source.read(at + start, min(_PIECE, length - start))
-                yield from records_in(piece)
+                records = list(records_in(piece))
+                self.source.count_records(len(records))
+                yield from records
                 if len(piece) < _PIECE:
                     return
 
@@ -127,26 +135,13 @@ def read_volume(source: ImageSource) -> Volume:
     primary = next((found for found in descriptors if found[0] == _PRIMARY), None)
     if primary is None:
         raise NotAVolumeError("it has no primary volume descriptor")
-    plain = _tree(source, primary, iso_name)
-    joliet = [
-        _tree(source, found, joliet_name)
-        for found in descriptors
-        if found[0] == _SUPPLEMENTARY and found[6] != _ENHANCED_VERSION and found[88:91] in _JOLIET
-    ]
-    enhanced = [
-        _tree(source, found, iso_name)
-        for found in descriptors
-        if found[0] == _SUPPLEMENTARY and found[6] == _ENHANCED_VERSION
-    ]
-    match plain:
-        case str(reason):
-            raise NotAVolumeError(reason)
-        case Tree():
-            rock_ridge = _with_rock_ridge(plain)
-            others = [*joliet[:1], *enhanced[:1]]
-            trees = [rock_ridge, *others] if rock_ridge is not None else [*others, plain]
-            identifier = primary[40:72].partition(b"\0")[0].decode("utf-8", errors="replace")
-            return Volume(identifier, tuple(tree for tree in trees if isinstance(tree, Tree)))
+    plain = _tree(source, primary, iso_name, shortened=True)
+    rock_ridge = _with_rock_ridge(plain)
+    first = [] if rock_ridge is None else [rock_ridge]
+    last = [plain] if rock_ridge is None else []
+    identifier = primary[40:72].partition(b"\0")[0].decode("utf-8", errors="replace")
+    trees = (*first, *_supplementary_trees(source, descriptors), *last)
+    return Volume(identifier, trees)
 
 
 def _descriptors(source: ImageSource) -> Iterator[bytes]:
@@ -157,22 +152,46 @@ def _descriptors(source: ImageSource) -> Iterator[bytes]:
         yield sector
 
 
-def _tree(source: ImageSource, descriptor: bytes, name_of: Callable[[Record], str]) -> Tree | str:
-    """The tree of a descriptor; a text if it has none that can be read: the reason."""
+def _supplementary_trees(source: ImageSource, descriptors: Sequence[bytes]) -> Iterator[Tree]:
+    """The first tree with Joliet, and the first of ISO 9660:1999; a damaged one is left out."""
+    supplementary = [found for found in descriptors if found[0] == _SUPPLEMENTARY]
+    enhanced = [found for found in supplementary if found[6] == _ENHANCED_VERSION]
+    joliet = [
+        found
+        for found in supplementary
+        if found[6] != _ENHANCED_VERSION and found[88:91] in _JOLIET
+    ]
+    for found, name_of in ((joliet, joliet_name), (enhanced, iso_name)):
+        with suppress(NotAVolumeError):
+            yield from [_tree(source, descriptor, name_of) for descriptor in found[:1]]
+
+
+def _tree(
+    source: ImageSource,
+    descriptor: bytes,
+    name_of: Callable[[Record], str],
+    *,
+    shortened: bool = False,
+) -> Tree:
+    """The tree of a descriptor.
+
+    Raises:
+        NotAVolumeError: its root directory is not completely in the image.
+    """
     (block_size,) = struct.unpack_from("<H", descriptor, 128)
     if block_size not in _BLOCK_SIZES:
-        return f"its logical blocks have {block_size} bytes"
+        raise NotAVolumeError(f"its logical blocks have {block_size} bytes")
     record = parse_record(descriptor[_ROOT_AT : _ROOT_AT + 34], 0)
     if record is None or not record.is_directory or record.length == 0:
-        return "its descriptor has no root directory"
+        raise NotAVolumeError("its descriptor has no root directory")
     at = record.block * block_size
     if at + record.length > source.size:
-        return (
+        raise NotAVolumeError(
             f"its root directory has the bytes from {at} to {at + record.length}, "
             f"and the image has {source.size}"
         )
     root = Entry("", is_directory=True, sections=((at, record.length),), length=record.length)
-    return Tree(source, block_size, root, name_of)
+    return Tree(source, block_size, root, name_of, shortened)
 
 
 def _with_rock_ridge(plain: Tree) -> Tree | None:
