@@ -97,7 +97,7 @@ _CHAIN_LIMIT = 32
 """Most continuation areas of one record, as in Linux: a chain may lead back to itself."""
 _AREA_LIMIT = 2 * SECTOR
 """Most bytes read of one continuation area."""
-_FIELDS_LIMIT = 24
+_FIELDS_LIMIT = 16
 """Most fields of one area that are looked at; a record has about ten."""
 
 ReadArea = Callable[[int, int, int], bytes]
@@ -140,7 +140,7 @@ def rock_ridge_name(record: Record, skipped: int, read_area: ReadArea) -> str:
 
 
 def _fields(area: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The signature and the content of each field, up to a terminator, an unsound length or a limit."""
+    """The signature and the content of each field, up to a terminator or an unsound one."""
     at = 0
     for _ in range(_FIELDS_LIMIT):
         if at + 4 > len(area):
