@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pty
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -19,6 +20,8 @@ PACKAGES = {
     "apache2": "apache2-bin",
     "chromium": "chromium",
     "curl": "curl",
+    "genisoimage": "genisoimage",
+    "isoinfo": "genisoimage",
     "lighttpd": "lighttpd",
     "mkfs.ext4": "e2fsprogs",
     "mount": "mount",
@@ -30,6 +33,7 @@ PACKAGES = {
     "squid": "squid",
     "systemd-sysusers": "systemd",
     "unshare": "util-linux",
+    "xorriso": "xorriso",
 }
 """Debian's package of each program that a test calls."""
 
@@ -73,6 +77,12 @@ def program(*names: str) -> pytest.MarkDecorator:
         return missing and f"{missing} (Debian: {PACKAGES[missing]})"
 
     return pytest.mark.needs(lack=lack)
+
+
+def file(path: str, package: str) -> pytest.MarkDecorator:
+    """A file that a package of Debian contains is installed."""
+    lack = f"{path} (Debian: {package})"
+    return pytest.mark.needs(lack=lambda: None if Path(path).is_file() else lack)
 
 
 def root() -> pytest.MarkDecorator:
