@@ -86,6 +86,14 @@ def test_the_whole_name_is_preferred_to_the_shortened_one(read):
     assert read(data) == ImageInfo("2.5")
 
 
+def test_an_associated_file_is_another_fork_of_the_file(read):
+    records = [
+        record(b"FIRMWARE.TOML;1", AT + 1, len(TOML), flags=0x04),
+        record(b"FIRMWARE.TOML;1", AT, len(TOML)),
+    ]
+    assert read(volume(records, {AT: TOML, AT + 1: b'version = "6.6"'})) == ImageInfo("2.5")
+
+
 def test_kinds_matter(read):
     """A directory ``firmware.toml`` and a file ``.disk`` are not what is sought."""
     records = [record(b"firmware.toml", AT, len(TOML), flags=DIRECTORY), record(b".disk", 50, 2048)]
@@ -391,8 +399,9 @@ def test_beyond_the_bytes_the_version_is_unknown_and_the_reason_stated(tmp_path)
         assert BYTES_LIMIT - 64 * 1024 < source.bytes_read <= BYTES_LIMIT
 
 
-def test_beyond_the_records_the_version_is_unknown(read):
-    records = directory([record(b"A", 1, 1)] * 250_001, block=40)
+@pytest.mark.parametrize("name", [b"A", b"\0"])
+def test_beyond_the_records_the_version_is_unknown(read, name):
+    records = directory([record(name, 1, 1)] * 250_001, block=40)
     own = record(b"\0", 40, len(records), flags=DIRECTORY)
     data = bytearray(volume([], {40: records}))
     data[16 * SECTOR : 17 * SECTOR] = descriptor(1, own)

@@ -38,6 +38,11 @@ class Record(NamedTuple):
         return bool(self.flags & _DIRECTORY)
 
     @property
+    def is_entry(self) -> bool:
+        """Whether it is of a file or directory here: not of this one, its parent, or a fork."""
+        return self.identifier not in _SELF_AND_PARENT and not self.flags & _ASSOCIATED
+
+    @property
     def continues(self) -> bool:
         """Whether the next record has the next part of the same file (section 6.5.1)."""
         return bool(self.flags & _MULTI_EXTENT)
@@ -58,13 +63,12 @@ def parse_record(data: bytes, at: int) -> Record | None:
 
 
 def records_in(sectors: bytes) -> Iterator[Record]:
-    """The records of whole sectors of a directory, without those of itself and its parent."""
+    """The records of whole sectors of a directory."""
     for start in range(0, len(sectors), SECTOR):
         sector = sectors[start : start + SECTOR]
         at = 0
         while (record := parse_record(sector, at)) is not None:
-            if record.identifier not in _SELF_AND_PARENT and not record.flags & _ASSOCIATED:
-                yield record
+            yield record
             at += sector[at]
 
 

@@ -105,7 +105,7 @@ class Tree:
                 piece = self.source.read(at + start, min(_PIECE, length - start))
                 records = list(records_in(piece))
                 self.source.count_records(len(records))
-                yield from records
+                yield from (record for record in records if record.is_entry)
                 if len(piece) < _PIECE:
                     return
 
