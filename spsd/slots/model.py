@@ -33,7 +33,7 @@ _STRING_OR_COMMENT = re.compile(
     r"""|"(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*+'?|\#[^\n]*+""",
     re.DOTALL,
 )
-_NOT_IN_KEYS = re.compile(r"[^\w.-]+")
+_NOT_IN_KEYS = re.compile(r"[^\w. \t-]+")
 
 
 def from_firmware_toml(text: str) -> ImageInfo | None:
@@ -81,8 +81,8 @@ def _has_long_key(text: str) -> bool:
     This tells strings and comments from keys as TOML does, as far as the text is valid. So it sees
     every key that tomllib reads before it gives up.
     """
-    keys = _STRING_OR_COMMENT.sub("s", text).replace(" ", "").replace("\t", "")
-    return any(part.count(".") >= KEY_PARTS_LIMIT for part in _NOT_IN_KEYS.split(keys))
+    keys = _NOT_IN_KEYS.split(_STRING_OR_COMMENT.sub("", text))
+    return any(key.count(".") >= KEY_PARTS_LIMIT for key in keys)
 
 
 def _text(value: object) -> str:

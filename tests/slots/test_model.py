@@ -54,6 +54,7 @@ def test_long_texts_are_truncated():
     [
         "a" + ".a" * 16 + " = 1",
         'version = "2.5"\n' + "a . " * 16 + "a = 1",
+        'version = "2.5"\n' + "a\t.\t" * 16 + "a = 1",
         'version = "2.5"\n[' + "'a.b'." * 16 + "a]",
         'version = "2.5"\nb = """\\"""" # "\n' + '"a". ' * 16 + "a = 1",
         "version = '2.5'\nb = " + "[" * 30_000,
