@@ -24,7 +24,7 @@ from spsd.reload import origin_settings
 from spsd.slots.boot_link import open_boot_choice
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.hooks import HookRunner, RebootCommand
-from spsd.slots.iso9660 import IsoInspector, SlotVolume
+from spsd.slots.iso9660.inspector import IsoInspector, SlotVolume
 from spsd.slots.ports import BootChoice, Hooks, ImageInspector, Reboot, SlotInspector, SlotStore
 from spsd.storage.database import Database, open_database
 from spsd.storage.layout import InUseError, StateDirectory

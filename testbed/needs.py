@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pty
 import shutil
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -20,6 +21,8 @@ PACKAGES = {
     "chromium": "chromium",
     "curl": "curl",
     "fail2ban-regex": "fail2ban",
+    "genisoimage": "genisoimage",
+    "isoinfo": "genisoimage",
     "lighttpd": "lighttpd",
     "mkfs.ext4": "e2fsprogs",
     "mount": "mount",
@@ -35,6 +38,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
     "wapiti": "wapiti",
+    "xorriso": "xorriso",
 }
 """Debian's package of each program that a test calls."""
 
@@ -78,6 +82,12 @@ def program(*names: str) -> pytest.MarkDecorator:
         return missing and f"{missing} (Debian: {PACKAGES[missing]})"
 
     return pytest.mark.needs(lack=lack)
+
+
+def file(path: str, package: str) -> pytest.MarkDecorator:
+    """A file that a package of Debian contains is installed."""
+    lack = f"{path} (Debian: {package})"
+    return pytest.mark.needs(lack=lambda: None if Path(path).is_file() else lack)
 
 
 def root() -> pytest.MarkDecorator:

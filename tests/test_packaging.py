@@ -72,6 +72,8 @@ def test_the_extra_has_all_that_the_harness_needs(wheel, tmp_path):
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     output = run(python, "-m", "pytest", "-q", "test_example.py", cwd=tmp_path, env=environ)
     assert "3 passed" in output
+    listed = run(environment / "bin" / "spsd-conformance", "--list", cwd=tmp_path, env=environ)
+    assert "fetch.post.202" in listed
 
 
 @needs.program("curl")
@@ -107,7 +109,11 @@ def test_an_installed_daemon_serves_and_stops(installed, tmp_path):
             process.kill()
 
 
-def test_an_installed_conformance_run_lists_its_facts(installed, tmp_path):
+def test_without_the_extra_the_conformance_run_names_it(installed, tmp_path):
     environ = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    listed = run(installed / "spsd-conformance", "--list", cwd=tmp_path, env=environ)
-    assert "fetch.post.202" in listed
+    command = [installed / "spsd-conformance", "--list"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "install it with: pip install 'spsd[testing]'" in done.stderr

@@ -20,24 +20,42 @@ class ImageInfo:
     upgrade_news: str | None = None
 
 
-_VERSION = re.compile(r"\d+(?:[._]\d+)+(?:[-+~][0-9A-Za-z.]+)?", re.ASCII)
+VERSION_LIMIT = 256
+"""Longest version stored of an image, in characters."""
+
+KEY_PARTS_LIMIT = 16
+"""Most parts of a key in ``firmware.toml``, such as the two of ``a.b``."""
+
+# Possessive, and it never begins within a number: the time is linear in the length of the text.
+_VERSION = re.compile(r"(?<!\d)\d++(?:[._]\d++)++(?:[-+~][0-9A-Za-z.]++)?", re.ASCII)
+_STRING_OR_COMMENT = re.compile(
+    r'''"""(?:[^\\]|\\.)*?(?:"""|\Z)|'{3}.*?(?:'{3}|\Z)'''
+    r"""|"(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*+'?|\#[^\n]*+""",
+    re.DOTALL,
+)
+_NOT_IN_KEYS = re.compile(r"[^\w. \t-]+")
 
 
 def from_firmware_toml(text: str) -> ImageInfo | None:
     """Read ``firmware.toml``: ``version``, ``upgrade_notes``, ``upgrade_news``.
 
-    None if it has no version or is no TOML: the caller then reads the next source.
+    None if it has no version, is no TOML, or has a key of more than :data:`KEY_PARTS_LIMIT` parts:
+    the caller then reads the next source.
     """
+    if _has_long_key(text):
+        return None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+    # Beside its own error, a ValueError, tomllib lets out that of a number with too many digits,
+    # and the RecursionError of nested values.
+    except (ValueError, RecursionError):
         return None
     version = table.get("version")
     if not isinstance(version, str) or not version.strip():
         return None
     news = table.get("upgrade_news")
     return ImageInfo(
-        version=version.strip()[:TEXT_LIMIT],
+        version=version.strip()[:VERSION_LIMIT],
         upgrade_notes=_text(table.get("upgrade_notes")),
         upgrade_news=_text(news) if isinstance(news, str) else None,
     )
@@ -47,7 +65,7 @@ def from_disk_info(text: str) -> ImageInfo | None:
     """Read the first line of ``.disk/info``, as on installation media; None: it has no version."""
     line = text.strip().partition("\n")[0].strip()
     match = _VERSION.search(line)
-    return ImageInfo(version=match[0], upgrade_notes=line[:TEXT_LIMIT]) if match else None
+    return ImageInfo(match[0][:VERSION_LIMIT], line[:TEXT_LIMIT]) if match else None
 
 
 def from_volume_id(volume_id: str) -> ImageInfo:
@@ -55,6 +73,16 @@ def from_volume_id(volume_id: str) -> ImageInfo:
     name = volume_id.strip()
     match = _VERSION.search(name)
     return ImageInfo(version=match[0].replace("_", ".") if match else name or "unknown")
+
+
+def _has_long_key(text: str) -> bool:
+    """Whether a key has more parts than the limit: tomllib's time grows with their square.
+
+    This tells strings and comments from keys as TOML does, as far as the text is valid. So it sees
+    every key that tomllib reads before it gives up.
+    """
+    keys = _NOT_IN_KEYS.split(_STRING_OR_COMMENT.sub("", text))
+    return any(key.count(".") >= KEY_PARTS_LIMIT for key in keys)
 
 
 def _text(value: object) -> str:

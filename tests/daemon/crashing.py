@@ -17,7 +17,7 @@ from typing import Any
 from spsd.__main__ import main
 from spsd.jobs.lifecycle import Trigger
 from spsd.jobs.sqlite import SqliteJobs
-from spsd.slots.iso9660 import IsoInspector
+from spsd.slots.iso9660.inspector import IsoInspector
 from spsd.transfer.staging.partial_file import PartialFile
 from testbed.counting import count_on_signal
 

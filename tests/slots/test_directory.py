@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spsd.failures import ApplianceError, FailureCode, ImageError
 from spsd.slots.directory import SlotDirectory
-from spsd.slots.iso9660 import IsoInspector, read_iso
+from spsd.slots.iso9660.inspector import IsoInspector, read_iso
 from spsd.slots.model import BrokenSlot, ImageInfo, InstalledImage
 from spsd.transfer.staging.directory import StagingDirectory
 from testbed.iso import NEWS, NOTES, build_iso

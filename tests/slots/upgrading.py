@@ -9,7 +9,7 @@ import msgspec
 from spsd.slots.boot_link import open_boot_choice
 from spsd.slots.directory import SlotDirectory
 from spsd.slots.hooks import HookRunner
-from spsd.slots.iso9660 import SlotVolume
+from spsd.slots.iso9660.inspector import SlotVolume
 from spsd.slots.model import ImageInfo, InstalledImage
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots

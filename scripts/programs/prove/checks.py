@@ -72,6 +72,12 @@ CHECKS = (
         "random sequences",
     ),
     Check(
+        "bounds, f",
+        "Bytes of images are changed: each is read or refused, within bounds of bytes and reads",
+        "scripts/test --long tests/slots/test_image_fuzz.py",
+        "images with changed bytes",
+    ),
+    Check(
         "all",
         "Seeded defects in transition table, guarded UPDATE, recovery and resume: a test must fail",
         "scripts/mutants",

@@ -88,6 +88,11 @@ RINGS = (
         ("tests/scanners/",),
     ),
     Ring(
+        "images",
+        "images of genisoimage and xorriso, and those of Debian packages",
+        ("tests/slots/test_image_makers.py",),
+    ),
+    Ring(
         "proxy",
         "squid between the daemon and its origins",
         ("tests/transfer/http/test_proxy.py", "tests/daemon/test_proxy.py"),
