@@ -13,6 +13,7 @@ from spsd.failures import (
     ImageError,
     JobError,
     OriginError,
+    facts,
 )
 from spsd.jobs.job import Job
 from spsd.transfer.ports import Attempts, Fetched, Partial, Progress, Report
@@ -97,7 +98,7 @@ class Fetch:
             finished = await self._seal(fetched)
             if (mismatch := judge_digest(finished)) is None:
                 evidence: Evidence = {**fetched.evidence, **self._bytes_from()}
-                return ", ".join(f"{name} {value}" for name, value in evidence.items())
+                return facts(evidence)
             await self._mismatch(mismatch, mixed=finished.mixed)
 
     async def _next_source(self) -> str:

@@ -154,7 +154,7 @@ _FIXED_PART = re.compile(
     r"(?:Bad status line:\s+)?([A-Z][\w ,'`:/-]{1,80}?):?\s+(b['\"].*)", re.DOTALL
 )
 """A message of aiohttp's parsers: a sentence, then the line that was not understood, as bytes."""
-_FIELD = re.compile(r"b['\"]([A-Za-z0-9-]{1,64})\s*:")
+_FIELD = re.compile(r"b['\"]([A-Za-z0-9-]{1,64})(?![A-Za-z0-9-])")
 _FIELD_NAMES = frozenset(
     name.lower() for name in vars(hdrs).values() if isinstance(name, str) and name.istitle()
 )
