@@ -193,7 +193,8 @@ class JobError(SpsdError):
     """A step of a job failed.
 
     ``what`` says what happened, without a final period; ``evidence`` has facts by name. Both are
-    bounded, whatever they contain. ``transient`` is true if the same step may succeed later although nothing is changed.
+    bounded, whatever they contain. ``transient`` is true if the same step may succeed later
+    although nothing is changed.
     """
 
     def __init__(
