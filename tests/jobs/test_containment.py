@@ -103,6 +103,7 @@ NOT_CALLED = {
     ("staging", "discard"),
     ("staging", "room_beyond"),
     ("partial", "append"),
+    ("partial", "digest"),
 }
 """Not called by the run of a job that fetches an image over one connection, or not with its key."""
 
