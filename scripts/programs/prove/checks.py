@@ -72,6 +72,12 @@ CHECKS = (
         "random sequences",
     ),
     Check(
+        "d, f",
+        "Replies of an origin are mutated: cut, paused, bytes changed, over plain HTTP and TLS",
+        "scripts/test --long tests/transfer/http/test_reply_fuzz.py",
+        "mutated replies of an origin",
+    ),
+    Check(
         "all",
         "Seeded defects in transition table, guarded UPDATE, recovery and resume: a test must fail",
         "scripts/mutants",
