@@ -1,4 +1,4 @@
-"""Replies of origins, mutated by random cuts, changed bytes and pauses; each follows from a seed."""
+"""Replies of origins, mutated by cuts, changed bytes and pauses; each follows from a seed."""
 
 import asyncio
 import hashlib
