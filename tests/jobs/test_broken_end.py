@@ -56,3 +56,13 @@ async def test_a_broken_body_is_continued_after_its_bytes(bench, end):
     history = await bench.resources.jobs.history(job.key)
     [failed] = [step.evidence for step in history if step.cause is Trigger.FAIL]
     assert failed.startswith("cut_off: " if end == "cut" else "protocol: ")
+
+
+@pytest.mark.parametrize("etag", [b'"\xff\xfe"', b'"\x80', b'"a\x01b"', b'"\xe2\x80\xae"'])
+async def test_an_etag_that_cannot_be_sent_back_counts_as_none(bench, etag):
+    """It could not be stored either: the first answer with such bytes ended the daemon."""
+    content = bench.content
+    head = b"HTTP/1.1 200 OK\r\nETag: %s\r\nContent-Length: %d\r\n\r\n" % (etag, len(content))
+    job, requests = await run(bench, [head, content[:100_000]], [head, content])
+    assert (job.state, requests) == (JobState.FINISHED, 2), job.error
+    assert bench.installed() == content

@@ -351,7 +351,7 @@ class PartialFile:
         # The page at the mark was dirty again: its earlier bytes may be lost with it.
         mark = self._synced - self._synced % PAGE
         self._on_failure(mark)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # ValueError: the record itself cannot be written
             write_record(self._directory, replace(self._record, synced=mark, boot_id=""))
         with suppress(OSError):
             self._file.truncate(mark)

@@ -68,7 +68,7 @@ async def test_mutated_replies(
     request: pytest.FixtureRequest,
     tally: Tally,
 ) -> None:
-    count = 4_000 if request.config.getoption("--long") else 120
+    count = 2_000 if request.config.getoption("--long") else 120
     with caplog.at_level(logging.INFO):
         results = await fuzz(range(count), tmp_path, tls if way == "TLS" else None)
     assert results.total() == count
