@@ -2,7 +2,7 @@
 
 :class:`SpsdError` is the root. Its branches: the configuration, the state directory, an account,
 and the request of a client. The errors that make a *job* fail are in :mod:`spsd.failures`. A bug in
-spsd raises a built-in exception, which is not caught.
+spsd raises a built-in exception: it fails the job or the request in which it happens.
 
 The docstring of a :class:`RequestError` is published: it is the meaning of the error in the API's
 description and in docs/errors.md.

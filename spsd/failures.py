@@ -36,6 +36,7 @@ class FailureCode(StrEnum):
     NOT_AN_IMAGE = "not_an_image"
     POLICY = "policy"
     GAVE_UP = "gave_up"
+    INTERNAL = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +149,52 @@ EXPLANATIONS: dict[FailureCode, Explanation] = {
         "Find the cause in the log of the daemon, and send the job again.",
         keeps_partial=False,
     ),
+    FailureCode.INTERNAL: Explanation(
+        "an unexpected error in spsd ended the work on this job; other jobs are not affected",
+        "This is a bug: report it with the traceback in the daemon's log.",
+        keeps_partial=True,
+    ),
 }
+
+
+SENTENCE_LIMIT = 1000
+"""The most characters of a sentence that says what happened."""
+VALUE_LIMIT = 500
+"""The most characters of one fact; five SHA-256 fingerprints of certificates fit."""
+FACTS_LIMIT = 24
+"""The most facts in one line of evidence."""
+
+
+def bounded(text: str, limit: int) -> str:
+    """The text with at most ``limit`` characters; those that do not print are shown as escapes.
+
+    Texts from outside (an origin, a library) enter errors, histories and the log through this.
+    """
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(
+            each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown
+        )
+    return shown if len(text) <= limit and len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def facts(evidence: Evidence) -> str:
+    """The evidence as text for the job's history: ``name value, name value``."""
+    return ", ".join(
+        f"{name} {_bounded_value(value)}" for name, value in [*evidence.items()][:FACTS_LIMIT]
+    )
+
+
+def _bounded_value(value: str | int) -> str | int:
+    return bounded(value, VALUE_LIMIT) if isinstance(value, str) else value
 
 
 class JobError(SpsdError):
     """A step of a job failed.
 
-    ``what`` says what happened, without a final period; ``evidence`` has facts by name.
-    ``transient`` is true if the same step may succeed later although nothing is changed.
+    ``what`` says what happened, without a final period; ``evidence`` has facts by name. Both are
+    bounded, whatever they contain. ``transient`` is true if the same step may succeed later
+    although nothing is changed.
     """
 
     def __init__(
@@ -166,10 +205,13 @@ class JobError(SpsdError):
         *,
         transient: bool = False,
     ) -> None:
+        what = bounded(what, SENTENCE_LIMIT)
         super().__init__(f"{code}: {what}")
         self.code = code
         self.what = what
-        self.evidence: Evidence = evidence or {}
+        self.evidence: Evidence = {
+            name: _bounded_value(value) for name, value in (evidence or {}).items()
+        }
         self.transient = transient
 
     def restated(self, evidence: Evidence, *, transient: bool) -> "JobError":
@@ -178,8 +220,7 @@ class JobError(SpsdError):
 
     def sentence(self) -> str:
         """The ``error`` of a job: code, what happened, evidence and advice."""
-        facts = ", ".join(f"{name} {value}" for name, value in self.evidence.items())
-        in_brackets = f" ({facts})" if facts else ""
+        in_brackets = f" ({facts(self.evidence)})" if self.evidence else ""
         return f"{self.code}: {self.what}{in_brackets}. {EXPLANATIONS[self.code].advice}"
 
 

@@ -13,6 +13,7 @@ from spsd.failures import (
     ImageError,
     JobError,
     OriginError,
+    facts,
 )
 from spsd.jobs.job import Job
 from spsd.transfer.ports import Attempts, Fetched, Partial, Progress, Report
@@ -85,8 +86,11 @@ class Fetch:
                     url, self._partial, self._reporting(), breaks=self._breaks
                 )
             except OriginError as error:
-                await self._failed(error, retry_after=error.retry_after)
-                continue
+                if not await self._has_every_byte():
+                    await self._failed(error, retry_after=error.retry_after)
+                    continue
+                # The digest decides, not how the transfer ended.
+                fetched = Fetched({"ended by": error.code}, {}, "", mixed=False, surplus=False)
             except ApplianceError as error:
                 if error.code is not FailureCode.DISK_FULL:
                     raise
@@ -97,7 +101,7 @@ class Fetch:
             finished = await self._seal(fetched)
             if (mismatch := judge_digest(finished)) is None:
                 evidence: Evidence = {**fetched.evidence, **self._bytes_from()}
-                return ", ".join(f"{name} {value}" for name, value in evidence.items())
+                return facts(evidence)
             await self._mismatch(mismatch, mixed=finished.mixed)
 
     async def _next_source(self) -> str:
@@ -119,6 +123,11 @@ class Fetch:
             await self._lease.report(progress, self._partial.length - before)
 
         return report
+
+    async def _has_every_byte(self) -> bool:
+        """Whether the bytes so far have the requested digest."""
+        partial = self._partial
+        return partial.length > 0 and await partial.digest() == self._lease.job.sha256
 
     async def _seal(self, fetched: Fetched) -> Finished:
         partial, sources = self._partial, self._sources

@@ -6,6 +6,7 @@ Progress is not stored for each block: after a crash the length of the partial f
 from dataclasses import replace
 from typing import Protocol
 
+from spsd.jobs.containment import Contained
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import JobState
 from spsd.transfer.ports import NO_PROGRESS, Progress
@@ -42,7 +43,8 @@ class ProgressBoard:
         """The job's run has ended: from now on its row has the progress."""
         self._progress.pop(key, None)
         for observer in self._observers:
-            observer.stopped(key)
+            with Contained(f"the observer {type(observer).__name__}", key):
+                observer.stopped(key)
 
     def latest(self, job: Job) -> Progress:
         """The newest known progress: the posted one, else that of the row."""

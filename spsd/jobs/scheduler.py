@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spsd.digest import Sha256
+from spsd.jobs.containment import Contained, final_error
 from spsd.jobs.job import Job, JobKey
 from spsd.jobs.lifecycle import ACTIVE, JobState
 from spsd.jobs.run import JobRun, RunResources
@@ -99,27 +100,30 @@ class Scheduler:
     async def _start_next(self, group: asyncio.TaskGroup) -> bool:
         """Claim a job and start its task; False: no job can start now."""
         async with self._claiming:
-            if (job := await self._claim()) is None:
+            if (claim := await self._claim()) is None:
                 return False
-            task = group.create_task(self._work(job), name=f"job {job.key}")
+            job, failure = claim
+            task = group.create_task(self._work(job, failure), name=f"job {job.key}")
             self._running[job.key] = _Running(job, task)
             # Let the task begin: a task that is cancelled before its first step never executes its
             # clean-up.
             await asyncio.sleep(0)
         return True
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self) -> tuple[Job, Exception | None] | None:
         """Claim the next job: reserve a slot and charge the attempt; None: no job can start.
 
         A job is claimed without a slot if none is empty: its run may still find the image in a
-        slot, and else fails with the code ``no_slot``.
+        slot, and else fails with the code ``no_slot``. The exception is that of a reservation that
+        failed: the job fails of it.
         """
         while True:
             job = await self._resources.jobs.next_queued(without=self._busy())
             if job is None:
                 return None
-            slot = await self._reservations.reserve(Holder.DOWNLOAD)
-            claimed = None
+            slot = claimed = None
+            with Contained(f"job {job.key}: the reservation of a slot", job.key) as reserving:
+                slot = await self._reservations.reserve(Holder.DOWNLOAD)
             try:
                 claimed = await self._resources.jobs.move(
                     job, job.start(slot, now=self._resources.now())
@@ -128,23 +132,42 @@ class Scheduler:
                 if claimed is None:
                     self._release(slot)
             if claimed is not None:
-                return claimed
+                return claimed, reserving.error
 
     def _release(self, slot: int | None) -> None:
         if slot is not None:
             self._reservations.release(slot)
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, job: Job, failure: Exception | None) -> None:
+        """Run the job, or fail it if ``failure`` is given; no exception of a job leaves this."""
         try:
-            await JobRun(job, self._resources).run()
+            with Contained(f"job {job.key}: the run", job.key) as run:
+                if failure is None:
+                    await JobRun(job, self._resources).run()
+            if (error := failure or run.error) is not None:
+                await self._fail(job.key, error)
         except asyncio.CancelledError:
-            await self._settle(job.key)
+            with Contained(f"job {job.key}: the end of a cancelled run", job.key):
+                await self._settle(job.key)
             raise
         finally:
             self._resources.board.clear(job.key)
             del self._running[job.key]
             self._release(job.slot)
             self.wake()
+
+    async def _fail(self, key: JobKey, error: Exception) -> None:
+        """Fail the job, whatever its row is by now, unless it is over.
+
+        The run may have changed the row before its exception, so the row is read again. The partial
+        file stays: each byte in it was written and hashed, or it is truncated when it is opened.
+        """
+        resources = self._resources
+        while (job := await resources.jobs.get(key)) is not None and job.state in ACTIVE:
+            latest, now = resources.board.latest(job), resources.now()
+            failed = job.failed(final_error(error), latest, gained=False, budget=0, now=now)
+            if await resources.jobs.move(job, failed) is not None:
+                return
 
     async def _settle(self, key: JobKey) -> None:
         """After a cancelled run: queue an active row again; a cancelled one loses its bytes."""

@@ -11,12 +11,13 @@ slot or the same digest.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 
 from spsd.cancellation import to_completion
 from spsd.digest import Sha256
 from spsd.failures import EXPLANATIONS
+from spsd.jobs.containment import Contained
 from spsd.jobs.job import EVERY_JOB, Job, JobKey, Selection, Step
 from spsd.jobs.lifecycle import ACTIVE, TERMINAL, JobState, Trigger
 from spsd.jobs.ports import JobObserver, LoggedTransition
@@ -99,8 +100,7 @@ class SqliteJobs:
 
     async def _add(self, job: Job) -> None:
         await self._database.rows(_ADD, _row(job))
-        for observer in self._observers:
-            observer.added(job)
+        self._notify(lambda observer: observer.added(job))
 
     async def get(self, key: JobKey) -> Job | None:
         """The row with that key; None: there is none."""
@@ -168,8 +168,7 @@ class SqliteJobs:
     async def _move(self, before: Job, after: Job) -> Job | None:
         moved = await self._update(before, after)
         if moved is not None:
-            for observer in self._observers:
-                observer.moved(before, moved)
+            self._notify(lambda observer: observer.moved(before, moved))
         return moved
 
     async def _update(self, before: Job, after: Job) -> Job | None:
@@ -197,9 +196,14 @@ class SqliteJobs:
         sql = "DELETE FROM job WHERE key = ? AND state = ? AND attempt = ? RETURNING seq"
         removed = bool(await self._database.rows(sql, (job.key, job.state, job.attempt)))
         if removed:
-            for observer in self._observers:
-                observer.removed(job)
+            self._notify(lambda observer: observer.removed(job))
         return removed
+
+    def _notify(self, change: Callable[[JobObserver], None]) -> None:
+        """Notify the observers. The change is durable: a bug in one of them does not undo it."""
+        for observer in self._observers:
+            with Contained(f"the observer {type(observer).__name__}"):
+                change(observer)
 
     async def resumable_digests(self) -> Collection[Sha256]:
         """The digests whose partial files a job may still use.

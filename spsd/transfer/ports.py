@@ -133,8 +133,16 @@ class Partial(Protocol):
     async def read(self, first: int, length: int) -> bytes:
         """The bytes from position ``first`` on: ``length`` of them, or fewer at the end."""
 
+    async def digest(self) -> Sha256:
+        """The SHA-256 of the bytes so far; they need not be durable."""
+
     async def seal(self) -> Sha256:
-        """Make every byte durable, and return the SHA-256 of the file's bytes."""
+        """Make every byte durable, and return the SHA-256 of the file's bytes.
+
+        Raises:
+            ApplianceError: the disk is full or broken; the partial cannot be used any more, and
+                later only the bytes count that an earlier sync has made durable.
+        """
 
 
 class Room(Protocol):

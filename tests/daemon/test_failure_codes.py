@@ -72,6 +72,7 @@ ELSEWHERE: Mapping[FailureCode, str] = {
     FailureCode.PROXY: "transfer/http/test_proxy.py::test_no_proxy_there",
     FailureCode.PROXY_AUTH: "transfer/http/test_proxy.py::test_a_proxy_that_asks_for_a_password",
     FailureCode.NO_SLOT: "daemon/test_origins.py::test_what_is_no_iso_and_no_slot",
+    FailureCode.INTERNAL: ("jobs/test_containment.py::test_an_unexpected_exception_fails_one_job"),
     FailureCode.GAVE_UP: (
         "daemon/test_crash.py::test_an_image_that_always_crashes_the_daemon_is_given_up"
     ),

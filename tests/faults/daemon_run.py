@@ -1,7 +1,7 @@
 """One run of a daemon whose ports can fail: faults are injected at their calls.
 
-A directory and an origin remain after the run. A run ends with a graceful stop, by an unexpected
-failure (docs/decisions/0007-crash-only.md), or as a killed process does.
+A directory and an origin remain after the run. A run ends with a graceful stop, by a failure
+outside the work on one job (docs/decisions/0034-one-job-fails.md), or as a killed process does.
 """
 
 import asyncio

@@ -8,7 +8,6 @@ import asyncio
 import errno
 import inspect
 import os
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from enum import Enum, auto
@@ -16,6 +15,7 @@ from typing import Any, assert_never
 
 from spsd.errors import IncompleteRequestBodyError
 from spsd.failures import ApplianceError, FailureCode, OriginError
+from spsd.storage.faults import DatabaseError, DatabaseFault
 from spsd.system.program_outcome import ProgramNotStarted
 
 
@@ -179,14 +179,14 @@ class Stepped:
 
 
 def failure(name: str, *, full: bool) -> Exception:
-    """An error that the port may raise: the adapter's own, or one of SQLite or the system."""
+    """An error that the port may raise."""
     what = f"{name} failed: {os.strerror(errno.EIO)}"
     port = name.partition(".")[0]
     if full and port in ("jobs", "staging", "partial", "slots", "choice"):
         return ApplianceError(FailureCode.DISK_FULL, f"{name} failed: {os.strerror(errno.ENOSPC)}")
     match port:
         case "jobs":
-            return sqlite3.OperationalError("disk I/O error")
+            return DatabaseError(DatabaseFault.UNREADABLE, name, "disk I/O error")
         case "origin" | "answer":
             return OriginError(FailureCode.CUT_OFF, what)
         case "body":

@@ -72,10 +72,16 @@ CHECKS = (
         "random sequences",
     ),
     Check(
-        "bounds, f",
+        "f, g",
         "Bytes of images are changed: each is read or refused, within bounds of bytes and reads",
         "scripts/test --long tests/slots/test_image_fuzz.py",
         "images with changed bytes",
+    ),
+    Check(
+        "d, f, g",
+        "Replies of an origin are mutated: cut, paused, bytes changed, over plain HTTP and TLS",
+        "scripts/test --long tests/transfer/http/test_reply_fuzz.py",
+        "mutated replies of an origin",
     ),
     Check(
         "all",
@@ -138,19 +144,19 @@ CHECKS = (
         "appliances of a rolling update",
     ),
     Check(
-        "bounds",
+        "g",
         "Requests with random changes reach a socket: no 500, no traceback, one shape of errors",
         "scripts/test --long tests/web/test_wire_fuzz.py",
         "random requests",
     ),
     Check(
-        "bounds",
+        "g",
         "Clients attack the server, and an honest client still gets its responses",
         "scripts/test tests/daemon/test_hostile_clients.py",
         "requests answered under attack",
     ),
     Check(
-        "bounds",
+        "g",
         "How much the attacks delay the responses to an honest client",
         "scripts/hostile --requests 15",
         "attacks on the server",

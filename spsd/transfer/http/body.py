@@ -12,6 +12,7 @@ import asyncio
 from typing import Protocol
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from spsd.failures import OriginError
 from spsd.transfer.http.errors import as_origin_errors, cut_off
@@ -75,6 +76,7 @@ class StreamBody:
         self._rest = memoryview(early)
         self._ended = False
         self._failure: OriginError | None = None
+        self._parsing = _Parsing.observed(response)
 
     @property
     def is_exhausted(self) -> bool:
@@ -106,7 +108,10 @@ class StreamBody:
             with as_origin_errors(str(self._response.url)):
                 try:
                     async with asyncio.timeout_at(until):
+                        # A read may have made aiohttp parse bytes that it had set aside.
+                        self._parsing.check()
                         part = await content.readany()
+                        self._parsing.check()
                 except TimeoutError:
                     return b""
         except OriginError as error:
@@ -116,6 +121,70 @@ class StreamBody:
             part = content._read_nowait(-1)
         self._ended = self._failure is not None or not part
         return part
+
+
+class _Parsing(asyncio.Protocol):
+    """Stands between the transport and aiohttp's protocol, and notices when the latter gives up.
+
+    aiohttp (3.14) closes the connection when it cannot parse a chunk, and notifies neither the
+    reader of the body that waits nor the one that comes next: the first would wait for ever, the
+    second gets a RuntimeError. Over TLS the loss of the connection may follow much later.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, former: ResponseHandler | None) -> None:
+        self._content = content
+        self._former = former
+
+    @classmethod
+    def observed(cls, response: aiohttp.ClientResponse) -> "_Parsing":
+        """Observe the parsing of the response's body from now on."""
+        connection = response.connection
+        if connection is None:  # the body was complete with the head
+            return cls(response.content, None)
+        former, transport = connection.protocol, connection.transport
+        parsing = cls(response.content, former)
+        if isinstance(transport, asyncio.Transport):
+            transport.set_protocol(parsing)
+        parsing.check()
+        return parsing
+
+    def check(self) -> None:
+        """If parsing has failed, or the connection is lost, the body's reader gets the error."""
+        content, former = self._content, self._former
+        if former is None or content.is_eof() or content.exception() is not None:
+            return
+        error = former.exception()
+        if error is None and not former.connected:
+            error = aiohttp.ServerDisconnectedError()
+        if error is not None:
+            content.set_exception(error)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        if self._former is not None:
+            self._former.data_received(data)
+            self.check()
+
+    def eof_received(self) -> None:
+        """The origin has sent its last byte."""
+        if self._former is not None:
+            self._former.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended, whether the body is complete or not."""
+        if self._former is not None:
+            self._former.connection_lost(exc)
+            self.check()
+
+    def pause_writing(self) -> None:
+        """The request is written too fast for the connection."""
+        if self._former is not None:
+            self._former.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The request can be written again."""
+        if self._former is not None:
+            self._former.resume_writing()
 
 
 class TransportBody(asyncio.BufferedProtocol):

@@ -1,6 +1,13 @@
-"""The errors of aiohttp's client as OriginErrors: a failure code, a sentence and the evidence."""
+"""The errors of aiohttp's client as OriginErrors: a failure code, a sentence and the evidence.
+
+Messages of libraries are not repeated, because they may quote what the origin sent: a cookie, or a
+signed URL. Only these are: the fixed part of a parser's message (:func:`parser_reason`), the
+system's description of an error number, and OpenSSL's reason.
+"""
 
 import errno
+import os
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,10 +15,21 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp import hdrs
+from aiohttp.http_exceptions import HttpProcessingError
 
 from spsd.failures import FailureCode, OriginError
 from spsd.transfer.http.tls import tls_reason
 from spsd.transfer.rules.url import authority
+
+_LIBRARY_ERRORS = (
+    aiohttp.ClientError,
+    HttpProcessingError,
+    ssl.SSLError,
+    OSError,
+    TimeoutError,
+    ValueError,
+)
 
 
 @contextmanager
@@ -23,7 +41,7 @@ def as_origin_errors(url: str, proxy: str | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except (aiohttp.ClientError, ssl.SSLError, OSError, TimeoutError, ValueError) as error:
+    except _LIBRARY_ERRORS as error:
         host = urlsplit(url).hostname or ""
         if proxy is None:
             raise _origin_error(error, {"host": host}) from error
@@ -72,7 +90,9 @@ def _proxy_error(error: Exception, where: Mapping[str, str], *, plain: bool) -> 
             what = f"the proxy {name} makes no connection in time"
         # Without a tunnel every response comes from the proxy itself.
         case aiohttp.ClientResponseError() if plain or error.request_info.method == "CONNECT":
-            what = f"the proxy {name} does not speak HTTP: {error.message}"
+            what = f"the proxy {name} does not speak HTTP{parser_reason(error.message)}"
+        case HttpProcessingError() if plain:
+            what = f"the proxy {name} sent a body that is not HTTP{parser_reason(error.message)}"
         case _:
             return None
     return OriginError(FailureCode.PROXY, what, where)
@@ -100,17 +120,55 @@ def _origin_error(error: Exception, where: Mapping[str, str]) -> OriginError:
             return OriginError(FailureCode.REFUSED, f"no connection to {host}: {reason}", where)
         case TimeoutError():
             return OriginError(FailureCode.STALL, f"{host} sends nothing", where)
-        case aiohttp.ClientPayloadError():
-            # aiohttp's own message names a status 400 that the origin has not sent.
+        case _:
+            return _exchange_error(error, where)
+
+
+def _exchange_error(error: Exception, where: Mapping[str, str]) -> OriginError:
+    """The error of an exchange over a connection that was made."""
+    host = where["host"]
+    match error:
+        case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
             return _cut_off(where)
         case aiohttp.ClientResponseError():
-            # aiohttp's message has several lines, with a mark under the text it could not parse.
-            what = f"{host} does not speak HTTP: {' '.join(error.message.split())}"
+            what = f"{host} does not speak HTTP{parser_reason(error.message)}"
+            return OriginError(FailureCode.PROTOCOL, what, where)
+        case HttpProcessingError():
+            what = f"{host} sent a body that is not HTTP{parser_reason(error.message)}"
             return OriginError(FailureCode.PROTOCOL, what, where)
         case aiohttp.InvalidURL():
-            # Only the description: the message contains the URL, which may be a signed one.
-            what = f"the URL cannot be requested: {error.description or 'it is not valid'}"
+            what = "the URL cannot be requested: it is not valid"
             return OriginError(FailureCode.PROTOCOL, what, where, transient=False)
         case _:
-            reason = str(error) or type(error).__name__
-            return OriginError(FailureCode.CUT_OFF, f"{host} broke off: {reason}", where)
+            what = f"{host} broke off: {_system_reason(error)}"
+            return OriginError(FailureCode.CUT_OFF, what, where)
+
+
+def _system_reason(error: Exception) -> str:
+    """The system's description of the error, else the name of its type."""
+    number = error.errno if isinstance(error, OSError) else None
+    return type(error).__name__ if number is None else os.strerror(number)
+
+
+_FIXED_PART = re.compile(
+    r"(?:Bad status line:\s+)?([A-Z][\w ,'`:/-]{1,80}?):?\s+(b['\"].*)", re.DOTALL
+)
+"""A message of aiohttp's parsers: a sentence, then the line that was not understood, as bytes."""
+_FIELD = re.compile(r"b['\"]([A-Za-z0-9-]{1,64})(?![A-Za-z0-9-])")
+_FIELD_NAMES = frozenset(
+    name.lower() for name in vars(hdrs).values() if isinstance(name, str) and name.istitle()
+)
+
+
+def parser_reason(message: str) -> str:
+    """What a parser's message says without the bytes it quotes: ``": sentence (field Name)"``.
+
+    Empty if nothing of the message is certain to be the parser's own. A field's name is repeated
+    only if it is a well-known one.
+    """
+    match = _FIXED_PART.match(message.strip())
+    if match is None:
+        return ""
+    field = _FIELD.match(match[2])
+    known = field is not None and field[1].lower() in _FIELD_NAMES
+    return f": {match[1]}" + (f" (field {field[1]})" if field is not None and known else "")

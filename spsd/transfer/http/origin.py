@@ -164,8 +164,18 @@ class RedirectChain:
 
 
 def fields_of(response: aiohttp.ClientResponse) -> dict[str, str]:
-    """The header fields of a response, with names in lower case (names: section 5.1)."""
-    return {name.lower(): value for name, value in response.headers.items()}
+    """The header fields of a response, with names in lower case (names: section 5.1).
+
+    An ETag with bytes that are no UTF-8, or with control characters, is left out: it could neither
+    be stored nor sent back. Such bytes in other fields are replaced.
+    """
+    fields = {name.lower(): value for name, value in response.headers.items()}
+    if not fields.get("etag", "").isprintable():
+        del fields["etag"]
+    return {
+        name: value.encode(errors="surrogateescape").decode(errors="replace")
+        for name, value in fields.items()
+    }
 
 
 def _dates(response: aiohttp.ClientResponse) -> ConnectionEvidence:

@@ -35,6 +35,8 @@ class StagingDirectory:
         sync_window: int = SYNC_WINDOW,
         block: int = BLOCK,
     ) -> None:
+        self._marks: dict[StagingKey, int] = {}
+        """The bytes that count after a failed write or sync, until the file is truncated."""
         self._root = root
         self._sync_window = sync_window
         self._block = block
@@ -46,7 +48,7 @@ class StagingDirectory:
         """Open or create a partial, truncate it to the bytes that are certain, and hash them.
 
         Within one boot these are all bytes of the file: the page cache survives a killed process.
-        After a reboot they are the bytes that were synced, by the record.
+        After a reboot, or after a failed write or sync, they are the bytes that were synced.
 
         Raises:
             ApplianceError: the disk is full or broken.
@@ -56,6 +58,7 @@ class StagingDirectory:
             # must not run at the same time.
             partial, certain = await to_completion(self._opened(stack, key))
             await partial.restore(certain)
+            self._marks.pop(key, None)
             yield partial
 
     async def _opened(self, stack: AsyncExitStack, key: StagingKey) -> tuple[PartialFile, int]:
@@ -74,12 +77,14 @@ class StagingDirectory:
                 image.chmod(0o600)
             same_boot = record.boot_id == self._boot
             certain = length if same_boot else min(length, record.synced)
+            certain = min(certain, self._marks.get(key, certain))
             partial = PartialFile(
                 directory,
                 record,
                 boot_id=self._boot,
                 sync_window=self._sync_window,
                 block=self._block,
+                on_failure=lambda mark: self._marks.update({key: mark}),
             )
             return partial, certain
 
@@ -96,6 +101,7 @@ class StagingDirectory:
             directory = self.directory(key)
             if directory.exists():
                 shutil.rmtree(directory)
+                self._marks.pop(key, None)
                 sync_directory(self._root)
 
     async def keys(self) -> Collection[StagingKey]:

@@ -18,6 +18,9 @@ The order of durability, by which a power cut never leaves a record that promise
 4. To clear the partial, first the record's ``synced`` is set to 0, then the image is truncated
    (:meth:`PartialFile.clear`): the opposite order, because now the record promises more.
 
+5. After a failed write or sync only the bytes up to the last successful sync count, whatever the
+   page cache still has (:meth:`PartialFile._distrust`, docs/decisions/0035).
+
 A record is replaced atomically: a new file is written and synced, renamed over the old one, and the
 directory is synced (:func:`spsd.storage.files.write_durably`), which also makes the image's name
 durable.
@@ -26,9 +29,9 @@ durable.
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -38,11 +41,10 @@ from msgspec.structs import replace
 
 from spsd.cancellation import to_completion
 from spsd.digest import Sha256
-from spsd.failures import ApplianceError
 from spsd.storage.files import as_appliance_errors, sync_directory, write_durably
 from spsd.system.loop_thread import lower_priority
 from spsd.transfer.rules.messages import Prefix, ResponseHead
-from spsd.transfer.staging.direct_io import ImageFile, buffers
+from spsd.transfer.staging.direct_io import PAGE, ImageFile, buffers
 
 RECORD = "partial.json"
 RECORD_ROOM = 4096
@@ -112,7 +114,12 @@ class PartialFile:
         boot_id: str,
         sync_window: int = SYNC_WINDOW,
         block: int = BLOCK,
+        on_failure: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """``on_failure`` gets the number of bytes that still count after a failed write or sync.
+
+        It is called in another thread.
+        """
         self._directory = directory
         self._sync_window = sync_window
         self._block = block
@@ -120,12 +127,13 @@ class PartialFile:
         self._hash = hashlib.sha256()
         self._writer = _thread("spsd-write")
         self._hasher = _thread("spsd-hash")
+        self._on_failure = on_failure
         self._file = ImageFile(directory / IMAGE)
         self._free = buffers(DEPTH, block)
         self._under_way: deque[tuple[memoryview, Future[None], Future[None]]] = deque()
         self._filling: memoryview | None = None
         self._filled = 0
-        self._failure: ApplianceError | None = None
+        self._failure: Exception | None = None
         self._length = 0
         self._written = 0
         self._synced = 0
@@ -153,15 +161,20 @@ class PartialFile:
     async def restore(self, length: int) -> None:
         """Truncate the image to ``length`` bytes and hash them; can be cancelled between reads.
 
+        Bytes that no record promises are synced first: Linux reports a lost write of a process that
+        was killed to the first sync of a newly opened file.
+
         Raises:
             ApplianceError: the disk is broken, or the file is shorter than ``length``.
         """
-        await self._on(self._writer, lambda: self._file.truncate(length))
+        self._synced = min(self._record.synced, length)
+        await self._change(lambda: self._file.truncate(length))
+        if length > self._synced:
+            await self._change(self._file.sync)
         while self._length < length:
             size = min(self._block, length - self._length)
             self._length += await self._on(self._hasher, partial(self._hash_from_disk, size))
         self._written = length
-        self._synced = min(self._record.synced, length)
 
     async def describe(self, url: str, head: ResponseHead, total: int | None) -> None:
         """Record what the response head states about the object, before its bytes are appended."""
@@ -176,7 +189,7 @@ class PartialFile:
             etag=head.headers.get("etag", "").strip() or known.etag,
             total=total,
         )
-        await self._on(self._writer, self._write_record)
+        await self._change(self._write_record)
 
     async def clear(self) -> None:
         """Remove all bytes, and everything recorded about the object."""
@@ -185,9 +198,9 @@ class PartialFile:
         self._hash = hashlib.sha256()
         self._length = self._written = self._synced = 0
         # Durability, step 4: first the record, because it must never promise bytes that are gone.
-        await self._on(self._writer, self._write_record)
+        await self._change(self._write_record)
         # Then the image; until it is truncated it has only bytes that no record promises.
-        await self._on(self._writer, lambda: self._file.truncate(0))
+        await self._change(lambda: self._file.truncate(0))
 
     async def buffer(self) -> memoryview:
         """Memory for the next bytes, at least one and at most a block; waits for a free buffer.
@@ -242,7 +255,12 @@ class PartialFile:
         """
         # All blocks are written and hashed before the sync, so it covers all of them.
         await self._drain()
-        await self._on(self._writer, self._sync)
+        await self._change(self._sync)
+        return Sha256(self._hash.hexdigest())
+
+    async def digest(self) -> Sha256:
+        """The SHA-256 of the bytes so far; they need not be durable."""
+        await self._drain()
         return Sha256(self._hash.hexdigest())
 
     async def close(self) -> None:
@@ -270,6 +288,8 @@ class PartialFile:
         self._submit_buffer()
         while self._under_way:
             await self._settle_oldest()
+        if self._failure is not None:
+            raise self._failure
 
     async def _settle_oldest(self) -> None:
         buffer, written, hashed = self._under_way[0]
@@ -281,6 +301,15 @@ class PartialFile:
         self._under_way.popleft()
         self._free.append(buffer)
 
+    async def _change(self, work: Callable[[], None]) -> None:
+        """Change the file or its record in the writer's thread."""
+
+        def change() -> None:
+            with self._changing():
+                work()
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, change)
+
     async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         def guarded() -> T:
             with self._as_errors():
@@ -289,22 +318,43 @@ class PartialFile:
         return await asyncio.get_running_loop().run_in_executor(executor, guarded)
 
     def _write(self, block: memoryview) -> None:
-        if self._failure is not None:
-            raise self._failure  # a later block must not be written at the failed block's position
-        try:
-            self._write_all(block)
-        except ApplianceError as error:
-            self._failure = error
-            raise
-
-    def _write_all(self, block: memoryview) -> None:
-        with self._as_errors():
+        with self._changing():
             while block:
                 size = self._file.write(block, self._written)
                 self._written += size
                 block = block[size:]
             if self._written - self._synced >= self._sync_window:
                 self._sync()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A change of the file, in the writer's thread; after one that failed there is no other.
+
+        A later block must not be written at the position of a failed one, and a sync that follows a
+        failed one succeeds although bytes are lost.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            with self._as_errors():
+                yield
+        except Exception as error:
+            self._failure = error
+            self._distrust()
+            raise
+
+    def _distrust(self) -> None:
+        """Durability, step 5: make the bytes after the last successful sync unusable.
+
+        Each of the three is enough; on a broken disk the first two may fail.
+        """
+        # The page at the mark was dirty again: its earlier bytes may be lost with it.
+        mark = self._synced - self._synced % PAGE
+        self._on_failure(mark)
+        with suppress(OSError, ValueError):  # ValueError: the record itself cannot be written
+            write_record(self._directory, replace(self._record, synced=mark, boot_id=""))
+        with suppress(OSError):
+            self._file.truncate(mark)
 
     def _as_errors(self) -> AbstractContextManager[None]:
         # The space still needed: the missing bytes if the size is known, and at least a record.
