@@ -22,9 +22,9 @@ from spsd.errors import ConfigurationError, StateError
 from spsd.storage.files import write_durably
 
 _log = logging.getLogger(__name__)
-LIFETIME = timedelta(days=397)
+LIFETIME = timedelta(days=365)
 """Browsers accept 398 days of public authorities (support.apple.com/102028), Apple's systems 825 of
-all others (support.apple.com/103769). One day less, since both ends may be counted."""
+all others (support.apple.com/103769); Mozilla advises 366 at most."""
 RENEW_BEFORE = timedelta(days=30)
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC)
 """A clock before it was never set, and says nothing about a certificate."""
