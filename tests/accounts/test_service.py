@@ -196,6 +196,17 @@ async def test_a_session_ends_so_long_after_its_log_in_however_much_it_is_used(
     assert await seen_at(database) == [clock.seconds]
 
 
+async def test_the_id_of_a_session_stays_and_is_not_that_of_another(accounts: Accounts) -> None:
+    first = await accounts.log_in("ada", PASSWORD, peer="p")
+    second = await accounts.log_in("ada", PASSWORD, peer="p")
+    found = [await accounts.session(each.token) for each in (first, second, first)]
+    ids = [session.id for session in found if session is not None]
+    assert ids == [first.session.id, second.session.id, first.session.id]
+    assert len(set(ids)) == 2
+    assert await accounts.session(ids[0]) is None
+    assert Session("ada", Role.ADMIN, 1).id == ""
+
+
 async def test_a_request_that_is_no_use_renews_nothing(
     accounts: Accounts, database: Database, clock: Clock
 ) -> None:
