@@ -24,6 +24,7 @@ from spsd.testing.origin import CutAfter, Origin
 from spsd.transfer.ports import Attempts, Partial, Staging
 from testbed.daemons import APPLIANCE, prepare, settings
 from testbed.waiting import until_seen
+from tests.transfer.http.wire import wire
 from tests.transfer.test_parallel import SPLITTING
 
 BAD, GOOD, LATER = "/bad", "/good", "/later"
@@ -367,3 +368,19 @@ def test_the_names_of_a_group():
     group = ExceptionGroup("", [KeyError(), ExceptionGroup("", [ValueError(), KeyError()])])
     assert not ends_the_daemon(group)
     assert final_error(group).evidence == {"exception": "KeyError and ValueError"}
+
+
+@pytest.mark.parametrize("pause", [0.1, 0.4])
+async def test_a_malformed_chunk_fails_its_job_alone(tmp_path, caplog, pause):
+    reply = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", pause, b"z\r\n"]
+    async with (
+        wire(reply, holds=True) as broken,
+        Origin(IMAGES) as origin,
+        running(tmp_path, lambda ports: ports, stall_window_s=60) as daemon,
+    ):
+        bad = await daemon.services.downloads.submit(broken.url(BAD), SHA[BAD])
+        await works(daemon, origin, GOOD)
+        assert (await over(daemon, bad.key)).code is FailureCode.PROTOCOL
+        assert len(broken.requests) == FETCH["attempts"]
+        assert_slots_are_free(daemon)
+    assert not [record for record in caplog.records if record.exc_info]
