@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spsd.errors import SpsdError
+from spsd.text import visible
 
 Evidence = Mapping[str, str | int]
 
@@ -166,15 +167,11 @@ FACTS_LIMIT = 24
 
 
 def bounded(text: str, limit: int) -> str:
-    """The text with at most ``limit`` characters; those that do not print are shown as escapes.
+    """The text as by :func:`~spsd.text.visible`, with at most ``limit`` characters.
 
     Texts from outside (an origin, a library) enter errors, histories and the log through this.
     """
-    shown = text[:limit]
-    if not shown.isprintable():
-        shown = "".join(
-            each if each.isprintable() else each.encode("unicode_escape").decode() for each in shown
-        )
+    shown = visible(text[:limit])
     return shown if len(text) <= limit and len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 
