@@ -69,7 +69,7 @@ def image_check(image: InstalledImage, *, intact: bool | JobError) -> Check:
     """The image has the digest that was verified at its installation, or cannot be read."""
     match intact:
         case JobError(what=what):
-            return Check("image", _IMAGE, CheckResult.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+            return Check("image", _IMAGE, CheckResult.FAILED, what, _LOOK_AT_THE_DISK)
         case True:
             detail = f"{image.size} bytes, SHA-256 {image.sha256}"
             return Check("image", _IMAGE, CheckResult.OK, detail)
@@ -84,7 +84,7 @@ def volume_check(image: InstalledImage, volume: ImageInfo | JobError) -> Check:
     """The volume has the version of the manifest, or cannot be read."""
     match volume:
         case JobError(what=what):
-            return Check("volume", _VOLUME, CheckResult.FAILED, _inline(what), _FETCH_AGAIN)
+            return Check("volume", _VOLUME, CheckResult.FAILED, what, _FETCH_AGAIN)
         case ImageInfo(version=version) if version == image.info.version:
             return Check("volume", _VOLUME, CheckResult.OK, f"version {_inline(version)}")
         case ImageInfo(version=version):
@@ -100,7 +100,7 @@ def space_check(free: int | JobError, *, needed: int) -> Check:
     name, title = "space", "Space check"
     match free:
         case JobError(what=what):
-            return Check(name, title, CheckResult.FAILED, _inline(what), _LOOK_AT_THE_DISK)
+            return Check(name, title, CheckResult.FAILED, what, _LOOK_AT_THE_DISK)
         case int() if free >= needed:
             return Check(name, title, CheckResult.OK, f"{free} bytes free")
         case int():

@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
 
 from spsd.client.api import Api as ClientApi
 from spsd.client.api import open_api, parse_events
@@ -47,20 +49,13 @@ async def test_a_list_of_any_length(api: Api, count: int) -> None:
             return
 
 
-class Blocks:
-    """A body that arrives in these blocks."""
-
-    def __init__(self, *blocks: bytes) -> None:
-        self._blocks = blocks
-
-    async def iter_any(self):
-        for block in self._blocks:
-            yield block
-
-
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 async def test_events_are_the_same_in_blocks_of_any_size(size: int) -> None:
     body = b": comment\n\nid: 1\nevent: a\ndata: x\ndata: y\n\ndata: z\r\n\r\nid: 3\ndata: cut"
-    blocks = [body[start : start + size] for start in range(0, len(body), size)]
-    events = [(event.kind, event.data, event.id) async for event in parse_events(Blocks(*blocks))]
+    loop = asyncio.get_running_loop()
+    stream = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
+    for start in range(0, len(body), size):
+        stream.feed_data(body[start : start + size])
+    stream.feed_eof()
+    events = [(event.kind, event.data, event.id) async for event in parse_events(stream)]
     assert events == [("a", "x\ny", "1"), ("message", "z", "1")]

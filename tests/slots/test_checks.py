@@ -50,7 +50,7 @@ def test_the_values_of_a_result():
                 FETCH,
             ),
         ),
-        (ERROR, Check("image", "Image check", FAILED, "no disk", DISK)),
+        (ERROR, Check("image", "Image check", FAILED, r"no\n disk", DISK)),
     ],
 )
 def test_the_image_check(intact, check):
@@ -71,7 +71,7 @@ def test_the_image_check(intact, check):
                 FETCH,
             ),
         ),
-        (ERROR, Check("volume", "Volume check", FAILED, "no disk", FETCH)),
+        (ERROR, Check("volume", "Volume check", FAILED, r"no\n disk", FETCH)),
     ],
 )
 def test_the_volume_check(volume, check):
@@ -92,7 +92,7 @@ def test_the_volume_check(volume, check):
                 "free space, or empty a slot",
             ),
         ),
-        (ERROR, Check("space", "Space check", FAILED, "no disk", DISK)),
+        (ERROR, Check("space", "Space check", FAILED, r"no\n disk", DISK)),
     ],
 )
 def test_the_space_check(free, check):
@@ -141,7 +141,7 @@ def test_an_ended_program_has_no_time_out_by_default():
 
 def test_the_check_of_a_failed_choice():
     title = "Choice for the next boot"
-    assert choice_check(ERROR) == Check("choice", title, FAILED, "no disk", DISK)
+    assert choice_check(ERROR) == Check("choice", title, FAILED, r"no\n disk", DISK)
 
 
 def test_the_checks_of_skipped_hooks():
