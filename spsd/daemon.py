@@ -42,7 +42,7 @@ from spsd.reload import (
     reload_requests,
     retry_policy,
 )
-from spsd.server import connection_limit, listening, server_tls
+from spsd.server import connection_limit, listening, raise_descriptor_limit, server_tls
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots
@@ -105,6 +105,7 @@ async def serve(
     Raises:
         ConfigurationError, StateError: the daemon cannot start.
     """
+    raise_descriptor_limit()
     notifier = Notifier.from_environment(os.environ)
     with _stop_signals() as stopping, reload_requests() as reload_requested:
         opening = open_daemon(

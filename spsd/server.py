@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from spsd.config import Settings
 from spsd.errors import ConfigurationError
 from spsd.storage.layout import StateDirectory
 from spsd.system.certificate import ensure_self_signed, fingerprint, server_context
+from spsd.web.middleware.acceptor import Acceptor
 from spsd.web.middleware.connections import Connections
 
 _log = logging.getLogger(__name__)
@@ -24,19 +26,30 @@ SHUTDOWN_S = 2.0
 LINGER_S = 2.0
 """Seconds for which the rest of a request body is read and dropped after an early response. If the
 connection is closed while the client sends, the client may never see the response."""
-HANDSHAKE_S = 15.0
+HANDSHAKE_S = 15
 """Time limit of a TLS handshake."""
-BACKLOG = 64
-"""Connections that the kernel queues while the loop is busy. asyncio accepts as many at a time, and
-closes connections over the limit only afterwards."""
+BACKLOG = 128
+"""Connections that the kernel queues while the loop is busy."""
 MOST_CONNECTIONS = 512
+MOST_DESCRIPTORS = 4096
+"""Descriptors of the process; connections, downloads and files use a part of them."""
 _RESERVED_DESCRIPTORS = 160
 """Descriptors that clients may not use up: for downloads, files, hooks and the database."""
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the process's soft limit of descriptors to the hard one, or to what is enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def connection_limit() -> int:
     """The number of clients that may be connected at a time, by the process's descriptor limit."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
     return max(16, min(MOST_CONNECTIONS, descriptors - _RESERVED_DESCRIPTORS))
 
 
@@ -89,16 +102,22 @@ async def listening(
     )
     await runner.setup()
     try:
-        server = await _bind(
-            connections.monitored(_factory(runner)), host, port, context, shutdown_s=shutdown_s
+        listeners = await listening_sockets(host, port)
+        acceptor = Acceptor(
+            listeners,
+            connections,
+            _factory(runner),
+            context=context,
+            handshake_s=HANDSHAKE_S,
+            close_notify_s=shutdown_s,
         )
+        acceptor.start()
         try:
-            await server.start_serving()
-            bound = server.sockets[0].getsockname()[1]
+            bound = listeners[0].getsockname()[1]
             url_host = f"[{host}]" if ":" in host else host
             yield f"{'http' if context is None else 'https'}://{url_host}:{bound}"
         finally:
-            server.close()
+            await acceptor.stop()
     finally:
         await runner.cleanup()
 
@@ -125,28 +144,40 @@ def _factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     return runner.server
 
 
-async def _bind(
-    factory: Callable[[], asyncio.Protocol],
-    host: str,
-    port: int,
-    context: ssl.SSLContext | None,
-    *,
-    shutdown_s: float,
-) -> asyncio.Server:
+async def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of ``host``, on the same port.
+
+    ``::`` is every address of the machine, those of IPv4 included.
+
+    Raises:
+        ConfigurationError: an address cannot be bound.
+    """
+    loop = asyncio.get_running_loop()
+    sockets: list[socket.socket] = []
     try:
-        return await asyncio.get_running_loop().create_server(
-            factory,
-            host,
-            port,
-            ssl=context,
-            # Otherwise a cancellation in its last step would leave the socket open.
-            start_serving=False,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
-            # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
-            ssl_shutdown_timeout=None if context is None else shutdown_s,
-        )
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            if sockets and not port:  # the first one has chosen it
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901
+            sockets.append(_listen(family, address, dual_stack=host == "::"))
     except OSError as error:
+        for each in sockets:
+            each.close()
         raise ConfigurationError(
             f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
         ) from error
+    return sockets
+
+
+def _listen(family: int, address: tuple[object, ...], *, dual_stack: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
