@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from spsd.errors import ConfigurationError, StateError
 from spsd.storage.files import write_durably
+from spsd.system.key_exchange import limit_key_exchange
 
 LIFETIME = timedelta(days=3650)
 
@@ -43,6 +44,8 @@ def ensure_self_signed(directory: Path, *, hostname: str) -> tuple[Path, Path]:
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A server's TLS context, for TLS 1.2 and later, with this certificate chain and key.
 
+    Keys are exchanged over elliptic curves alone, see :mod:`~spsd.system.key_exchange`.
+
     Raises:
         ConfigurationError: a file cannot be read, does not hold what it must, or the key does not
             belong to the certificate.
@@ -50,6 +53,8 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     _load(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    limit_key_exchange(context)
     try:
         # An empty password: without one OpenSSL would prompt for that of an encrypted key.
         context.load_cert_chain(certificate, key, password="")
