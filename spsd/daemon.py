@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,8 +106,11 @@ async def serve(
         ConfigurationError, StateError: the daemon cannot start.
     """
     raise_descriptor_limit()
-    notifier = Notifier.from_environment(os.environ)
-    with _stop_signals() as stopping, reload_requests() as reload_requested:
+    with (
+        closing(Notifier.from_environment(os.environ)) as notifier,
+        _stop_signals() as stopping,
+        reload_requests() as reload_requested,
+    ):
         opening = open_daemon(
             settings, appliance=appliance, clock=clock, limits=limits, report=notifier.status
         )

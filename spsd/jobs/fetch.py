@@ -88,7 +88,7 @@ class Fetch:
                 await self._failed(error, retry_after=error.retry_after)
                 continue
             except ApplianceError as error:
-                if error.code is not FailureCode.DISK_FULL:
+                if error.code is not FailureCode.DISK_FULL and not error.transient:
                     raise
                 # The size comes from this source, and may be false: another source may fit.
                 await self._failed(error)
