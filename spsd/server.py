@@ -28,8 +28,9 @@ LINGER_S = 2.0
 connection is closed while the client sends, the client may never see the response."""
 HANDSHAKE_S = 15
 """Time limit of a TLS handshake."""
-BACKLOG = 128
-"""Connections that the kernel queues while the loop is busy."""
+BACKLOG = 1024
+"""Connections that the kernel queues while the loop is busy. It drops what a client sends to open
+one more, and the client tries again after a second."""
 MOST_CONNECTIONS = 512
 MOST_DESCRIPTORS = 4096
 """Descriptors of the process; connections, downloads and files use a part of them."""

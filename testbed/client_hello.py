@@ -3,6 +3,7 @@
 import os
 
 FFDHE8192 = 0x0104
+X25519 = 0x001D
 _SUITES = bytes.fromhex("130113021303")
 _ALGORITHMS = bytes.fromhex("040308040401050308050501")
 

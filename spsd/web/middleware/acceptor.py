@@ -15,7 +15,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from spsd.web.middleware.connections import Connection, Connections
-from spsd.web.middleware.handshakes import Handshake, Turns
+from spsd.web.middleware.handshakes import Handshake
+from spsd.web.middleware.turns import Stage, Turns
 
 _log = logging.getLogger(__name__)
 _AT_A_TIME: Final = 32
@@ -47,7 +48,7 @@ class Acceptor:
         self._context = context
         self._handshake_s = handshake_s
         self._close_notify_s = close_notify_s
-        self._turns = Turns()
+        self._turns: Turns[Connection] = Turns()
         self._opening: set[asyncio.Task[None]] = set()
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
         self._warned_at = -3600.0
@@ -108,14 +109,19 @@ class Acceptor:
             return
         client.settimeout(0)
         loop = asyncio.get_running_loop()
-        connection.accepted(partial(_drop, loop, client))
+        connection.accepted(partial(self._drop, client, connection))
         loop.add_reader(client, self._first_bytes, client, connection)
 
     def _first_bytes(self, client: socket.socket, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(client)
+        asyncio.get_running_loop().remove_reader(client)
         connection.begun()
-        task = loop.create_task(self._open(client, connection), name="open a connection")
+        self._turns.wait(
+            connection, connection.address, Stage.OPEN, partial(self._begin, client, connection)
+        )
+
+    def _begin(self, client: socket.socket, connection: Connection) -> None:
+        connection.opening()
+        task = asyncio.create_task(self._open(client, connection), name="open a connection")
         self._opening.add(task)
         task.add_done_callback(self._opened)
 
@@ -137,10 +143,11 @@ class Acceptor:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a connection could not be opened", exc_info=error)
 
-
-def _drop(loop: asyncio.AbstractEventLoop, client: socket.socket) -> None:
-    loop.remove_reader(client)
-    client.close()
+    def _drop(self, client: socket.socket, connection: Connection) -> None:
+        """Close a socket that has no transport yet."""
+        asyncio.get_running_loop().remove_reader(client)
+        self._turns.discard(connection, connection.address)
+        client.close()
 
 
 def _network(host: str) -> str:

@@ -204,19 +204,24 @@ class Connection(asyncio.Protocol):
         self._body_reader: asyncio.Task[None] | None = None
 
     def accepted(self, drop_socket: Callable[[], None]) -> None:
-        """The socket waits for its first bytes; ``drop_socket`` closes it."""
+        """The socket waits for its first bytes, then for its turn; ``drop_socket`` closes it."""
         self._drop_socket = drop_socket
 
     def begun(self) -> None:
         """The first bytes have arrived."""
-        self._drop_socket = None
         self._connections.order.place(self, Standing.NO_RESPONSE)
+
+    def opening(self) -> None:
+        """The socket gets its transport, which closes it from now on."""
+        self._drop_socket = None
 
     def handshake_began(self, raw: asyncio.Transport) -> None:
         """The TLS handshake begins on this transport."""
         self._raw = raw
         raw.set_write_buffer_limits(high=WRITE_BUFFER_BYTES // 2)
         self._head_since = time.monotonic()
+        if self._ended:  # while the transport was made
+            raw.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Pass the connection on, or refuse it with 503 at the limit."""

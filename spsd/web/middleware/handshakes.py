@@ -1,51 +1,14 @@
-"""TLS handshakes take turns, so that the requests of other connections get theirs.
-
-A handshake costs as much time of the event loop as many requests, and all its work is done when a
-flight of the client has arrived. :class:`Turns` does this work for a millisecond in an iteration of
-the loop, and gives each address its turn.
-"""
+"""asyncio's TLS for the connections of clients, whose handshakes take turns."""
 
 import asyncio
 import ssl
-import time
 from asyncio.sslproto import SSLProtocol
-from collections import deque
-from collections.abc import Callable
 from typing import Final, cast
 
 from spsd.web.middleware.connections import Connection
+from spsd.web.middleware.turns import Stage, Turns
 
-TURN_S: Final = 0.001
-"""Time for handshakes in one iteration of the loop; one that has begun is not interrupted."""
 _READ_BYTES: Final = 32 * 1024
-
-
-class Turns:
-    """The handshakes that have received bytes and wait for their turn."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[Callable[[], None]]] = {}
-        self._runs = False
-
-    def wait(self, address: str, take_turn: Callable[[], None]) -> None:
-        """Call ``take_turn`` when it is the turn of this handshake with a client at ``address``."""
-        self._waiting.setdefault(address, deque()).append(take_turn)
-        if not self._runs:
-            self._runs = True
-            asyncio.get_running_loop().call_soon(self._run)
-
-    def _run(self) -> None:
-        began = time.monotonic()
-        while self._waiting and time.monotonic() - began < TURN_S:
-            address = next(iter(self._waiting))
-            queue = self._waiting.pop(address)
-            take_turn = queue.popleft()
-            if queue:
-                self._waiting[address] = queue  # behind the other addresses
-            take_turn()
-        self._runs = bool(self._waiting)
-        if self._runs:
-            asyncio.get_running_loop().call_soon(self._run)
 
 
 class Handshake(SSLProtocol):
@@ -62,7 +25,7 @@ class Handshake(SSLProtocol):
         self,
         connection: Connection,
         context: ssl.SSLContext,
-        turns: Turns,
+        turns: Turns[Connection],
         *,
         handshake_s: int,
         close_notify_s: float,
@@ -80,6 +43,7 @@ class Handshake(SSLProtocol):
         self._connection = connection
         self._turns = turns
         self._raw: asyncio.Transport | None = None
+        self._stage = Stage.FIRST_FLIGHT
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket has its transport: begin the handshake."""
@@ -93,7 +57,11 @@ class Handshake(SSLProtocol):
             super().buffer_updated(nbytes)
             return
         self._raw.pause_reading()
-        self._turns.wait(self._connection.address, lambda: self._take_turn(nbytes))
+        connection = self._connection
+        self._turns.wait(
+            connection, connection.address, self._stage, lambda: self._take_turn(nbytes)
+        )
+        self._stage = Stage.LATER_FLIGHT
 
     def _take_turn(self, nbytes: int) -> None:
         raw = self._raw
@@ -106,6 +74,7 @@ class Handshake(SSLProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         self._raw = None
+        self._turns.discard(self._connection, self._connection.address)
         was_opened = self._connection.opened
         super().connection_lost(exc)
         if not was_opened:
