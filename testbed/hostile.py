@@ -37,6 +37,7 @@ class Responsiveness:
     worst_ms: float
     peak_mib: float
     descriptors: int
+    threads: int
     attackers_connections: int
 
 
@@ -63,7 +64,10 @@ async def measure_under(
     daemon.forget_memory_peak()
     async with attacked(daemon, attack) as attacker:
         durations_ms = await probe(daemon, path, times=times)
-        descriptors = len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+        descriptors, threads = (
+            len(list(Path(f"/proc/{daemon.process.pid}/{each}").iterdir()))
+            for each in ("fd", "task")
+        )
     return Responsiveness(
         responses=len(durations_ms),
         median_ms=statistics.median(durations_ms),
@@ -71,6 +75,7 @@ async def measure_under(
         worst_ms=max(durations_ms),
         peak_mib=daemon.memory_peak_mib(),
         descriptors=descriptors,
+        threads=threads,
         attackers_connections=attacker.connections,
     )
 

@@ -32,6 +32,12 @@ def main() -> int:
     return 0
 
 
+COLUMNS = (
+    *("responses", "median", "p99", "worst", "worst - idle", "p99 / idle"),
+    *("peak MiB", "MiB after", "descriptors", "threads"),
+)
+
+
 @dataclass
 class Totals:
     """The sums of both tables."""
@@ -44,9 +50,8 @@ class Totals:
 async def attack_all(options: argparse.Namespace, totals: Totals, *, tls: bool) -> None:
     """Run all attacks, one at a time, against one daemon; print a row for each."""
     times, jobs = options.requests, options.jobs
-    columns = ("responses", "median", "p99", "worst", "worst - idle", "p99 / idle", "peak MiB")
-    print(f"\n| attack over {'TLS' if tls else 'plain HTTP'} | {' | '.join(columns)} | MiB after |")
-    print(f"|---|{'---:|' * 8}")
+    print(f"\n| attack over {'TLS' if tls else 'plain HTTP'} | {' | '.join(COLUMNS)} |")
+    print(f"|---|{'---:|' * len(COLUMNS)}")
     with tempfile.TemporaryDirectory(prefix="spsd-hostile-") as root:
         async with (
             watching(Path(root)) as watchdog,
@@ -91,6 +96,8 @@ def row(name: str, measured: Responsiveness, idle: Responsiveness, after_mib: fl
         f"{measured.p99_ms / idle.p99_ms:.1f}",
         f"{measured.peak_mib:.0f}",
         f"{after_mib:.0f}",
+        str(measured.descriptors),
+        str(measured.threads),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -110,10 +110,10 @@ class Acceptor:
         client.settimeout(0)
         loop = asyncio.get_running_loop()
         connection.accepted(partial(self._drop, client, connection))
-        loop.add_reader(client, self._first_bytes, client, connection)
+        loop.add_reader(client.fileno(), self._first_bytes, client, connection)
 
     def _first_bytes(self, client: socket.socket, connection: Connection) -> None:
-        asyncio.get_running_loop().remove_reader(client)
+        asyncio.get_running_loop().remove_reader(client.fileno())
         connection.begun()
         self._turns.wait(
             connection, connection.address, Stage.OPEN, partial(self._begin, client, connection)
@@ -145,11 +145,12 @@ class Acceptor:
 
     def _drop(self, client: socket.socket, connection: Connection) -> None:
         """Close a socket that has no transport yet."""
-        asyncio.get_running_loop().remove_reader(client)
+        asyncio.get_running_loop().remove_reader(client.fileno())
         self._turns.discard(connection, connection.address)
         client.close()
 
 
+@lru_cache(maxsize=1024)
 def _network(host: str) -> str:
     """The part of an address that one client has: of IPv6, the network of 64 bits."""
     address = ip_address(host.partition("%")[0])

@@ -19,6 +19,7 @@ from typing import Final, assert_never, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from spsd.system.memory import return_freed_memory
 from spsd.web.middleware.heads import MOST_HEAD_BYTES, HeadReader
 from spsd.web.middleware.refusals import FULL, LONG_HEAD, MANY_HEADS, SLOW_HEAD
 from spsd.web.middleware.slow_clients import (
@@ -40,6 +41,10 @@ MOST_REFUSED: Final = 16
 """Connections over the limit that may be open at a time, to get a response that says so."""
 REFUSAL_LINGER_S: Final = 1.0
 """Seconds that a refused client has to read the response and to close the connection."""
+MANY: Final = 64
+"""Connections at a time after which their memory is returned to the system."""
+RETURN_MEMORY_EVERY_S: Final = 10.0
+"""Shortest time in seconds between two such returns."""
 WRITE_BUFFER_BYTES: Final = 32 * 1024
 """Unsent bytes of a connection at which a response waits for its client."""
 
@@ -60,6 +65,8 @@ class Connections:
         self._timeouts = timeouts or ClientTimeouts()
         self._most_heads_bytes = most_heads_bytes
         self._open: set[Connection] = set()
+        self._most_open = 0
+        """The most connections at a time since memory was returned to the system."""
         self._refused: set[Connection] = set()
         self._heads: dict[Connection, int] = {}
         self._heads_bytes = 0
@@ -71,10 +78,17 @@ class Connections:
         return len(self._open)
 
     async def watch(self) -> None:
-        """Close idle and slow connections, until cancelled."""
+        """Close idle and slow connections, until cancelled.
+
+        After many connections their memory is returned to the system.
+        """
+        returned_at = time.monotonic()
         while True:
             await asyncio.sleep(self._look_every_s)
             now = time.monotonic()
+            if self._most_open >= MANY and now - returned_at >= RETURN_MEMORY_EVERY_S:
+                await asyncio.to_thread(return_freed_memory)
+                self._most_open, returned_at = len(self._open), now
             for connection in [each for each in self._open | self._refused if not each.ended]:
                 activity = connection.activity(now, self._timeouts.read_bytes)
                 reason = slow_client(activity, self._timeouts, now=now)
@@ -97,6 +111,7 @@ class Connections:
                 new.refused = True
                 return True
         self._open.add(new)
+        self._most_open = max(self._most_open, len(self._open))
         self.order.opened(new, new.address)
         return True
 
