@@ -1,8 +1,9 @@
 """Hostile clients of the daemon: raw sockets that do what no honest client does.
 
-    python -m testbed.attackers NAME URL COOKIE
+    python -m testbed.attackers NAME URL COOKIE SOURCE
 
-attacks until SIGTERM, and prints the number of connections that it has opened.
+attacks from the address SOURCE until SIGTERM, and prints the number of connections that it has
+opened.
 
 Each attack is an endless (or long) coroutine that a test cancels. A connection that the daemon
 closes is not an error of the attack: it continues with a new one. Sleeps set the attack's pace.
@@ -26,6 +27,8 @@ from testbed.client_hello import X25519, client_hello, ffdhe8192_hello
 from testbed.driver import FETCH, PASSWORD, USER
 
 PIECE = b"x" * 65536
+ATTACKERS_ADDRESS = "127.0.0.2"
+"""Another one than that of the honest client; all of 127.0.0.0/8 is loopback."""
 FIELD = b"X-Long: " + b"v" * 8000 + b"\r\n"
 UNVERIFIED = ssl.create_default_context()
 UNVERIFIED.check_hostname = False
@@ -40,6 +43,7 @@ class Target:
 
     url: str
     cookie: str
+    source: str = ATTACKERS_ADDRESS
     connected: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -54,7 +58,11 @@ class Target:
         """A connection without TLS, or with ``tls``, whatever the daemon expects."""
         parts = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(
-            parts.hostname, parts.port, limit=4096, ssl=tls
+            parts.hostname,
+            parts.port,
+            limit=4096,
+            ssl=tls,
+            local_addr=(self.source, 0),
         )
         self.connected += 1
         try:
@@ -407,8 +415,8 @@ TLS_ATTACKS: dict[str, Attack] = {
 """Attacks on a daemon with TLS, as well as :data:`ATTACKS`."""
 
 
-async def main(name: str, url: str, cookie: str) -> None:
-    target = Target(url, cookie)
+async def main(name: str, url: str, cookie: str, source: str) -> None:
+    target = Target(url, cookie, source)
     attack = asyncio.ensure_future((ATTACKS | TLS_ATTACKS)[name](target))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attack.cancel)
     print("attacking", flush=True)

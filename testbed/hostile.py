@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from spsd.testing.origin import Origin
-from testbed.attackers import ATTACKS, TLS_ATTACKS, Attack
+from testbed.attackers import ATTACKERS_ADDRESS, ATTACKS, TLS_ATTACKS, Attack
 from testbed.driver import Daemon
 
 WATCHDOG_S = 4.0
@@ -58,11 +58,16 @@ async def probe(daemon: Daemon, path: str, *, times: int, every_s: float = 0.02)
 
 
 async def measure_under(
-    daemon: Daemon, path: str, attack: str | None, *, times: int = 50
+    daemon: Daemon,
+    path: str,
+    attack: str | None,
+    *,
+    times: int = 50,
+    source: str = ATTACKERS_ADDRESS,
 ) -> Responsiveness:
     """Probe during an attack; with ``attack`` None, without one."""
     daemon.forget_memory_peak()
-    async with attacked(daemon, attack) as attacker:
+    async with attacked(daemon, attack, source) as attacker:
         durations_ms = await probe(daemon, path, times=times)
         descriptors, threads = (
             len(list(Path(f"/proc/{daemon.process.pid}/{each}").iterdir()))
@@ -95,8 +100,10 @@ class Attacker:
 
 
 @asynccontextmanager
-async def attacked(daemon: Daemon, attack: str | None) -> AsyncIterator[Attacker]:
-    """Within this context a separate process attacks the daemon; None: no attack."""
+async def attacked(
+    daemon: Daemon, attack: str | None, source: str = ATTACKERS_ADDRESS
+) -> AsyncIterator[Attacker]:
+    """Within this context a process attacks the daemon from ``source``; None: no attack."""
     attacker = Attacker()
     if attack is None:
         yield attacker
@@ -104,7 +111,7 @@ async def attacked(daemon: Daemon, attack: str | None) -> AsyncIterator[Attacker
     [cookie] = [cookie for cookie in daemon.client.cookie_jar if cookie.key == "session_id"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "testbed.attackers"),
-        *(attack, daemon.url, f"{cookie.key}={cookie.value}"),
+        *(attack, daemon.url, f"{cookie.key}={cookie.value}", source),
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[1],
     )

@@ -1,4 +1,4 @@
-"""New connections take turns: by stage, by address, the newest first, a little in an iteration."""
+"""New connections take turns: by stage, by address, and a little work in an iteration."""
 
 import asyncio
 import time
@@ -7,11 +7,11 @@ from spsd.web.middleware.turns import TURN_S, Stage, Turns
 
 
 async def all_turns(turns: Turns[str]) -> None:
-    while any(turns._waiting.values()):
+    while len(turns):
         await asyncio.sleep(0)
 
 
-async def test_the_furthest_stage_is_first_and_the_newest_of_an_address() -> None:
+async def test_the_furthest_stage_is_first() -> None:
     turns: Turns[str] = Turns()
     done: list[str] = []
     for number, stage in enumerate([Stage.OPEN, Stage.FIRST_FLIGHT, Stage.LATER_FLIGHT] * 2):
@@ -24,15 +24,25 @@ async def test_the_furthest_stage_is_first_and_the_newest_of_an_address() -> Non
     ]
 
 
+async def test_the_newest_and_the_oldest_of_an_address_alternate() -> None:
+    turns: Turns[int] = Turns()
+    done: list[int] = []
+    for number in range(6):
+        turns.wait(number, "a", Stage.OPEN, lambda number=number: done.append(number))
+    await all_turns(turns)
+    assert done == [5, 0, 4, 1, 3, 2]
+
+
 async def test_each_address_has_its_turn() -> None:
     turns: Turns[str] = Turns()
     done: list[str] = []
     for name in ("a1", "a2", "a3", "b1", "c1", "c2"):
         turns.wait(name, name[0], Stage.OPEN, lambda name=name: done.append(name))
+    turns.wait("a4", "a", Stage.LATER_FLIGHT, lambda: done.append("a4"))
     turns.discard("c1", "c")
     turns.discard("none", "d")
     await all_turns(turns)
-    assert done == ["a3", "b1", "c2", "a2", "a1"]
+    assert done == ["a4", "b1", "c2", "a1", "a3", "a2"]
 
 
 async def test_other_work_of_the_loop_is_done_between_turns() -> None:

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.attackers import ATTACKERS_ADDRESS
 from testbed.driver import FETCH, running
 from testbed.hostile import WATCHDOG_S, Responsiveness, attacks, measure_under, watching
 
@@ -15,6 +16,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/hostile", description=__doc__)
     parser.add_argument(
         "--requests", type=int, default=50, help="requests of the honest client in each attack (50)"
+    )
+    parser.add_argument(
+        "--source",
+        default=ATTACKERS_ADDRESS,
+        help="address of the attackers (%(default)s; that of the honest client is 127.0.0.1)",
     )
     parser.add_argument("--only", help="only the attacks whose names contain this")
     parser.add_argument(
@@ -73,7 +79,9 @@ async def attack_all(options: argparse.Namespace, totals: Totals, *, tls: bool) 
             for name in attacks(tls=tls):
                 if options.only is not None and options.only not in name:
                     continue
-                measured = await measure_under(daemon, path, name, times=times)
+                measured = await measure_under(
+                    daemon, path, name, times=times, source=options.source
+                )
                 totals.attacks += 1
                 totals.within += measured.worst_ms - idle.worst_ms <= 100
                 totals.responses += measured.responses

@@ -13,6 +13,8 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T", bound=Hashable)
 TURN_S: Final = 0.001
 """Time for new connections in one iteration of the loop; work that has begun is completed."""
+OPENED_AT_A_TIME: Final = 4
+"""Connections that are opened in one iteration: the work for them follows in the next ones."""
 
 
 class Stage(IntEnum):
@@ -29,47 +31,55 @@ class Stage(IntEnum):
 class Turns(Generic[T]):
     """The new connections that wait for their turn.
 
-    Among those of a stage each address has its turn, and among those of an address the newest: if
-    more arrive than can be served, those that wait are late in any case.
+    Each address has its turn; among the connections of an address, those of the furthest stage; and
+    among those, the newest and the one that waits for the longest time, alternately: the newest
+    need not wait for a burst before it, and none waits for ever.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Stage, dict[str, dict[T, Callable[[], None]]]] = {
-            stage: {} for stage in Stage
-        }
+        self._waiting: dict[str, dict[Stage, dict[T, Callable[[], None]]]] = {}
         self._runs = False
+        self._newest = False
+
+    def __len__(self) -> int:
+        """The number of connections that wait."""
+        return sum(len(each) for stages in self._waiting.values() for each in stages.values())
 
     def wait(self, connection: T, address: str, stage: Stage, work: Callable[[], None]) -> None:
         """Call ``work`` when it is the turn of this connection of a client at ``address``."""
-        self._waiting[stage].setdefault(address, {})[connection] = work
+        stages = self._waiting.setdefault(address, {each: {} for each in Stage})
+        stages[stage][connection] = work
         if not self._runs:
             self._runs = True
             asyncio.get_running_loop().call_soon(self._run)
 
     def discard(self, connection: T, address: str) -> None:
         """The connection is closed: it waits no more."""
-        for of_stage in self._waiting.values():
-            of_address = of_stage.get(address, {})
-            if of_address.pop(connection, None) is not None and not of_address:
-                del of_stage[address]
+        stages = self._waiting.get(address, {})
+        for of_stage in stages.values():
+            of_stage.pop(connection, None)
+        if not any(stages.values()):
+            self._waiting.pop(address, None)
 
     def _run(self) -> None:
         began = time.monotonic()
-        while (work := self._next()) is not None:
+        opened = 0
+        while self._waiting:
+            stage, work = self._next()
             work()
-            if time.monotonic() - began >= TURN_S:
+            opened += stage is Stage.OPEN
+            if opened >= OPENED_AT_A_TIME or time.monotonic() - began >= TURN_S:
                 break
-        self._runs = any(self._waiting.values())
+        self._runs = bool(self._waiting)
         if self._runs:
             asyncio.get_running_loop().call_soon(self._run)
 
-    def _next(self) -> Callable[[], None] | None:
-        of_stage = next((each for each in self._waiting.values() if each), None)
-        if of_stage is None:
-            return None
-        address = next(iter(of_stage))
-        of_address = of_stage.pop(address)
-        _, work = of_address.popitem()
-        if of_address:
-            of_stage[address] = of_address  # behind the other addresses
-        return work
+    def _next(self) -> tuple[Stage, Callable[[], None]]:
+        address = next(iter(self._waiting))
+        stages = self._waiting.pop(address)
+        stage, of_stage = next(each for each in stages.items() if each[1])
+        self._newest = not self._newest
+        work = of_stage.pop(next(reversed(of_stage) if self._newest else iter(of_stage)))
+        if any(stages.values()):
+            self._waiting[address] = stages  # behind the other addresses
+        return stage, work
