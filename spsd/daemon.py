@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +43,12 @@ from spsd.reload import (
     reload_requests,
     retry_policy,
 )
-from spsd.server import connection_limit, listening, server_certificate
+from spsd.server import (
+    connection_limit,
+    listening,
+    raise_descriptor_limit,
+    server_certificate,
+)
 from spsd.slots.integrity import Integrity
 from spsd.slots.reservations import Reservations
 from spsd.slots.service import Slots
@@ -108,8 +113,12 @@ async def serve(
     Raises:
         ConfigurationError, StateError: the daemon cannot start.
     """
-    notifier = Notifier.from_environment(os.environ)
-    with _stop_signals() as stopping, reload_requests() as reload_requested:
+    raise_descriptor_limit()
+    with (
+        closing(Notifier.from_environment(os.environ)) as notifier,
+        _stop_signals() as stopping,
+        reload_requests() as reload_requested,
+    ):
         opening = open_daemon(
             settings, appliance=appliance, clock=clock, limits=limits, report=notifier.status
         )

@@ -137,7 +137,10 @@ class StorageFailedError(RequestError):
 
 
 class StorageBusyError(RequestError):
-    """Another program has locked the database. ``Retry-After`` is in seconds."""
+    """Another program has locked the database, or no descriptor is left to open a file.
+
+    ``Retry-After`` is in seconds.
+    """
 
     type = "StorageBusy"
 

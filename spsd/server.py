@@ -5,10 +5,9 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -21,6 +20,7 @@ from spsd.storage.layout import StateDirectory
 from spsd.system.certificate import ensure_self_signed, read_pair, server_context
 from spsd.system.host import Appliance
 from spsd.system.served_certificate import ServedCertificate
+from spsd.web.middleware.acceptor import Acceptor
 from spsd.web.middleware.connections import Connections
 from spsd.web.middleware.protocol import protocols
 
@@ -30,19 +30,31 @@ SHUTDOWN_S = 2.0
 LINGER_S = 2.0
 """Seconds for which the rest of a request body is read and dropped after an early response. If the
 connection is closed while the client sends, the client may never see the response."""
-HANDSHAKE_S = 15.0
+HANDSHAKE_S = 15
 """Time limit of a TLS handshake."""
-BACKLOG = 64
-"""Connections that the kernel queues while the loop is busy. asyncio accepts as many at a time, and
-closes connections over the limit only afterwards."""
+BACKLOG = 1024
+"""Connections that the kernel queues while the loop is busy. It drops what a client sends to open
+one more, and the client tries again after a second."""
 MOST_CONNECTIONS = 512
+MOST_DESCRIPTORS = 4096
+"""Descriptors of the process; connections, downloads and files use a part of them."""
 _RESERVED_DESCRIPTORS = 160
 """Descriptors that clients may not use up: for downloads, files, hooks and the database."""
+
+
+def raise_descriptor_limit() -> None:
+    """Raise the process's soft limit of descriptors to the hard one, or to what is enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def connection_limit() -> int:
     """The number of clients that may be connected at a time, by the process's descriptor limit."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
     return max(16, min(MOST_CONNECTIONS, descriptors - _RESERVED_DESCRIPTORS))
 
 
@@ -105,20 +117,22 @@ async def listening(
     )
     await runner.setup()
     try:
-        server = await _bind(
-            connections.monitored(_factory(runner, linger_s=linger_s)),
-            host,
-            port,
-            context,
-            shutdown_s=shutdown_s,
+        listeners = await listening_sockets(host, port)
+        acceptor = Acceptor(
+            listeners,
+            connections,
+            _factory(runner, linger_s=linger_s),
+            context=context,
+            handshake_s=HANDSHAKE_S,
+            close_notify_s=shutdown_s,
         )
+        acceptor.start()
         try:
-            await server.start_serving()
-            bound = server.sockets[0].getsockname()[1]
+            bound = listeners[0].getsockname()[1]
             url_host = f"[{host}]" if ":" in host else host
             yield f"{'http' if context is None else 'https'}://{url_host}:{bound}"
         finally:
-            server.close()
+            await acceptor.stop()
     finally:
         await runner.cleanup()
 
@@ -145,33 +159,40 @@ def _factory(runner: web.AppRunner, *, linger_s: float) -> Callable[[], asyncio.
     return protocols(runner.server, lingering_s=linger_s, logger=_server_log())
 
 
-async def _bind(
-    factory: Callable[[], asyncio.Protocol],
-    host: str,
-    port: int,
-    context: ssl.SSLContext | None,
-    *,
-    shutdown_s: float,
-) -> asyncio.Server:
-    create: Callable[..., Awaitable[asyncio.Server]] = partial(
-        asyncio.get_running_loop().create_server,
-        factory,
-        ssl=context,
-        # Otherwise a cancellation in its last step would leave the socket open.
-        start_serving=False,
-        backlog=BACKLOG,
-        ssl_handshake_timeout=None if context is None else HANDSHAKE_S,
-        # Otherwise a client that sends no close_notify holds its descriptor for 30 s.
-        ssl_shutdown_timeout=None if context is None else shutdown_s,
-    )
+async def listening_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of ``host``, on the same port.
+
+    ``::`` is every address of the machine, those of IPv4 included.
+
+    Raises:
+        ConfigurationError: an address cannot be bound.
+    """
+    loop = asyncio.get_running_loop()
+    sockets: list[socket.socket] = []
     try:
-        if host != "::":
-            return await create(host, port)
-        # asyncio would make a socket for IPv6 alone.
-        address = (host, port)
-        every = socket.create_server(address, family=socket.AF_INET6, dualstack_ipv6=True)
-        return await create(sock=every)
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, _, _, _, address in dict.fromkeys(found):
+            if sockets and not port:  # the first one has chosen it
+                address = (address[0], sockets[0].getsockname()[1], *address[2:])  # noqa: PLW2901
+            sockets.append(_listen(family, address, dual_stack=host == "::"))
     except OSError as error:
+        for each in sockets:
+            each.close()
         raise ConfigurationError(
             f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}"
         ) from error
+    return sockets
+
+
+def _listen(family: int, address: tuple[object, ...], *, dual_stack: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,8 +1,9 @@
 """Hostile clients of the daemon: raw sockets that do what no honest client does.
 
-    python -m testbed.attackers NAME URL COOKIE
+    python -m testbed.attackers NAME URL COOKIE SOURCE
 
-attacks until SIGTERM, and prints the number of connections that it has opened.
+attacks from the address SOURCE until SIGTERM, and prints the number of connections that it has
+opened.
 
 Each attack is an endless (or long) coroutine that a test cancels. A connection that the daemon
 closes is not an error of the attack: it continues with a new one. Sleeps set the attack's pace.
@@ -10,9 +11,11 @@ closes is not an error of the attack: it continues with a new one. Sleeps set th
 
 import asyncio
 import base64
+import os
 import resource
 import signal
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Awaitable, Callable
@@ -20,9 +23,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from testbed.client_hello import X25519, client_hello, ffdhe8192_hello
 from testbed.driver import FETCH, PASSWORD, USER
 
 PIECE = b"x" * 65536
+ATTACKERS_ADDRESS = "127.0.0.2"
+"""Another one than that of the honest client; all of 127.0.0.0/8 is loopback."""
+FIELD = b"X-Long: " + b"v" * 8000 + b"\r\n"
+UNVERIFIED = ssl.create_default_context()
+UNVERIFIED.check_hostname = False
+UNVERIFIED.verify_mode = ssl.CERT_NONE
 UPLOAD = "/api/upload/firmware"
 LOG_IN = "/api/authentication"
 
@@ -33,14 +43,27 @@ class Target:
 
     url: str
     cookie: str
+    source: str = ATTACKERS_ADDRESS
     connected: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     @asynccontextmanager
     async def connection(self):
-        """A TCP connection to the daemon, aborted at the end of the context."""
+        """A connection to the daemon, over TLS if it uses that; aborted with the context."""
+        async with self.socket(UNVERIFIED if self.url.startswith("https:") else None) as pair:
+            yield pair
+
+    @asynccontextmanager
+    async def socket(self, tls: ssl.SSLContext | None = None):
+        """A connection without TLS, or with ``tls``, whatever the daemon expects."""
         parts = urlsplit(self.url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=4096)
+        reader, writer = await asyncio.open_connection(
+            parts.hostname,
+            parts.port,
+            limit=4096,
+            ssl=tls,
+            local_addr=(self.source, 0),
+        )
         self.connected += 1
         try:
             yield reader, writer
@@ -249,6 +272,106 @@ async def known_user_logs_in(target: Target) -> None:
     await log_in_once(target, USER, PASSWORD)
 
 
+async def silent(target: Target) -> None:
+    """A TCP connection that sends nothing, not even a TLS handshake."""
+    async with target.socket() as (reader, _):
+        await reader.read()
+
+
+async def growing_head(target: Target) -> None:
+    """A head of 128 fields of 8 KiB, a field at a time, and then no end."""
+    async with target.connection() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n")
+        for _ in range(127):
+            writer.write(FIELD)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        await reader.read()
+
+
+async def unfinished_head(target: Target) -> None:
+    """A head of 31 KiB that lacks its last byte."""
+    async with target.connection() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + FIELD * 3 + b"X: " + b"v" * 7000 + b"\r\n\r")
+        await reader.read()
+
+
+async def slow_reader(target: Target) -> None:
+    """Read the longest file of the daemon, two KiB a second."""
+    async with target.connection() as (reader, writer):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        head = target.head("GET", "/api/docs/swagger-ui-bundle.js", logged_in=False)
+        writer.write(head)
+        while await reader.read(2048):
+            await asyncio.sleep(1)
+
+
+async def huge_chunk_length(target: Target) -> None:
+    head = target.head("POST", LOG_IN, "Transfer-Encoding: chunked", logged_in=False)
+    await endless(target, head + b"F" * 15 + b"\r\n", PIECE)
+
+
+async def endless_chunk_extension(target: Target) -> None:
+    head = target.head("POST", LOG_IN, "Transfer-Encoding: chunked", logged_in=False)
+    await endless(target, head + b"1;", PIECE)
+
+
+async def pipelined_without_log_in(target: Target) -> None:
+    await unread(target, target.head("GET", "/none", logged_in=False) * 1000)
+
+
+async def resume_events(target: Target) -> None:
+    """Subscribe with a new identifier of the last event each time, and read a little."""
+    async with target.connection() as (reader, writer):
+        field = f"Last-Event-ID: {os.urandom(2000).hex()}"
+        writer.write(target.head("GET", FETCH, "Accept: text/event-stream", field))
+        await reader.read(4096)
+
+
+async def half_open_handshake(target: Target) -> None:
+    """The first part of a ClientHello, without its end."""
+    async with target.socket() as (reader, writer):
+        writer.write(client_hello(X25519, bytes(31) + b"\x09", padding=2000)[:1000])
+        await reader.read()
+
+
+async def unfinished_handshake(target: Target) -> None:
+    """A whole ClientHello, which the daemon answers, and nothing after it."""
+    async with target.socket() as (reader, writer):
+        writer.write(client_hello(X25519, bytes(31) + b"\x09"))
+        while await reader.read(4096):
+            pass
+
+
+async def broken_records(target: Target) -> None:
+    async with target.socket() as (reader, writer):
+        writer.write(b"\x16\x03\x01\x40\x00" + os.urandom(0x4000))
+        await reader.read()
+
+
+def hellos_in_bursts(number: int, hello: Callable[[], bytes]) -> Attack:
+    """``number`` connections that all send the same ClientHello at the same time, and again."""
+
+    async def burst(target: Target) -> None:
+        recorded = hello()
+        while True:
+            ready = asyncio.Barrier(number)
+
+            async def send(ready: asyncio.Barrier = ready) -> None:
+                try:
+                    async with target.socket() as (reader, writer):
+                        await ready.wait()
+                        writer.write(recorded)
+                        await reader.read(4096)
+                except (OSError, asyncio.BrokenBarrierError):
+                    await ready.abort()
+
+            await asyncio.gather(*(send() for _ in range(number)))
+
+    return burst
+
+
 ATTACKS: dict[str, Attack] = {
     "200 heads, a byte a second": many(200, slow_head),
     "200 JSON bodies, a byte a second": many(200, slow_body),
@@ -271,12 +394,30 @@ ATTACKS: dict[str, Attack] = {
     "20 resets while a list is sent": many(20, resets),
     "40 log-ins of unknown users": many(40, unknown_users_log_in),
     "10 log-ins with the password": many(10, known_user_logs_in),
+    "1,000 silent connections": many(1000, silent, pause_s=0.5),
+    "480 heads of 128 fields of 8 KiB": many(480, growing_head),
+    "480 unfinished heads of 31 KiB": many(480, unfinished_head),
+    "400 slow readers of a long file": many(400, slow_reader),
+    "10 chunks of an impossible length": many(10, huge_chunk_length),
+    "10 endless chunk extensions": many(10, endless_chunk_extension),
+    "20 pipelines without a log-in, unread": many(20, pipelined_without_log_in),
+    "50 event streams resumed with new identifiers": many(50, resume_events),
 }
+TLS_ATTACKS: dict[str, Attack] = {
+    "300 recorded hellos of ffdhe8192 at a time": hellos_in_bursts(300, ffdhe8192_hello),
+    "300 recorded hellos of X25519 at a time": hellos_in_bursts(
+        300, lambda: client_hello(X25519, bytes(31) + b"\x09")
+    ),
+    "1,000 handshakes without their first end": many(1000, half_open_handshake),
+    "1,000 handshakes without their last end": many(1000, unfinished_handshake),
+    "100 broken TLS records": many(100, broken_records),
+}
+"""Attacks on a daemon with TLS, as well as :data:`ATTACKS`."""
 
 
-async def main(name: str, url: str, cookie: str) -> None:
-    target = Target(url, cookie)
-    attack = asyncio.ensure_future(ATTACKS[name](target))
+async def main(name: str, url: str, cookie: str, source: str) -> None:
+    target = Target(url, cookie, source)
+    attack = asyncio.ensure_future((ATTACKS | TLS_ATTACKS)[name](target))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, attack.cancel)
     print("attacking", flush=True)
     await asyncio.wait([attack])

@@ -43,6 +43,8 @@ class Daemon:
     booted_slot: int | None = None
     environ: dict[str, str] = field(default_factory=dict)
     log: Path | None = None
+    most_descriptors: int | None = None
+    """The hard limit of descriptors, which the daemon cannot raise."""
     users: Mapping[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     url: str = ""
@@ -113,9 +115,13 @@ class Daemon:
             environ[simulated.BOOT] = self.boot_id
             if self.booted_slot is not None:
                 environ[simulated.SLOT] = str(self.booted_slot)
+        limited: tuple[str, ...] = ()
+        if self.most_descriptors is not None:
+            limited = ("sh", "-c", f'ulimit -n {self.most_descriptors}; exec "$@"', "sh")
         with ExitStack() as stack:
             log = None if self.log is None else stack.enter_context(self.log.open("ab"))
             self.process = await asyncio.create_subprocess_exec(
+                *limited,
                 *(sys.executable, "-m", *launcher, "serve", "--config", self.config),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -205,9 +211,20 @@ class Daemon:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def memory_peak_mib(self) -> float:
+        return self._memory_mib("VmHWM")
+
+    def memory_mib(self) -> float:
+        return self._memory_mib("VmRSS")
+
+    def forget_memory_peak(self) -> None:
+        """The peak is from now on that since now (proc_pid_clear_refs(5))."""
+        assert self.process is not None
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def _memory_mib(self, key: str) -> float:
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in status.splitlines() if line.startswith(key))
         return int(line.split()[1]) / 1024
 
     async def close(self) -> None:

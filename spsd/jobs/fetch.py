@@ -92,7 +92,7 @@ class Fetch:
                 # The digest decides, not how the transfer ended.
                 fetched = Fetched({"ended by": error.code}, {}, "", mixed=False, surplus=False)
             except ApplianceError as error:
-                if error.code is not FailureCode.DISK_FULL:
+                if error.code is not FailureCode.DISK_FULL and not error.transient:
                     raise
                 # The size comes from this source, and may be false: another source may fit.
                 await self._failed(error)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spsd.digest import Sha256
+from spsd.storage.files import open_when_possible
 
 _FICLONE = 0x40049409
 """Request number of ioctl_ficlone(2)."""
@@ -60,7 +61,7 @@ def copy_image(source: Path, target: Path, *, methods: Sequence[CopyMethod] = CO
     """
     with source.open("rb", buffering=0) as original:
         size = os.fstat(original.fileno()).st_size
-        descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = open_when_possible(target, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         with os.fdopen(descriptor, "wb", buffering=0) as copy:
             _first_supported(methods)(original.fileno(), copy.fileno(), size)
             os.fsync(copy.fileno())

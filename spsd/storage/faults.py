@@ -146,6 +146,8 @@ def storage_problem(error: DatabaseError | ApplianceError) -> RequestError:
                 "and send the request again.",
                 **{name.replace(" ", "_"): value for name, value in error.evidence.items()},
             )
+        case ApplianceError(transient=True):
+            return StorageBusyError(f"{error.what}. Nothing was changed. Send the request again.")
         case ApplianceError():
             return StorageFailedError(
                 f"The state directory cannot be used: {error.what}. "

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,28 @@ from pathlib import Path
 from spsd.failures import ApplianceError, FailureCode
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE)
+_WAIT_S = 30.0
+"""How long a file waits for a descriptor. Clients may not use up those of the process, but other
+programs those of the system."""
+
+
+def open_when_possible(path: Path, flags: int, *, wait_s: float = _WAIT_S) -> int:
+    """A descriptor of the file, which has mode 0600 if it is created. It blocks.
+
+    If the process or the system has no descriptor left, it is tried again for ``wait_s`` seconds.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.05)
 
 
 def sync_directory(directory: Path) -> None:
@@ -17,7 +40,7 @@ def sync_directory(directory: Path) -> None:
     Raises:
         OSError: the directory cannot be opened or synced.
     """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = open_when_possible(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
@@ -34,7 +57,7 @@ def write_durably(path: Path, content: bytes) -> None:
     """
     scratch = path.with_name(f".{path.name}.new")
     scratch.unlink(missing_ok=True)
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = open_when_possible(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
@@ -51,14 +74,16 @@ def as_appliance_errors(doing: str, *, into: Path | None = None, need: int = 0) 
     the free bytes on the file system of the directory ``into``.
 
     Raises:
-        ApplianceError: with code ``disk_full``, or ``disk`` for every other error.
+        ApplianceError: with code ``disk_full``, or ``disk`` for every other error. It is transient
+            if no descriptor was left.
     """
     try:
         yield
     except OSError as error:
         what = f"{doing} failed: {error.strerror or error}"
         if error.errno not in _FULL:
-            raise ApplianceError(FailureCode.DISK, what) from error
+            transient = error.errno in _NO_DESCRIPTOR
+            raise ApplianceError(FailureCode.DISK, what, transient=transient) from error
         evidence = {"needed bytes": need} | free_bytes(into) if into is not None else {}
         raise ApplianceError(FailureCode.DISK_FULL, what, evidence) from error
 

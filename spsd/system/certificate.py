@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from spsd.errors import ConfigurationError, StateError
 from spsd.storage.files import write_durably
+from spsd.system.key_exchange import limit_key_exchange
 
 _log = logging.getLogger(__name__)
 LIFETIME = timedelta(days=365)
@@ -220,6 +221,8 @@ def _in_memory(content: bytes) -> Iterator[str]:
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A server's TLS context, for TLS 1.2 and later, with this certificate chain and key.
 
+    Keys are exchanged over elliptic curves alone, see :mod:`~spsd.system.key_exchange`.
+
     Raises:
         ConfigurationError: a file cannot be read, does not hold what it must, or the key does not
             belong to the certificate.
@@ -227,6 +230,8 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     pair = read_pair(certificate, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    limit_key_exchange(context)
     context.set_alpn_protocols(["http/1.1"])
     pair.present(context)
     return context

@@ -17,6 +17,9 @@ _log = logging.getLogger(__name__)
 class Notifier:
     """Sends notifications to systemd. The first failure is logged, all others are ignored.
 
+    Its socket is opened at once and stays open, so that a watchdog message needs no descriptor when
+    none is left. :meth:`close` closes it.
+
     ``address`` is that of systemd's socket; None: not run by systemd. ``watchdog_s`` is the time
     within which systemd expects a message; None: no watchdog.
     """
@@ -25,6 +28,12 @@ class Notifier:
         self._address = address
         self._watchdog_s = watchdog_s
         self._warned = False
+        self._channel: socket.socket | None = None
+        if address is not None:
+            try:
+                self._channel = _connected(address)
+            except OSError as error:
+                self._warn(error)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Notifier":
@@ -68,14 +77,37 @@ class Notifier:
         if self._address is None:
             return
         try:
-            # A socket for each message: messages are seconds apart, and no socket stays open.
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-                channel.settimeout(0)
-                channel.sendto(message.encode(), self._address)
+            if self._channel is None:
+                self._channel = _connected(self._address)
+            self._channel.send(message.encode())
+        except BlockingIOError as error:  # systemd has not read the messages before
+            self._warn(error)
         except OSError as error:
-            if not self._warned:
-                self._warned = True
-                _log.warning("cannot notify systemd: %s", error)
+            # The socket at the address may be another one by the next message.
+            self.close()
+            self._warn(error)
+
+    def close(self) -> None:
+        """Close the socket; a later message would open it again."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning("cannot notify systemd: %s", error)
+
+
+def _connected(address: str) -> socket.socket:
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        channel.settimeout(0)
+        channel.connect(address)
+    except OSError:
+        channel.close()
+        raise
+    return channel
 
 
 def _status_line(text: str) -> str:

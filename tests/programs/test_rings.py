@@ -18,7 +18,11 @@ from tests.tally import Tally
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = ["-n", "2", "--dist", "worksteal"]
 ONE = ["-n", "0"]
-FILES = ["tests/daemon/test_loop.py", "tests/programs/test_bench.py"]
+FILES = [
+    "tests/daemon/test_hostile_clients.py",
+    "tests/daemon/test_loop.py",
+    "tests/programs/test_bench.py",
+]
 
 
 @pytest.mark.parametrize(

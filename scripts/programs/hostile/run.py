@@ -4,11 +4,12 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from testbed.attackers import ATTACKS
+from testbed.attackers import ATTACKERS_ADDRESS
 from testbed.driver import FETCH, running
-from testbed.hostile import Responsiveness, measure_under
+from testbed.hostile import WATCHDOG_S, Responsiveness, attacks, measure_under, watching
 
 
 def main() -> int:
@@ -17,18 +18,56 @@ def main() -> int:
         "--requests", type=int, default=50, help="requests of the honest client in each attack (50)"
     )
     parser.add_argument(
+        "--source",
+        default=ATTACKERS_ADDRESS,
+        help="address of the attackers (%(default)s; that of the honest client is 127.0.0.1)",
+    )
+    parser.add_argument("--only", help="only the attacks whose names contain this")
+    parser.add_argument(
         "--jobs", type=int, default=2000, help="jobs in the list that attackers request (2000)"
     )
     options = parser.parse_args()
-    return asyncio.run(attack_all(options.requests, options.jobs))
+    totals = Totals()
+    for tls in (False, True):
+        asyncio.run(attack_all(options, totals, tls=tls))
+    print(
+        f"tried: {totals.attacks} attacks on the server, {totals.responses:,} requests answered "
+        f"meanwhile; in {totals.within} of them the slowest response took at most 100 ms more than "
+        "without attack"
+    )
+    return 0
 
 
-async def attack_all(times: int, jobs: int) -> int:
+COLUMNS = (
+    *("responses", "median", "p99", "worst", "worst - idle", "p99 / idle"),
+    *("peak MiB", "MiB after", "descriptors", "threads"),
+)
+
+
+@dataclass
+class Totals:
+    """The sums of both tables."""
+
+    attacks: int = 0
+    responses: int = 0
+    within: int = 0
+
+
+async def attack_all(options: argparse.Namespace, totals: Totals, *, tls: bool) -> None:
     """Run all attacks, one at a time, against one daemon; print a row for each."""
-    print("| attack | responses | median | worst | worst - idle | median / idle | peak MiB |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    times, jobs = options.requests, options.jobs
+    print(f"\n| attack over {'TLS' if tls else 'plain HTTP'} | {' | '.join(COLUMNS)} |")
+    print(f"|---|{'---:|' * len(COLUMNS)}")
     with tempfile.TemporaryDirectory(prefix="spsd-hostile-") as root:
-        async with running(Path(root), fetch={"attempts": 1, "concurrent": 8}) as daemon:
+        async with (
+            watching(Path(root)) as watchdog,
+            running(
+                Path(root),
+                tls=tls,
+                environ=watchdog.environ(),
+                fetch={"attempts": 1, "concurrent": 8},
+            ) as daemon,
+        ):
             keys = [
                 await daemon.submit("http://127.0.0.1:1/none", f"{number:064x}")
                 for number in range(jobs)
@@ -36,30 +75,37 @@ async def attack_all(times: int, jobs: int) -> int:
             await daemon.over(keys[-1])
             path = f"{FETCH}/{keys[-1]}"
             idle = await measure_under(daemon, path, None, times=times)
-            print(row("none", idle, idle))
-            within, responses = 0, 0
-            for name in ATTACKS:
-                measured = await measure_under(daemon, path, name, times=times)
-                within += measured.worst_ms - idle.worst_ms <= 100
-                responses += measured.responses
-                print(row(name, measured, idle), flush=True)
-    print(
-        f"tried: {len(ATTACKS)} attacks on the server, {responses:,} requests answered meanwhile; "
-        f"in {within} of them the slowest response took at most 100 ms more than without attack"
-    )
-    return 0
+            print(row("none", idle, idle, daemon.memory_mib()))
+            for name in attacks(tls=tls):
+                if options.only is not None and options.only not in name:
+                    continue
+                measured = await measure_under(
+                    daemon, path, name, times=times, source=options.source
+                )
+                totals.attacks += 1
+                totals.within += measured.worst_ms - idle.worst_ms <= 100
+                totals.responses += measured.responses
+                print(row(name, measured, idle, daemon.memory_mib()), flush=True)
+            print(
+                f"longest time between two messages to the watchdog: "
+                f"{watchdog.longest_gap_s():.1f} s, of {WATCHDOG_S:.0f} s allowed"
+            )
 
 
-def row(name: str, measured: Responsiveness, idle: Responsiveness) -> str:
+def row(name: str, measured: Responsiveness, idle: Responsiveness, after_mib: float) -> str:
     """A row of the table: one attack, compared with an idle server."""
     cells = (
         name,
         str(measured.responses),
         f"{measured.median_ms:.1f} ms",
+        f"{measured.p99_ms:.1f} ms",
         f"{measured.worst_ms:.1f} ms",
         f"{measured.worst_ms - idle.worst_ms:+.0f} ms",
-        f"{measured.median_ms / idle.median_ms:.1f}",
+        f"{measured.p99_ms / idle.p99_ms:.1f}",
         f"{measured.peak_mib:.0f}",
+        f"{after_mib:.0f}",
+        str(measured.descriptors),
+        str(measured.threads),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -54,7 +54,6 @@ RINGS = (
             "tests/daemon/test_machine.py",
             "tests/daemon/test_soak.py",
             "tests/daemon/test_scale.py::test_a_kill_among_a_thousand_jobs_loses_none",
-            "tests/daemon/test_hostile_clients.py",
             "tests/programs/test_league.py::test_spsd_is_right_wherever_that_is_possible",
         ),
     ),
@@ -120,6 +119,7 @@ RINGS = (
         "scripts/bench, and tests that measure time: these run alone",
         (
             "tests/programs/test_bench.py",
+            "tests/daemon/test_hostile_clients.py",
             "tests/daemon/test_loop.py::test_downloads_run_at_a_lower_priority_than_requests",
         ),
         alone=True,

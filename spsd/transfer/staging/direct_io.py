@@ -12,6 +12,8 @@ import mmap
 import os
 from pathlib import Path
 
+from spsd.storage.files import open_when_possible
+
 PAGE = mmap.PAGESIZE
 _SYNC_FILE_RANGE_WRITE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -27,7 +29,7 @@ class ImageFile:
     """An open image file; every method blocks, and raises the system's OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_when_possible(path, os.O_RDWR | os.O_CREAT)
         self._direct = _opened_direct(path)
 
     @property

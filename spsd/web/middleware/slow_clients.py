@@ -4,8 +4,9 @@ aiohttp itself has no time limit for the head of a request, or for a client that
 response. Times are monotonic seconds.
 """
 
+from collections import Counter
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -59,36 +60,96 @@ def slow_client(
     return SlowClient.IDLE if now - activity.idle_since >= timeouts.idle_s else None
 
 
-class EvictionOrder(Generic[T]):
-    """The order in which idle connections are closed for new ones; each step takes constant time.
+class Standing(IntEnum):
+    """How much a connection has done; the least is closed first when a new one needs its place."""
 
-    Connections without any response are closed first, then those with a response; among each, the
-    one that is idle for the longest time. One whose handler runs is not closed. A client may expect
-    that an idle connection is closed, and opens another (RFC 9112 section 9.5).
+    SILENT = auto()
+    """It has sent nothing."""
+    NO_RESPONSE = auto()
+    """Its handshake or its first request is incomplete."""
+    IDLE = auto()
+    """It has had a response, and has no request."""
+    NOT_READING = auto()
+    """It has a response, and does not read it as fast as it is sent."""
+
+
+class EvictionOrder(Generic[T]):
+    """The order in which connections are closed for new ones.
+
+    A connection of the lowest standing is closed first; among those, one of the address that has
+    the most connections of any standing; among those, the one that has this standing for the
+    longest time. A standing is spared while it has ``spared`` connections at most and another has
+    more: otherwise idle connections could leave a new one too little time for its first bytes.
+
+    A connection whose handler runs and whose client reads is not closed. A client may expect that
+    an idle connection is closed, and opens another (RFC 9112 section 9.5).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, spared: int = 0) -> None:
+        self._spared = spared
+        self._addresses: Counter[str] = Counter()
+        self._address: dict[T, str] = {}
+        self._standing: dict[T, Standing] = {}
         # A dict keeps the order of insertion.
-        self._without_response: dict[T, None] = {}
-        self._with_response: dict[T, None] = {}
+        self._queues: dict[Standing, dict[str, dict[T, None]]] = {each: {} for each in Standing}
+        self._sizes: Counter[Standing] = Counter()
 
-    def opened(self, connection: T) -> None:
-        """The connection is new."""
-        self._without_response[connection] = None
+    def __len__(self) -> int:
+        """The number of open connections, those that are not to be closed included."""
+        return len(self._address)
 
-    def busy(self, connection: T) -> None:
-        """The handler of a request has started."""
-        self.closed(connection)
+    def opened(self, connection: T, address: str) -> None:
+        """A client at ``address`` has opened the connection."""
+        self._address[connection] = address
+        self._addresses[address] += 1
+        self.place(connection, Standing.SILENT)
 
-    def idle(self, connection: T) -> None:
-        """The handler of its last request has ended."""
-        self._with_response[connection] = None
+    def place(self, connection: T, standing: Standing | None) -> None:
+        """The connection now has this standing; None: it must not be closed.
+
+        A connection that is closed, or was never opened, is ignored.
+        """
+        if connection not in self._address:
+            return
+        self._leave(connection)
+        if standing is not None:
+            self._standing[connection] = standing
+            of_address = self._queues[standing].setdefault(self._address[connection], {})
+            of_address[connection] = None
+            self._sizes[standing] += 1
 
     def closed(self, connection: T) -> None:
         """Remove the connection; one that is not in the order is ignored."""
-        self._without_response.pop(connection, None)
-        self._with_response.pop(connection, None)
+        if connection not in self._address:
+            return
+        self._leave(connection)
+        address = self._address.pop(connection)
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
 
-    def next_to_evict(self) -> T | None:
-        """The connection to close for a new one; None if the handler of each one runs."""
-        return next(iter(self._without_response or self._with_response), None)
+    def next_to_evict(self, standing: Standing | None = None) -> T | None:
+        """The connection to close for a new one; None if none may be closed.
+
+        With a ``standing``, that of the connections of this standing.
+        """
+        queues = self._queues[standing or self._next_standing()]
+        if not queues:
+            return None
+        address = max(queues, key=self._addresses.__getitem__)
+        return next(iter(queues[address]))
+
+    def _next_standing(self) -> Standing:
+        more_than_spared = (each for each in Standing if self._sizes[each] > self._spared)
+        any_at_all = (each for each in Standing if self._sizes[each])
+        return next(more_than_spared, None) or next(any_at_all, Standing.SILENT)
+
+    def _leave(self, connection: T) -> None:
+        standing = self._standing.pop(connection, None)
+        if standing is None:
+            return
+        self._sizes[standing] -= 1
+        queues, address = self._queues[standing], self._address[connection]
+        del queues[address][connection]
+        if not queues[address]:
+            del queues[address]
