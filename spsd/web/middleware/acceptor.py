@@ -19,7 +19,7 @@ from spsd.web.middleware.handshakes import Handshake
 from spsd.web.middleware.turns import Stage, Turns
 
 _log = logging.getLogger(__name__)
-_AT_A_TIME: Final = 32
+_AT_A_TIME: Final = 16
 """Connections that are accepted in one iteration of the loop."""
 _PAUSE_S: Final = 0.1
 """Seconds without accepting after an error such as EMFILE, which would only repeat itself."""

@@ -11,9 +11,9 @@ from enum import IntEnum, auto
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
-TURN_S: Final = 0.001
-"""Time for new connections in one iteration of the loop; work that has begun is completed."""
-OPENED_AT_A_TIME: Final = 4
+TURN_S: Final = 0.0003
+"""Time for new connections in an iteration of the loop; a handshake that has begun is completed."""
+OPENED_AT_A_TIME: Final = 2
 """Connections that are opened in one iteration: the work for them follows in the next ones."""
 
 
