@@ -23,6 +23,7 @@ def _refusal(status: HTTPStatus, kind: str, message: str, *fields: str) -> bytes
         "Cache-Control: no-store",
         "X-Content-Type-Options: nosniff",
         "Server: spsd",
+        "Allow: ",
         "Connection: close",
         *fields,
         "",
