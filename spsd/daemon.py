@@ -64,7 +64,7 @@ from spsd.system.systemd import Notifier
 from spsd.transfer.rules.chunks import Splitting
 from spsd.web.api.metrics import Monitoring
 from spsd.web.app import Services, build_app
-from spsd.web.middleware.connections import Connections
+from spsd.web.connections.connection import Connections
 
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from spsd.system.served_certificate import CHECK_EVERY_S as CERTIFICATE_EVERY_S
 from spsd.transfer.rules.messages import Windows
 from spsd.transfer.rules.request import WINDOWS
 from spsd.transfer.staging.partial_file import BLOCK, SYNC_WINDOW
+from spsd.web.connections.connection import LOOK_EVERY_S
 from spsd.web.limits import WebLimits
-from spsd.web.middleware.connections import LOOK_EVERY_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

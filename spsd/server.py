@@ -20,9 +20,9 @@ from spsd.storage.layout import StateDirectory
 from spsd.system.certificate import ensure_self_signed, read_pair, server_context
 from spsd.system.host import Appliance
 from spsd.system.served_certificate import ServedCertificate
-from spsd.web.middleware.acceptor import Acceptor
-from spsd.web.middleware.connections import Connections
-from spsd.web.middleware.protocol import protocols
+from spsd.web.connections.acceptor import Acceptor
+from spsd.web.connections.connection import Connections
+from spsd.web.connections.protocol import protocols
 
 _log = logging.getLogger(__name__)
 SHUTDOWN_S = 2.0

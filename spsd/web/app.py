@@ -21,12 +21,12 @@ from spsd.web import browser
 from spsd.web.api import appliance, downloads, slots, upgrade, upload
 from spsd.web.api.metrics import MONITORING, Monitoring, timing
 from spsd.web.api.query import FEED
+from spsd.web.connections.connection import track_request
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.followers import FOLLOWERS, Followers
 from spsd.web.limits import LIMITS, WebLimits
 from spsd.web.middleware.auth import ACCOUNTS, SECURE, authentication, renewal, require_tls
 from spsd.web.middleware.clients import TRUSTED_PROXIES, trusted_networks
-from spsd.web.middleware.connections import track_request
 from spsd.web.middleware.problems import problems
 from spsd.web.middleware.slashes import SpareSlashes
 from spsd.web.openapi import document

@@ -8,7 +8,7 @@ from aiohttp.http import HttpProcessingError, HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.web.middleware.heads import HeadReader
+from spsd.web.connections.heads import HeadReader
 
 FRAGMENTS = st.lists(
     st.sampled_from(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spsd.web.middleware.slow_clients import (
+from spsd.web.connections.slow_clients import (
     ClientTimeouts,
     ConnectionActivity,
     EvictionOrder,

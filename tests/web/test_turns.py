@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from spsd.web.middleware.turns import TURN_S, Stage, Turns
+from spsd.web.connections.turns import TURN_S, Stage, Turns
 
 
 async def all_turns(turns: Turns[str]) -> None:

@@ -1,6 +1,6 @@
 """What the bodies of responses hold, and how they are written."""
 
-from spsd.web.middleware.unsent import UnsentBodies
+from spsd.web.connections.unsent import UnsentBodies
 
 
 def test_each_body_counts_once_and_only_while_it_is_sent() -> None:

@@ -37,7 +37,7 @@ PATHS = (
     "spsd/jobs/recovery.py",
     "spsd/jobs/sqlite.py",
     "spsd/accounts/model.py",
-    "spsd/web/middleware/slow_clients.py",
+    "spsd/web/connections/slow_clients.py",
     "spsd/doctor/rules.py",
 )
 """The rules: folders, files, and single names of files that also contain other code."""

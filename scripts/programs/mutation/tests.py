@@ -59,7 +59,7 @@ NEAREST: Mapping[str, tuple[str, ...]] = {
     "spsd/transfer/rules/stall.py": ("tests/transfer/rules/test_stall.py",),
     "spsd/transfer/rules/url.py": ("tests/transfer/rules/test_url.py",),
     "spsd/transfer/worker.py": ("tests/transfer/test_worker_reports.py",),
-    "spsd/web/middleware/slow_clients.py": ("tests/web/test_slow_clients.py",),
+    "spsd/web/connections/slow_clients.py": ("tests/web/test_slow_clients.py",),
 }
 
 RULES = (

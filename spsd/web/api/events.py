@@ -33,11 +33,11 @@ from spsd.jobs.job import Job, JobKey, Selection
 from spsd.storage.faults import DatabaseError
 from spsd.web.api import download_json as downloads
 from spsd.web.api.query import FEED
+from spsd.web.connections.connection import when_lost
 from spsd.web.contract import EVENT_STREAM
 from spsd.web.followers import FOLLOWERS
 from spsd.web.limits import LIMITS
 from spsd.web.middleware.auth import SESSION, renew_cookie, session_of
-from spsd.web.middleware.connections import when_lost
 from spsd.web.responses import Shape
 
 LAST_ID = "Last-Event-ID"

@@ -24,11 +24,11 @@ from spsd.jobs.feed import Feed, Revision
 from spsd.jobs.job import Job, JobKey, Selection
 from spsd.jobs.lifecycle import JobState
 from spsd.web.api.download_json import Status, status_of
+from spsd.web.connections.connection import when_lost
 from spsd.web.contract import Field
 from spsd.web.followers import FOLLOWERS
 from spsd.web.links import FETCH
 from spsd.web.middleware.auth import SESSION
-from spsd.web.middleware.connections import when_lost
 
 MAX_LIMIT = 10_000
 STATUSES: tuple[str, ...] = get_args(Status)

@@ -1,1 +1,1 @@
-"""Middlewares, for all requests: connections, errors, authentication, paths."""
+"""Middlewares, for all requests: the client, authentication, errors, the audit trail, paths."""

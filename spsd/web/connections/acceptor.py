@@ -14,9 +14,9 @@ from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from spsd.web.middleware.connections import Connection, Connections
-from spsd.web.middleware.handshakes import Handshake
-from spsd.web.middleware.turns import Stage, Turns
+from spsd.web.connections.connection import Connection, Connections
+from spsd.web.connections.handshakes import Handshake
+from spsd.web.connections.turns import Stage, Turns
 
 _log = logging.getLogger(__name__)
 _AT_A_TIME: Final = 16

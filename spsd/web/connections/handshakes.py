@@ -5,8 +5,8 @@ import ssl
 from asyncio.sslproto import SSLProtocol
 from typing import Final, cast
 
-from spsd.web.middleware.connections import Connection
-from spsd.web.middleware.turns import Stage, Turns
+from spsd.web.connections.connection import Connection
+from spsd.web.connections.turns import Stage, Turns
 
 _READ_BYTES: Final = 32 * 1024
 

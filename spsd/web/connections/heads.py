@@ -11,7 +11,7 @@ MOST_HEAD_BYTES: Final = 32 * 1024
 _END = b"\r\n\r\n"
 _PRI = b"PRI "
 _PREFACE_BYTES: Final = 24
-"""What a client of HTTP/2 sends first (RFC 9113 section 3.4); aiohttp's parser refuses all of it."""
+"""What a client of HTTP/2 sends first (RFC 9113 section 3.4); aiohttp refuses it as a whole."""
 
 
 class HeadReader:

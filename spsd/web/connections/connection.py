@@ -4,7 +4,7 @@ aiohttp handles a request only when its head is complete, and has no limit for a
 time that it takes, or for a client that does not read its response. Therefore :class:`Connection`
 is a protocol between the socket and aiohttp's protocol. It passes on the bytes of one request at a
 time, so that it knows which of them belong to a head, and records times.
-:mod:`~spsd.web.middleware.slow_clients` decides which connection is closed. Times are monotonic
+:mod:`~spsd.web.connections.slow_clients` decides which connection is closed. Times are monotonic
 seconds.
 """
 
@@ -20,9 +20,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from spsd.system.memory import return_freed_memory
-from spsd.web.middleware.heads import MOST_HEAD_BYTES, HeadReader
-from spsd.web.middleware.refusals import FULL, LONG_HEAD, MANY_HEADS, SLOW_HEAD
-from spsd.web.middleware.slow_clients import (
+from spsd.web.connections.heads import MOST_HEAD_BYTES, HeadReader
+from spsd.web.connections.refusals import FULL, LONG_HEAD, MANY_HEADS, SLOW_HEAD
+from spsd.web.connections.slow_clients import (
     ClientTimeouts,
     ConnectionActivity,
     EvictionOrder,
@@ -30,7 +30,7 @@ from spsd.web.middleware.slow_clients import (
     Standing,
     slow_client,
 )
-from spsd.web.middleware.unsent import SLICE, SlicedBody, UnsentBodies
+from spsd.web.connections.unsent import SLICE, SlicedBody, UnsentBodies
 
 _log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
