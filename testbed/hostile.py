@@ -63,12 +63,13 @@ async def measure_under(
     attack: str | None,
     *,
     times: int = 50,
+    every_s: float = 0.02,
     source: str = ATTACKERS_ADDRESS,
 ) -> Responsiveness:
     """Probe during an attack; with ``attack`` None, without one."""
     daemon.forget_memory_peak()
     async with attacked(daemon, attack, source) as attacker:
-        durations_ms = await probe(daemon, path, times=times)
+        durations_ms = await probe(daemon, path, times=times, every_s=every_s)
         descriptors, threads = (
             len(list(Path(f"/proc/{daemon.process.pid}/{each}").iterdir()))
             for each in ("fd", "task")

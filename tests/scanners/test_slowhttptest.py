@@ -27,8 +27,15 @@ LONGEST_MS = 1000
 MEMORY_MIB = 200
 
 
-@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
-@pytest.mark.parametrize("mode", MODES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each mode over plain HTTP or over TLS, in turn; with ``--long`` over both."""
+    both = [(mode, tls) for mode in MODES for tls in (False, True)]
+    turns = [(mode, bool(number % 2)) for number, mode in enumerate(MODES)]
+    chosen = both if metafunc.config.getoption("--long") else turns
+    names = [f"{mode}-{'tls' if tls else 'plain'}" for mode, tls in chosen]
+    metafunc.parametrize(("mode", "tls"), chosen, ids=names)
+
+
 async def test_the_api_responds_during(mode: str, tls: bool, tmp_path: Path, tally) -> None:
     async with running(tmp_path, tls=tls) as daemon:
         program = find_program("slowhttptest")

@@ -152,7 +152,7 @@ CHECKS = (
     Check(
         "g",
         "Clients attack the server, and an honest client still gets its responses",
-        "scripts/test tests/daemon/test_hostile_clients.py",
+        "scripts/test --long tests/daemon/test_hostile_clients.py",
         "requests answered under attack",
     ),
     Check(

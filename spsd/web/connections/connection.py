@@ -30,6 +30,7 @@ from spsd.web.connections.slow_clients import (
     Standing,
     slow_client,
 )
+from spsd.web.connections.turns import EARLY_AT_A_TIME, EARLY_PAUSE_S, Stage, Turns
 from spsd.web.connections.unsent import SLICE, SlicedBody, UnsentBodies
 
 _log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class Connections:
         self._heads_bytes = 0
         self.order: EvictionOrder[Connection] = EvictionOrder(spared=limit // 8)
         self._unsent = UnsentBodies()
+        self.early_requests: Turns[Connection] = Turns(EARLY_AT_A_TIME, pause_s=EARLY_PAUSE_S)
         self._warned_at = -3600.0
 
     def __len__(self) -> int:
@@ -281,8 +283,8 @@ class Connection(asyncio.Protocol):
             if not self._ended:
                 inner.data_received(data)
         else:
-            # The handler starts in a later iteration of the loop, and states the body's length.
             self._connections.head_has(self, 0)
+            # The handler starts in a later iteration of the loop, and states the body's length.
             self._framing = _Framing.NEXT_REQUEST
             inner.data_received(data[:end])
             self._hold(data[end:])
@@ -295,15 +297,23 @@ class Connection(asyncio.Protocol):
         self._body_left -= len(body)
         inner.data_received(body)
         if not self._body_left:
-            self._body_ended()
-            if rest:
-                self.data_received(rest)
-
-    def _body_ended(self) -> None:
-        if self._responding:
             self._framing = _Framing.NEXT_REQUEST
+            self._hold(rest)
+            if not self._responding:
+                self._request_ended()
+
+    def _request_ended(self) -> None:
+        """The request is complete and has its response; the next may begin, an early one later."""
+        if self._held:
+            self._connections.early_requests.wait(
+                self, self.address, Stage.EARLY_REQUEST, self._begin_request
+            )
         else:
-            self._framing, self._head = _Framing.HEAD, HeadReader()
+            self._begin_request()
+
+    def _begin_request(self) -> None:
+        self._framing, self._head = _Framing.HEAD, HeadReader()
+        self._release()
 
     def _hold(self, data: bytes) -> None:
         if data:
@@ -341,6 +351,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by the client or by us."""
+        self._connections.early_requests.discard(self, self.address)
         self._connections.forget(self)
         self._ended = True
         if self._lingering is not None:
@@ -386,8 +397,7 @@ class Connection(asyncio.Protocol):
         self._idle_since = time.monotonic()
         self._connections.order.place(self, Standing.IDLE)
         if self._framing is _Framing.NEXT_REQUEST:
-            self._body_ended()
-            self._release()
+            self._request_ended()
 
     @contextmanager
     def when_lost(self, callback: Callable[[], object]) -> Iterator[None]:
@@ -433,17 +443,32 @@ class Connection(asyncio.Protocol):
             # It has no TLS session yet, or aiohttp closed it and the client did not read the rest.
             self.abort()
             return
-        self._ended = True
         if response and not self._unsent():
+            if self._inner is not None:  # it may be about to refuse the same head
+                self._inner.connection_lost(None)
+                self._inner = None
             self._transport.write(response)
-            # If it were closed while the client sends, the client might never see the response
-            # (RFC 9112 section 9.6). What it sends is dropped.
-            self._transport.resume_reading()
-            loop = asyncio.get_running_loop()
-            self._lingering = loop.call_later(REFUSAL_LINGER_S, self.abort)
+            self.linger()
         else:
+            self._ended = True
             # close() would wait until the client has read the unsent bytes.
             self._transport.abort() if self._unsent() else self._transport.close()
+
+    def linger(self) -> None:
+        """The last response is written: drop what the client sends until it closes, or for a while.
+
+        If the connection were closed while the client sends, the client might never see the
+        response (RFC 9112 section 9.6).
+        """
+        if self._ended or self._transport is None or self._transport.is_closing():
+            return
+        self._ended = True
+        self._held.clear()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._transport.resume_reading()
+        loop = asyncio.get_running_loop()
+        self._lingering = loop.call_later(REFUSAL_LINGER_S, self.abort)
 
     def abort(self) -> None:
         """Close the connection at once, in any state: nothing more is sent."""

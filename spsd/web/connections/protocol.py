@@ -7,7 +7,6 @@ same holds for what fails outside the middlewares. :func:`protocols` replaces th
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -32,6 +31,7 @@ from spsd.errors import (
     RequestHeaderFieldsTooLargeError,
     UriTooLongError,
 )
+from spsd.web.connections.connection import Connection
 from spsd.web.middleware.problems import refused, refused_by_aiohttp
 from spsd.web.responses import set_fields
 
@@ -80,19 +80,14 @@ class Protocol(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the response; after a malformed head, drop what the client still sends.
-
-        If the connection were closed at once, the client's kernel could drop the response with it
-        (RFC 9112 section 9.6).
-        """
+        """Send the response; after a malformed head, drop what the client still sends."""
         finished = await super().finish_response(request, resp, start_time)
         if isinstance(resp, _LastResponse) and self.transport is not None:
             self.close()
-            if self.transport.can_write_eof():
-                self.transport.write_eof()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._lingering_time):
-                    await self._client_gone.wait()
+            connection = self.transport.get_protocol()
+            if isinstance(connection, Connection):
+                connection.linger()
+                await self._client_gone.wait()
         return finished
 
     def handle_error(
