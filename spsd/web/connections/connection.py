@@ -444,9 +444,6 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         if response and not self._unsent():
-            if self._inner is not None:  # it may be about to refuse the same head
-                self._inner.connection_lost(None)
-                self._inner = None
             self._transport.write(response)
             self.linger()
         else:

@@ -81,13 +81,16 @@ class Protocol(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Send the response; after a malformed head, drop what the client still sends."""
+        connection = None if self.transport is None else self.transport.get_protocol()
+        if isinstance(connection, Connection) and connection.ended:
+            # It has refused the same head, for its size.
+            await self._client_gone.wait()
+            return resp, True
         finished = await super().finish_response(request, resp, start_time)
-        if isinstance(resp, _LastResponse) and self.transport is not None:
+        if isinstance(resp, _LastResponse) and isinstance(connection, Connection):
             self.close()
-            connection = self.transport.get_protocol()
-            if isinstance(connection, Connection):
-                connection.linger()
-                await self._client_gone.wait()
+            connection.linger()
+            await self._client_gone.wait()
         return finished
 
     def handle_error(
