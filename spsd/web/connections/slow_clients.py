@@ -61,22 +61,22 @@ def slow_client(
 
 
 class Standing(IntEnum):
-    """How much a connection has done; the least is closed first when a new one needs its place."""
+    """What a connection does. One of the first kind is closed first for a new one."""
 
     SILENT = auto()
     """It has sent nothing."""
+    NOT_READING = auto()
+    """It has a response, and does not read it as fast as it is sent."""
     NO_RESPONSE = auto()
     """Its handshake or its first request is incomplete."""
     IDLE = auto()
     """It has had a response, and has no request."""
-    NOT_READING = auto()
-    """It has a response, and does not read it as fast as it is sent."""
 
 
 class EvictionOrder(Generic[T]):
     """The order in which connections are closed for new ones.
 
-    A connection of the lowest standing is closed first; among those, one of the address that has
+    A connection of the first standing is closed first; among those, one of the address that has
     the most connections of any standing; among those, the one that has this standing for the
     longest time. A standing is spared while it has ``spared`` connections at most and another has
     more: otherwise idle connections could leave a new one too little time for its first bytes.
