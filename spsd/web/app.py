@@ -21,7 +21,7 @@ from spsd.web import browser
 from spsd.web.api import appliance, downloads, slots, upgrade, upload
 from spsd.web.api.metrics import MONITORING, Monitoring, timing
 from spsd.web.api.query import FEED
-from spsd.web.connections.connection import track_request
+from spsd.web.connections.tracking import track_request
 from spsd.web.contract import CONTRACT, Contract, Operation
 from spsd.web.followers import FOLLOWERS, Followers
 from spsd.web.limits import LIMITS, WebLimits

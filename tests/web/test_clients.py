@@ -197,7 +197,9 @@ async def test_the_scheme_of_a_trusted_proxy_is_that_of_the_origin(api: Api) -> 
     assert await status_of(api, *fields, "X-Forwarded-Proto: https") == 403
     assert await status_of(api, *fields, "X-Forwarded-Proto: http") == 202
     await api.start(server={"trusted_proxies": ("192.0.2.1",)})
-    assert await status_of(api, *fields, "X-Forwarded-Proto: https") == 202, "nobody's word"
+    assert await status_of(api, *fields, "X-Forwarded-Proto: https") == 202, (
+        "not trusted"
+    )
 
 
 async def test_the_cookie_is_secure_behind_a_trusted_proxy_with_tls(api: Api) -> None:
@@ -210,6 +212,22 @@ async def test_the_cookie_is_secure_behind_a_trusted_proxy_with_tls(api: Api) ->
         cookie = {"Cookie": f"session_id={opened.value}"}
         closed = await client.delete(LOG_IN, headers=fields | cookie)
         assert bool(closed.cookies["session_id"]["secure"]) is secure
+
+
+@pytest.mark.parametrize("path", ["/", LOG_IN, "/none"])
+async def test_browsers_are_bound_to_tls_where_there_is_tls(api: Api, path: str) -> None:
+    for server, proto, bound in (
+        ({"plain_http": False}, None, True),
+        ({}, None, False),
+        ({}, "https", False),
+        ({"trusted_proxies": ("127.0.0.1",)}, "https", True),
+        ({"trusted_proxies": ("127.0.0.1",)}, "http", False),
+    ):
+        await api.start(server=server)
+        client = await api.client(None)
+        fields = {} if proto is None else {"X-Forwarded-Proto": proto}
+        response = await client.get(path, headers=fields, ssl=False)
+        assert ("Strict-Transport-Security" in response.headers) is bound, (server, proto)
 
 
 async def test_failed_log_ins_block_one_client_of_a_trusted_proxy(api: Api) -> None:

@@ -14,8 +14,9 @@ from aiohttp import web
 from spsd.server import listening_sockets
 from spsd.system.certificate import ensure_self_signed, server_context
 from spsd.web.connections.acceptor import Acceptor
-from spsd.web.connections.connection import MOST_HEADS_BYTES, Connections, track_request
+from spsd.web.connections.connection import MOST_HEADS_BYTES, Connections
 from spsd.web.connections.slow_clients import ClientTimeouts
+from spsd.web.connections.tracking import track_request
 from testbed.waiting import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

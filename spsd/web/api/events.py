@@ -33,7 +33,7 @@ from spsd.jobs.job import Job, JobKey, Selection
 from spsd.storage.faults import DatabaseError
 from spsd.web.api import download_json as downloads
 from spsd.web.api.query import FEED
-from spsd.web.connections.connection import when_lost
+from spsd.web.connections.tracking import when_lost
 from spsd.web.contract import EVENT_STREAM
 from spsd.web.followers import FOLLOWERS
 from spsd.web.limits import LIMITS

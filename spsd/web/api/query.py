@@ -24,7 +24,7 @@ from spsd.jobs.feed import Feed, Revision
 from spsd.jobs.job import Job, JobKey, Selection
 from spsd.jobs.lifecycle import JobState
 from spsd.web.api.download_json import Status, status_of
-from spsd.web.connections.connection import when_lost
+from spsd.web.connections.tracking import when_lost
 from spsd.web.contract import Field
 from spsd.web.followers import FOLLOWERS
 from spsd.web.links import FETCH
