@@ -1,4 +1,4 @@
-"""A server of the API whose every text is chosen by somebody who wants to control a terminal."""
+"""A server of the API whose every text is chosen by an attacker of terminals."""
 
 import json
 import ssl

@@ -88,7 +88,7 @@ async def test_a_user_whom_the_system_does_not_know(
     assert stat.S_IMODE((own / "hosts.json").stat().st_mode) == 0o600
     slots = await shell.run("slots", uid=NOBODY)
     assert (slots.exit, slots.err) == (0, "")
-    # A directory that somebody else has made is neither read nor written.
+    # A directory that another user has made is neither read nor written.
     shutil.rmtree(own)
     own.mkdir(mode=0o777)
     (own / "hosts.json").write_text('{"current": "http://evil", "hosts": {}}')

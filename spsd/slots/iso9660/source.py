@@ -80,7 +80,7 @@ def open_source(path: Path) -> Iterator[ImageSource]:
     Raises:
         OSError: it cannot be opened, or is not a regular file.
     """
-    # O_NONBLOCK: the open of a pipe that somebody put there would wait for its writer.
+    # O_NONBLOCK: the open of a pipe that another program has put there would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(descriptor)
