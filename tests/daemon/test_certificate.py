@@ -118,12 +118,14 @@ async def test_a_renewal_that_cannot_be_written_is_logged_once_and_tried_again(
         async def lines() -> list[str]:
             return [record.message for record in caplog.records if "not renewed" in record.message]
 
-        [line] = await until_seen(lines, bool)
-        assert str(daemon.root / "tls") in line
+        # A check while the folder is removed finds another fault: the key is missing.
+        place = f"{daemon.root / 'tls'}: no certificate can be created"
+        await until_seen(lines, lambda found: any(place in line for line in found))
         assert await certificate_of(url) == first
         (daemon.root / "tls").unlink()
         await until_seen(lambda: certificate_of(url), lambda found: found != first)
-        assert len(await lines()) == 1
+        found = await lines()
+        assert len(found) == len(set(found))
 
 
 async def test_the_operators_certificate_is_read_again_at_a_reload(

@@ -1,31 +1,41 @@
-"""The event loop of downloads: unexpected errors end the daemon; its threads are nicer."""
+"""The event loop of downloads: what ends it ends the daemon; its threads are nicer."""
 
 import asyncio
 import hashlib
 import os
 from pathlib import Path
 
-import pytest
-
 from spsd.testing.origin import Hang, Origin
 from testbed.driver import running
-from tests.daemon.crashing import BUGS
 
 
-@pytest.mark.parametrize("point", BUGS)
-async def test_an_unexpected_error_in_an_attempt_ends_the_daemon(
-    point: str, tmp_path: Path
-) -> None:
+async def test_the_end_of_the_loop_ends_the_daemon(tmp_path: Path) -> None:
     content = b"image"
     async with (
         Origin({"/image": content}) as origin,
-        running(tmp_path, point, slots={"accept": "any"}) as daemon,
+        running(tmp_path, "end-of-the-second-loop", slots={"accept": "any"}) as daemon,
     ):
         key = await daemon.submit(origin.url("/image"), hashlib.sha256(content).hexdigest())
         assert daemon.process is not None
         async with asyncio.timeout(20):
             assert await daemon.process.wait() == 1
         await daemon.start()
+        assert (await daemon.over(key))["status"] == "finished"
+
+
+async def test_a_bug_in_an_attempt_fails_its_job_alone(tmp_path: Path) -> None:
+    content = b"image"
+    async with (
+        Origin({"/image": content}) as origin,
+        running(tmp_path, "bug-in-an-attempt", slots={"accept": "any"}) as daemon,
+    ):
+        digest = hashlib.sha256(content).hexdigest()
+        job = await daemon.over(await daemon.submit(origin.url("/image"), digest))
+        assert job["status"] == "failed"
+        assert job["error"].startswith("internal: ")
+        assert await daemon.stop() == 0
+        await daemon.start()
+        key = await daemon.submit(origin.url("/image"), digest)
         assert (await daemon.over(key))["status"] == "finished"
 
 

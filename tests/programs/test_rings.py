@@ -22,6 +22,7 @@ FILES = [
     "tests/daemon/test_hostile_clients.py",
     "tests/daemon/test_loop.py",
     "tests/programs/test_bench.py",
+    "tests/scanners/",
 ]
 
 

@@ -197,9 +197,7 @@ async def test_the_scheme_of_a_trusted_proxy_is_that_of_the_origin(api: Api) -> 
     assert await status_of(api, *fields, "X-Forwarded-Proto: https") == 403
     assert await status_of(api, *fields, "X-Forwarded-Proto: http") == 202
     await api.start(server={"trusted_proxies": ("192.0.2.1",)})
-    assert await status_of(api, *fields, "X-Forwarded-Proto: https") == 202, (
-        "not trusted"
-    )
+    assert await status_of(api, *fields, "X-Forwarded-Proto: https") == 202, "not trusted"
 
 
 async def test_the_cookie_is_secure_behind_a_trusted_proxy_with_tls(api: Api) -> None:

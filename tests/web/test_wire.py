@@ -176,8 +176,11 @@ async def test_the_one_shape_over_tls(api: Api, caplog) -> None:
     port = (await api.client(None)).port
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for sent, status, kind in REFUSED.values():
-        last = answers(await send(port, sent, tls=context))[-1]
+    streams = await asyncio.gather(
+        *(send(port, sent, tls=context) for sent, _, _ in REFUSED.values())
+    )
+    for stream, (_, status, kind) in zip(streams, REFUSED.values(), strict=True):
+        last = answers(stream)[-1]
         assert is_refusal(last)
         assert (last.status, last.kind) == (status, kind)
     assert not [record for record in caplog.records if record.exc_info]

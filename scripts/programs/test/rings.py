@@ -85,6 +85,7 @@ RINGS = (
         "scanners",
         "slowhttptest, sslscan and wapiti attack the daemon",
         ("tests/scanners/",),
+        alone=True,
     ),
     Ring(
         "images",
