@@ -34,7 +34,7 @@ SCHEMES = [pytest.param(False, id="http"), pytest.param(True, id="https")]
 
 
 def cases(*, long: bool) -> list[ParameterSet]:
-    """Every second attack, over plain HTTP or over TLS, and all on TLS; ``long``: each over both."""
+    """Every second attack, over plain HTTP or over TLS, and all on TLS; ``long``: all over both."""
     both = [(name, tls) for name in ATTACKS for tls in (False, True)]
     sample = [(name, number % 4 == 0) for number, name in enumerate(ATTACKS) if number % 2 == 0]
     chosen = [*(both if long else sample), *((name, True) for name in TLS_ATTACKS)]
