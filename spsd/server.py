@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from spsd.config import Settings
 from spsd.errors import ConfigurationError
 from spsd.storage.layout import StateDirectory
-from spsd.system.certificate import ensure_self_signed, read_pair, server_context
+from spsd.system.certificate import context_of, ensure_self_signed, read_pair
 from spsd.system.host import Appliance
 from spsd.system.served_certificate import ServedCertificate
 from spsd.web.connections.acceptor import Acceptor
@@ -86,8 +86,8 @@ def server_certificate(
         )
 
     certificate, key = files()
-    context, pair = server_context(certificate, key), read_pair(certificate, key)
-    pair.present(context)
+    pair = read_pair(certificate, key)
+    context = context_of(pair)
     _log.info("certificate %s, SHA-256 fingerprint %s", certificate, pair.fingerprint)
     return ServedCertificate(context, pair, lambda: read_pair(*files()))
 

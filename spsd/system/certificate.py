@@ -227,7 +227,15 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         ConfigurationError: a file cannot be read, does not hold what it must, or the key does not
             belong to the certificate.
     """
-    pair = read_pair(certificate, key)
+    return context_of(read_pair(certificate, key))
+
+
+def context_of(pair: Pair) -> ssl.SSLContext:
+    """:func:`server_context` with a pair that :func:`read_pair` has read and checked.
+
+    Raises:
+        OSError: the process has too many open files.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
