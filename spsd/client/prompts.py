@@ -9,7 +9,7 @@ import click
 from spsd.client.errors import InputEnded, Interrupted
 from spsd.text import visible
 
-_RECHECK_S = 0.1
+_CHECK_EVERY_S, _AGAIN_S = 0.1, 1.0
 
 
 def ask(question: str, *, default: str | None = None, hidden: bool = False) -> str:
@@ -35,21 +35,35 @@ def _one_interrupt() -> Iterator[None]:
     The handler of :class:`asyncio.Runner` cancels the main task instead, which a read that blocks
     the event loop outlasts. Where SIGINT is ignored, as in a background job, it stays ignored.
 
-    A signal between the output of a prompt and its read does not end the read: Python runs handlers
-    only after it. So a timer interrupts the read, again and again; it then continues if there was
-    no SIGINT.
+    Python may lose the exception of a handler: after a signal between the output of a question and
+    its read the handler runs only when the read ends, and ``input()`` discards an exception of the
+    flush that shows the question. So SIGINT is only noted, and a timer interrupts the read, again
+    and again: if there was a SIGINT, it ends the read, else that continues.
     """
+    interrupted = False
+
+    def note(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+
+    def check(*_: object) -> None:
+        if interrupted:
+            # The exception needs some time to arrive below.
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+            raise KeyboardInterrupt
+
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    alarm = signal.signal(signal.SIGALRM, lambda *_: None)
-    signal.setitimer(signal.ITIMER_REAL, _RECHECK_S, _RECHECK_S)
+        signal.signal(signal.SIGINT, note)
+    alarm = signal.signal(signal.SIGALRM, check)
+    signal.setitimer(signal.ITIMER_REAL, _CHECK_EVERY_S, _CHECK_EVERY_S)
     try:
         yield
-    except click.Abort as abort:
+    except (click.Abort, KeyboardInterrupt) as end:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         click.echo(err=True)  # the question and "^C" stand in this line
         # click raises the same for both.
-        if isinstance(abort.__context__, EOFError):
+        if isinstance(end.__context__, EOFError):
             raise InputEnded("the input ended before an answer; nothing was changed") from None
         raise Interrupted("interrupted; nothing was changed") from None
     finally:

@@ -1,11 +1,17 @@
 """Prompts and views of spsctl: the first Ctrl-C ends each, and leaves the terminal as it was."""
 
+import io
+import os
+import signal
+import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from spsd.client.errors import Exit
+from spsd.client.errors import Exit, Interrupted
+from spsd.client.prompts import ask
 from tests.authority import Authority
 from tests.client.hostile_api import HostileApi, serve_hostile_api
 from tests.client.processes import Shell, Terminal
@@ -105,3 +111,33 @@ async def test_a_long_list_of_downloads_is_watched(tmp_path: Path) -> None:
         shell = Shell(tmp_path, changes={"SPSCTL_HOST": plain.url})
         watched = await shell.run("watch", "aaaa", "--json")
         assert watched.exit == Exit.FAILED, watched.err[-300:]
+
+
+class InterruptedOutput(io.StringIO):
+    """Standard error: a SIGINT comes in the call that makes the question visible."""
+
+    pending = True
+
+    def flush(self) -> None:
+        if self.pending and self.getvalue():
+            self.pending = False
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_ctrl_c_while_the_question_is_written_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's input() discards an exception of that flush, and then waits for an answer."""
+    reading, writing = os.pipe()
+    before = signal.getsignal(signal.SIGINT)
+    output = InterruptedOutput()
+    monkeypatch.setattr(sys, "stderr", output)
+    end_of_input = threading.Timer(10, os.close, [writing])
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        end_of_input.start()
+        with pytest.raises(Interrupted, match=r"^interrupted; nothing was changed$"):
+            ask("User")
+    end_of_input.cancel()
+    os.close(writing)
+    assert not output.pending
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)

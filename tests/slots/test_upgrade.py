@@ -324,7 +324,10 @@ async def test_a_cancel_kills_the_hook_and_leaves_the_record(rig, fifo, where):
 
 def is_gone(pid):
     """Whether the process has ended; its status may not be collected yet."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def crash(rig, *, slot=2, before=None, linked=True):

@@ -28,9 +28,10 @@ from spsd.web.api.events import (
     _snapshot,
     parse_position,
 )
-from spsd.web.followers import Followers
+from spsd.web.followers import FOLLOWERS, Followers
 from spsd.web.limits import FollowerShares, WebLimits
 from spsd.web.links import FETCH
+from testbed.waiting import until
 from tests.events import ACCEPT, Stream
 from tests.web.conftest import IDLE_S, LIMITS, Api
 
@@ -365,6 +366,9 @@ async def test_viewers_leave_some_streams_to_admins(api: Api) -> None:
         async with stream(admin) as third:
             await third.next()
             await refused(admin, "appliance", 3)
+        # The daemon notices later that the client has closed its end.
+        followers, other = admin.server.app[FOLLOWERS], Session("other", Role.ADMIN, 1)
+        await until(lambda: followers.refusal(other) is None)
         async with stream(admin) as third:
             assert (await third.next()).event == "snapshot"
 
