@@ -127,7 +127,8 @@ class InterruptedOutput(io.StringIO):
 def test_a_ctrl_c_while_the_question_is_written_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's input() discards an exception of that flush, and then waits for an answer."""
     reading, writing = os.pipe()
-    before = signal.getsignal(signal.SIGINT)
+    # The tests may be a background job, in which SIGINT is ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     output = InterruptedOutput()
     monkeypatch.setattr(sys, "stderr", output)
     end_of_input = threading.Timer(10, os.close, [writing])
@@ -139,5 +140,5 @@ def test_a_ctrl_c_while_the_question_is_written_ends_it(monkeypatch: pytest.Monk
     end_of_input.cancel()
     os.close(writing)
     assert not output.pending
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.signal(signal.SIGINT, inherited) is signal.default_int_handler
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
