@@ -35,6 +35,9 @@ HANDSHAKE_S = 15
 BACKLOG = 1024
 """Connections that the kernel queues while the loop is busy. It drops what a client sends to open
 one more, and the client tries again after a second."""
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel holds of a response that a client does not read; Linux doubles it. It would hold
+some MiB otherwise, which would be encrypted for clients that never read them."""
 MOST_CONNECTIONS = 512
 MOST_DESCRIPTORS = 4096
 """Descriptors of the process; connections, downloads and files use a part of them."""
@@ -191,6 +194,8 @@ def _listen(family: int, address: tuple[object, ...], *, dual_stack: bool) -> so
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual_stack else 1)
         listener.bind(address)
+        # Each accepted connection has it too.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         listener.listen(BACKLOG)
     except OSError:
         listener.close()

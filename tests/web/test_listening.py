@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from spsd.errors import ConfigurationError
-from spsd.server import listening_sockets
+from spsd.server import SEND_BUFFER_BYTES, listening_sockets
 
 
 @contextmanager
@@ -42,6 +42,17 @@ async def test_a_name_listens_on_all_its_addresses_and_one_port() -> None:
         names = [each.getsockname() for each in listeners]
         assert {name[0] for name in names} == expected
         assert len({name[1] for name in names}) == 1
+
+
+async def test_the_kernel_holds_little_for_a_client_that_does_not_read() -> None:
+    with closing_all(await listening_sockets("127.0.0.1", 0)) as [listener]:
+        listener.setblocking(True)
+        with socket.create_connection(listener.getsockname(), timeout=5):
+            accepted, _ = listener.accept()
+            with accepted:
+                # Linux doubles the value (socket(7)).
+                held = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+                assert held <= 2 * SEND_BUFFER_BYTES
 
 
 async def test_an_address_in_use_is_an_error_of_the_configuration() -> None:
