@@ -9,6 +9,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import psutil
+
 T = TypeVar("T")
 LOOK_EVERY_S = 0.01
 LIMIT_S = 30.0
@@ -35,6 +37,19 @@ async def until_seen(look: Callable[[], Awaitable[T]], holds: Callable[[T], obje
         while not holds(value := await look()):
             await asyncio.sleep(LOOK_EVERY_S)
         return value
+
+
+def has_ended(pid: int) -> bool:
+    """Whether the process has ended; its status may not be collected yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def until_ended(pid: int) -> None:
+    """Wait for the end of a killed process, which the kernel may delay."""
+    await until(lambda: has_ended(pid))
 
 
 def wait_for(look: Callable[[], T], holds: Callable[[T], object] = bool) -> T:

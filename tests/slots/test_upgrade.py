@@ -4,12 +4,11 @@ import asyncio
 import os
 
 import msgspec
-import psutil
 import pytest
 
 from spsd.errors import FirmwareTestFailedError, ResourceNotFoundError, SlotInUseError
 from spsd.slots.boot import Activation
-from testbed.waiting import until
+from testbed.waiting import until_ended
 from tests.slots.upgrading import make_rig
 
 
@@ -316,18 +315,10 @@ async def test_a_cancel_kills_the_hook_and_leaves_the_record(rig, fifo, where):
     with pytest.raises(asyncio.CancelledError):
         await running
     for pid in pids:
-        await until(lambda pid=pid: is_gone(pid))
+        await until_ended(pid)
     pending = None if where == "test" else {"slot": 2, "before": None}
     assert (rig.pending(), rig.reboot.times) == (pending, 0)
     assert rig.next() == (None if where == "test" else "2")
-
-
-def is_gone(pid):
-    """Whether the process has ended; its status may not be collected yet."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 async def crash(rig, *, slot=2, before=None, linked=True):

@@ -11,7 +11,7 @@ import pytest
 
 from spsd.system.program_outcome import ProgramEnded, ProgramNotStarted
 from spsd.system.programs import GRACE_S, OUTPUT_LIMIT, run_program
-from testbed.waiting import until
+from testbed.waiting import has_ended, until_ended
 
 
 @pytest.fixture
@@ -41,18 +41,6 @@ def fifo(tmp_path: Path) -> Path:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return path
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-async def until_gone(pid: int) -> None:
-    """Wait for the end of a killed process, which the kernel may delay."""
-    await until(lambda: not alive(pid))
 
 
 @pytest.fixture
@@ -133,7 +121,7 @@ async def test_at_the_limit_the_whole_group_is_killed(script, fifo):
     reading = asyncio.ensure_future(read_line(fifo))
     ended = await run(command, limit_s=1)
     assert ended == ProgramEnded(-signal.SIGKILL, "begun\n", timed_out=True)
-    await until_gone(int(await reading))
+    await until_ended(int(await reading))
 
 
 async def test_a_grandchild_does_not_outlive_its_program(script, fifo):
@@ -142,7 +130,7 @@ async def test_a_grandchild_does_not_outlive_its_program(script, fifo):
     async with asyncio.timeout(10):
         ended = await run(script(f"sleep 600 & echo $! > {fifo}; echo done"))
     assert ended == ProgramEnded(0, "done\n")
-    await until_gone(int(await reading))
+    await until_ended(int(await reading))
 
 
 async def test_a_process_that_leaves_the_group_is_not_waited_for(script, fifo, tmp_path):
@@ -160,13 +148,13 @@ async def test_a_cancel_kills_the_group(script, fifo):
     command = script(f"sleep 600 & echo $$ $! > {fifo}; wait")
     running = asyncio.create_task(run_program(command, limit_s=600))
     pids = [int(pid) for pid in (await read_line(fifo)).split()]
-    assert all(alive(pid) for pid in pids)
+    assert not any(has_ended(pid) for pid in pids)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert len(pids) == 2
     for pid in pids:
-        await until_gone(pid)
+        await until_ended(pid)
 
 
 async def test_a_cancel_before_the_start_leaves_nothing(script, tmp_path):
